@@ -1,0 +1,84 @@
+"""The four things that are trained on, and how each is written as one JSON object.
+
+`where` is "file:line" of the row a record came from; it is for messages and takes no part in equality.
+Everything else in `zj.data` turns files into these, or these into token ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+Turn = tuple[str, str]  # (what the user says, what the model answers)
+
+
+@dataclass(frozen=True)
+class Document:
+    """Running text for continued pre-training."""
+
+    id: str
+    text: str
+    where: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """A conversation of one or more turns; every answer in it is trained on."""
+
+    id: str
+    turns: tuple[Turn, ...]  # oldest first, at least one
+    system: str = ""
+    department: str = ""
+    where: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A conversation that waits for an answer."""
+
+    id: str
+    user: str
+    history: tuple[Turn, ...] = ()  # oldest first
+    system: str = ""
+    where: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """K answers to one prompt. Rank 1 is best; equal ranks are ties."""
+
+    id: str
+    prompt: Prompt
+    answers: tuple[str, ...]  # K of them, at least two
+    ranks: tuple[int, ...]
+    where: str = field(default="", compare=False)
+
+
+Record = Document | Dialogue | Prompt | Ranking
+
+
+def as_json(record: Record) -> dict:
+    """The project's own spelling of a record, which `zj.data.readers` reads back to an equal one."""
+    if isinstance(record, Document):
+        return {"id": record.id, "text": record.text}
+    if isinstance(record, Dialogue):
+        row = {"id": record.id, "messages": _messages(record.system, record.turns)}
+        return row | ({"department": record.department} if record.department else {})
+    if isinstance(record, Prompt):
+        return {"id": record.id, "prompt": _prompt_messages(record)}
+    return {
+        "id": record.id,
+        "prompt": _prompt_messages(record.prompt),
+        "responses": list(record.answers),
+        "ranks": list(record.ranks),
+    }
+
+
+def _prompt_messages(prompt: Prompt) -> list[dict]:
+    return _messages(prompt.system, prompt.history) + [{"role": "user", "content": prompt.user}]
+
+
+def _messages(system: str, turns: tuple[Turn, ...]) -> list[dict]:
+    messages = [{"role": "system", "content": system}] if system else []
+    for user, answer in turns:
+        messages += [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
+    return messages
