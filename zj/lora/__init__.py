@@ -1,0 +1,25 @@
+"""Named LoRA adapters on the model's linear layers, chosen by an argument of `forward`."""
+
+from .adapters import (
+    ALL_LINEAR,
+    add_adapter,
+    adapter_parameters,
+    copy_adapter,
+    count_parameters,
+    freeze_adapter,
+    merge_adapter,
+    remove_adapter,
+)
+from .layer import LoRALinear
+
+__all__ = [
+    "ALL_LINEAR",
+    "LoRALinear",
+    "add_adapter",
+    "adapter_parameters",
+    "copy_adapter",
+    "count_parameters",
+    "freeze_adapter",
+    "merge_adapter",
+    "remove_adapter",
+]

@@ -1,0 +1,147 @@
+"""Adapters of a whole model: add, copy, freeze, merge, count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import nn
+
+from zj.model.llama import Attention, Llama, SwiGLU
+
+from .layer import LoRALinear
+
+ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def add_adapter(
+    model: Llama,
+    name: str,
+    rank: int,
+    alpha: float,
+    dropout: float = 0.0,
+    targets: Iterable[str] = ALL_LINEAR,
+    seed: int = 0,
+) -> None:
+    """Give `model` a new adapter, trainable, that changes nothing yet: A is random, B is zero.
+
+    rank >= 1 (full-parameter training uses no adapter); alpha / rank scales the correction; dropout is a
+    probability; targets is any subset of ALL_LINEAR. The base weights are frozen. A and B are fp32 (fp64 beside an fp64
+    base). Raises ValueError for a name already taken, a name with a dot, an unknown target, an impossible number.
+    """
+    targets = _checked(model, name, rank, dropout, targets)
+    generator = torch.Generator().manual_seed(seed)
+    for path, layer in _equip(model):
+        layer.scales[name] = None
+        if path.rsplit(".", 1)[-1] not in targets:
+            continue
+        width_out, width_in = layer.weight.shape
+        dtype = torch.promote_types(layer.weight.dtype, torch.float32)
+        A = torch.empty(rank, width_in, dtype=dtype)
+        nn.init.kaiming_uniform_(A, a=math.sqrt(5), generator=generator)  # as a fresh nn.Linear, and as PEFT
+        layer.lora_A[name] = nn.Parameter(A.to(layer.weight.device))
+        layer.lora_B[name] = nn.Parameter(A.new_zeros(width_out, rank).to(layer.weight.device))
+        layer.scales[name], layer.dropout[name] = alpha / rank, dropout
+    for parameter_name, parameter in model.named_parameters():
+        if not _is_adapter(parameter_name):
+            parameter.requires_grad_(False)
+
+
+def copy_adapter(model: Llama, source: str, target: str) -> None:
+    """Make `target` an equal adapter of its own, frozen: the reference of PPO and DPO. Raises ValueError as above."""
+    _check_name(model, target)
+    for _, layer in adapter_layers(model, source):
+        layer.lora_A[target] = nn.Parameter(layer.lora_A[source].detach().clone(), requires_grad=False)
+        layer.lora_B[target] = nn.Parameter(layer.lora_B[source].detach().clone(), requires_grad=False)
+        layer.dropout[target] = layer.dropout[source]
+    for _, layer in lora_layers(model):
+        layer.scales[target] = layer.scales[source]
+
+
+def freeze_adapter(model: Llama, name: str, frozen: bool = True) -> None:
+    """Take an adapter out of training, or put it back."""
+    for _, layer in adapter_layers(model, name):
+        layer.lora_A[name].requires_grad_(not frozen)
+        layer.lora_B[name].requires_grad_(not frozen)
+
+
+@torch.no_grad()
+def merge_adapter(model: Llama, name: str) -> None:
+    """Add the adapter to the base weights, computed in fp32 and rounded once, and remove it.
+
+    Every other adapter then stands on the merged base.
+    """
+    for _, layer in adapter_layers(model, name):
+        delta = layer.delta(name)
+        layer.weight.copy_(layer.weight.to(delta.dtype) + delta)
+    remove_adapter(model, name)
+
+
+def remove_adapter(model: Llama, name: str) -> None:
+    """Forget an adapter."""
+    for _, layer in adapter_layers(model, name):
+        del layer.lora_A[name], layer.lora_B[name], layer.dropout[name]
+    for _, layer in lora_layers(model):
+        del layer.scales[name]
+
+
+def adapter_parameters(model: Llama, name: str) -> dict[str, nn.Parameter]:
+    """The adapter's matrices by "<path of the layer>.lora_A" and ".lora_B"."""
+    found = {}
+    for path, layer in adapter_layers(model, name):
+        found |= {f"{path}.lora_A": layer.lora_A[name], f"{path}.lora_B": layer.lora_B[name]}
+    return found
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """(trainable, all)."""
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return sum(n for n, trainable in sizes if trainable), sum(n for n, _ in sizes)
+
+
+def lora_layers(model: nn.Module) -> Iterator[tuple[str, LoRALinear]]:
+    """(path, layer) of every layer that can carry adapters."""
+    return ((path, m) for path, m in model.named_modules() if isinstance(m, LoRALinear))
+
+
+def adapter_layers(model: nn.Module, name: str) -> list[tuple[str, LoRALinear]]:
+    """(path, layer) of every layer that this adapter changes. An unknown name is a ValueError."""
+    layers = list(lora_layers(model))
+    if not layers:
+        raise ValueError(f"unknown adapter {name!r}: this model has none")
+    return [(path, layer) for path, layer in layers if layer.scale_of(name) is not None]
+
+
+def _equip(model: Llama) -> list[tuple[str, LoRALinear]]:
+    """Put a LoRALinear in place of each linear layer of the blocks, keeping weights and names."""
+    for part in model.modules():
+        if isinstance(part, Attention | SwiGLU):
+            for child, layer in list(part.named_children()):
+                if not isinstance(layer, LoRALinear):
+                    setattr(part, child, LoRALinear(layer.weight))
+    return list(lora_layers(model))
+
+
+def _checked(model: Llama, name: str, rank: int, dropout: float, targets: Iterable[str]) -> set[str]:
+    _check_name(model, name)
+    if rank < 1:
+        raise ValueError(f"adapter {name!r}: rank is {rank}, expected at least 1")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"adapter {name!r}: dropout is {dropout}, expected 0 <= dropout < 1")
+    wanted = {targets} if isinstance(targets, str) else set(targets)
+    unknown = wanted - set(ALL_LINEAR)
+    if unknown or not wanted:
+        raise ValueError(f"adapter {name!r}: targets {sorted(unknown)}, expected some of {', '.join(ALL_LINEAR)}")
+    return wanted
+
+
+def _check_name(model: Llama, name: str) -> None:
+    if not name or "." in name:
+        raise ValueError(f"adapter name {name!r}: expected a name without dots")
+    if any(name in layer.scales for _, layer in lora_layers(model)):
+        raise ValueError(f"adapter {name!r} is there already")
+
+
+def _is_adapter(parameter_name: str) -> bool:
+    return ".lora_A." in parameter_name or ".lora_B." in parameter_name

@@ -1,0 +1,48 @@
+"""LoRA: a frozen linear layer and, beside it, any number of named low-rank corrections.
+
+    y = x W^T + (alpha / rank) dropout(x) A^T B^T         Hu et al. 2021, "LoRA", equation 3
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LoRALinear(nn.Module):
+    """Holds the `weight` of the layer it replaces, under the same name, and pairs (A, B) by adapter name.
+
+    Which adapter applies is an argument of `forward`: there is no active adapter to forget. A layer that an adapter
+    leaves alone still knows its name (`scales[name]` is None), so one name reaches every layer of a model.
+    """
+
+    def __init__(self, weight: nn.Parameter):
+        super().__init__()
+        self.weight = weight
+        self.lora_A = nn.ParameterDict()  # name -> [rank, width_in]
+        self.lora_B = nn.ParameterDict()  # name -> [width_out, rank]
+        self.scales: dict[str, float | None] = {}  # name -> alpha / rank
+        self.dropout: dict[str, float] = {}
+
+    def forward(self, x: Tensor, adapter: str | None = None) -> Tensor:
+        y = F.linear(x, self.weight)
+        scale = self.scale_of(adapter) if adapter is not None else None
+        if scale is None:
+            return y
+        A, B = self.lora_A[adapter].to(x.dtype), self.lora_B[adapter].to(x.dtype)
+        x = F.dropout(x, self.dropout[adapter], self.training)
+        return torch.addmm(y, F.linear(x, A), B.T, alpha=scale)
+
+    def scale_of(self, adapter: str) -> float | None:
+        """alpha / rank, or None where the adapter leaves this layer alone."""
+        if adapter not in self.scales:
+            known = ", ".join(self.scales) or "none"
+            raise ValueError(f"unknown adapter {adapter!r}: this model has {known}")
+        return self.scales[adapter]
+
+    def delta(self, adapter: str) -> Tensor:
+        """(alpha / rank) B A in fp32 (fp64 for fp64 adapters): what merging adds to `weight`, [width_out, width_in]."""
+        scale = self.scale_of(adapter)
+        assert scale is not None, f"adapter {adapter!r} leaves this layer alone"
+        return scale * (self.lora_B[adapter] @ self.lora_A[adapter])

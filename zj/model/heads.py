@@ -1,0 +1,104 @@
+"""From hidden states to what losses need: token log-probs (never [N, V] at once) and scalar scores."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CHUNK_ELEMENTS = 1 << 22  # logits held at a time: 16 MiB in fp32
+
+NOTHING = -1  # a target that asks for nothing: log-prob 0, entropy 0, no gradient, no computation
+
+
+def token_logprobs(hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float = 1.0):
+    """log p(targets[i] | hidden[i]) and the entropy of p, with p = softmax(hidden @ weight.T / temperature).
+
+    hidden [N, D], weight [V, D], targets [N] (NOTHING = -1 where no answer is wanted)
+    -> log-probs [N], entropy [N] in nats; fp32, or fp64 if hidden is. Logits exist for one chunk of rows at a time,
+    in the backward pass too. No shift happens here: hidden[i] is asked about targets[i].
+    """
+    asked = (targets != NOTHING).nonzero().squeeze(1)
+    logprobs, entropy = _ChunkedLogProbs.apply(hidden[asked], weight, targets[asked], temperature)
+    nothing = torch.zeros(len(targets), dtype=logprobs.dtype, device=hidden.device)
+    return nothing.index_put((asked,), logprobs), nothing.index_put((asked,), entropy)
+
+
+class _ChunkedLogProbs(torch.autograd.Function):
+    """Saves the log-normaliser of each row; the backward pass computes the chunk's logits again."""
+
+    @staticmethod
+    def forward(ctx, hidden, weight, targets, temperature):
+        exact = torch.promote_types(hidden.dtype, torch.float32)
+        normaliser = torch.empty(len(hidden), dtype=exact, device=hidden.device)
+        logprobs, entropy = torch.empty_like(normaliser), torch.empty_like(normaliser)
+        for rows in _chunks(hidden, weight):
+            logits = _logits(hidden[rows], weight, temperature)
+            normaliser[rows] = logits.logsumexp(-1)
+            logprobs[rows] = logits.gather(1, targets[rows, None]).squeeze(1) - normaliser[rows]
+            # entropy = log Z - sum_v p_v z_v
+            p = (logits - normaliser[rows, None]).exp_()
+            entropy[rows] = normaliser[rows] - p.mul_(logits).sum(-1)
+        ctx.save_for_backward(hidden, weight, targets, normaliser, entropy)
+        ctx.temperature = temperature
+        return logprobs, entropy
+
+    @staticmethod
+    def backward(ctx, d_logprobs, d_entropy):
+        hidden, weight, targets, normaliser, entropy = ctx.saved_tensors
+        d_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        d_weight = torch.zeros_like(weight, dtype=normaliser.dtype) if ctx.needs_input_grad[1] else None
+        for rows in _chunks(hidden, weight):
+            logits = _logits(hidden[rows], weight, ctx.temperature)
+            log_p = logits.sub_(normaliser[rows, None])
+            p = log_p.exp()
+            # d log p_y / dz = 1[y] - p          d entropy / dz_v = -p_v (log p_v + entropy)
+            d_logits = log_p.add_(entropy[rows, None]).mul_(-d_entropy[rows, None]).sub_(d_logprobs[rows, None])
+            d_logits.mul_(p)
+            d_logits.scatter_add_(1, targets[rows, None], d_logprobs[rows, None])
+            d_logits.div_(ctx.temperature)
+            d_logits = d_logits.to(hidden.dtype)
+            if d_hidden is not None:
+                d_hidden[rows] = d_logits @ weight
+            if d_weight is not None:
+                d_weight += d_logits.T @ hidden[rows]
+        return d_hidden, None if d_weight is None else d_weight.to(weight.dtype), None, None
+
+
+def _chunks(hidden: Tensor, weight: Tensor):
+    rows = max(1, CHUNK_ELEMENTS // len(weight))
+    return (slice(start, start + rows) for start in range(0, len(hidden), rows))
+
+
+def _logits(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
+    logits = F.linear(hidden, weight)
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)).div_(temperature)
+
+
+def sequence_logprobs(model, packed, counted: Tensor, adapter: str | None = None, temperature: float = 1.0):
+    """log p of each counted token given those before it in its sequence: log-probs [N], entropy [N].
+
+    This is the one place where tokens are shifted against hidden states: hidden[i] predicts token i + 1, and the
+    answer is stored at i + 1, the token it is about. Entries of tokens that are not counted are 0. A sequence's
+    first token has nothing before it and may not be counted.
+    """
+    first = packed.bounds[:-1].long()
+    assert not counted[first].any(), "the first token of a sequence is counted, but nothing predicts it"
+    asked = torch.where(counted, packed.tokens, NOTHING)
+    logprobs, entropy = model(packed, adapter, targets=asked.roll(-1), temperature=temperature)
+    return logprobs.roll(1), entropy.roll(1)
+
+
+class ScalarHead(nn.Module):
+    """A reward or a value: hidden [..., D] -> [...], in fp32 (fp64 for fp64 weights), no bias.
+
+    Initialised N(0, 1/sqrt(D + 1)) as in Ziegler et al. 2019; named as `LlamaForSequenceClassification` names it.
+    """
+
+    def __init__(self, width: int, seed: int = 0):
+        super().__init__()
+        weight = torch.randn(1, width, generator=torch.Generator().manual_seed(seed))
+        self.weight = nn.Parameter(weight / (width + 1) ** 0.5)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return F.linear(hidden.to(self.weight.dtype), self.weight).squeeze(-1)

@@ -1,0 +1,198 @@
+"""LLaMA by hand, on packed sequences: the whole before its parts.
+
+Llama > Block > Attention, SwiGLU > RMSNorm, Linear, rotary positions. Parameters carry Hugging Face's names, so a
+published checkpoint is this module's state dict. Source: Touvron et al. 2023, "LLaMA", section 2.2.
+
+Shapes: N tokens of S sequences lying end to end, D width, H query heads, K head width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from .cache import Cache
+from .config import LlamaConfig
+from .heads import token_logprobs
+from .packed import Packed
+
+
+class Llama(nn.Module):
+    def __init__(self, config: LlamaConfig):
+        super().__init__()
+        self.config = config
+        self.recompute = False  # activation checkpointing: keep only each block's input for the backward pass
+        self.model = nn.ModuleDict(
+            {
+                "embed_tokens": nn.Embedding(config.vocab_size, config.hidden_size),
+                "layers": nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers)),
+                "norm": RMSNorm(config.hidden_size, config.rms_norm_eps),
+            }
+        )
+        self.lm_head = Linear(config.hidden_size, config.vocab_size)
+        self.tie_weights()
+
+    def forward(
+        self,
+        packed: Packed,
+        adapter: str | None = None,
+        targets: Tensor | None = None,
+        temperature: float = 1.0,
+        cache: Cache | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Hidden states [N, D] after the final norm; with `targets` [N], their `token_logprobs` instead.
+
+        Log-probs are computed in here because a sharded `lm_head` is whole only during the root's forward.
+        `adapter` names the LoRA to apply; a name that no `add_adapter` has made is a ValueError.
+        `cache` holds the keys and values of earlier tokens, for generation.
+        """
+        x = self.model["embed_tokens"](packed.tokens)
+        rotary = rotary_angles(packed.positions, self.config, x.dtype)
+        for index, block in enumerate(self.model["layers"]):
+            if self.recompute and torch.is_grad_enabled():
+                x = checkpoint(block, x, rotary, packed, adapter, use_reentrant=False)
+            else:
+                x = block(x, rotary, packed, adapter, cache.layer(index) if cache else None)
+        hidden = self.model["norm"](x)
+        if targets is None:
+            return hidden
+        return token_logprobs(hidden, self.lm_head.weight, targets, temperature)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[..., D] -> [..., V]. For a few positions; training goes through `token_logprobs`."""
+        return self.lm_head(hidden)
+
+    def tie_weights(self) -> None:
+        """Let the head share the embedding's weight, if the config says so (again after `to_empty`)."""
+        if self.config.tie_word_embeddings:
+            self.lm_head.weight = self.model["embed_tokens"].weight
+
+    @torch.no_grad()
+    def init_weights(self, seed: int) -> None:
+        """N(0, 0.02), the output projections of each block scaled by 1/sqrt(2 * layers) (Radford et al. 2019)."""
+        generator = torch.Generator(device=self.lm_head.weight.device).manual_seed(seed)
+        for name, weight in self.named_parameters():
+            if name.endswith(("layernorm.weight", "norm.weight")):
+                weight.fill_(1.0)
+            else:
+                last = name.endswith(("o_proj.weight", "down_proj.weight"))
+                std = 0.02 / (2 * self.config.num_hidden_layers) ** 0.5 if last else 0.02
+                weight.normal_(0.0, std, generator=generator)
+
+
+class Block(nn.Module):
+    """Pre-norm residual block: x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, config: LlamaConfig):
+        super().__init__()
+        self.self_attn = Attention(config)
+        self.mlp = SwiGLU(config)
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    def forward(self, x, rotary, packed, adapter=None, cache=None):
+        x = x + self.self_attn(self.input_layernorm(x), rotary, packed, adapter, cache)
+        return x + self.mlp(self.post_attention_layernorm(x), adapter)
+
+
+class Attention(nn.Module):
+    """Causal attention within each sequence; groups of query heads share one key/value head (GQA)."""
+
+    def __init__(self, config: LlamaConfig):
+        super().__init__()
+        width, kv_heads = config.hidden_size, config.num_key_value_heads
+        self.head_dim = config.head_dim
+        self.q_proj = Linear(width, config.num_attention_heads * self.head_dim)
+        self.k_proj = Linear(width, kv_heads * self.head_dim)
+        self.v_proj = Linear(width, kv_heads * self.head_dim)
+        self.o_proj = Linear(config.num_attention_heads * self.head_dim, width)
+
+    def forward(self, x, rotary, packed, adapter=None, cache=None):
+        heads = (len(x), -1, self.head_dim)
+        q = rotate(self.q_proj(x, adapter).view(heads), rotary)  # [N, H, K]
+        k = rotate(self.k_proj(x, adapter).view(heads), rotary)  # [N, key/value heads, K]
+        v = self.v_proj(x, adapter).view(heads)
+        mixed = cache.attend(q, k, v, packed) if cache else attend(q, k, v, packed)
+        return self.o_proj(mixed.reshape(len(x), -1), adapter)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, packed: Packed) -> Tensor:
+    """Causal attention, each sequence for itself: q [N, H, K], k and v [N, key/value heads, K] -> [N, H, K]."""
+    if q.is_cuda and q.dtype in (torch.float16, torch.bfloat16):
+        return _attend_varlen(q, k, v, packed)
+    # [N, heads, K] -> per sequence [1, heads, n, K], the layout of scaled_dot_product_attention
+    parts = (t.transpose(0, 1)[None].split(packed.lengths, dim=2) for t in (q, k, v))
+    out = [
+        F.scaled_dot_product_attention(q1, k1, v1, is_causal=True, enable_gqa=True)
+        for q1, k1, v1 in zip(*parts, strict=True)
+    ]
+    return torch.cat(out, dim=2)[0].transpose(0, 1)
+
+
+def _attend_varlen(q: Tensor, k: Tensor, v: Tensor, packed: Packed) -> Tensor:
+    """The same in one kernel that takes `bounds` (CUDA, 16 bit)."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    group = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
+    bounds, longest = packed.bounds, packed.max_len
+    return varlen_attn(q, k, v, bounds, bounds, longest, longest, window_size=(-1, 0))  # (-1, 0) is causal
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate(x)) * up(x)). Shazeer 2020, "GLU Variants Improve Transformer", equation 6."""
+
+    def __init__(self, config: LlamaConfig):
+        super().__init__()
+        self.gate_proj = Linear(config.hidden_size, config.intermediate_size)
+        self.up_proj = Linear(config.hidden_size, config.intermediate_size)
+        self.down_proj = Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, x, adapter=None):
+        return self.down_proj(F.silu(self.gate_proj(x, adapter)) * self.up_proj(x, adapter), adapter)
+
+
+class RMSNorm(nn.Module):
+    """x / sqrt(mean(x^2) + eps) * weight, in fp32 inside. Zhang & Sennrich 2019, equation 4."""
+
+    def __init__(self, width: int, eps: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class Linear(nn.Module):
+    """x W^T, without bias. It knows no adapters: `zj.lora.add_adapter` puts a LoRALinear in its place."""
+
+    def __init__(self, width_in: int, width_out: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width_out, width_in))
+
+    def forward(self, x: Tensor, adapter: str | None = None) -> Tensor:
+        if adapter is not None:
+            raise ValueError(f"unknown adapter {adapter!r}: this model has none (add_adapter makes one)")
+        return F.linear(x, self.weight)
+
+
+def rotary_angles(positions: Tensor, config: LlamaConfig, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """cos and sin [N, 1, K/2] of position * theta^(-2i/K). Su et al. 2021, "RoFormer", equation 15.
+
+    Computed afresh in fp32 (fp64 for an fp64 model): nothing to store, shard or re-initialise.
+    """
+    exact = torch.promote_types(dtype, torch.float32)
+    half = torch.arange(0, config.head_dim, 2, device=positions.device, dtype=exact)
+    frequency = 1.0 / config.rope_theta ** (half / config.head_dim)
+    angle = (positions.to(exact)[:, None] * frequency)[:, None]
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn each pair (x[i], x[i + K/2]) by its angle: the half-split layout of Hugging Face checkpoints."""
+    cos, sin = rotary
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
