@@ -2,8 +2,8 @@
 
 from .adapters import (
     ALL_LINEAR,
-    add_adapter,
     adapter_parameters,
+    add_adapter,
     copy_adapter,
     count_parameters,
     freeze_adapter,

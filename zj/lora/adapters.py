@@ -88,7 +88,7 @@ def remove_adapter(model: Llama, name: str) -> None:
 
 def adapter_parameters(model: Llama, name: str) -> dict[str, nn.Parameter]:
     """The adapter's matrices by "<path of the layer>.lora_A" and ".lora_B"."""
-    found = {}
+    found: dict[str, nn.Parameter] = {}
     for path, layer in adapter_layers(model, name):
         found |= {f"{path}.lora_A": layer.lora_A[name], f"{path}.lora_B": layer.lora_B[name]}
     return found
@@ -119,7 +119,7 @@ def _equip(model: Llama) -> list[tuple[str, LoRALinear]]:
         if isinstance(part, Attention | SwiGLU):
             for child, layer in list(part.named_children()):
                 if not isinstance(layer, LoRALinear):
-                    setattr(part, child, LoRALinear(layer.weight))
+                    setattr(part, child, LoRALinear(layer.get_parameter("weight")))
     return list(lora_layers(model))
 
 

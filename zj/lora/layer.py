@@ -1,6 +1,6 @@
 """LoRA: a frozen linear layer and, beside it, any number of named low-rank corrections.
 
-    y = x W^T + (alpha / rank) dropout(x) A^T B^T         Hu et al. 2021, "LoRA", equation 3
+y = x W^T + (alpha / rank) dropout(x) A^T B^T         Hu et al. 2021, "LoRA", equation 3
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ class LoRALinear(nn.Module):
 
     def forward(self, x: Tensor, adapter: str | None = None) -> Tensor:
         y = F.linear(x, self.weight)
-        scale = self.scale_of(adapter) if adapter is not None else None
-        if scale is None:
+        if adapter is None or (scale := self.scale_of(adapter)) is None:
             return y
         A, B = self.lora_A[adapter].to(x.dtype), self.lora_B[adapter].to(x.dtype)
         x = F.dropout(x, self.dropout[adapter], self.training)

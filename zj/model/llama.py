@@ -24,13 +24,7 @@ class Llama(nn.Module):
         super().__init__()
         self.config = config
         self.recompute = False  # activation checkpointing: keep only each block's input for the backward pass
-        self.model = nn.ModuleDict(
-            {
-                "embed_tokens": nn.Embedding(config.vocab_size, config.hidden_size),
-                "layers": nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers)),
-                "norm": RMSNorm(config.hidden_size, config.rms_norm_eps),
-            }
-        )
+        self.model = Trunk(config)
         self.lm_head = Linear(config.hidden_size, config.vocab_size)
         self.tie_weights()
 
@@ -48,14 +42,14 @@ class Llama(nn.Module):
         `adapter` names the LoRA to apply; a name that no `add_adapter` has made is a ValueError.
         `cache` holds the keys and values of earlier tokens, for generation.
         """
-        x = self.model["embed_tokens"](packed.tokens)
+        x = self.model.embed_tokens(packed.tokens)
         rotary = rotary_angles(packed.positions, self.config, x.dtype)
-        for index, block in enumerate(self.model["layers"]):
+        for index, block in enumerate(self.model.layers):
             if self.recompute and torch.is_grad_enabled():
                 x = checkpoint(block, x, rotary, packed, adapter, use_reentrant=False)
             else:
                 x = block(x, rotary, packed, adapter, cache.layer(index) if cache else None)
-        hidden = self.model["norm"](x)
+        hidden = self.model.norm(x)
         if targets is None:
             return hidden
         return token_logprobs(hidden, self.lm_head.weight, targets, temperature)
@@ -67,7 +61,7 @@ class Llama(nn.Module):
     def tie_weights(self) -> None:
         """Let the head share the embedding's weight, if the config says so (again after `to_empty`)."""
         if self.config.tie_word_embeddings:
-            self.lm_head.weight = self.model["embed_tokens"].weight
+            self.lm_head.weight = self.model.embed_tokens.weight
 
     @torch.no_grad()
     def init_weights(self, seed: int) -> None:
@@ -80,6 +74,16 @@ class Llama(nn.Module):
                 last = name.endswith(("o_proj.weight", "down_proj.weight"))
                 std = 0.02 / (2 * self.config.num_hidden_layers) ** 0.5 if last else 0.02
                 weight.normal_(0.0, std, generator=generator)
+
+
+class Trunk(nn.Module):
+    """All but the head; a part of its own only because published names begin with "model."."""
+
+    def __init__(self, config: LlamaConfig):
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
 
 class Block(nn.Module):
@@ -138,7 +142,9 @@ def _attend_varlen(q: Tensor, k: Tensor, v: Tensor, packed: Packed) -> Tensor:
     group = q.shape[1] // k.shape[1]
     k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
     bounds, longest = packed.bounds, packed.max_len
-    return varlen_attn(q, k, v, bounds, bounds, longest, longest, window_size=(-1, 0))  # (-1, 0) is causal
+    out = varlen_attn(q, k, v, bounds, bounds, longest, longest, window_size=(-1, 0))  # (-1, 0) is causal
+    assert isinstance(out, Tensor)
+    return out
 
 
 class SwiGLU(nn.Module):
@@ -171,7 +177,7 @@ class Linear(nn.Module):
 
     def __init__(self, width_in: int, width_out: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(width_out, width_in))
+        self.weight: Tensor = nn.Parameter(torch.empty(width_out, width_in))
 
     def forward(self, x: Tensor, adapter: str | None = None) -> Tensor:
         if adapter is not None:

@@ -1,0 +1,99 @@
+"""What a run tells: metrics.jsonl (one object per step), a progress bar, optional TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from .checkpoint import write_text
+from .distributed import World
+
+
+class Log:
+    """Rows of steps after `start` (left by a run that was cut off after its last checkpoint) are dropped."""
+
+    def __init__(self, out: Path, start: int, total: int, world: World, tensorboard: bool = False):
+        self.file = out / "metrics.jsonl"
+        keep_rows(self.file, lambda row: row["step"] <= start)
+        self.device = world.device
+        quiet = None if sys.stderr.isatty() else 10.0  # seconds between lines of a log file
+        self.bar = tqdm(
+            initial=start,
+            total=total,
+            unit="step",
+            mininterval=quiet or 0.2,
+            dynamic_ncols=True,
+            disable=world.rank != 0,
+        )
+        self.writer = None
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                raise ValueError("--tensorboard: not installed; pip install 'zj[tensorboard]'") from None
+            self.writer = SummaryWriter(str(out / "tensorboard"))
+        self.clock = time.perf_counter()
+
+    def start_clock(self) -> None:
+        """Seconds and tokens/s of the next step count from here, so that validation is not among them."""
+        self.clock = time.perf_counter()
+
+    def step(self, step: int, tokens: int, **numbers: float) -> None:
+        """Write the row of one optimizer step of `tokens` tokens and move the bar."""
+        seconds = time.perf_counter() - self.clock
+        row: dict[str, Any] = {"step": step, **numbers, "tokens": tokens, "seconds": seconds}
+        row |= {"tokens_per_s": tokens / seconds, "memory_gb": peak_memory_gb(self.device)}
+        self.write(row)
+        shown = {
+            "loss": f"{numbers['loss']:.3f}",
+            "tok/s": f"{row['tokens_per_s']:.0f}",
+            "GB": f"{row['memory_gb']:.1f}",
+        }
+        self.bar.set_postfix(shown, refresh=False)
+        self.bar.update()
+        self.start_clock()
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Append one object to metrics.jsonl."""
+        with open(self.file, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
+        for name, value in row.items():
+            if self.writer and name != "step":
+                self.writer.add_scalar(name, value, row["step"])
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self.bar.write(text, file=sys.stdout)
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self.bar.close()
+        if self.writer:
+            self.writer.close()
+
+
+def keep_rows(file: Path, wanted) -> None:
+    """Drop the rows of a JSON-lines file that are not wanted, and a last row that was cut off while being written."""
+    if not file.exists():
+        return
+    rows = []
+    for line in file.read_text(encoding="utf-8").splitlines(keepends=True):
+        if line.endswith("\n") and wanted(json.loads(line)):
+            rows.append(line)
+    write_text(file, "".join(rows))
+
+
+def peak_memory_gb(device: torch.device) -> float:
+    """Most memory held so far: of the device, or of this process (Linux counts in KiB, macOS in bytes)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

@@ -1,0 +1,169 @@
+"""From gradients to new weights: AdamW, schedule, fp16 loss scaling and the explosion guard behind one `step`.
+
+Zhongjing, section 4.1: AdamW, a cosine schedule, "we halve loss during gradient explosion and decay learning rate".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Optim:
+    lr: float = 7e-5  # peak learning rate
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"  # shape of the decay to 0 at the last step
+    warmup: float = 0.03  # part of all steps in which the rate climbs to its peak, 0 to 1
+    weight_decay: float = 0.0  # decoupled, on matrices only
+    beta1: float = 0.9  # AdamW, decay of the mean gradient
+    beta2: float = 0.95  # AdamW, decay of the mean squared gradient
+    eps: float = 1e-8  # AdamW, added to the root
+    clip: float = 1.0  # largest gradient norm; larger ones are scaled down to it
+    explosion: float = 10.0  # a norm over this many times its running mean is an explosion
+    patience: int = 5  # explosions in a row after which the run saves and stops
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("lr", 0, 1), ("warmup", 0, 1), ("beta1", 0, 1), ("beta2", 0, 1)):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"--optim.{name} is {getattr(self, name)}, expected {low} to {high}")
+        for name in ("clip", "eps", "patience"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"--optim.{name} is {getattr(self, name)}, expected more than 0")
+        if self.explosion <= 1:
+            raise ValueError(f"--optim.explosion is {self.explosion}, expected more than 1")
+        if self.weight_decay < 0:
+            raise ValueError(f"--optim.weight-decay is {self.weight_decay}, expected 0 or more")
+
+
+def learning_rate(step: int, total: int, config: Optim) -> float:
+    """The rate of step 0, 1, ..., total - 1. The first step already moves; the decay would reach 0 at `total`."""
+    warmup = min(total, math.ceil(config.warmup * total))
+    if step < warmup:
+        return config.lr * (step + 1) / warmup
+    if config.schedule == "constant":
+        return config.lr
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    left = 1 - progress if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
+    return config.lr * left
+
+
+class Explosion(RuntimeError):
+    """Gradients exploded too often in a row; raised after everything was put in order, so that it can be saved."""
+
+
+@dataclass
+class Guard:
+    """What to do with a step whose gradient norm is out of bounds.
+
+    Finite but over `explosion` times the running mean: the loss of this step counts half. Not finite: no factor
+    mends it, the step is left out. Either way all later learning rates are multiplied by DECAY.
+    """
+
+    explosion: float
+    mean: float = 0.0  # running mean of ordinary norms
+    seen: int = 0  # ordinary norms so far
+    in_a_row: int = 0
+    lr_scale: float = 1.0
+
+    MEMORY = 0.98  # of the running mean
+    FROM = 10  # norms needed before any is called an explosion
+    DECAY = 0.9
+
+    def judge(self, norm: float) -> float:
+        """The factor for this step's gradient: 1 ordinary, 0.5 exploded, 0 not finite."""
+        exploded = self.seen >= self.FROM and norm > self.explosion * self.mean
+        if math.isfinite(norm) and not exploded:
+            self.seen += 1
+            memory = min(self.MEMORY, 1 - 1 / self.seen)  # a plain mean at first
+            self.mean = memory * self.mean + (1 - memory) * norm
+            self.in_a_row = 0
+            return 1.0
+        self.in_a_row += 1
+        self.lr_scale *= self.DECAY
+        return 0.5 if math.isfinite(norm) else 0.0
+
+
+class Optimizer:
+    """Trainable weights in 16 bit get an fp32 master copy here, which is what AdamW moves."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], config: Optim, total_steps: int, compute: torch.dtype):
+        """`compute` is the dtype of the forward and backward pass; fp16 needs the loss scaled."""
+        self.weights = [p for p in parameters if p.requires_grad]
+        assert self.weights, "nothing is trainable"
+        self.masters = [p if p.dtype.itemsize >= 4 else p.detach().float().requires_grad_() for p in self.weights]
+        matrices = [p for p in self.masters if p.ndim >= 2]
+        vectors = [p for p in self.masters if p.ndim < 2]
+        groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        betas = (config.beta1, config.beta2)
+        self.adam = torch.optim.AdamW([g for g in groups if g["params"]], betas=betas, eps=config.eps, fused=True)
+        self.guard = Guard(config.explosion)
+        self.config, self.total_steps, self.steps = config, total_steps, 0
+        device = self.weights[0].device.type
+        self.scaler = torch.amp.GradScaler(device, enabled=compute == torch.float16, init_scale=2.0**13)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of one pack's share of the loss."""
+        self.scaler.scale(loss).backward()
+        for weight, master in zip(self.weights, self.masters, strict=True):
+            if weight is not master and weight.grad is not None:
+                gradient = weight.grad.float()
+                master.grad = gradient if master.grad is None else master.grad.add_(gradient)
+                weight.grad = None
+
+    def step(self) -> dict[str, float]:
+        """Unscale, judge, clip, move. Returns what happened; raises Explosion after `patience` explosions in a row."""
+        lr = learning_rate(self.steps, self.total_steps, self.config) * self.guard.lr_scale
+        self.scaler.unscale_(self.adam)
+        norm = nn.utils.get_total_norm([p.grad for p in self.masters if p.grad is not None]).item()
+        # an fp16 overflow is the loss scale's business as long as the scale can still go down
+        overflow = self.scaler.is_enabled() and not math.isfinite(norm) and self.scaler.get_scale() > 1
+        factor = 0.0 if overflow else self.guard.judge(norm)
+        if factor:
+            self._move(lr, factor * min(1.0, self.config.clip / (norm + 1e-6)))
+        if self.scaler.is_enabled():
+            self.scaler.update()
+        self.adam.zero_grad(set_to_none=True)
+        self.steps += 1
+        if self.guard.in_a_row >= self.config.patience:
+            raise Explosion(
+                f"gradient norm {norm:.3g} at step {self.steps}: {self.guard.in_a_row} explosions in a row "
+                f"(running mean {self.guard.mean:.3g}); lower --optim.lr or look at the data"
+            )
+        return {"lr": lr, "grad_norm": norm, "loss_factor": factor, "loss_scale": self.scaler.get_scale()}
+
+    @torch.no_grad()
+    def _move(self, lr: float, factor: float) -> None:
+        if factor != 1.0:
+            torch._foreach_mul_([p.grad for p in self.masters if p.grad is not None], factor)
+        for group in self.adam.param_groups:
+            group["lr"] = lr
+        self.adam.step()
+        for weight, master in zip(self.weights, self.masters, strict=True):
+            if weight is not master:
+                weight.copy_(master)
+
+    def state_dict(self) -> dict:
+        """All that the next step depends on, the masters included."""
+        return {
+            "masters": [m.detach() for w, m in zip(self.weights, self.masters, strict=True) if w is not m],
+            "adam": self.adam.state_dict(),
+            "guard": vars(self.guard).copy(),
+            "scaler": self.scaler.state_dict(),
+            "steps": self.steps,
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict) -> None:
+        """Go on as if never interrupted."""
+        masters = [m for w, m in zip(self.weights, self.masters, strict=True) if w is not m]
+        for master, saved in zip(masters, state["masters"], strict=True):
+            master.copy_(saved)
+        self.adam.load_state_dict(state["adam"])
+        self.guard = Guard(**state["guard"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.steps = state["steps"]

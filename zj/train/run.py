@@ -1,0 +1,76 @@
+"""A run is a directory: it says what was asked, how far it came, and holds the result when it is done.
+
+config.toml  metrics.jsonl  samples.jsonl  checkpoints/step-N/  latest  best/
+and, at the end, the result itself: a Hugging Face model or a PEFT adapter, so that --model OUT is the next stage
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from zj.config import to_toml
+
+from .checkpoint import load_checkpoint, sync, write_text
+
+RESULTS = ("config.json", "adapter_config.json")  # the last file of a result to be written
+
+
+def open_run(out: str, config: Any, stage: str) -> tuple[Path, dict[str, Any] | None]:
+    """Make OUT, or go on with the run that is in it: (directory, state of its latest checkpoint or None).
+
+    A finished run says so and exits with status 0. ValueError if OUT holds anything else than this very run.
+    """
+    if not out:
+        raise ValueError("--out is missing: the directory that this run will write")
+    folder, text = Path(out), f"# {stage}\n{to_toml(config)}"
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out {out}: is a file, expected a directory")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "config.toml").exists():
+        if any(folder.iterdir()):
+            raise ValueError(f"--out {out}: not empty and not a run of this project; nothing was written")
+        write_text(folder / "config.toml", text)
+        return folder, None
+    _check_same_run(folder, text)
+    if any((folder / name).exists() for name in RESULTS):
+        print(f"{out}: this {stage} run is finished; its result is there", flush=True)
+        sys.exit(0)
+    return folder, load_checkpoint(folder)
+
+
+def _check_same_run(folder: Path, text: str) -> None:
+    found = (folder / "config.toml").read_text(encoding="utf-8").splitlines()
+    for line in text.splitlines():
+        if line not in found:
+            raise ValueError(
+                f"--out {folder}: holds another run; this one says '{line.strip('# ')}' where its config.toml does not"
+            )
+
+
+def replace_folder(folder: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a directory beside `folder`, then put it in its place."""
+    draft = folder.with_name(f".tmp-{folder.name}")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    write(draft)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.rename(draft, folder)
+    sync(folder.parent)
+
+
+def publish_best(folder: Path) -> None:
+    """Make OUT/best the result of the run: the same files stand in OUT itself, the one that readers open first last."""
+    files = sorted((folder / "best").iterdir(), key=lambda file: file.name in RESULTS)
+    for file in files:
+        target = folder / file.name
+        target.unlink(missing_ok=True)
+        try:
+            os.link(file, target)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(file, target)
+    sync(folder)
