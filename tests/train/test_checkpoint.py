@@ -1,0 +1,101 @@
+"""Checkpoints and run directories: whole or not there, verified, and never somebody else's."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from zj.train import keep_rows, load_checkpoint, open_run, publish_best, replace_folder, save_checkpoint
+
+
+def state(number):
+    return {"step": number, "weights": {"a": torch.full((3,), float(number))}, "best": None}
+
+
+def test_the_latest_is_read_back_and_only_the_last_are_kept(tmp_path):
+    assert load_checkpoint(tmp_path) is None
+    for number in (9, 10, 11):
+        save_checkpoint(tmp_path, number, state(number), keep=2)
+    got = load_checkpoint(tmp_path)
+    assert got["step"] == 11 and torch.equal(got["weights"]["a"], torch.full((3,), 11.0))
+    assert {p.name for p in (tmp_path / "checkpoints").iterdir()} == {"step-10", "step-11"}
+
+
+def test_a_flipped_byte_is_detected_and_named(tmp_path):
+    folder = save_checkpoint(tmp_path, 1, state(1), keep=1)
+    data = bytearray((folder / "state.pt").read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / "state.pt").write_bytes(data)
+    with pytest.raises(ValueError, match="state.pt: damaged"):
+        load_checkpoint(tmp_path)
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    """Negative control of the safe reader: a state with an object in it does not load."""
+    save_checkpoint(tmp_path, 1, {"evil": os.path.join}, keep=1)
+    with pytest.raises(Exception, match="(?i)weights.only"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("moment", ["fsync", "rename", "replace"])
+def test_a_save_that_is_cut_off_leaves_the_previous_checkpoint(tmp_path, monkeypatch, moment):
+    save_checkpoint(tmp_path, 1, state(1), keep=1)
+
+    def cut(*args, **kwargs):
+        raise OSError(28, "No space left on device", str(tmp_path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, moment, cut)
+        with pytest.raises(OSError, match="No space"):
+            save_checkpoint(tmp_path, 2, state(2), keep=1)
+    assert load_checkpoint(tmp_path)["step"] == 1
+    save_checkpoint(tmp_path, 2, state(2), keep=1)
+    assert load_checkpoint(tmp_path)["step"] == 2
+
+
+@dataclass(frozen=True)
+class Config:
+    lr: float = 1.0  # rate
+    out: str = ""  # directory
+
+
+def test_a_new_run_an_interrupted_one_and_a_finished_one(tmp_path, capsys):
+    out = str(tmp_path / "deep" / "run")
+    folder, saved = open_run(out, Config(out=out), "sft")
+    assert saved is None and "lr = 1.0" in (folder / "config.toml").read_text()
+    save_checkpoint(folder, 3, state(3), keep=1)
+    assert open_run(out, Config(out=out), "sft")[1]["step"] == 3
+    replace_folder(folder / "best", lambda d: (d / "config.json").write_text("{}"))
+    publish_best(folder)
+    with pytest.raises(SystemExit) as stop:
+        open_run(out, Config(out=out), "sft")
+    assert not stop.value.code and "finished" in capsys.readouterr().out
+
+
+def test_another_run_or_foreign_files_are_refused_and_left_alone(tmp_path):
+    out = str(tmp_path / "run")
+    open_run(out, Config(out=out), "sft")
+    with pytest.raises(ValueError, match="holds another run; this one says 'lr = 2.0'"):
+        open_run(out, Config(lr=2.0, out=out), "sft")
+    with pytest.raises(ValueError, match="holds another run; this one says 'pretrain'"):
+        open_run(out, Config(out=out), "pretrain")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="not empty and not a run"):
+        open_run(str(tmp_path / "mine"), Config(), "sft")
+    with pytest.raises(ValueError, match="is a file"):
+        open_run(str(tmp_path / "mine" / "thesis.txt"), Config(), "sft")
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+    with pytest.raises(ValueError, match="--out is missing"):
+        open_run("", Config(), "sft")
+
+
+def test_rows_after_the_checkpoint_and_a_torn_row_are_dropped(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    file.write_text("".join(json.dumps({"step": s}) + "\n" for s in range(5)) + '{"step": 5, "lo')
+    keep_rows(file, lambda row: row["step"] <= 2)
+    assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == [0, 1, 2]
