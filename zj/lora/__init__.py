@@ -11,15 +11,20 @@ from .adapters import (
     remove_adapter,
 )
 from .layer import LoRALinear
+from .peft import base_of, load_model, load_peft, save_peft
 
 __all__ = [
     "ALL_LINEAR",
     "LoRALinear",
     "add_adapter",
     "adapter_parameters",
+    "base_of",
     "copy_adapter",
     "count_parameters",
     "freeze_adapter",
+    "load_model",
+    "load_peft",
     "merge_adapter",
     "remove_adapter",
+    "save_peft",
 ]

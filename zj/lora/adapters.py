@@ -119,7 +119,8 @@ def _equip(model: Llama) -> list[tuple[str, LoRALinear]]:
         if isinstance(part, Attention | SwiGLU):
             for child, layer in list(part.named_children()):
                 if not isinstance(layer, LoRALinear):
-                    setattr(part, child, LoRALinear(layer.get_parameter("weight")))
+                    adapted = LoRALinear(layer.get_parameter("weight"))
+                    setattr(part, child, adapted.train(layer.training))  # no dropout in a model put to eval()
     return list(lora_layers(model))
 
 

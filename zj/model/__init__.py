@@ -4,5 +4,16 @@ from .config import LlamaConfig
 from .heads import ScalarHead, sequence_logprobs, token_logprobs
 from .llama import Llama
 from .packed import Packed
+from .weights import check_tokenizer_fits, load_llama, save_llama
 
-__all__ = ["Llama", "LlamaConfig", "Packed", "ScalarHead", "sequence_logprobs", "token_logprobs"]
+__all__ = [
+    "Llama",
+    "LlamaConfig",
+    "Packed",
+    "ScalarHead",
+    "check_tokenizer_fits",
+    "load_llama",
+    "save_llama",
+    "sequence_logprobs",
+    "token_logprobs",
+]

@@ -1,0 +1,195 @@
+"""PEFT adapter directories in and out: adapter_config.json and adapter_model.safetensors, PEFT's own keys."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from zj.model.files import Stored, compare_stored, open_tensors
+from zj.model.llama import Llama
+from zj.model.weights import load_llama
+
+from .adapters import ALL_LINEAR, adapter_layers, adapter_parameters, add_adapter, merge_adapter
+
+CONFIG, SAFE, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
+
+
+def load_model(
+    path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
+) -> Llama:
+    """A model from its own directory, or from an adapter's: then the adapter is merged into its base, in fp32.
+
+    The base of an adapter is the directory its config names, absolute or relative to the adapter's own, and may be an
+    adapter directory itself. Raises ValueError as `load_llama` and `load_peft` do.
+    """
+    if not (Path(path) / CONFIG).is_file():
+        return load_llama(path, dtype, device)
+    model = load_model(base_of(path), dtype, device)
+    load_peft(model, path, "merged")
+    merge_adapter(model, "merged")
+    return model
+
+
+def base_of(path: str | Path) -> Path:
+    """The directory of the model that an adapter directory belongs to."""
+    named = _read_config(Path(path)).get("base_model_name_or_path")
+    for candidate in (
+        Path(path) / str(named),
+        Path(str(named)),
+    ):  # an absolute name stays itself in the first
+        if named and candidate.is_dir():
+            if candidate.samefile(path):
+                raise ValueError(f"{path}: {CONFIG} names the adapter itself as base_model_name_or_path")
+            return candidate
+    raise ValueError(
+        f"{path}: base_model_name_or_path is {named!r}, expected the directory of the base model"
+    )
+
+
+def save_peft(model: Llama, name: str, path: str | Path, base: str | Path) -> None:
+    """Write adapter `name` as a PEFT directory. `base` is the model it belongs to: a directory, or a published name.
+
+    The weights are read again and compared; adapter_config.json appears last. Raises ValueError for an unknown name.
+    """
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    config = _config_of(model, name, base)
+    tensors = {_key(key): matrix for key, matrix in adapter_parameters(model, name).items()}
+    plain = {key: matrix.detach().cpu().contiguous() for key, matrix in tensors.items()}
+    (path / CONFIG).unlink(missing_ok=True)
+    save_file(plain, path / f".writing-{SAFE}", metadata={"format": "pt"})
+    os.replace(path / f".writing-{SAFE}", path / SAFE)
+    (path / f".writing-{CONFIG}").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    compare_stored(open_tensors(path / SAFE), tensors)
+    os.replace(path / f".writing-{CONFIG}", path / CONFIG)
+
+
+def load_peft(model: Llama, path: str | Path, name: str) -> None:
+    """Add the adapter in a PEFT directory to `model` under `name`, trainable, as `add_adapter` leaves a new one.
+
+    Raises ValueError, naming file and tensor, where the adapter does not fit the model or asks for more than LoRA.
+    """
+    path = Path(path)
+    config = _read_config(path)
+    rank, targets = config["r"], _targets(config, path)
+    stored = open_tensors(path / SAFE if (path / SAFE).is_file() else path / PICKLED)
+    expected = _expected(model, rank, targets)
+    _check(stored, expected, path)
+    # rank-stabilised LoRA (Kalajdzievski 2023) divides by sqrt(r) where LoRA divides by r
+    alpha = config["lora_alpha"] * (rank**0.5 if config.get("use_rslora") else 1)
+    add_adapter(model, name, rank, alpha, config.get("lora_dropout", 0.0), targets)
+    with torch.no_grad():
+        for key, matrix in adapter_parameters(model, name).items():
+            matrix.copy_(stored[_key(key)][...])
+
+
+def _key(path: str) -> str:
+    return f"base_model.model.{path}.weight"
+
+
+def _config_of(model: Llama, name: str, base: str | Path) -> dict:
+    layers = adapter_layers(model, name)
+    _, first = layers[0]
+    rank, scale = len(first.lora_A[name]), first.scales[name]
+    assert scale is not None
+    targets = {path.rsplit(".", 1)[-1] for path, _ in layers}
+    return _PLAIN | {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": str(Path(base).resolve() if Path(base).is_dir() else base),
+        "r": rank,
+        "lora_alpha": _whole(scale * rank),
+        "lora_dropout": first.dropout[name],
+        "target_modules": [target for target in ALL_LINEAR if target in targets],
+        "inference_mode": True,
+        "use_rslora": False,
+    }
+
+
+def _whole(number: float) -> float:
+    return round(number) if abs(number - round(number)) < 1e-9 * abs(number) else number
+
+
+# What PEFT can ask for beside plain LoRA, and the one value that is computed here.
+_PLAIN: dict[str, Any] = {
+    "bias": "none",
+    "fan_in_fan_out": False,
+    "modules_to_save": None,
+    "rank_pattern": {},
+    "alpha_pattern": {},
+    "layers_to_transform": None,
+    "layer_replication": None,
+    "exclude_modules": None,
+    "use_dora": False,
+    "lora_bias": False,
+    "init_lora_weights": True,
+}
+_HARMLESS_INIT = (
+    True,
+    False,
+    "gaussian",
+    "orthogonal",
+    "eva",
+)  # others (pissa, olora, …) change the base as well
+
+
+def _read_config(path: Path) -> dict:
+    file = path / CONFIG
+    if not file.is_file():
+        raise ValueError(f"{path}: no {CONFIG} there; expected a PEFT adapter directory")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:  # json.JSONDecodeError and UnicodeDecodeError
+        raise ValueError(f"{file}: not JSON ({error})") from None
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+        raise ValueError(f"{file}: expected a JSON object with peft_type LORA")
+    for key, plain in _PLAIN.items():
+        allowed: tuple = _HARMLESS_INIT if key == "init_lora_weights" else (plain, None, [], {})
+        if config.get(key, plain) not in allowed:
+            raise ValueError(f"{file}: {key} is {config[key]!r}, this program computes {plain!r} only")
+    for key, kind in (("r", int), ("lora_alpha", (int, float))):
+        if not isinstance(config.get(key), kind):
+            raise ValueError(f"{file}: {key} is {config.get(key)!r}, expected a number")
+    return config
+
+
+def _targets(config: dict, path: Path) -> list[str]:
+    found = config.get("target_modules")
+    names = list(ALL_LINEAR) if found == "all-linear" else [found] if isinstance(found, str) else found
+    if not isinstance(names, list) or not names or not set(names) <= set(ALL_LINEAR):
+        raise ValueError(
+            f"{path / CONFIG}: target_modules is {found!r}, expected some of {', '.join(ALL_LINEAR)}"
+        )
+    return names
+
+
+def _expected(model: Llama, rank: int, targets: list[str]) -> dict[str, list[int]]:
+    """PEFT key -> shape of every matrix that an adapter of `model` holds."""
+    shapes: dict[str, list[int]] = {}
+    for name, weight in model.named_parameters():
+        path = name.removesuffix(".weight")
+        if path.rsplit(".", 1)[-1] in targets:
+            width_out, width_in = weight.shape
+            shapes[_key(path + ".lora_A")] = [rank, width_in]
+            shapes[_key(path + ".lora_B")] = [width_out, rank]
+    return shapes
+
+
+def _check(stored: dict[str, Stored], expected: dict[str, list[int]], path: Path) -> None:
+    missing, surplus = expected.keys() - stored.keys(), stored.keys() - expected.keys()
+    if missing:
+        raise ValueError(f"{path}: {min(missing)} is missing ({len(missing)} of {len(expected)} tensors are)")
+    if surplus:
+        raise ValueError(
+            f"{path}: {min(surplus)} belongs to no layer of this model ({len(surplus)} such tensors)"
+        )
+    for name, shape in expected.items():
+        if list(stored[name].shape) != shape:
+            raise ValueError(
+                f"{stored[name].file}: {name} is {list(stored[name].shape)}, this model and rank need {shape}"
+            )

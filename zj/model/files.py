@@ -1,0 +1,212 @@
+"""Tensors in files: what is stored is a mapping from names to tensors that are read only where they are sliced.
+
+Both published forms are read, safetensors and PyTorch's zipped pickle (`.bin`, through the reader that admits nothing
+but tensors), each as one file or as shards with an index. Only safetensors are written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
+INDEX = ".index.json"  # behind the name of the whole: where the shards are listed
+
+
+class Sliceable(Protocol):
+    """A tensor, or something that becomes one when it is sliced: `[...]` is all of it."""
+
+    @property
+    def shape(self) -> torch.Size: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
+    def __getitem__(self, where: Any) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor in a file. Slicing it reads that slice and nothing else (a legacy .bin has been read whole)."""
+
+    file: Path
+    shape: torch.Size
+    dtype: torch.dtype
+    source: Any  # a slice handle of safetensors, or a memory-mapped tensor
+
+    def __getitem__(self, where: Any) -> Tensor:
+        return self.source[where]
+
+
+def open_checkpoint(directory: str | Path) -> dict[str, Stored]:
+    """All tensors of a Hugging Face model directory. Raises ValueError naming the file that is absent or broken."""
+    directory = Path(directory)
+    for whole in (SAFE, PICKLED):
+        if (directory / whole).is_file():
+            return open_tensors(directory / whole)
+        if (directory / (whole + INDEX)).is_file():
+            return _open_shards(directory / (whole + INDEX))
+    raise ValueError(
+        f"{directory}: no weights there; expected {SAFE} or {PICKLED}, whole or sharded with an index"
+    )
+
+
+def open_tensors(file: Path) -> dict[str, Stored]:
+    """The tensors of one .safetensors or .bin file. Raises ValueError for a broken file or one that holds more."""
+    return _open_safe(file) if file.suffix == ".safetensors" else _open_pickled(file)
+
+
+def _open_shards(index: Path) -> dict[str, Stored]:
+    try:
+        places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        shards = sorted(set(places.values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{index}: expected JSON with a weight_map of tensor names to files ({error!r})"
+        ) from None
+    absent = [shard for shard in shards if not (index.parent / shard).is_file()]
+    if absent:
+        raise ValueError(
+            f"{index}: names {len(shards)} shards, {len(absent)} of them absent, first {absent[0]}"
+        )
+    found: dict[str, Stored] = {}
+    for shard in shards:
+        for name, stored in open_tensors(index.parent / shard).items():
+            if name in found:
+                raise ValueError(f"{stored.file}: {name} is stored in {found[name].file.name} already")
+            found[name] = stored
+    lost = sorted(set(places) - set(found))
+    if lost:
+        raise ValueError(
+            f"{index}: {lost[0]} should be in {places[lost[0]]}, but is not ({len(lost)} such tensors)"
+        )
+    return found
+
+
+def _open_safe(file: Path) -> dict[str, Stored]:
+    try:
+        handle = safe_open(str(file), framework="pt")
+    except SafetensorError as error:
+        raise ValueError(f"{file}: broken or cut off, {file.stat().st_size} bytes ({error})") from None
+    found = {}
+    for name in handle.keys():  # noqa: SIM118, a handle is no dict
+        part = handle.get_slice(name)
+        dtype = _DTYPES.get(part.get_dtype())
+        if dtype is None:
+            raise ValueError(
+                f"{file}: {name} is stored as {part.get_dtype()}, expected one of {', '.join(_DTYPES)}"
+            )
+        found[name] = Stored(file, torch.Size(part.get_shape()), dtype, part)
+    return found
+
+
+_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+def _open_pickled(file: Path) -> dict[str, Stored]:
+    loaded = _load_pickled(file)
+    if not isinstance(loaded, dict) or not loaded:
+        raise ValueError(f"{file}: holds a {type(loaded).__name__}, expected tensors by name")
+    for name, tensor in loaded.items():
+        if not isinstance(tensor, Tensor):
+            raise ValueError(f"{file}: {name!r} is a {type(tensor).__name__}, expected a tensor")
+        if tensor.dtype not in _DTYPES.values():
+            raise ValueError(
+                f"{file}: {name} is stored as {tensor.dtype}, expected one of {', '.join(_DTYPES)}"
+            )
+    return {
+        name: Stored(file, tensor.shape, tensor.dtype, tensor.detach()) for name, tensor in loaded.items()
+    }
+
+
+def _load_pickled(file: Path) -> Any:
+    with open(file, "rb") as opened:
+        mapped = (
+            opened.read(2) == b"PK"
+        )  # files from before PyTorch 1.6 are no zip archives and cannot be mapped
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # torch.load shows a broken file by whatever its parser stumbles over
+        reason = str(error).rsplit("WeightsUnpickler error:", 1)[-1].strip().split("\n")[0].split(". ")[0]
+        raise ValueError(
+            f"{file}: not a file of tensors alone, or broken or cut off, {file.stat().st_size} bytes "
+            f"({type(error).__name__}: {reason})"
+        ) from None
+
+
+def write_checkpoint(
+    directory: Path, tensors: Mapping[str, Sliceable], config: dict, max_shard_bytes: int
+) -> None:
+    """Write a model directory, one shard in memory at a time, then read it again and compare every byte.
+
+    Other files in the directory stay, an older model in it is replaced. Shards are written under temporary names, and
+    config.json appears last: a directory that has one is complete.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    shards = _plan_shards(tensors, max_shard_bytes)
+    temporary = {name: directory / f".writing-{name}" for name in [*shards, SAFE + INDEX, "config.json"]}
+    try:
+        for file, names in shards.items():
+            part = {name: tensors[name][...].detach().cpu().contiguous() for name in names}
+            save_file(part, temporary[file], metadata={"format": "pt"})
+        places = {name: file for file, names in shards.items() for name in names}
+        index = {"metadata": {"total_size": sum(map(_bytes, tensors.values()))}, "weight_map": places}
+        _write_json(temporary[SAFE + INDEX], index)
+        _write_json(temporary["config.json"], config)
+        for old in _old_files(directory):
+            old.unlink()
+        if len(shards) == 1:
+            temporary.pop(SAFE + INDEX).unlink()
+        for name, written in temporary.items():
+            os.replace(written, directory / name)
+    finally:
+        for unfinished in directory.glob(".writing-*"):
+            unfinished.unlink()
+    compare_stored(open_checkpoint(directory), tensors)
+
+
+def compare_stored(stored: Mapping[str, Stored], tensors: Mapping[str, Sliceable]) -> None:
+    """Assert that what was written is what was meant, to the last bit."""
+    assert stored.keys() == tensors.keys(), f"wrote {len(tensors)} tensors, found {len(stored)}"
+    for name, tensor in tensors.items():
+        written, meant = stored[name][...].contiguous(), tensor[...].detach().cpu().contiguous()
+        assert written.shape == meant.shape and written.dtype == meant.dtype, f"{stored[name].file}: {name}"
+        assert torch.equal(written.view(torch.uint8), meant.view(torch.uint8)), f"{stored[name].file}: {name}"
+
+
+def _plan_shards(tensors: Mapping[str, Sliceable], max_shard_bytes: int) -> dict[str, list[str]]:
+    """File name -> names of its tensors, in order, filled up to the limit (a larger tensor gets a file of its own)."""
+    groups: list[list[str]] = []
+    room = 0
+    for name, tensor in tensors.items():
+        if not groups or _bytes(tensor) > room:
+            groups.append([])
+            room = max_shard_bytes
+        groups[-1].append(name)
+        room -= _bytes(tensor)
+    if len(groups) == 1:
+        return {SAFE: groups[0]}
+    return {f"model-{i:05d}-of-{len(groups):05d}.safetensors": names for i, names in enumerate(groups, 1)}
+
+
+def _old_files(directory: Path) -> Iterator[Path]:
+    """What would be taken for weights of the new model, config.json first."""
+    for pattern in ("config.json", "model*.safetensors", SAFE + INDEX, "pytorch_model*.bin", PICKLED + INDEX):
+        yield from directory.glob(pattern)
+
+
+def _write_json(file: Path, content: dict) -> None:
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _bytes(tensor: Sliceable) -> int:
+    return tensor.shape.numel() * tensor.dtype.itemsize
