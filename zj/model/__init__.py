@@ -1,6 +1,7 @@
 """The network: packed sequences in, hidden states and log-probs out. Imports nothing else of zj."""
 
 from .config import LlamaConfig
+from .generate import generate
 from .heads import ScalarHead, sequence_logprobs, token_logprobs
 from .llama import Llama
 from .packed import Packed
@@ -12,6 +13,7 @@ __all__ = [
     "Packed",
     "ScalarHead",
     "check_tokenizer_fits",
+    "generate",
     "load_llama",
     "save_llama",
     "sequence_logprobs",

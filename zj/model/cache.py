@@ -1,7 +1,101 @@
-"""Keys and values of earlier tokens, kept while a sequence is being generated."""
+"""Keys and values of earlier tokens, kept while sequences are being generated."""
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .config import LlamaConfig
+from .llama import attend
+from .packed import Packed
+
 
 class Cache:
-    pass
+    """One slot per sequence. The sequences at work are always slots 0 .. B - 1, so a step reads plain views.
+
+        packed = cache.pack([[7], [9], [1, 5, 3]])      # one more token for slots 0 and 1, a prompt for slot 2
+        hidden = model(packed, cache=cache)
+        cache.drop(0)                                   # done; the last sequence moves into slot 0
+
+    Memory: 2 * layers * key/value heads * K numbers for each of slots * capacity tokens, taken at once.
+    """
+
+    def __init__(self, config: LlamaConfig, slots: int, capacity: int, dtype: torch.dtype, device: torch.device):
+        shape = (config.num_hidden_layers, 2, slots, capacity, config.num_key_value_heads, config.head_dim)
+        # zeros, since a masked place still enters the weighted sum of values, as 0 times what is there
+        self.stored = torch.zeros(shape, dtype=dtype, device=device)
+        self.held: list[int] = []  # tokens in each slot at work
+        self.layers = [_Layer(self, keys, values) for keys, values in self.stored]
+
+    def layer(self, index: int) -> _Layer:
+        return self.layers[index]
+
+    def pack(self, sequences: list[list[int]]) -> Packed:
+        """The next forward's tokens: one for each slot at work, in order, then prompts for the slots after them."""
+        starts = self.held + [0] * (len(sequences) - len(self.held))
+        packed = Packed.of(sequences, self.stored.device, starts)
+        self.rows = len(self.held)
+        self.held = [start + n for start, n in zip(starts, packed.lengths, strict=True)]
+        self._check(packed)
+        slot = torch.arange(len(packed)).repeat_interleave(torch.tensor(packed.lengths)).to(packed.positions.device)
+        self.place = slot * self.stored.shape[3] + packed.positions  # [N] in a layer's slots laid end to end
+        self.longest = max(self.held[: self.rows], default=0)
+        self.mask = self._mask(self.held[: self.rows])
+        self.prompts = _without(packed, self.rows)
+        return packed
+
+    def drop(self, slot: int) -> None:
+        """Forget a sequence; the last one takes its slot."""
+        n = self.held[-1]
+        last = len(self.held) - 1
+        if slot != last:
+            self.stored[:, :, slot, :n] = self.stored[:, :, last, :n]
+            self.held[slot] = n
+        self.held.pop()
+
+    def _check(self, packed: Packed) -> None:
+        slots, capacity = self.stored.shape[2:4]
+        assert len(packed) <= slots, f"{len(packed)} sequences for {slots} slots"
+        assert max(self.held) <= capacity, f"{max(self.held)} tokens for a capacity of {capacity}"
+        assert packed.lengths[: self.rows] == (1,) * self.rows, f"one token a row, found {packed.lengths[: self.rows]}"
+
+    def _mask(self, held: list[int]) -> Tensor | None:
+        """[B, 1, 1, longest], true where a row holds a token; None where all hold equally many."""
+        if len(set(held)) <= 1:
+            return None
+        places = torch.arange(self.longest)
+        return (places < torch.tensor(held)[:, None])[:, None, None].to(self.stored.device)
+
+
+class _Layer:
+    """The part of a Cache that one block reads and writes."""
+
+    def __init__(self, cache: Cache, keys: Tensor, values: Tensor):
+        self.cache = cache
+        self.keys, self.values = keys, values  # [slots, capacity, key/value heads, K]
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, packed: Packed) -> Tensor:
+        """As `attend`, each token also to what its slot holds: q [N, H, K], k and v [N, KV, K] -> [N, H, K]."""
+        rows, prompts = self.cache.rows, self.cache.prompts
+        self.keys.flatten(0, 1).index_copy_(0, self.cache.place, k)
+        self.values.flatten(0, 1).index_copy_(0, self.cache.place, v)
+        if prompts is None:
+            return self._attend_held(q)
+        mixed = attend(q[rows:], k[rows:], v[rows:], prompts)
+        return torch.cat((self._attend_held(q[:rows]), mixed)) if rows else mixed
+
+    def _attend_held(self, q: Tensor) -> Tensor:
+        """One token a row, against all its slot holds. The query heads of a group stand as queries of one head."""
+        rows, longest = self.cache.rows, self.cache.longest
+        keys, values = (t[:rows, :longest].transpose(1, 2) for t in (self.keys, self.values))  # [B, KV, longest, K]
+        grouped = q.view(rows, keys.shape[1], -1, q.shape[2])  # [B, KV, H / KV, K]
+        return F.scaled_dot_product_attention(grouped, keys, values, attn_mask=self.cache.mask).reshape(q.shape)
+
+
+def _without(packed: Packed, rows: int) -> Packed | None:
+    """The pack less its first sequences, which are one token each."""
+    lengths = packed.lengths[rows:]
+    if not lengths:
+        return None
+    return Packed(packed.tokens[rows:], packed.positions[rows:], packed.bounds[rows:] - rows, max(lengths), lengths)

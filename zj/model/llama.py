@@ -8,15 +8,19 @@ Shapes: N tokens of S sequences lying end to end, D width, H query heads, K head
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .cache import Cache
 from .config import LlamaConfig
 from .heads import token_logprobs
 from .packed import Packed
+
+if TYPE_CHECKING:
+    from .cache import Cache
 
 
 class Llama(nn.Module):
