@@ -19,9 +19,7 @@ from .adapters import ALL_LINEAR, adapter_layers, adapter_parameters, add_adapte
 CONFIG, SAFE, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 
 
-def load_model(
-    path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
-) -> Llama:
+def load_model(path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> Llama:
     """A model from its own directory, or from an adapter's: then the adapter is merged into its base, in fp32.
 
     The base of an adapter is the directory its config names, absolute or relative to the adapter's own, and may be an
@@ -46,9 +44,7 @@ def base_of(path: str | Path) -> Path:
             if candidate.samefile(path):
                 raise ValueError(f"{path}: {CONFIG} names the adapter itself as base_model_name_or_path")
             return candidate
-    raise ValueError(
-        f"{path}: base_model_name_or_path is {named!r}, expected the directory of the base model"
-    )
+    raise ValueError(f"{path}: base_model_name_or_path is {named!r}, expected the directory of the base model")
 
 
 def save_peft(model: Llama, name: str, path: str | Path, base: str | Path) -> None:
@@ -57,14 +53,13 @@ def save_peft(model: Llama, name: str, path: str | Path, base: str | Path) -> No
     The weights are read again and compared; adapter_config.json appears last. Raises ValueError for an unknown name.
     """
     path = Path(path)
+    config, tensors = _config_of(model, name, base), _peft_tensors(model, name)
     path.mkdir(parents=True, exist_ok=True)
-    config = _config_of(model, name, base)
-    tensors = {_key(key): matrix for key, matrix in adapter_parameters(model, name).items()}
-    plain = {key: matrix.detach().cpu().contiguous() for key, matrix in tensors.items()}
-    (path / CONFIG).unlink(missing_ok=True)
-    save_file(plain, path / f".writing-{SAFE}", metadata={"format": "pt"})
-    os.replace(path / f".writing-{SAFE}", path / SAFE)
     (path / f".writing-{CONFIG}").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    plain = {key: matrix.detach().cpu().contiguous() for key, matrix in tensors.items()}
+    save_file(plain, path / f".writing-{SAFE}", metadata={"format": "pt"})
+    (path / CONFIG).unlink(missing_ok=True)
+    os.replace(path / f".writing-{SAFE}", path / SAFE)
     compare_stored(open_tensors(path / SAFE), tensors)
     os.replace(path / f".writing-{CONFIG}", path / CONFIG)
 
@@ -82,14 +77,18 @@ def load_peft(model: Llama, path: str | Path, name: str) -> None:
     _check(stored, expected, path)
     # rank-stabilised LoRA (Kalajdzievski 2023) divides by sqrt(r) where LoRA divides by r
     alpha = config["lora_alpha"] * (rank**0.5 if config.get("use_rslora") else 1)
-    add_adapter(model, name, rank, alpha, config.get("lora_dropout", 0.0), targets)
+    add_adapter(model, name, rank, alpha, config["lora_dropout"], targets)
     with torch.no_grad():
-        for key, matrix in adapter_parameters(model, name).items():
-            matrix.copy_(stored[_key(key)][...])
+        for key, matrix in _peft_tensors(model, name).items():
+            matrix.copy_(stored[key][...])
 
 
 def _key(path: str) -> str:
     return f"base_model.model.{path}.weight"
+
+
+def _peft_tensors(model: Llama, name: str) -> dict[str, torch.nn.Parameter]:
+    return {_key(path): matrix for path, matrix in adapter_parameters(model, name).items()}
 
 
 def _config_of(model: Llama, name: str, base: str | Path) -> dict:
@@ -152,8 +151,9 @@ def _read_config(path: Path) -> dict:
         allowed: tuple = _HARMLESS_INIT if key == "init_lora_weights" else (plain, None, [], {})
         if config.get(key, plain) not in allowed:
             raise ValueError(f"{file}: {key} is {config[key]!r}, this program computes {plain!r} only")
-    for key, kind in (("r", int), ("lora_alpha", (int, float))):
-        if not isinstance(config.get(key), kind):
+    config.setdefault("lora_dropout", 0.0)
+    for key in ("r", "lora_alpha", "lora_dropout"):
+        if not isinstance(config.get(key), int if key == "r" else int | float):
             raise ValueError(f"{file}: {key} is {config.get(key)!r}, expected a number")
     return config
 
@@ -162,9 +162,7 @@ def _targets(config: dict, path: Path) -> list[str]:
     found = config.get("target_modules")
     names = list(ALL_LINEAR) if found == "all-linear" else [found] if isinstance(found, str) else found
     if not isinstance(names, list) or not names or not set(names) <= set(ALL_LINEAR):
-        raise ValueError(
-            f"{path / CONFIG}: target_modules is {found!r}, expected some of {', '.join(ALL_LINEAR)}"
-        )
+        raise ValueError(f"{path / CONFIG}: target_modules is {found!r}, expected some of {', '.join(ALL_LINEAR)}")
     return names
 
 
@@ -185,9 +183,7 @@ def _check(stored: dict[str, Stored], expected: dict[str, list[int]], path: Path
     if missing:
         raise ValueError(f"{path}: {min(missing)} is missing ({len(missing)} of {len(expected)} tensors are)")
     if surplus:
-        raise ValueError(
-            f"{path}: {min(surplus)} belongs to no layer of this model ({len(surplus)} such tensors)"
-        )
+        raise ValueError(f"{path}: {min(surplus)} belongs to no layer of this model ({len(surplus)} such tensors)")
     for name, shape in expected.items():
         if list(stored[name].shape) != shape:
             raise ValueError(

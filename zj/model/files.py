@@ -53,9 +53,7 @@ def open_checkpoint(directory: str | Path) -> dict[str, Stored]:
             return open_tensors(directory / whole)
         if (directory / (whole + INDEX)).is_file():
             return _open_shards(directory / (whole + INDEX))
-    raise ValueError(
-        f"{directory}: no weights there; expected {SAFE} or {PICKLED}, whole or sharded with an index"
-    )
+    raise ValueError(f"{directory}: no weights there; expected {SAFE} or {PICKLED}, whole or sharded with an index")
 
 
 def open_tensors(file: Path) -> dict[str, Stored]:
@@ -68,14 +66,10 @@ def _open_shards(index: Path) -> dict[str, Stored]:
         places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         shards = sorted(set(places.values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{index}: expected JSON with a weight_map of tensor names to files ({error!r})"
-        ) from None
+        raise ValueError(f"{index}: expected JSON with a weight_map of tensor names to files ({error!r})") from None
     absent = [shard for shard in shards if not (index.parent / shard).is_file()]
     if absent:
-        raise ValueError(
-            f"{index}: names {len(shards)} shards, {len(absent)} of them absent, first {absent[0]}"
-        )
+        raise ValueError(f"{index}: names {len(shards)} shards, {len(absent)} of them absent, first {absent[0]}")
     found: dict[str, Stored] = {}
     for shard in shards:
         for name, stored in open_tensors(index.parent / shard).items():
@@ -84,9 +78,7 @@ def _open_shards(index: Path) -> dict[str, Stored]:
             found[name] = stored
     lost = sorted(set(places) - set(found))
     if lost:
-        raise ValueError(
-            f"{index}: {lost[0]} should be in {places[lost[0]]}, but is not ({len(lost)} such tensors)"
-        )
+        raise ValueError(f"{index}: {lost[0]} should be in {places[lost[0]]}, but is not ({len(lost)} such tensors)")
     return found
 
 
@@ -100,9 +92,7 @@ def _open_safe(file: Path) -> dict[str, Stored]:
         part = handle.get_slice(name)
         dtype = _DTYPES.get(part.get_dtype())
         if dtype is None:
-            raise ValueError(
-                f"{file}: {name} is stored as {part.get_dtype()}, expected one of {', '.join(_DTYPES)}"
-            )
+            raise ValueError(f"{file}: {name} is stored as {part.get_dtype()}, expected one of {', '.join(_DTYPES)}")
         found[name] = Stored(file, torch.Size(part.get_shape()), dtype, part)
     return found
 
@@ -118,19 +108,13 @@ def _open_pickled(file: Path) -> dict[str, Stored]:
         if not isinstance(tensor, Tensor):
             raise ValueError(f"{file}: {name!r} is a {type(tensor).__name__}, expected a tensor")
         if tensor.dtype not in _DTYPES.values():
-            raise ValueError(
-                f"{file}: {name} is stored as {tensor.dtype}, expected one of {', '.join(_DTYPES)}"
-            )
-    return {
-        name: Stored(file, tensor.shape, tensor.dtype, tensor.detach()) for name, tensor in loaded.items()
-    }
+            raise ValueError(f"{file}: {name} is stored as {tensor.dtype}, expected one of {', '.join(_DTYPES)}")
+    return {name: Stored(file, tensor.shape, tensor.dtype, tensor.detach()) for name, tensor in loaded.items()}
 
 
 def _load_pickled(file: Path) -> Any:
     with open(file, "rb") as opened:
-        mapped = (
-            opened.read(2) == b"PK"
-        )  # files from before PyTorch 1.6 are no zip archives and cannot be mapped
+        mapped = opened.read(2) == b"PK"  # files from before PyTorch 1.6 are no zip archives and cannot be mapped
     try:
         return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except (OSError, MemoryError):
@@ -143,9 +127,7 @@ def _load_pickled(file: Path) -> Any:
         ) from None
 
 
-def write_checkpoint(
-    directory: Path, tensors: Mapping[str, Sliceable], config: dict, max_shard_bytes: int
-) -> None:
+def write_checkpoint(directory: Path, tensors: Mapping[str, Sliceable], config: dict, max_shard_bytes: int) -> None:
     """Write a model directory, one shard in memory at a time, then read it again and compare every byte.
 
     Other files in the directory stay, an older model in it is replaced. Shards are written under temporary names, and
@@ -154,14 +136,14 @@ def write_checkpoint(
     directory.mkdir(parents=True, exist_ok=True)
     shards = _plan_shards(tensors, max_shard_bytes)
     temporary = {name: directory / f".writing-{name}" for name in [*shards, SAFE + INDEX, "config.json"]}
+    places = {name: file for file, names in shards.items() for name in names}
     try:
+        _write_json(temporary["config.json"], config)
+        index = {"metadata": {"total_size": sum(map(_bytes, tensors.values()))}, "weight_map": places}
+        _write_json(temporary[SAFE + INDEX], index)
         for file, names in shards.items():
             part = {name: tensors[name][...].detach().cpu().contiguous() for name in names}
             save_file(part, temporary[file], metadata={"format": "pt"})
-        places = {name: file for file, names in shards.items() for name in names}
-        index = {"metadata": {"total_size": sum(map(_bytes, tensors.values()))}, "weight_map": places}
-        _write_json(temporary[SAFE + INDEX], index)
-        _write_json(temporary["config.json"], config)
         for old in _old_files(directory):
             old.unlink()
         if len(shards) == 1:

@@ -23,9 +23,7 @@ SHARD_BYTES = 5_000_000_000
 
 
 @torch.no_grad()
-def load_llama(
-    path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
-) -> Llama:
+def load_llama(path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> Llama:
     """Read a Hugging Face directory (config.json and weights of any floating dtype) into a model of `dtype`.
 
     The model is in evaluation mode (no dropout): call `.train()` on it to train.
@@ -73,6 +71,11 @@ def check_tokenizer_fits(model: Llama | LlamaConfig, n_ids: int) -> None:
         )
 
 
+def stored_dtype(path: str | Path) -> torch.dtype:
+    """In what type a model directory holds its weights."""
+    return open_checkpoint(path)[EMBEDDING].dtype
+
+
 def is_delta(stored: Mapping[str, Sliceable]) -> bool:
     """Whether these are differences between two models: their norm weights are, and lie around 0.
 
@@ -83,9 +86,7 @@ def is_delta(stored: Mapping[str, Sliceable]) -> bool:
     return bool(gains.abs().median() < 0.02 or (gains < 0).float().mean() > 0.25)
 
 
-def apply_delta(
-    base: str | Path, delta: str | Path, out: str | Path, max_shard_bytes: int = SHARD_BYTES
-) -> None:
+def apply_delta(base: str | Path, delta: str | Path, out: str | Path, max_shard_bytes: int = SHARD_BYTES) -> None:
     """target = base + delta, in fp32, rounded to the delta's dtype; embedding and head are the delta's as they stand.
 
     That is how Ziya-LLaMA-13B and HuatuoGPT-13B were published. Reads and writes model directories, a shard at a time.
@@ -100,14 +101,10 @@ def apply_delta(
     target: dict[str, Sliceable] = {}
     for name in _shapes(config):
         target[name] = (
-            theirs[name]
-            if name in (EMBEDDING, HEAD)
-            else _Sum(_counterpart(ours, theirs, name), theirs[name])
+            theirs[name] if name in (EMBEDDING, HEAD) else _Sum(_counterpart(ours, theirs, name), theirs[name])
         )
     if is_delta(target):
-        raise ValueError(
-            f"{delta}: added to {base} it gives no model: the norm weights of the sum are no gains"
-        )
+        raise ValueError(f"{delta}: added to {base} it gives no model: the norm weights of the sum are no gains")
     _write(Path(out), config, target, max_shard_bytes)
 
 
@@ -131,9 +128,7 @@ class _Sum:
 def _counterpart(ours: Mapping[str, Stored], theirs: Mapping[str, Stored], name: str) -> Stored:
     if name not in ours or ours[name].shape != theirs[name].shape:
         found = list(ours[name].shape) if name in ours else "absent"
-        raise ValueError(
-            f"{name}: {found} in the base, {list(theirs[name].shape)} in the delta: not its base"
-        )
+        raise ValueError(f"{name}: {found} in the base, {list(theirs[name].shape)} in the delta: not its base")
     return ours[name]
 
 

@@ -1,0 +1,117 @@
+"""Make a model directory out of another form.
+
+merge        an adapter (PEFT directory) is added to its base; a whole model is only written anew
+apply-delta  delta weights, as Ziya-LLaMA-13B and HuatuoGPT-13B are published, are added to their base
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from zj.config import run
+from zj.lora import base_of, load_model, load_peft, merge_adapter
+from zj.model import Llama, Packed, save_llama
+from zj.model.weights import apply_delta, stored_dtype
+
+PROBE = 64  # tokens on which the merged model is compared with the adapter
+
+
+@dataclass(frozen=True)
+class MergeConfig:
+    model: str = ""  # directory of the adapter (its adapter_config.json names the base), or of a model
+    out: str = ""  # directory to write the model to; must be empty or absent
+    dtype: Literal["stored", "float32", "float16", "bfloat16"] = "stored"  # type of the weights written
+
+
+@dataclass(frozen=True)
+class DeltaConfig:
+    base: str = ""  # directory of the model that the differences were taken from, e.g. LLaMA-13B
+    delta: str = ""  # directory of the differences, as published
+    out: str = ""  # directory to write the model to; must be empty or absent
+
+
+def merge(config: MergeConfig) -> None:
+    source, out = _source(config.model, "--model"), _fresh(config.out)
+    dtype = stored_dtype(_whole(source)) if config.dtype == "stored" else getattr(torch, config.dtype)
+    model = _merged(source, dtype) if _is_adapter(source) else load_model(source, dtype)
+    _copy_tokenizer(source, out)
+    save_llama(model, out)
+    print(f"{out}: {sum(p.numel() for p in model.parameters()):,} parameters in {dtype}")
+
+
+def apply(config: DeltaConfig) -> None:
+    base, delta, out = _source(config.base, "--base"), _source(config.delta, "--delta"), _fresh(config.out)
+    apply_delta(base, delta, out)
+    _copy_tokenizer(delta, out)
+    print(f"{out}: {base} + {delta}, in {stored_dtype(out)}")
+
+
+@torch.no_grad()
+def _merged(source: Path, dtype: torch.dtype) -> Llama:
+    """The adapter in its base, after proof that this changed nothing but roundings."""
+    model = load_model(base_of(source), dtype)
+    load_peft(model, source, "merged")
+    vocabulary = model.config.vocab_size
+    probe = Packed.of([torch.randint(vocabulary, (PROBE,), generator=torch.Generator().manual_seed(0)).tolist()])
+    beside = model.logits(model(probe, "merged")).double()
+    merge_adapter(model, "merged")
+    inside = model.logits(model(probe)).double()
+    difference = float((inside - beside).norm() / beside.norm())
+    # each of the 2 * layers residual branches rounds once more or less; the errors add like independent ones
+    bound = 4 * torch.finfo(dtype).eps * (2 * model.config.num_hidden_layers) ** 0.5
+    print(f"logits of {source}, merged against beside the base: {difference:.1e} apart (bound {bound:.1e})")
+    assert difference <= bound, f"merging changed the logits by {difference} of their norm, bound {bound}"
+    return model
+
+
+# What goes with a model beside its weights: tokenizer, generation defaults, and the template it was trained with.
+COMPANIONS = (
+    "tokenizer.model",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "generation_config.json",
+    "template.json",
+)
+
+
+def _copy_tokenizer(source: Path, out: Path) -> None:
+    """Take the files of the model and, over them, those of its adapter."""
+    if _is_adapter(source):
+        _copy_tokenizer(base_of(source), out)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in COMPANIONS:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, out / name)
+
+
+def _whole(source: Path) -> Path:
+    """The model at the bottom of a pile of adapters."""
+    return _whole(base_of(source)) if _is_adapter(source) else source
+
+
+def _is_adapter(source: Path) -> bool:
+    return (source / "adapter_config.json").is_file()
+
+
+def _source(path: str, flag: str) -> Path:
+    if not path or not Path(path).is_dir():
+        raise ValueError(f"{flag} is {path!r}, expected a directory")
+    return Path(path)
+
+
+def _fresh(path: str) -> Path:
+    out = Path(path)
+    if not path or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
+        raise ValueError(f"--out is {path!r}, expected a directory that is empty or absent; nothing was written")
+    return out
+
+
+if __name__ == "__main__":
+    run({"merge": (merge, MergeConfig), "apply-delta": (apply, DeltaConfig)})
