@@ -113,5 +113,7 @@ def _fresh(path: str) -> Path:
     return out
 
 
+COMMANDS = {"merge": (merge, MergeConfig), "apply-delta": (apply, DeltaConfig)}
+
 if __name__ == "__main__":
-    run({"merge": (merge, MergeConfig), "apply-delta": (apply, DeltaConfig)})
+    run(COMMANDS)

@@ -30,7 +30,7 @@ def load_model(path: str | Path, dtype: torch.dtype = torch.float32, device: str
     model = load_model(base_of(path), dtype, device)
     load_peft(model, path, "merged")
     merge_adapter(model, "merged")
-    return model
+    return model.requires_grad_(True)  # add_adapter had frozen the base; here it is a whole model again
 
 
 def base_of(path: str | Path) -> Path:
@@ -50,8 +50,11 @@ def base_of(path: str | Path) -> Path:
 def save_peft(model: Llama, name: str, path: str | Path, base: str | Path) -> None:
     """Write adapter `name` as a PEFT directory. `base` is the model it belongs to: a directory, or a published name.
 
-    The weights are read again and compared; adapter_config.json appears last. Raises ValueError for an unknown name.
+    The weights are read again and compared; adapter_config.json appears last. Raises ValueError for an unknown name or an empty
+    base.
     """
+    if not str(base):
+        raise ValueError(f"{path}: base is empty, expected the directory of the model that the adapter belongs to")
     path = Path(path)
     config, tensors = _config_of(model, name, base), _peft_tensors(model, name)
     path.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,126 @@
+"""scripts/export.py as a user calls it: what it writes is a model, and a mistake costs one line and no file."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from zj.lora import adapter_parameters, add_adapter, load_model, save_peft
+from zj.model import Llama, LlamaConfig, Packed, load_llama, save_llama
+from zj.model.files import open_checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKED = Packed.of([[1, 5, 9, 2], [1, 7]])
+
+
+def export(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "scripts" / "export.py"), *map(str, arguments)]
+    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A small model with tokenizer files in tmp_path/base, and an adapter of it in tmp_path/adapter."""
+    model = Llama(LlamaConfig.named("nano"))
+    model.init_weights(0)
+    save_llama(model.half(), tmp_path / "base")
+    (tmp_path / "base" / "tokenizer.model").write_text("of the base")
+    (tmp_path / "base" / "added_tokens.json").write_text("{}")
+    add_adapter(model, "a", rank=4, alpha=8, dropout=0.1)
+    with torch.no_grad():
+        for matrix in adapter_parameters(model, "a").values():
+            matrix.normal_(0, 0.05, generator=torch.Generator().manual_seed(1))
+    save_peft(model, "a", tmp_path / "adapter", base=tmp_path / "base")
+    (tmp_path / "adapter" / "tokenizer.model").write_text("of the adapter")
+    return model.eval()
+
+
+def test_merge_writes_the_model_with_its_tokenizer_and_proves_it(model, tmp_path):
+    done = export("merge", "--model", tmp_path / "adapter", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "merged against beside the base" in done.stdout and "float16" in done.stdout
+    assert all(t.dtype == torch.float16 for t in open_checkpoint(tmp_path / "out").values())
+    exact, merged = model.double()(PACKED, "a"), load_llama(tmp_path / "out", torch.float64)(PACKED)
+    assert (exact - merged).norm() < 2e-3 * exact.norm()  # weights rounded to fp16
+    assert (exact - model(PACKED)).norm() > 1e-2 * exact.norm()  # control: the adapter does something
+    assert (tmp_path / "out" / "tokenizer.model").read_text() == "of the adapter"
+    assert (tmp_path / "out" / "added_tokens.json").is_file()
+
+
+def test_merge_of_a_model_changes_its_dtype_only(model, tmp_path):
+    done = export("merge", "--model", tmp_path / "base", "--out", tmp_path / "out", "--dtype", "float32")
+    assert done.returncode == 0, done.stderr
+    before, after = open_checkpoint(tmp_path / "base"), open_checkpoint(tmp_path / "out")
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name][...].float(), after[name][...]) for name in before)
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["torch_dtype"] == "float32"
+
+
+def test_an_adapter_may_stand_on_an_adapter(model, tmp_path):
+    second = load_model(tmp_path / "adapter", torch.float16)
+    add_adapter(second, "b", rank=2, alpha=2)
+    save_peft(second, "b", tmp_path / "second", base=tmp_path / "adapter")  # B is 0: it adds nothing
+    done = export("merge", "--model", tmp_path / "second", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    first = load_model(tmp_path / "adapter", torch.float16)
+    for one, other in zip(first.parameters(), load_llama(tmp_path / "out", torch.float16).parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_apply_delta_from_the_command_line(model, tmp_path):
+    zero = {name: p * 0 if "embed" not in name else p for name, p in load_llama(tmp_path / "base").named_parameters()}
+    (tmp_path / "delta").mkdir()
+    torch.save(zero, tmp_path / "delta" / "pytorch_model.bin")
+    (tmp_path / "delta" / "config.json").write_bytes((tmp_path / "base" / "config.json").read_bytes())
+    (tmp_path / "delta" / "tokenizer.model").write_text("of the delta")
+    paths = ("--base", tmp_path / "base", "--delta", tmp_path / "delta", "--out", tmp_path / "out")
+    done = export("apply-delta", *paths)
+    assert done.returncode == 0, done.stderr
+    one, other = load_llama(tmp_path / "base"), load_llama(tmp_path / "out")
+    assert all(torch.equal(p, q) for p, q in zip(one.parameters(), other.parameters(), strict=True))
+    assert (tmp_path / "out" / "tokenizer.model").read_text() == "of the delta"
+    refused = export("merge", "--model", tmp_path / "delta", "--out", tmp_path / "never")
+    assert refused.returncode == 2 and "export.py apply-delta --base DIR --delta" in refused.stderr
+
+
+def test_mistakes_cost_one_line_and_no_file(model, tmp_path, monkeypatch, capsys):
+    script = _imported()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    (tmp_path / "nothing").mkdir()
+    base, out = ("--model", tmp_path / "base"), ("--out", tmp_path / "out")
+    for arguments, words in [
+        (("merge", *base), "--out is '', expected a directory that is empty or absent"),
+        (("merge", *base, "--out", tmp_path / "full"), "nothing was written"),
+        (("merge", *base, "--out", tmp_path / "full" / "thesis.txt"), "nothing was written"),
+        (("merge", *base, "--out", tmp_path / "full" / "thesis.txt" / "x"), "thesis.txt"),
+        (("merge", *out), "--model is '', expected a directory"),
+        (("merge", "--model", tmp_path / "none", *out), "expected a directory"),
+        (("merge", "--model", tmp_path / "nothing", *out), "no weights there"),
+        (("merge", *base, *out, "--dtype", "int8"), "invalid choice: 'int8'"),
+        (("apply-delta", "--base", tmp_path / "base", "--delta", tmp_path / "base", *out), "not delta weights"),
+        (("apply-delta", "--delta", tmp_path / "base", *out), "--base is ''"),
+        (("unmerge",), "merge|apply-delta"),
+    ]:
+        monkeypatch.setattr(sys, "argv", ["export.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            script.run(script.COMMANDS)
+        said = capsys.readouterr().err
+        assert stop.value.code == 2 and words in said and said.count("\n") == 1, (arguments, said)
+    assert [f.name for f in (tmp_path / "full").iterdir()] == ["thesis.txt"] and not (tmp_path / "out").exists()
+
+
+def _imported():
+    """The script as a module: a process for each mistake would take seconds."""
+    spec = importlib.util.spec_from_file_location("export_script", ROOT / "scripts" / "export.py")
+    assert spec and spec.loader
+    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
