@@ -22,7 +22,7 @@ import textwrap
 import traceback
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union
 
@@ -34,15 +34,18 @@ else:
 C = TypeVar("C")
 
 
-def run(main: Callable[[Any], None] | dict[str, tuple[Callable[[Any], None], type]], config: type | None = None):
-    """Parse the command line into `config` and call `main` with it; or choose by a first word from a dict of both.
+Command = tuple[Callable[[Any], None], type[Any]]  # what to call, and the dataclass it takes
+
+
+def run(main: Callable[[Any], None] | Mapping[str, Command], config: type | None = None) -> None:
+    """Parse the command line into `config` and call `main` with it; or choose by a first word from a mapping to both.
 
     Exit status 0: done. 2: a user's mistake, told in one line on stderr. 1, with a traceback: anything else.
     A mistake is a ValueError raised by the project's own code, or a file that cannot be opened or written.
     """
     script = Path(sys.argv[0]).name
     arguments = sys.argv[1:]
-    if isinstance(main, dict):
+    if isinstance(main, Mapping):
         if not arguments or arguments[0] not in main:
             words = "|".join(main)
             print(f"usage: {script} {words} [--help]", file=sys.stdout if "--help" in arguments else sys.stderr)

@@ -67,6 +67,7 @@ def test_a_new_run_an_interrupted_one_and_a_finished_one(tmp_path, capsys):
     out = str(tmp_path / "deep" / "run")
     folder, saved = open_run(out, Config(out=out), "sft")
     assert saved is None and "lr = 1.0" in (folder / "config.toml").read_text()
+    (folder / "metrics.jsonl").write_text("")
     save_checkpoint(folder, 3, state(3), keep=1)
     assert open_run(out, Config(out=out), "sft")[1]["step"] == 3
     replace_folder(folder / "best", lambda d: (d / "config.json").write_text("{}"))
@@ -78,7 +79,8 @@ def test_a_new_run_an_interrupted_one_and_a_finished_one(tmp_path, capsys):
 
 def test_another_run_or_foreign_files_are_refused_and_left_alone(tmp_path):
     out = str(tmp_path / "run")
-    open_run(out, Config(out=out), "sft")
+    folder, _ = open_run(out, Config(out=out), "sft")
+    (folder / "metrics.jsonl").write_text("")
     with pytest.raises(ValueError, match="holds another run; this one says 'lr = 2.0'"):
         open_run(out, Config(lr=2.0, out=out), "sft")
     with pytest.raises(ValueError, match="holds another run; this one says 'pretrain'"):
@@ -99,3 +101,13 @@ def test_rows_after_the_checkpoint_and_a_torn_row_are_dropped(tmp_path):
     file.write_text("".join(json.dumps({"step": s}) + "\n" for s in range(5)) + '{"step": 5, "lo')
     keep_rows(file, lambda row: row["step"] <= 2)
     assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == [0, 1, 2]
+
+
+def test_a_run_that_never_began_may_be_started_anew(tmp_path):
+    """A wrong flag found after OUT was made leaves nothing that stands in the way of the right one."""
+    out = str(tmp_path / "run")
+    folder, _ = open_run(out, Config(out=out), "sft")
+    (folder / "tokenizer").mkdir()
+    folder, saved = open_run(out, Config(lr=2.0, out=out), "sft")
+    assert saved is None and "lr = 2.0" in (folder / "config.toml").read_text()
+    assert not (folder / "tokenizer").exists()

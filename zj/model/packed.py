@@ -31,6 +31,11 @@ class Packed:
         bounds = torch.tensor((0, *lengths)).cumsum(0).to(torch.int32)
         return cls(tokens.to(device), positions.to(device), bounds.to(device), max(lengths), lengths)
 
+    def to(self, device: str | torch.device) -> Packed:
+        """The same on another device."""
+        moved = (t.to(device, non_blocking=True) for t in (self.tokens, self.positions, self.bounds))
+        return Packed(*moved, self.max_len, self.lengths)
+
     @cached_property
     def spans(self) -> list[tuple[int, int]]:
         """(first, one past the last) token of each sequence, on the host."""

@@ -45,18 +45,17 @@ class Log:
         """Seconds and tokens/s of the next step count from here, so that validation is not among them."""
         self.clock = time.perf_counter()
 
-    def step(self, step: int, tokens: int, **numbers: float) -> None:
-        """Write the row of one optimizer step of `tokens` tokens and move the bar."""
+    def time(self, tokens: int) -> dict[str, float]:
+        """What the step that just ended took: tokens, seconds, tokens/s, peak memory."""
         seconds = time.perf_counter() - self.clock
-        row: dict[str, Any] = {"step": step, **numbers, "tokens": tokens, "seconds": seconds}
-        row |= {"tokens_per_s": tokens / seconds, "memory_gb": peak_memory_gb(self.device)}
-        self.write(row)
-        shown = {
-            "loss": f"{numbers['loss']:.3f}",
-            "tok/s": f"{row['tokens_per_s']:.0f}",
-            "GB": f"{row['memory_gb']:.1f}",
-        }
-        self.bar.set_postfix(shown, refresh=False)
+        memory = peak_memory_gb(self.device)
+        return {"tokens": tokens, "seconds": seconds, "tokens_per_s": tokens / seconds, "memory_gb": memory}
+
+    def step(self, step: int, **numbers: float) -> None:
+        """Write the row of one optimizer step and move the bar."""
+        self.write({"step": step, **numbers})
+        loss, speed, memory = numbers["loss"], numbers["tokens_per_s"], numbers["memory_gb"]
+        self.bar.set_postfix({"loss": f"{loss:.3f}", "tok/s": f"{speed:.0f}", "GB": f"{memory:.1f}"}, refresh=False)
         self.bar.update()
         self.start_clock()
 

@@ -19,6 +19,8 @@ from .checkpoint import load_checkpoint, sync, write_text
 
 RESULTS = ("config.json", "adapter_config.json")  # the last file of a result to be written
 
+PREPARED = ("clinic", "tokenizer", "base")  # made from the config alone before the first step
+
 
 def open_run(out: str, config: Any, stage: str) -> tuple[Path, dict[str, Any] | None]:
     """Make OUT, or go on with the run that is in it: (directory, state of its latest checkpoint or None).
@@ -31,9 +33,11 @@ def open_run(out: str, config: Any, stage: str) -> tuple[Path, dict[str, Any] | 
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out {out}: is a file, expected a directory")
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "config.toml").exists():
-        if any(folder.iterdir()):
-            raise ValueError(f"--out {out}: not empty and not a run of this project; nothing was written")
+    if not (folder / "config.toml").exists() and any(folder.iterdir()):
+        raise ValueError(f"--out {out}: not empty and not a run of this project; nothing was written")
+    if not (folder / "metrics.jsonl").exists():  # new, or stopped before its first step, by a wrong flag say
+        for name in PREPARED:
+            shutil.rmtree(folder / name, ignore_errors=True)
         write_text(folder / "config.toml", text)
         return folder, None
     _check_same_run(folder, text)
@@ -52,7 +56,7 @@ def _check_same_run(folder: Path, text: str) -> None:
             )
 
 
-def replace_folder(folder: Path, write: Callable[[Path], None]) -> None:
+def replace_folder(folder: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a directory beside `folder`, then put it in its place."""
     draft = folder.with_name(f".tmp-{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)

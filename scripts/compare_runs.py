@@ -1,0 +1,55 @@
+"""One table of several runs: validation loss before and after, and what it took.
+
+python scripts/compare_runs.py --runs runs/pretrain runs/sft runs/sft-from-scratch
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from zj.config import run
+
+HEAD = ("run", "stage", "loss before", "loss after", "best", "at step", "steps", "tokens", "tokens/s", "minutes")
+
+
+@dataclass(frozen=True)
+class Config:
+    runs: tuple[str, ...] = ()  # run directories
+
+
+def main(config: Config) -> None:
+    if not config.runs:
+        raise ValueError("--runs is missing: one or more run directories")
+    rows = [HEAD, *(summary(Path(folder)) for folder in config.runs)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    for row in rows:
+        print(
+            "  ".join(
+                cell.rjust(width) if column > 1 else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+        )
+    print("loss: validation cross-entropy of the counted tokens, nats per token, on data held out from training")
+
+
+def summary(folder: Path) -> tuple[str, ...]:
+    """The cells of one run. ValueError if the directory is not a run with a validation in it."""
+    try:
+        stage = (folder / "config.toml").read_text(encoding="utf-8").splitlines()[0].strip("# ")
+        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError as error:
+        raise ValueError(f"--runs {folder}: not a run directory, {error.filename} is missing") from None
+    losses = [(row["valid_loss"], row["step"]) for row in rows if "valid_loss" in row]
+    steps = [row for row in rows if "tokens" in row]
+    if not losses or not steps:
+        raise ValueError(f"--runs {folder}: nothing was validated there yet")
+    best, at = min(losses)
+    tokens, seconds = sum(row["tokens"] for row in steps), sum(row["seconds"] for row in steps)
+    numbers = (f"{losses[0][0]:.3f}", f"{losses[-1][0]:.3f}", f"{best:.3f}", str(at), str(steps[-1]["step"]))
+    return (folder.name, stage, *numbers, f"{tokens:,}", f"{tokens / seconds:,.0f}", f"{seconds / 60:.1f}")
+
+
+if __name__ == "__main__":
+    run(main, Config)

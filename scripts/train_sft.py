@@ -1,0 +1,141 @@
+"""Supervised fine-tuning: learn every answer of a consultation, and when to stop.
+
+    python scripts/train_sft.py --config recipes/tiny/sft.toml --out runs/sft          (tiny model, synthetic clinic)
+    python scripts/train_sft.py --config recipes/zhongjing/sft.toml --model DIR --data FILE ... --out DIR
+
+The loss is the cross-entropy of all answer tokens and their EOS, averaged over the counted tokens of the batch.
+Source: Zhongjing, section 3 "Supervised Instruction Fine-Tuning".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from zj import stage
+from zj.config import run
+from zj.data.batching import batch, epochs, parse_mix, split, steps_per_epoch
+from zj.data.readers import read
+from zj.data.records import Dialogue, Prompt
+from zj.data.template import encode_all, encode_prompt
+from zj.model import sequence_logprobs
+from zj.stage import Lora
+from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, open_run, start
+
+
+@dataclass(frozen=True)
+class Config:
+    out: str = ""  # directory of this run; a run that was interrupted goes on, a finished one is left alone
+    model: str = ""  # Hugging Face model or PEFT adapter directory to start from (none: a fresh one of --size)
+    data: tuple[str, ...] = ()  # files or directories of dialogues (none: the synthetic clinic)
+    tokenizer: str = ""  # tokenizer.model or its directory (none: the model's, or one trained on the data)
+    template: str = "ziya"  # prompt format, stored with the result
+    size: str = "tiny"  # size of a fresh model
+    vocab_size: int = 2048  # pieces of a tokenizer trained on the data
+    clinic_size: int = 2000  # multi-turn dialogues of the synthetic clinic
+    mix: str = ""  # parts of each epoch, e.g. multi=7,single=1 (none: all the data)
+    on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
+    max_tokens: int = 1024  # longest sequence; older turns are left out to fit
+    batch_size: int = 64  # dialogues per optimizer step, over all ranks
+    tokens_per_pack: int = 4096  # tokens in one forward pass; memory only, the gradient does not depend on it
+    epochs: int = 3  # passes over the data
+    valid_fraction: float = 0.1  # part of the dialogues held out for validation
+    valid_every: int = 0  # steps between validations (0: once an epoch)
+    valid_limit: int = 1000  # most dialogues that one validation looks at
+    save_every: int = 100  # steps between checkpoints
+    keep: int = 2  # checkpoints kept
+    seed: int = 0  # of weights, order, dropout and samples
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the forward pass; optimizer state is always fp32
+    recompute: bool = False  # activation checkpointing: less memory, a third more time
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
+    tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
+    lora: Lora = Lora()
+    optim: Optim = Optim()
+
+    def __post_init__(self) -> None:
+        stage.check_numbers(self)
+        parse_mix(self.mix)
+
+
+CLINIC = ("multi", "single", "task", "general", "safety")  # files of the clinic that hold dialogues
+
+
+def main(config: Config) -> None:
+    world = start(config.device)
+    out, saved = open_run(config.out, config, "sft")
+    dialogues = read_dialogues(config, out, world)
+    tokenizer = stage.find_tokenizer(config, (text for d in dialogues for turn in d.turns for text in turn), out)
+    model, adapter, base = stage.find_model(config, tokenizer, out, world)
+
+    held_in, held_out = split(dialogues, config.valid_fraction)
+    train, counts = encode_all(held_in, tokenizer, config.template, config.max_tokens)
+    valid, valid_counts = encode_all(held_out, tokenizer, config.template, config.max_tokens)
+    world.print(f"training: {counts}\nvalidation: {valid_counts}")
+    kept = {example.where for example in train}
+    indices = epochs([d for d in held_in if d.where in kept], config.seed, parse_mix(config.mix) or None)
+    per_epoch = steps_per_epoch(len(indices(0)), config.batch_size)
+    total = per_epoch * config.epochs
+    world.print(
+        f"{len(indices(0)):,} dialogues an epoch, {per_epoch} steps of {config.batch_size}, {total} steps in all"
+    )
+
+    optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype])
+    this = stage.Run(out, config, world, model, adapter, base, tokenizer, optimizer)
+    this.load(saved)
+    asked = [Prompt(d.id, d.turns[0][0], system=d.system) for d in held_out[:2]]
+    prompts = [encode_prompt(prompt, tokenizer, config.template, config.max_tokens) for prompt in asked]
+    log = Log(out, this.step, total, world, config.tensorboard)
+
+    def validate() -> dict[str, float]:
+        if not valid:
+            return {}
+        some = range(min(len(valid), config.valid_limit))
+        loss = stage.validate(model, stage.packs(valid, some, config.tokens_per_pack, world), adapter, world)
+        this.validated(loss)
+        stage.write_samples(this, prompts)
+        log.say(f"step {this.step}: validation loss {loss:.4f} nats/token")
+        return {"valid_loss": loss}
+
+    if this.step == 0:
+        log.write({"step": 0, **validate()})
+    log.start_clock()
+    try:
+        while this.step < total:
+            epoch, chosen = batch(this.step, config.batch_size, indices)
+            packs = stage.packs(train, chosen, config.tokens_per_pack, world)
+            (counted_tokens,) = world.sum(sum(int(counted.sum()) for _, counted in packs))
+            stage.seed_dropout(config.seed, this.step, world)
+            loss = 0.0
+            for packed, counted in packs:
+                logprobs, _ = sequence_logprobs(model, packed, counted, adapter)
+                share = stage.cross_entropy(logprobs, counted_tokens)
+                optimizer.backward(share)
+                loss += share.item()
+            moved = optimizer.step()
+            loss, tokens = world.sum(loss, sum(len(packed.tokens) for packed, _ in packs))
+            timed = log.time(int(tokens))
+            checked = validate() if this.due(config.valid_every or per_epoch) else {}
+            log.step(this.step, epoch=epoch, loss=loss, counted=counted_tokens, **moved, **timed, **checked)
+            if this.due(config.save_every):
+                this.save()
+    except Explosion as error:
+        this.save()
+        raise SystemExit(f"train_sft.py: stopped: {error}; saved after step {this.step}") from None
+    this.finish()
+    log.close()
+    world.print(f"{out}: done, best validation loss {this.best:.4f}; talk to it: python scripts/chat.py --model {out}")
+
+
+def read_dialogues(config: Config, out: Path, world: World) -> list[Dialogue]:
+    """The dialogues of --data, or of a clinic written into OUT/clinic; bad rows are told or stop the run."""
+    files = config.data or stage.clinic_files(out, config.clinic_size, config.seed, CLINIC)
+    dialogues, skipped = read(files, "dialogue", config.on_bad_row)
+    for message in skipped[:5]:
+        world.print(f"skipped {message}")
+    world.print(f"{len(dialogues):,} dialogues read, {len(skipped):,} rows skipped")
+    return dialogues
+
+
+if __name__ == "__main__":
+    run(main, Config)
