@@ -7,9 +7,10 @@ apply-delta  delta weights, as Ziya-LLaMA-13B and HuatuoGPT-13B are published, a
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -113,7 +114,10 @@ def _fresh(path: str) -> Path:
     return out
 
 
-COMMANDS = {"merge": (merge, MergeConfig), "apply-delta": (apply, DeltaConfig)}
+COMMANDS: dict[str, tuple[Callable[[Any], None], type]] = {
+    "merge": (merge, MergeConfig),
+    "apply-delta": (apply, DeltaConfig),
+}
 
 if __name__ == "__main__":
     run(COMMANDS)

@@ -50,8 +50,8 @@ def base_of(path: str | Path) -> Path:
 def save_peft(model: Llama, name: str, path: str | Path, base: str | Path) -> None:
     """Write adapter `name` as a PEFT directory. `base` is the model it belongs to: a directory, or a published name.
 
-    The weights are read again and compared; adapter_config.json appears last. Raises ValueError for an unknown name or an empty
-    base.
+    The weights are read again and compared; adapter_config.json appears last. Raises ValueError for an unknown name
+    and an empty base.
     """
     if not str(base):
         raise ValueError(f"{path}: base is empty, expected the directory of the model that the adapter belongs to")
@@ -75,15 +75,21 @@ def load_peft(model: Llama, path: str | Path, name: str) -> None:
     path = Path(path)
     config = _read_config(path)
     rank, targets = config["r"], _targets(config, path)
-    stored = open_tensors(path / SAFE if (path / SAFE).is_file() else path / PICKLED)
-    expected = _expected(model, rank, targets)
-    _check(stored, expected, path)
+    stored = _open_adapter(path)
+    _check(stored, _expected(model, rank, targets), path)
     # rank-stabilised LoRA (Kalajdzievski 2023) divides by sqrt(r) where LoRA divides by r
     alpha = config["lora_alpha"] * (rank**0.5 if config.get("use_rslora") else 1)
     add_adapter(model, name, rank, alpha, config["lora_dropout"], targets)
     with torch.no_grad():
         for key, matrix in _peft_tensors(model, name).items():
             matrix.copy_(stored[key][...])
+
+
+def _open_adapter(path: Path) -> dict[str, Stored]:
+    for name in (SAFE, PICKLED):
+        if (path / name).is_file():
+            return open_tensors(path / name)
+    raise ValueError(f"{path}: no {SAFE} or {PICKLED} there")
 
 
 def _key(path: str) -> str:
