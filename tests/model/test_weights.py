@@ -281,13 +281,18 @@ def test_a_model_with_adapters_is_not_saved_without_them(tmp_path):
     assert not (tmp_path / "m").exists()
 
 
-def test_saving_over_a_model_leaves_nothing_of_it_but_strangers_stay(tmp_path):
+def test_saving_over_a_model_replaces_it_and_touches_nothing_else(tmp_path):
     write(tmp_path, state(make(seed=1)), "sharded bin")
-    save_llama(make(seed=2), tmp_path, max_shard_bytes=20_000)
     (tmp_path / "tokenizer.model").write_text("mine")
-    save_llama(make(seed=3), tmp_path)
-    assert sorted(f.name for f in tmp_path.iterdir()) == ["config.json", "model.safetensors", "tokenizer.model"]
-    assert_equal(load_llama(tmp_path), state(make(seed=3)))
+    mine = {f.name for f in tmp_path.iterdir()}
+    for seed, shard in ((2, 20_000), (3, 30_000), (4, 10**9), (5, 20_000)):
+        save_llama(make(seed=seed), tmp_path, max_shard_bytes=shard)
+        assert_equal(load_llama(tmp_path), state(make(seed=seed)))
+        new = {f.name for f in tmp_path.iterdir()} - mine
+        sharded = not (tmp_path / "model.safetensors").exists()
+        assert sharded is (shard < 10**9) is ("model.safetensors.index.json" in new)
+        assert len({name[-len("00003.safetensors") :] for name in new if "-of-" in name}) == int(sharded)
+    assert mine <= {f.name for f in tmp_path.iterdir()}
 
 
 def test_a_save_that_fails_half_way_leaves_the_old_model(tmp_path, monkeypatch):

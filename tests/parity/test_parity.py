@@ -15,7 +15,7 @@ transformers = pytest.importorskip("transformers")
 
 PROMPT = [1, 40, 7, 19, 63, 8, 8, 25, 2, 11]
 # transformers computes norms and rotary angles in fp32 whatever the model's type, so fp32 roundings bound fp64 as well
-TOLERANCE = {torch.float32: 2e-5, torch.float64: 2e-5}
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 4e-6}
 
 
 def theirs(tied: bool, dtype: torch.dtype, kv_heads: int = 2):

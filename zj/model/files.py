@@ -181,8 +181,8 @@ def _plan_shards(tensors: Mapping[str, Sliceable], max_shard_bytes: int) -> dict
 
 
 def _old_files(directory: Path) -> Iterator[Path]:
-    """What would be taken for weights of the new model, config.json first."""
-    for pattern in ("config.json", "model*.safetensors", SAFE + INDEX, "pytorch_model*.bin", PICKLED + INDEX):
+    """What would be taken for a part of the new model, config.json first. A .bin stays: safetensors go before it."""
+    for pattern in ("config.json", SAFE, SAFE + INDEX, "model-*-of-*.safetensors"):
         yield from directory.glob(pattern)
 
 
