@@ -26,9 +26,10 @@ SHARD_BYTES = 5_000_000_000
 def load_llama(path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> Llama:
     """Read a Hugging Face directory (config.json and weights of any floating dtype) into a model of `dtype`.
 
-    The model is in evaluation mode (no dropout): call `.train()` on it to train.
-    Host memory: the model plus one tensor. Raises ValueError, naming the file and the tensor, if one is missing, left
-    over or of another shape, if a file is absent, broken or holds more than tensors, and for delta weights.
+    The model is in evaluation mode (no dropout): call `.train()` on it to train. Host memory: the model plus one tensor
+    (and pages of the shard being read, which the kernel may drop). Raises ValueError, naming the file and the tensor, if
+    one is missing, left over or of another shape, if a file is absent, broken or holds more than tensors, and for
+    delta weights.
     """
     config = LlamaConfig.from_hf(path)
     stored = open_checkpoint(path)
@@ -40,9 +41,7 @@ def load_llama(path: str | Path, dtype: torch.dtype = torch.float32, device: str
     model.tie_weights()
     parameters = dict(model.named_parameters())
     for name in list(stored):  # in the order of the files; a shard is let go with its last tensor
-        tensor = stored.pop(name)
-        if name in parameters:
-            parameters[name].copy_(tensor[...])
+        parameters[name].copy_(stored.pop(name)[...])
     return model.eval()
 
 
