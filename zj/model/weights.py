@@ -27,7 +27,7 @@ def load_llama(path: str | Path, dtype: torch.dtype = torch.float32, device: str
     """Read a Hugging Face directory (config.json and weights of any floating dtype) into a model of `dtype`.
 
     The model is in evaluation mode (no dropout): call `.train()` on it to train. Host memory: the model plus one tensor
-    (and pages of the shard being read, which the kernel may drop). Raises ValueError, naming the file and the tensor, if
+    (and pages of the shard at hand, which the kernel may drop). Raises ValueError, naming the file and the tensor, if
     one is missing, left over or of another shape, if a file is absent, broken or holds more than tensors, and for
     delta weights.
     """
