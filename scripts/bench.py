@@ -1,0 +1,218 @@
+"""How fast: LoRA fine-tuning and generation, beside the machine's own matmul rate and beside transformers + peft.
+
+    python scripts/bench.py                         ours alone, about two minutes on 2 CPU cores
+    pip install -e ".[bench]" first                 and the peers run in the same process, turn by turn
+
+Both sides hold the same random weights and do the same useful work. Dialogue lengths are drawn like those of
+CMtMedQA (about 360 tokens, 80 to 830) unless --data brings dialogues; the last 60 % of each is counted, as if it
+were answers.
+Rounds alternate between the sides; the median and the range of the rounds are printed.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import torch
+
+from zj.config import run
+from zj.data.readers import read
+from zj.lora import adapter_parameters, add_adapter
+from zj.model import Llama, LlamaConfig, Packed, generate, sequence_logprobs
+from zj.train import DTYPES, start
+from zj.train.log import peak_memory_gb
+
+TOKENS_PER_CHARACTER = 0.6  # of a Chinese LLaMA tokenizer
+
+
+@dataclass(frozen=True)
+class Config:
+    size: str = "small"  # size of the model
+    data: tuple[str, ...] = ()  # dialogues whose lengths are used (none: drawn)
+    batch_size: int = 8  # dialogues per optimizer step
+    prompts: int = 32  # prompts generated from
+    rounds: int = 3  # rounds that count, after one that does not
+    threads: int = 2  # CPU threads
+    seed: int = 0  # of weights, lengths and ids
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of weights and computation
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
+    peers: bool = True  # also time transformers + peft, if they are installed
+
+
+Case = Callable[[], int]  # does the work once and returns how many useful tokens it was
+
+
+def main(config: Config) -> None:
+    torch.set_num_threads(config.threads)
+    device, dice = start(config.device).device, random.Random(config.seed)
+    ours = Ours(config, device)
+    peers = config.peers and find_spec("transformers") and find_spec("peft")
+    sides: list[Any] = [ours, Peer(config, ours)] if peers else [ours]
+    vocabulary = ours.model.config.vocab_size
+
+    def sequences(lengths: list[int]) -> list[list[int]]:
+        return [[dice.randrange(3, vocabulary) for _ in range(n)] for n in lengths]
+
+    real = sequences(dialogue_lengths(config, dice))
+    equal = sequences([512] * (config.batch_size // 2))
+    prompts = sequences([dice.randrange(20, 200) for _ in range(config.prompts)])
+    ragged = [dice.randrange(16, 124) for _ in prompts]
+    print(f"{config.size} {config.dtype} on {device}, {config.threads} threads")
+    gflops = matmul_rate(device, DTYPES[config.dtype])
+    bound = gflops * 1e9 / ours.flops_per_token()
+    print(
+        f"matmul: {gflops:,.0f} GFLOP/s; so LoRA fine-tuning cannot pass {bound:,.0f} tok/s, {0.6 * bound:,.0f} counted"
+    )
+    for title, act in (
+        ("SFT, dialogues of real length (counted tok/s)", lambda side: side.train(real)),
+        ("SFT, equal lengths (counted tok/s)", lambda side: side.train(equal)),
+        ("generation, ragged stops (new tok/s)", lambda side: side.generate(prompts, ragged)),
+        (
+            "generation, equal lengths (new tok/s)",
+            lambda side: side.generate([p[:20] for p in prompts], [64] * len(prompts)),
+        ),
+    ):
+        report(title, [(side.name, lambda side=side, act=act: act(side)) for side in sides], config.rounds)
+    print(f"peak memory of the process: {peak_memory_gb(device):.1f} GB")
+
+
+def report(title: str, cases: list[tuple[str, Case]], rounds: int) -> None:
+    """Time the cases turn by turn; print tokens per second and the ratio of the first to the second, round by round."""
+    speeds: dict[str, list[float]] = {name: [] for name, _ in cases}
+    for turn in range(rounds + 1):
+        for name, act in cases:
+            began = time.perf_counter()
+            tokens = act()
+            if turn:
+                speeds[name].append(tokens / (time.perf_counter() - began))
+    print(title)
+    for name, seen in speeds.items():
+        print(f"  {name:24} {statistics.median(seen):8,.0f} [{min(seen):,.0f}-{max(seen):,.0f}]", flush=True)
+    if len(speeds) == 2:
+        ratios = [a / b for a, b in zip(*speeds.values(), strict=True)]
+        print(f"  ratio                    {statistics.median(ratios):8.2f} [{min(ratios):.2f}-{max(ratios):.2f}]")
+
+
+class Ours:
+    name = "zj"
+
+    def __init__(self, config: Config, device: torch.device):
+        self.model = Llama(LlamaConfig.named(config.size)).to(device, DTYPES[config.dtype])
+        self.model.init_weights(config.seed)
+        add_adapter(self.model, "policy", rank=16, alpha=32, seed=config.seed)
+        self.trained = list(adapter_parameters(self.model, "policy").values())
+        self.adam = torch.optim.AdamW(self.trained, fused=True)
+        self.device, self.batch = device, config.batch_size
+
+    def train(self, sequences: list[list[int]]) -> int:
+        for at in range(0, len(sequences), self.batch):
+            packed = Packed.of(sequences[at : at + self.batch], self.device)
+            counted = torch.cat([last_part(n) for n in packed.lengths]).to(self.device)
+            loss = -sequence_logprobs(self.model, packed, counted, "policy")[0].sum() / counted.sum()
+            loss.backward()
+            self.adam.step()
+            self.adam.zero_grad()
+        return counted_tokens(sequences)
+
+    def generate(self, prompts: list[list[int]], limits: list[int]) -> int:
+        return sum(map(len, generate(self.model, prompts, limits, adapter="policy", eos_ids=())))
+
+    def flops_per_token(self) -> float:
+        """4 for each frozen weight (forward, gradient of the input), 6 for an adapter's (its own gradient too)."""
+        adapters = sum(p.numel() for p in self.trained)
+        frozen = (
+            sum(p.numel() for p in self.model.parameters()) - adapters - self.model.model.embed_tokens.weight.numel()
+        )
+        return 4 * frozen + 6 * adapters
+
+
+class Peer:
+    """transformers' model and generate with peft's LoRA, used as their documentation shows."""
+
+    name = "transformers + peft"
+
+    def __init__(self, config: Config, ours: Ours):
+        from peft import LoraConfig, get_peft_model
+        from transformers import LlamaConfig as TheirConfig
+        from transformers import LlamaForCausalLM
+
+        theirs = LlamaForCausalLM(TheirConfig(**ours.model.config.to_hf())).to(ours.device, DTYPES[config.dtype])
+        weights = {k: v for k, v in ours.model.state_dict().items() if ".lora_" not in k}
+        theirs.load_state_dict(weights)
+        lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+        self.model: Any = get_peft_model(theirs, lora)
+        self.trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.adam = torch.optim.AdamW(self.trained, fused=True)
+        self.device, self.batch = ours.device, config.batch_size
+
+    def train(self, sequences: list[list[int]]) -> int:
+        self.model.train()
+        for at in range(0, len(sequences), self.batch):
+            ids, mask = self.padded(sequences[at : at + self.batch], left=False)
+            labels = torch.full_like(ids, -100)
+            for row, sequence in enumerate(sequences[at : at + self.batch]):
+                flags = last_part(len(sequence)).to(self.device)
+                labels[row, : len(sequence)][flags] = ids[row, : len(sequence)][flags]
+            self.model(input_ids=ids, attention_mask=mask, labels=labels).loss.backward()
+            self.adam.step()
+            self.adam.zero_grad()
+        return counted_tokens(sequences)
+
+    def generate(self, prompts: list[list[int]], limits: list[int]) -> int:
+        from transformers import StoppingCriteriaList
+
+        ids, mask = self.padded(prompts, left=True)
+        ends = torch.tensor(limits, device=self.device) + ids.shape[1]
+        stop = StoppingCriteriaList([lambda ids, scores, **_: ids.shape[1] >= ends])
+        self.model.eval()
+        options = {"max_new_tokens": max(limits), "do_sample": True, "top_k": 0, "stopping_criteria": stop}
+        with torch.no_grad():
+            self.model.generate(input_ids=ids, attention_mask=mask, pad_token_id=0, eos_token_id=None, **options)
+        return sum(limits)
+
+    def padded(self, sequences: list[list[int]], left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        longest = max(map(len, sequences))
+        rows = [[0] * (longest - len(s)) + s if left else s + [0] * (longest - len(s)) for s in sequences]
+        ids = torch.tensor(rows, device=self.device)
+        return ids, (ids != 0).long()
+
+
+def dialogue_lengths(config: Config, dice: random.Random) -> list[int]:
+    """Tokens of four batches of dialogues."""
+    wanted = 4 * config.batch_size
+    if config.data:
+        dialogues, _ = read(config.data, "dialogue")
+        characters = [sum(len(a) + len(b) for a, b in d.turns) for d in dialogues]
+        return [max(8, min(1024, round(n * TOKENS_PER_CHARACTER))) for n in dice.sample(characters, wanted)]
+    return [min(830, max(80, round(dice.gauss(360, 120)))) for _ in range(wanted)]
+
+
+def last_part(length: int) -> torch.Tensor:
+    """[length] bool: the last 60 % of a dialogue are answers."""
+    return torch.arange(length) >= length - int(0.6 * length)
+
+
+def counted_tokens(sequences: list[list[int]]) -> int:
+    return sum(int(last_part(len(s)).sum()) for s in sequences)
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Best GFLOP/s of a few products of the shapes that training has."""
+    a, b = (torch.randn(2048, 2048, device=device).to(dtype) for _ in range(2))
+    best = 0.0
+    for _ in range(8):
+        began = time.perf_counter()
+        c = a @ b
+        float(c[0, 0])  # waits for the device
+        best = max(best, 2 * 2048**3 / (time.perf_counter() - began) / 1e9)
+    return best
+
+
+if __name__ == "__main__":
+    run(main, Config)
