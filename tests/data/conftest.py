@@ -1,0 +1,42 @@
+"""A tokenizer trained on a few lines, and a way to write files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from zj.data.tokenizer import Tokenizer, train_tokenizer
+
+LINES = [
+    "医生，我头疼三天了，体温38.5度，还有点咳嗽，请问应该吃什么药？",
+    "您好，头疼伴发热三天，多半是感冒。请问您有没有流鼻涕、嗓子疼？以前对药物过敏吗？",
+    "没有过敏，嗓子有点疼。",
+    "建议多喝水，体温超过38.5度时服用对乙酰氨基酚，每日不超过四次；三天不退热请到医院就诊。",
+    "谢谢医生的解答。",
+    "不客气，祝您早日康复！",
+    "高血压患者应低盐饮食，按时服药，定期测量血压。",
+]
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tmp_path_factory) -> Tokenizer:
+    return train_tokenizer(LINES, tmp_path_factory.mktemp("tokenizer"), 400)
+
+
+@pytest.fixture
+def write(tmp_path) -> Callable[..., Path]:
+    """write(name, content): bytes as they are, text as UTF-8, anything else as JSON on one line."""
+
+    def write(name: str, content) -> Path:
+        path = tmp_path / name
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+            path.write_bytes(text.encode())
+        return path
+
+    return write

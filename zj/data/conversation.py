@@ -1,0 +1,165 @@
+"""Who says what in one row of a data file, however the row spells it. `zj.data.formats` lists the spellings."""
+
+from __future__ import annotations
+
+import ast
+import json
+from dataclasses import dataclass
+from typing import Any
+
+Row = dict[str, Any]
+
+QUESTION_KEYS = ("instruction", "instruct", "query", "question", "prompt", "medical_case")
+ANSWER_KEYS = ("output", "response", "answer", "completion", "doctor_diagnosis")
+# Speakers as the formats spell them.
+SPEAKERS = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "bot": "assistant"}
+ROLES = {**SPEAKERS, "system": "system"}
+MARKS = {"问：": "user", "问:": "user", "答：": "assistant", "答:": "assistant"}
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A conversation as it was found: the order of speakers is right, the texts are not looked at yet."""
+
+    system: Any
+    users: list[Any]  # at least one
+    answers: list[Any]  # as many, or one fewer where the last user turn waits
+
+    @property
+    def waits(self) -> bool:
+        """Whether the last user turn has no answer."""
+        return len(self.answers) < len(self.users)
+
+
+def conversation(row: Row) -> Talk | None:
+    """The conversation in a row; None where its keys are those of no format. Raises ValueError where it is broken."""
+    system = row.get("system") or row.get("system_prompt") or ""
+    for key in ("messages", "conversations"):
+        if key in row:
+            return _from_messages(row[key], system)
+    if isinstance(row.get("input"), dict):  # OpenAI's preference format
+        return _from_messages(row["input"].get("messages"), system)
+    question = next((key for key in QUESTION_KEYS if key in row), None)
+    if question is not None:
+        if isinstance(row[question], list) and any(isinstance(part, dict) for part in row[question]):
+            return _from_messages(row[question], system)
+        return _from_fields(row, question, system)
+    if "data" in row:
+        return _from_marked(row["data"], system)
+    both = (row.get("chosen"), row.get("rejected"))
+    if all(
+        isinstance(whole, list) and len(whole) > 1 for whole in both
+    ):  # trl's pairs without a prompt of their own
+        return _from_messages(_shared_beginning(*both), system)
+    return None
+
+
+def _from_messages(messages: Any, system: Any) -> Talk:
+    if not isinstance(messages, list):
+        raise ValueError(f"found messages = {shown(messages)}, expected a list with roles and contents")
+    users: list[Any] = []
+    answers: list[Any] = []
+    for number, message in enumerate(messages, 1):
+        role, content = _role_and_content(message, f"message {number}")
+        if role == "system" and number == 1:
+            system = content or system
+        elif role == "user" and len(users) == len(answers):
+            users.append(content)
+        elif role == "assistant" and len(users) == len(answers) + 1:
+            answers.append(content)
+        else:
+            expected = "user" if len(users) == len(answers) else "assistant"
+            raise ValueError(f"found {role} as message {number}, expected {expected}: turns alternate")
+    if not users:
+        raise ValueError("found no message of the user, expected at least one")
+    return Talk(system, users, answers)
+
+
+def _role_and_content(message: Any, what: str) -> tuple[str, Any]:
+    if not isinstance(message, dict):
+        raise ValueError(f"found {what} = {shown(message)}, expected an object with role and content")
+    role = message.get("role", message.get("from"))
+    if not isinstance(role, str) or role.lower() not in ROLES:
+        raise ValueError(f"found role {shown(role)} in {what}, expected one of {', '.join(ROLES)}")
+    return ROLES[role.lower()], message.get("content", message.get("value"))
+
+
+def _from_marked(lines: Any, system: Any) -> Talk:
+    """["问：…", "答：…"]: who speaks stands before each text."""
+    if not isinstance(lines, list):
+        raise ValueError(f'found data = {shown(lines)}, expected a list such as ["问：…", "答：…"]')
+    for number, line in enumerate(lines, 1):
+        if not isinstance(line, str) or line[:2] not in MARKS:
+            raise ValueError(f"found {shown(line)} as line {number} of data, expected 问：… or 答：…")
+    return _from_messages([{"role": MARKS[line[:2]], "content": line[2:]} for line in lines], system)
+
+
+def _from_fields(row: Row, question: str, system: Any) -> Talk:
+    """A question and an answer in fields of their own; lists of them are turns; what came before is in `history`."""
+    past = _history(row.get("history"))
+    users = row[question] if isinstance(row[question], list) else [row[question]]
+    if row.get("input"):
+        users = [*users[:-1], _joined(users[-1] if users else "", row["input"])]
+    answer = next((row[key] for key in ANSWER_KEYS if key in row), None)
+    answers = answer if isinstance(answer, list) else [] if answer is None else [answer]
+    if not users or len(users) - len(answers) not in (0, 1):
+        raise ValueError(f"found {len(users)} questions and {len(answers)} answers, expected one for each")
+    return Talk(system, [u for u, _ in past] + users, [a for _, a in past] + answers)
+
+
+def _joined(instruction: Any, input: Any) -> str:
+    parts = (string_of(instruction, "instruction"), string_of(input, "input"))
+    return "\n".join(part for part in parts if part)
+
+
+def _history(value: Any) -> list[Any]:
+    """[[user, answer], …], which the label tool's table writes as a Python literal."""
+    if isinstance(value, str) and value.strip():
+        try:
+            value = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            raise ValueError(f"found history {shown(value)}, expected a list of [user, answer]") from None
+    if not value:
+        return []
+    if not isinstance(value, list) or not all(isinstance(t, list | tuple) and len(t) == 2 for t in value):
+        raise ValueError(f"found history = {shown(value)}, expected a list of [user, answer]")
+    return value
+
+
+def _shared_beginning(chosen: Any, rejected: Any) -> Any:
+    if chosen[:-1] != rejected[:-1]:
+        raise ValueError("found chosen and rejected with different beginnings, expected one prompt for both")
+    return chosen[:-1]
+
+
+def answer_text(value: Any, key: str) -> str:
+    """A text, a message, or a list whose last element is the message that counts."""
+    if isinstance(value, list) and value:
+        value = value[-1]
+    if isinstance(value, dict):
+        role, value = _role_and_content(value, key)
+        if role != "assistant":
+            raise ValueError(f"found a message of {role} in {key}, expected one of the assistant")
+    return text_of(value, key)
+
+
+def text_of(value: Any, what: str) -> str:
+    text = string_of(value, what)
+    if not text:
+        raise ValueError(f"found an empty {what}, expected text")
+    return text
+
+
+def string_of(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"found {what} = {shown(value)}, expected text")
+    # Half of a surrogate pair, which JSON can spell (\\ud83d), has no UTF-8 and no token.
+    if not value.isprintable() and any("\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError(f"found {what} = {shown(value)} with half a character, expected valid Unicode")
+    return value.strip()
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: on one line, not long, printable everywhere."""
+    text = json.dumps(value, ensure_ascii=False, default=str).encode(errors="backslashreplace").decode()
+    return text if len(text) <= 40 else text[:39] + "…"

@@ -1,0 +1,175 @@
+"""SentencePiece, with the special ids kept out of reach of text.
+
+A LLaMA directory holds `tokenizer.model` and, where special tokens were added behind it, `added_tokens.json`
+(Ziya: 39,408 pieces, then <human> 39408 and <bot> 39409). Text is always encoded as text: "</s>" or "<human>" in
+what a user types becomes characters, and special ids come from `special`, `bos_id` and `eos_id` only.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import sentencepiece
+
+MODEL, ADDED = "tokenizer.model", "added_tokens.json"
+# Not read here; copied along because other programs look for them.
+COMPANIONS = (ADDED, "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json")
+
+
+class Tokenizer:
+    """`load` one, or make one with `train_tokenizer`."""
+
+    def __init__(self, model: bytes, added: dict[str, int], file: Path):
+        self.file = file  # for messages and for `save`
+        self._sp = sentencepiece.SentencePieceProcessor()
+        try:
+            self._sp.LoadFromSerializedProto(model)
+        except RuntimeError:
+            raise ValueError(f"{file}: found no SentencePiece model, expected a {MODEL}") from None
+        self._added = added
+        size = self._sp.vocab_size()
+        self._silent = {i for i in range(size) if self._sp.is_control(i) or self._sp.is_unknown(i)}
+        for piece, id in added.items():
+            if id < size and self._sp.id_to_piece(id) != piece:
+                raise ValueError(
+                    f"{file.parent / ADDED}: found {piece!r} at {id}, expected an id from {size} on: "
+                    f"{self._sp.id_to_piece(id)!r} of {file.name} stands there"
+                )
+        self.bos_id: int = self._sp.bos_id()
+        self.eos_id: int = self._sp.eos_id()
+        if min(self.bos_id, self.eos_id) < 0:
+            raise ValueError(
+                f"{file}: found bos id {self.bos_id} and eos id {self.eos_id}, expected both to exist"
+            )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Tokenizer:
+        """From a directory with tokenizer.model [+ added_tokens.json], or from a .model file alone."""
+        path = Path(path)
+        file = path / MODEL if path.is_dir() else path
+        if not file.is_file():
+            where = (
+                f"directory {path} holds no {MODEL}"
+                if path.is_dir()
+                else f"no such file or directory: {path}"
+            )
+            raise ValueError(f"{where} (--tokenizer names a directory that holds one, or a .model file)")
+        added = path / ADDED
+        return cls(file.read_bytes(), _read_added(added) if added.is_file() else {}, file)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of plain text as a string of its own: LLaMA models put a space before it. Never a special id."""
+        return self._sp.encode(text)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids. Special ids, and embedding rows behind the last token, have none and are passed over."""
+        size = self._sp.vocab_size()
+        return self._sp.decode([i for i in ids if i < size and i not in self._silent])
+
+    def special(self, piece: str) -> int:
+        """The id of a special token. Raises ValueError where there is none, or where text could produce it."""
+        if piece in self._added:
+            return self._added[piece]
+        id = self._sp.piece_to_id(piece)
+        if not self._sp.is_control(id):
+            raise ValueError(
+                f"{self.file}: found no special token {piece!r}, expected it there or in {ADDED} beside it "
+                f"(--template says which ones are needed)"
+            )
+        return id
+
+    def piece(self, id: int) -> str:
+        """How the vocabulary spells an id, for people to look at."""
+        names = {i: piece for piece, i in self._added.items()}
+        return names.get(id) or self._sp.id_to_piece(id)
+
+    def __len__(self) -> int:
+        """Ids needed: the embedding has at least as many rows."""
+        return max(self._sp.vocab_size(), *(i + 1 for i in self._added.values()), 0)
+
+    def save(self, directory: str | Path) -> None:
+        """Copy the tokenizer's files; written names are Hugging Face's."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / MODEL).write_bytes(self._sp.serialized_model_proto())
+        if self.file.name == MODEL and self.file.parent.resolve() != directory.resolve():
+            for file in (self.file.parent / name for name in COMPANIONS):
+                if file.is_file():
+                    shutil.copyfile(file, directory / file.name)
+
+
+def train_tokenizer(
+    texts: Iterable[str],
+    directory: str | Path,
+    vocab_size: int,
+    specials: tuple[str, ...] = ("<human>", "<bot>"),
+) -> Tokenizer:
+    """Train a tokenizer of LLaMA's kind and save it: BPE, bytes for what is not in the vocabulary, digits one by one.
+
+    The same texts in the same order give the same file. Raises ValueError where `vocab_size` is too small or too large.
+    """
+    # Line by line, as LLaMA's was: a line end is then always the byte 0x0A and never part of a longer piece.
+    lines = [line for text in texts for line in text.split("\n") if line.strip()]
+    fixed = 256 + 3 + len(specials)  # bytes, <unk> <s> </s>
+    if vocab_size <= fixed:
+        raise ValueError(
+            f"--vocab-size {vocab_size}: expected more than {fixed}, the bytes and special tokens alone"
+        )
+    if not lines:
+        raise ValueError("--data: found no text to train a tokenizer on")
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(lines),
+            model_writer=model,
+            model_type="bpe",
+            vocab_size=vocab_size,
+            byte_fallback=True,
+            control_symbols=list(specials),  # "control" is what text can never turn into
+            unk_id=0,
+            bos_id=1,
+            eos_id=2,
+            pad_id=-1,
+            character_coverage=_coverage(lines, (vocab_size - fixed) // 2),
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            add_dummy_prefix=True,
+            split_digits=True,
+            allow_whitespace_only_pieces=True,
+            # Longer ones would be left out silently.
+            max_sentence_length=max(len(line.encode()) for line in lines),
+            num_threads=1,
+            shuffle_input_sentence=False,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        reason = str(error).rpartition("] ")[2].partition(" Increase")[0]  # without the place in its source
+        raise ValueError(f"--vocab-size {vocab_size}: does not fit the text ({reason.strip()})") from None
+    file = Path(directory) / MODEL
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(model.getvalue())
+    return Tokenizer.load(directory)
+
+
+def _coverage(lines: list[str], most: int) -> float:
+    """Share of the text made of its `most` frequent characters, at most LLaMA's 0.9995; bytes spell the others.
+
+    Chinese has thousands of characters: without this limit a small vocabulary could not be trained at all.
+    """
+    counts = [n for _, n in Counter(c for line in lines for c in line).most_common()]
+    return min(0.9995, max(0.98, sum(counts[:most]) / sum(counts)))  # SentencePiece takes nothing below 0.98
+
+
+def _read_added(file: Path) -> dict[str, int]:
+    try:
+        added = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file}: cannot be read ({error})") from None
+    if not isinstance(added, dict) or not all(type(id) is int and id >= 0 for id in added.values()):
+        raise ValueError(f'{file}: expected an object such as {{"<human>": 39408, "<bot>": 39409}}')
+    return added
