@@ -53,7 +53,7 @@ class Config:
     optim: Optim = Optim()
 
     def __post_init__(self) -> None:
-        stage.check_numbers(self)
+        stage.check(self)
 
 
 def main(config: Config) -> None:
@@ -67,6 +67,8 @@ def main(config: Config) -> None:
     train, counts = encode_all(held_in, tokenizer, config.template, config.max_tokens)
     valid, valid_counts = encode_all(held_out, tokenizer, config.template, config.max_tokens)
     world.print(f"training: {counts}\nvalidation: {valid_counts}")
+    if not train:
+        raise ValueError(f"--data: no document to train on is left (--max-tokens {config.max_tokens}: {counts})")
     indices = epochs(train, config.seed)
     per_epoch = steps_per_epoch(len(train), config.batch_size)
     total = per_epoch * config.epochs

@@ -54,7 +54,7 @@ class Config:
     optim: Optim = Optim()
 
     def __post_init__(self) -> None:
-        stage.check_numbers(self)
+        stage.check(self)
         parse_mix(self.mix)
 
 
@@ -72,6 +72,8 @@ def main(config: Config) -> None:
     train, counts = encode_all(held_in, tokenizer, config.template, config.max_tokens)
     valid, valid_counts = encode_all(held_out, tokenizer, config.template, config.max_tokens)
     world.print(f"training: {counts}\nvalidation: {valid_counts}")
+    if not train:
+        raise ValueError(f"--data: no dialogue to train on is left (--max-tokens {config.max_tokens}: {counts})")
     kept = {example.where for example in train}
     indices = epochs([d for d in held_in if d.where in kept], config.seed, parse_mix(config.mix) or None)
     per_epoch = steps_per_epoch(len(indices(0)), config.batch_size)

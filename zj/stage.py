@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zj.clinic import write_clinic
 from zj.data.batching import collate, pack_plan
-from zj.data.template import Encoded, save_template
+from zj.data.template import TEMPLATES, Encoded, save_template
 from zj.data.tokenizer import Tokenizer, train_tokenizer
 from zj.lora import ALL_LINEAR, add_adapter, count_parameters, load_model, save_peft
 from zj.model import Llama, LlamaConfig, Packed, generate, save_llama, sequence_logprobs
@@ -209,8 +209,10 @@ def seed_dropout(seed: int, step: int, world: World) -> None:
     torch.manual_seed(random.Random(f"{seed}/dropout/{step}/{world.rank}").getrandbits(63))
 
 
-def check_numbers(config: Any) -> None:
+def check(config: Any) -> None:
     """Refuse impossible values of the fields that all stages have, naming the flag."""
+    if config.template not in TEMPLATES:
+        raise ValueError(f"--template {config.template}: unknown, expected one of {', '.join(TEMPLATES)}")
     least = {"max_tokens": 2, "batch_size": 1, "tokens_per_pack": 1, "epochs": 1, "valid_every": 0, "save_every": 1}
     for name, low in (least | {"keep": 1, "clinic_size": 1, "vocab_size": 1}).items():
         if getattr(config, name) < low:

@@ -10,7 +10,8 @@ A conversation is any of
 A prompt is a conversation whose last answer is missing or ignored, or {"prompt": "…"}.
 A ranking is a prompt with `responses` and `ranks`, or `rank1`, `rank2`, … (the label tool's table, best first), or
 `chosen`/`rejected`, `response_chosen`/`response_rejected`, `preferred_output`/`non_preferred_output`.
-A document is {"text": "…"}, {"prompt": "…"} (Zhongjing's pre-training rows), or a conversation, its turns joined.
+A document is {"text": "…"}, {"prompt": "…"} (Zhongjing's pre-training rows), {"entity": "…", "relations": {"…": ["…"]}}
+(a knowledge graph such as CMeKG), or a conversation, its turns joined.
 """
 
 from __future__ import annotations
@@ -52,12 +53,23 @@ def _document(row: Row, where: str) -> Document:
     if "text" in row:
         text = text_of(row["text"], "text")
         return Document(_id(row, text), text, where)
+    if "entity" in row and "relations" in row:
+        text = _entry(text_of(row["entity"], "entity"), row["relations"])
+        return Document(_id(row, text), text, where)
     talk = _conversation(row, "document")
     if talk.waits and "prompt" in row and len(talk.users) == 1 and RANKING_KEYS.isdisjoint(row):
         text = text_of(talk.users[0], "prompt")
     else:
         text = "\n".join(part for turn in _answered(talk, "document") for part in turn)
     return Document(_id(row, text), text, where)
+
+
+def _entry(entity: str, relations: Any) -> str:
+    """A knowledge graph's entity as the running text of an encyclopaedia: 高血压。常见症状：乏力、头晕。"""
+    if not isinstance(relations, dict) or not all(isinstance(values, list) and values for values in relations.values()):
+        raise ValueError(f"found relations = {shown(relations)}, expected an object of lists")
+    facts = (f"{name}：{'、'.join(text_of(value, name) for value in values)}。" for name, values in relations.items())
+    return f"{entity}。\n" + "\n".join(facts)
 
 
 def _dialogue(row: Row, where: str) -> Dialogue:

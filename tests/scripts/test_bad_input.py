@@ -1,0 +1,207 @@
+"""What users get wrong, for every script: one clear line, status 2, nothing overwritten."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+
+import pytest
+
+GOOD = {"messages": [{"role": "user", "content": "头痛怎么办？"}, {"role": "assistant", "content": "多休息。"}]}
+
+
+def lines(*rows):
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+FILES = {  # name -> (content, what the line must say)
+    "empty.jsonl": (b"", "empty.jsonl"),
+    "blank.jsonl": (b"\n\n", "blank.jsonl"),
+    "binary.jsonl": (bytes(range(256)) * 4, "binary.jsonl"),
+    "gbk.jsonl": ('{"text": "患者发热三天，咳嗽，伴有头痛，建议休息"}\n'.encode("gb18030") * 3, "UTF-8"),
+    "notjson.jsonl": (b'{"messages": [\n', "notjson.jsonl:"),
+    "keys.jsonl": (lines(GOOD, {"foo": 1, "bar": 2}), "keys.jsonl:2"),
+    "answer.jsonl": (lines(GOOD, GOOD, {"instruction": "问", "output": ""}), "answer.jsonl:3"),
+    "number.jsonl": (lines({"instruction": 5, "output": "答"}), "number.jsonl:1"),
+    "list.json": (b"[1, 2, 3]", "list.json:1"),
+    "order.jsonl": (lines({"messages": GOOD["messages"][::-1]}), "order.jsonl:1"),
+    "cut.jsonl.gz": (gzip.compress(lines(GOOD) * 50)[:40], "cut.jsonl.gz"),
+    "none.jsonl": (None, "none.jsonl"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("script", ["train_sft", "train_pretrain", "train_tokenizer", "show_sample"])
+def test_bad_data_is_named_with_its_line(command, model, tmp_path, script, name):
+    content, message = FILES[name]
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    if script in ("train_pretrain", "train_tokenizer") and name == "order.jsonl":
+        pytest.skip("a document may be any text of a conversation")
+    flags = ("--data", tmp_path / name) + (("--tokenizer", model) if script == "show_sample" else ("--out", tmp_path / "out"))
+    done = command(script, *flags)
+    assert (done.status, done.err.count("\n")) == (2, 1), done.err
+    assert message in done.err and "error:" in done.err
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory, corpus):
+    """A nano model of two steps, with its tokenizer."""
+    from zj import stage
+    from zj.data.template import save_template
+    from zj.data.tokenizer import train_tokenizer
+    from zj.model import Llama, LlamaConfig, save_llama
+
+    folder = tmp_path_factory.mktemp("model") / "nano"
+    folder.mkdir()
+    text = [line for line in (corpus / "documents.jsonl").read_text(encoding="utf-8").splitlines()]
+    tokenizer = train_tokenizer(text, folder, 420)
+    net = Llama(LlamaConfig.named("nano", len(tokenizer)))
+    net.init_weights(0)
+    save_llama(net, folder)
+    save_template(folder, "ziya")
+    assert stage.Lora().rank == 16
+    return folder
+
+
+def spoiled(model, tmp_path, how):
+    """A copy of the model directory with one thing wrong."""
+    folder = tmp_path / "spoiled"
+    shutil.copytree(model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    if how == "no tokenizer":
+        (folder / "tokenizer.model").unlink()
+    elif how == "no weights":
+        (folder / "model.safetensors").unlink()
+    elif how == "cut weights":
+        data = (folder / "model.safetensors").read_bytes()
+        (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
+    elif how == "no config":
+        (folder / "config.json").unlink()
+    elif how == "other architecture":
+        (folder / "config.json").write_text(json.dumps(config | {"model_type": "gpt2"}))
+    elif how == "other shape":
+        (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 64}))
+    elif how == "small embedding":
+        (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 100}))
+    elif how == "config is no JSON":
+        (folder / "config.json").write_text("{")
+    return folder
+
+
+@pytest.mark.parametrize("script", ["train_sft", "train_pretrain", "chat", "consult"])
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("no tokenizer", "tokenizer"),
+        ("no weights", "spoiled"),
+        ("cut weights", "model.safetensors"),
+        ("no config", "config.json"),
+        ("other architecture", "model_type"),
+        ("other shape", "64"),
+        ("small embedding", "100"),
+        ("config is no JSON", "config.json"),
+    ],
+)
+def test_a_spoiled_model_is_refused(command, corpus, model, tmp_path, script, how, message):
+    folder = spoiled(model, tmp_path, how)
+    data = corpus / ("documents.jsonl" if script == "train_pretrain" else "dialogues.jsonl")
+    more = () if script == "chat" else ("--data", data)
+    more += ("--out", tmp_path / "out") if script.startswith("train") else ()
+    done = command(script, "--model", folder, *more)
+    assert (done.status, done.err.count("\n")) == (2, 1), done.err
+    assert message in done.err
+
+
+FLAGS = [
+    (("--batch-size", "0"), "--batch-size is 0"),
+    (("--epochs", "0"), "--epochs is 0"),
+    (("--max-tokens", "1"), "--max-tokens is 1"),
+    (("--tokens-per-pack", "0"), "--tokens-per-pack is 0"),
+    (("--valid-fraction", "1.5"), "--valid-fraction is 1.5"),
+    (("--lora.rank", "-1"), "--lora.rank is -1"),
+    (("--lora.dropout", "1"), "--lora.dropout is 1"),
+    (("--lora.targets", "w_q"), "w_q"),
+    (("--optim.lr", "-1"), "--optim.lr"),
+    (("--template", "gpt"), "gpt"),
+    (("--size", "huge"), "huge"),
+    (("--dtype", "fp8"), "fp8"),
+    (("--model", "nowhere"), "nowhere"),
+    (("--tokenizer", "nowhere"), "nowhere"),
+    (("--vocab-size", "10"), "--vocab-size 10"),
+    (("--vocab-size", "900000"), "--vocab-size 900000"),
+    (("--optim.lrr", "1"), "did you mean --optim.lr?"),
+    (("--seed", "x"), "--seed"),
+]
+
+
+@pytest.mark.parametrize("script", ["train_sft", "train_pretrain"])
+@pytest.mark.parametrize(
+    ("flags", "message"), FLAGS, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
+def test_a_wrong_flag_is_named(command, corpus, tmp_path, script, flags, message):
+    data = corpus / ("documents.jsonl" if script == "train_pretrain" else "dialogues.jsonl")
+    done = command(script, "--data", data, "--out", tmp_path / "out", "--vocab-size", "400", "--size", "nano", *flags)
+    assert (done.status, done.err.count("\n")) == (2, 1), done.err
+    assert message in done.err
+
+
+def test_mix_names_its_mistakes(command, corpus, tmp_path):
+    for mix, message in (("multi", "--mix multi"), ("multi=7,elsewhere=1", "--mix"), ("multi=0", "--mix multi=0")):
+        flags = ("--data", corpus / "dialogues.jsonl", "--out", tmp_path / mix, "--mix", mix, "--vocab-size", "400")
+        done = command("train_sft", *flags)
+        assert (done.status, done.err.count("\n")) == (2, 1), done.err
+        assert message in done.err
+
+
+def test_absurd_lengths_are_counted_not_hidden(command, tmp_path):
+    """A dialogue too long for --max-tokens is dropped and counted; if nothing is left, that is the user's to know."""
+    long = {"messages": [{"role": "user", "content": "痛" * 5000}, {"role": "assistant", "content": "多休息。" * 2000}]}
+    (tmp_path / "long.jsonl").write_bytes(lines(*([long | {"id": str(n)} for n in range(20)])))
+    flags = ("--data", tmp_path / "long.jsonl", "--out", tmp_path / "out", "--vocab-size", "270", "--size", "nano")
+    done = command("train_sft", *flags, "--max-tokens", "64")
+    assert (done.status, done.err.count("\n")) == (2, 1), done.err
+    assert "dropped" in done.out and "--max-tokens" in done.err
+
+
+def test_skipping_bad_rows_counts_them(command, tmp_path):
+    good = [json.loads(json.dumps(GOOD)) | {"id": str(n)} for n in range(12)]
+    (tmp_path / "mixed.jsonl").write_bytes(lines(*good, {"foo": 1}, {"instruction": "问", "output": ""}))
+    flags = ("--data", tmp_path / "mixed.jsonl", "--out", tmp_path / "out", "--vocab-size", "280", "--size", "nano")
+    done = command("train_sft", *flags, "--on-bad-row", "skip", "--epochs", "1", "--device", "cpu")
+    assert done.status == 0, done.err
+    assert "12 dialogues read, 2 rows skipped" in done.out and "mixed.jsonl:13" in done.out
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_directory_that_cannot_be_written_is_named(command, corpus, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    done = command("train_sft", "--data", corpus / "dialogues.jsonl", "--out", tmp_path / "locked" / "run")
+    assert (done.status, done.err.count("\n")) == (2, 1) and "locked" in done.err
+
+
+def test_a_path_through_a_file_cannot_be_written(command, corpus, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        done = command("train_sft", "--data", corpus / "dialogues.jsonl", "--out", out)
+        assert (done.status, done.err.count("\n")) == (2, 1), done.err
+        assert str(tmp_path / "file") in done.err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_an_adapter_of_another_shape_is_refused(command, corpus, model, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    flags = ("--data", corpus / "dialogues.jsonl", "--device", "cpu", "--epochs", "1")
+    assert command("train_sft", *flags, "--model", model, "--lora.rank", "2", "--out", tmp_path / "a").status == 0
+    file = tmp_path / "a" / "adapter_model.safetensors"
+    tensors = load_file(file)
+    name = next(iter(tensors))
+    tensors[name] = tensors[name][:, :-1].contiguous()
+    file.unlink()
+    save_file(tensors, file)
+    done = command("consult", "--model", tmp_path / "a", "--data", corpus / "dialogues.jsonl")
+    assert (done.status, done.err.count("\n")) == (2, 1), done.err
+    assert name.split(".lora_")[0].split("layers")[1] in done.err
