@@ -1,0 +1,36 @@
+"""python -m zj.clinic --out DIR --size N --seed S"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from zj.clinic.write import write_clinic
+
+NOTICE = "合成数据，仅供研究，不能代替医生。Synthetic; research only, no substitute for a physician."
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        "python -m zj.clinic", description="Write the synthetic clinic. " + NOTICE
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the six JSONL files")
+    parser.add_argument(
+        "--size", type=int, default=1000, help="multi-turn dialogues (default 1000); the rest follows"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="any whole number (default 0)")
+    options = parser.parse_args(arguments)
+    try:
+        counts = write_clinic(options.out, options.size, options.seed)
+    except (ValueError, OSError) as error:
+        print(f"zj.clinic: error: {error}", file=sys.stderr)
+        return 2
+    print(f"{'file':16}{'records':>10}{'characters':>14}")
+    for name, (records, characters) in counts.items():
+        print(f"{name:16}{records:>10,}{characters:>14,}")
+    print(NOTICE)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
