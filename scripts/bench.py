@@ -16,6 +16,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -69,16 +70,15 @@ def main(config: Config) -> None:
     print(
         f"matmul: {gflops:,.0f} GFLOP/s; so LoRA fine-tuning cannot pass {bound:,.0f} tok/s, {0.6 * bound:,.0f} counted"
     )
-    for title, act in (
+    short = [prompt[:20] for prompt in prompts]
+    rounds: list[tuple[str, Callable[[Any], int]]] = [
         ("SFT, dialogues of real length (counted tok/s)", lambda side: side.train(real)),
         ("SFT, equal lengths (counted tok/s)", lambda side: side.train(equal)),
         ("generation, ragged stops (new tok/s)", lambda side: side.generate(prompts, ragged)),
-        (
-            "generation, equal lengths (new tok/s)",
-            lambda side: side.generate([p[:20] for p in prompts], [64] * len(prompts)),
-        ),
-    ):
-        report(title, [(side.name, lambda side=side, act=act: act(side)) for side in sides], config.rounds)
+        ("generation, equal lengths (new tok/s)", lambda side: side.generate(short, [64] * len(short))),
+    ]
+    for title, act in rounds:
+        report(title, [(side.name, partial(act, side)) for side in sides], config.rounds)
     print(f"peak memory of the process: {peak_memory_gb(device):.1f} GB")
 
 

@@ -15,10 +15,9 @@ from typing import Literal
 
 from zj import stage
 from zj.config import run
-from zj.data.batching import batch, epochs, split, steps_per_epoch
+from zj.data.batching import batch, epochs, steps_per_epoch
 from zj.data.readers import read
 from zj.data.records import Document
-from zj.data.template import encode_all
 from zj.model import sequence_logprobs
 from zj.stage import Lora
 from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, open_run, start
@@ -63,12 +62,7 @@ def main(config: Config) -> None:
     tokenizer = stage.find_tokenizer(config, (d.text for d in documents), out)
     model, adapter, base = stage.find_model(config, tokenizer, out, world)
 
-    held_in, held_out = split(documents, config.valid_fraction)
-    train, counts = encode_all(held_in, tokenizer, config.template, config.max_tokens)
-    valid, valid_counts = encode_all(held_out, tokenizer, config.template, config.max_tokens)
-    world.print(f"training: {counts}\nvalidation: {valid_counts}")
-    if not train:
-        raise ValueError(f"--data: no document to train on is left (--max-tokens {config.max_tokens}: {counts})")
+    train, valid = stage.encode_split(documents, tokenizer, config, world)
     indices = epochs(train, config.seed)
     per_epoch = steps_per_epoch(len(train), config.batch_size)
     total = per_epoch * config.epochs
@@ -80,18 +74,8 @@ def main(config: Config) -> None:
     beginnings = [example.ids[:16] for example in valid[:2]]
     log = Log(out, this.step, total, world, config.tensorboard)
 
-    def validate() -> dict[str, float]:
-        if not valid:
-            return {}
-        some = range(min(len(valid), config.valid_limit))
-        loss = stage.validate(model, stage.packs(valid, some, config.tokens_per_pack, world), adapter, world)
-        this.validated(loss)
-        stage.write_samples(this, beginnings)
-        log.say(f"step {this.step}: validation loss {loss:.4f} nats/token")
-        return {"valid_loss": loss}
-
     if this.step == 0:
-        log.write({"step": 0, **validate()})
+        log.write({"step": 0, **this.validate(valid, beginnings, log)})
     log.start_clock()
     try:
         while this.step < total:
@@ -108,7 +92,7 @@ def main(config: Config) -> None:
             moved = optimizer.step()
             loss, tokens = world.sum(loss, sum(len(packed.tokens) for packed, _ in packs))
             timed = log.time(int(tokens))
-            checked = validate() if this.due(config.valid_every or per_epoch) else {}
+            checked = this.validate(valid, beginnings, log) if this.due(config.valid_every or per_epoch) else {}
             log.step(this.step, epoch=epoch, loss=loss, counted=counted_tokens, **moved, **timed, **checked)
             if this.due(config.save_every):
                 this.save()

@@ -15,10 +15,10 @@ from typing import Literal
 
 from zj import stage
 from zj.config import run
-from zj.data.batching import batch, epochs, parse_mix, split, steps_per_epoch
+from zj.data.batching import batch, epochs, parse_mix, steps_per_epoch
 from zj.data.readers import read
 from zj.data.records import Dialogue, Prompt
-from zj.data.template import encode_all, encode_prompt
+from zj.data.template import encode_prompt
 from zj.model import sequence_logprobs
 from zj.stage import Lora
 from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, open_run, start
@@ -68,14 +68,9 @@ def main(config: Config) -> None:
     tokenizer = stage.find_tokenizer(config, (text for d in dialogues for turn in d.turns for text in turn), out)
     model, adapter, base = stage.find_model(config, tokenizer, out, world)
 
-    held_in, held_out = split(dialogues, config.valid_fraction)
-    train, counts = encode_all(held_in, tokenizer, config.template, config.max_tokens)
-    valid, valid_counts = encode_all(held_out, tokenizer, config.template, config.max_tokens)
-    world.print(f"training: {counts}\nvalidation: {valid_counts}")
-    if not train:
-        raise ValueError(f"--data: no dialogue to train on is left (--max-tokens {config.max_tokens}: {counts})")
-    kept = {example.where for example in train}
-    indices = epochs([d for d in held_in if d.where in kept], config.seed, parse_mix(config.mix) or None)
+    train, valid = stage.encode_split(dialogues, tokenizer, config, world)
+    by_place = {dialogue.where: dialogue for dialogue in dialogues}
+    indices = epochs([by_place[example.where] for example in train], config.seed, parse_mix(config.mix) or None)
     per_epoch = steps_per_epoch(len(indices(0)), config.batch_size)
     total = per_epoch * config.epochs
     world.print(
@@ -85,22 +80,12 @@ def main(config: Config) -> None:
     optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype])
     this = stage.Run(out, config, world, model, adapter, base, tokenizer, optimizer)
     this.load(saved)
-    asked = [Prompt(d.id, d.turns[0][0], system=d.system) for d in held_out[:2]]
+    asked = [Prompt(d.id, d.turns[0][0], system=d.system) for d in (by_place[example.where] for example in valid[:2])]
     prompts = [encode_prompt(prompt, tokenizer, config.template, config.max_tokens) for prompt in asked]
     log = Log(out, this.step, total, world, config.tensorboard)
 
-    def validate() -> dict[str, float]:
-        if not valid:
-            return {}
-        some = range(min(len(valid), config.valid_limit))
-        loss = stage.validate(model, stage.packs(valid, some, config.tokens_per_pack, world), adapter, world)
-        this.validated(loss)
-        stage.write_samples(this, prompts)
-        log.say(f"step {this.step}: validation loss {loss:.4f} nats/token")
-        return {"valid_loss": loss}
-
     if this.step == 0:
-        log.write({"step": 0, **validate()})
+        log.write({"step": 0, **this.validate(valid, prompts, log)})
     log.start_clock()
     try:
         while this.step < total:
@@ -117,7 +102,7 @@ def main(config: Config) -> None:
             moved = optimizer.step()
             loss, tokens = world.sum(loss, sum(len(packed.tokens) for packed, _ in packs))
             timed = log.time(int(tokens))
-            checked = validate() if this.due(config.valid_every or per_epoch) else {}
+            checked = this.validate(valid, prompts, log) if this.due(config.valid_every or per_epoch) else {}
             log.step(this.step, epoch=epoch, loss=loss, counted=counted_tokens, **moved, **timed, **checked)
             if this.due(config.save_every):
                 this.save()

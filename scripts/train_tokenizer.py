@@ -32,9 +32,7 @@ def main(config: Config) -> None:
     characters = sum(len(document.text) for document in documents)
     tokens = sum(len(tokenizer.encode(document.text)) for document in documents)
     print(f"{len(documents):,} texts read, {len(skipped):,} rows skipped")
-    print(
-        f"{config.out}: {len(tokenizer):,} ids, {characters / tokens:.2f} characters per token on this text"
-    )
+    print(f"{config.out}: {len(tokenizer):,} ids, {characters / tokens:.2f} characters per token on this text")
 
 
 if __name__ == "__main__":

@@ -8,19 +8,20 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from zj.clinic import write_clinic
-from zj.data.batching import collate, pack_plan
-from zj.data.template import TEMPLATES, Encoded, save_template
+from zj.data.batching import collate, pack_plan, split
+from zj.data.records import Dialogue, Document
+from zj.data.template import TEMPLATES, Encoded, encode_all, save_template
 from zj.data.tokenizer import Tokenizer, train_tokenizer
 from zj.lora import ALL_LINEAR, add_adapter, count_parameters, load_model, save_peft
 from zj.model import Llama, LlamaConfig, Packed, generate, save_llama, sequence_logprobs
 from zj.model.weights import check_tokenizer_fits
-from zj.train import DTYPES, Optimizer, World, keep_rows, publish_best, replace_folder, save_checkpoint
+from zj.train import DTYPES, Log, Optimizer, World, keep_rows, publish_best, replace_folder, save_checkpoint
 
 Pack = tuple[Packed, Tensor]  # (sequences, which tokens are counted [N])
 
@@ -79,6 +80,19 @@ def find_model(config: Any, tokenizer: Tokenizer, out: Path, world: World) -> tu
     return model.train(), adapter, str(base.resolve())
 
 
+def encode_split(
+    records: list[Dialogue] | list[Document], tokenizer: Tokenizer, config: Any, world: World
+) -> tuple[list[Encoded], list[Encoded]]:
+    """(training, validation) examples; what was shortened or dropped is printed. ValueError if nothing is left."""
+    held_in, held_out = split(cast("list[Dialogue | Document]", records), config.valid_fraction)
+    train, counts = encode_all(held_in, tokenizer, config.template, config.max_tokens)
+    valid, valid_counts = encode_all(held_out, tokenizer, config.template, config.max_tokens)
+    world.print(f"training: {counts}\nvalidation: {valid_counts}")
+    if not train:
+        raise ValueError(f"--data: nothing to train on is left with --max-tokens {config.max_tokens} ({counts})")
+    return train, valid
+
+
 def packs(examples: Sequence[Encoded], chosen: Sequence[int], tokens_per_pack: int, world: World) -> list[Pack]:
     """This rank's share of the chosen examples, as (packed, counted) on the device."""
     plan = pack_plan([len(examples[index].ids) for index in chosen], tokens_per_pack, world.size)
@@ -122,11 +136,19 @@ class Run:
             self.best = state["best"]
             self.world.print(f"{self.out}: going on after step {self.step}")
 
-    def validated(self, loss: float) -> None:
-        """Keep the model in OUT/best if this is the lowest loss so far."""
+    def validate(self, valid: list[Encoded], prompts: list[list[int]], log: Log) -> dict[str, float]:
+        """Loss on held-out examples, answers to some prompts; the model with the lowest loss stays in OUT/best."""
+        if not valid:
+            return {}
+        some = range(min(len(valid), self.config.valid_limit))
+        pieces = packs(valid, some, self.config.tokens_per_pack, self.world)
+        loss = held_out_loss(self.model, pieces, self.adapter, self.world)
         if loss < self.best:
             self.best = loss
             self._save_best()
+        write_samples(self, prompts)
+        log.say(f"step {self.step}: validation loss {loss:.4f} nats/token")
+        return {"valid_loss": loss}
 
     def finish(self) -> None:
         """Make the best model (without validation: the last) the result of the run."""
@@ -179,7 +201,7 @@ def cross_entropy(logprobs: Tensor, denominator: float) -> Tensor:
 
 
 @torch.no_grad()
-def validate(model: Llama, packs: Iterable[Pack], adapter: str | None, world: World) -> float:
+def held_out_loss(model: Llama, packs: Iterable[Pack], adapter: str | None, world: World) -> float:
     """Mean cross-entropy of the counted tokens, nats per token, dropout off."""
     model.eval()
     loss = tokens = 0.0

@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -47,10 +47,8 @@ def is_validation(id: str, fraction: float) -> bool:
 # ---- order and mixing
 
 
-def epochs(
-    records: Sequence[Record], seed: int, weights: dict[str, Fraction] | None = None
-) -> Callable[[int], list[int]]:
-    """epoch → the indices it goes through: all in random order, or a mix in the ratio of `weights`."""
+def epochs(records: Sequence[Any], seed: int, weights: dict[str, Fraction] | None = None) -> Callable[[int], list[int]]:
+    """epoch → the indices it goes through: all in random order, or (of records) a mix in the ratio of `weights`."""
 
     @lru_cache(maxsize=2)  # the current one, and epoch 0, whose length `batch` asks for
     def indices(epoch: int) -> list[int]:
@@ -92,9 +90,7 @@ def parse_mix(text: str) -> dict[str, Fraction]:
         except (ValueError, ZeroDivisionError):
             weight = Fraction(0)
         if not name or name in weights or weight <= 0:
-            raise ValueError(
-                f"--mix {text}: found {part.strip()!r}, expected different names as in multi=7,single=1"
-            )
+            raise ValueError(f"--mix {text}: found {part.strip()!r}, expected different names as in multi=7,single=1")
         weights[name] = weight
     return weights
 
@@ -134,15 +130,11 @@ def _groups(records: Sequence[Record], weights: dict[str, Fraction]) -> dict[str
         name = next((name for name in (stem, turns) if name in groups), None)
         if name is None:
             names = " or ".join(repr(name) for name in (stem, turns) if name)
-            raise ValueError(
-                f"--mix {','.join(weights)}: found {record.where} of group {names}, expected one of --mix"
-            )
+            raise ValueError(f"--mix {','.join(weights)}: found {record.where} of group {names}, expected one of --mix")
         groups[name].append(index)
     for name, members in groups.items():
         if not members:
-            raise ValueError(
-                f"--mix {','.join(weights)}: found no record of group {name!r}, expected at least one"
-            )
+            raise ValueError(f"--mix {','.join(weights)}: found no record of group {name!r}, expected at least one")
     return groups
 
 
@@ -174,9 +166,7 @@ def pack_plan(lengths: Sequence[int], tokens_per_pack: int, world_size: int = 1)
     if tokens_per_pack < 1:
         raise ValueError(f"--tokens-per-pack {tokens_per_pack}: expected at least 1")
     if len(lengths) < world_size or not lengths:
-        raise ValueError(
-            f"--batch-size: found {len(lengths)} sequences for {world_size} processes, expected as many"
-        )
+        raise ValueError(f"--batch-size: found {len(lengths)} sequences for {world_size} processes, expected as many")
     packs = _first_fit_decreasing(lengths, tokens_per_pack)
     packs = _divided(packs, lengths, -(-len(packs) // world_size) * world_size)
     return _dealt(packs, lengths, world_size)

@@ -47,9 +47,7 @@ def conversation(row: Row) -> Talk | None:
     if "data" in row:
         return _from_marked(row["data"], system)
     both = (row.get("chosen"), row.get("rejected"))
-    if all(
-        isinstance(whole, list) and len(whole) > 1 for whole in both
-    ):  # trl's pairs without a prompt of their own
+    if all(isinstance(whole, list) and len(whole) > 1 for whole in both):  # trl's pairs without a prompt of their own
         return _from_messages(_shared_beginning(*both), system)
     return None
 

@@ -120,9 +120,7 @@ def _answers_and_ranks(row: Row) -> tuple[tuple[str, ...], tuple[int, ...]]:
                 raise ValueError(f"found {better} and {worse} alike, expected two different answers")
             return pair, (1, 2)
     if "responses" in row or "response_0" in row:
-        raise ValueError(
-            "found answers without ranks (they can be read as prompts), expected ranks beside them"
-        )
+        raise ValueError("found answers without ranks (they can be read as prompts), expected ranks beside them")
     raise _unknown(row, "ranking")
 
 
@@ -131,9 +129,7 @@ def _explicit(responses: Any, ranks: Any) -> tuple[tuple[str, ...], tuple[int, .
         raise ValueError(f"found responses = {shown(responses)}, expected a list of at least two")
     whole = isinstance(ranks, list) and all(type(rank) is int and rank >= 1 for rank in ranks)
     if not whole or len(ranks) != len(responses):
-        raise ValueError(
-            f"found ranks = {shown(ranks)}, expected {len(responses)} whole numbers from 1 (best) on"
-        )
+        raise ValueError(f"found ranks = {shown(ranks)}, expected {len(responses)} whole numbers from 1 (best) on")
     return tuple(text_of(text, f"response {n}") for n, text in enumerate(responses, 1)), tuple(ranks)
 
 
@@ -169,9 +165,7 @@ def _last_turn(row: Row, talk: Talk, where: str) -> Prompt:
 
 def _turns(users: list[Any], answers: list[Any]) -> tuple[Turn, ...]:
     turns = enumerate(zip(users, answers, strict=True), 1)
-    return tuple(
-        (text_of(u, f"user text in turn {n}"), text_of(a, f"answer in turn {n}")) for n, (u, a) in turns
-    )
+    return tuple((text_of(u, f"user text in turn {n}"), text_of(a, f"answer in turn {n}")) for n, (u, a) in turns)
 
 
 def _department(row: Row) -> str:

@@ -81,9 +81,7 @@ def _files(paths: Paths) -> list[Path]:
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.is_file() and _suffix(p) in SUFFIXES)
             if not inside:
-                raise ValueError(
-                    f"--data {path}: found no {', '.join(SUFFIXES)} or .gz of these in the directory"
-                )
+                raise ValueError(f"--data {path}: found no {', '.join(SUFFIXES)} or .gz of these in the directory")
             found += inside
         elif path.exists():
             found.append(path)
@@ -182,9 +180,7 @@ def _line(line: str) -> Any:
     try:
         return json.loads(line)
     except json.JSONDecodeError as error:
-        return ValueError(
-            f"found broken JSON ({error.msg} at column {error.colno}), expected one JSON object a line"
-        )
+        return ValueError(f"found broken JSON ({error.msg} at column {error.colno}), expected one JSON object a line")
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, a thousand brackets
         return ValueError(f"found broken JSON ({error}), expected one JSON object a line")
 
@@ -198,11 +194,7 @@ def _object(text: str, path: Path, line: int) -> Iterator[tuple[int, Any]]:
 
 
 def _is_keyed(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and bool(value)
-        and all(isinstance(row, dict | ValueError) for row in value.values())
-    )
+    return isinstance(value, dict) and bool(value) and all(isinstance(row, dict | ValueError) for row in value.values())
 
 
 def _elements(text: str, path: Path) -> Iterator[tuple[int, str, Any]]:
@@ -233,11 +225,7 @@ def _elements(text: str, path: Path) -> Iterator[tuple[int, str, Any]]:
         if _next(text, at + 1) < len(text):
             raise json.JSONDecodeError("more text behind the end", text, _next(text, at + 1))
     except json.JSONDecodeError as error:
-        what = (
-            "found the end of the file"
-            if error.pos >= len(text)
-            else f"found broken JSON at column {error.colno}"
-        )
+        what = "found the end of the file" if error.pos >= len(text) else f"found broken JSON at column {error.colno}"
         raise ValueError(f"{path}:{error.lineno}: {what} ({error.msg}), expected a whole JSON file") from None
     except (ValueError, RecursionError) as error:  # as in _line
         raise ValueError(f"{path}:{line}: found broken JSON ({error}), expected a whole JSON file") from None
@@ -278,9 +266,7 @@ def _table(text: str, path: Path) -> Iterator[tuple[int, Any]]:
                 )
             line = rows.line_num + 1
     except csv.Error as error:
-        raise ValueError(
-            f"{path}:{line}: found a broken table ({error}), expected tab-separated columns"
-        ) from None
+        raise ValueError(f"{path}:{line}: found a broken table ({error}), expected tab-separated columns") from None
 
 
 def _paragraphs(text: str) -> Iterator[tuple[int, Any]]:

@@ -99,9 +99,7 @@ def encode_all(
     return found, Counts(total, shortened, dropped, empty, len(found), tokens, counted)
 
 
-def encode_dialogue(
-    dialogue: Dialogue, tokenizer: Tokenizer, template: str, max_tokens: int | None = None
-) -> Encoded:
+def encode_dialogue(dialogue: Dialogue, tokenizer: Tokenizer, template: str, max_tokens: int | None = None) -> Encoded:
     """A dialogue for training; where it is too long, without its oldest turns.
 
     The system text and the last turn stay whole. Raises ValueError where they alone exceed `max_tokens`.
@@ -114,9 +112,7 @@ def encode_dialogue(
     return Encoded(laid.ids, laid.counted, dialogue.where)
 
 
-def encode_prompt(
-    prompt: Prompt, tokenizer: Tokenizer, template: str, max_tokens: int | None = None
-) -> list[int]:
+def encode_prompt(prompt: Prompt, tokenizer: Tokenizer, template: str, max_tokens: int | None = None) -> list[int]:
     """Ids up to where the answer begins; where they are too many, without the oldest turns.
 
     Only if the last user text does not fit by itself is it shortened, from its beginning.
@@ -131,9 +127,7 @@ def encode_prompt(
     if laid is None and fits:
         laid = _lay(prompt.system, [(prompt.user[-fits:], None)], tokenizer, template, max_tokens)
     if laid is None:
-        raise ValueError(
-            f"{prompt.where}: found no room for the user text in --max-tokens {max_tokens}, expected more"
-        )
+        raise ValueError(f"{prompt.where}: found no room for the user text in --max-tokens {max_tokens}, expected more")
     return laid.ids
 
 
@@ -159,9 +153,7 @@ def load_template(directory: str | Path) -> str:
     try:
         name = json.loads(file.read_text(encoding="utf-8"))["template"]
     except OSError:
-        raise ValueError(
-            f"{file}: cannot be read, expected the template's name in it (or --template)"
-        ) from None
+        raise ValueError(f"{file}: cannot be read, expected the template's name in it (or --template)") from None
     except (ValueError, KeyError, TypeError):
         raise ValueError(f'{file}: expected {{"template": "ziya"}} or another name') from None
     if name not in TEMPLATES:

@@ -43,9 +43,7 @@ class Tokenizer:
         self.bos_id: int = self._sp.bos_id()
         self.eos_id: int = self._sp.eos_id()
         if min(self.bos_id, self.eos_id) < 0:
-            raise ValueError(
-                f"{file}: found bos id {self.bos_id} and eos id {self.eos_id}, expected both to exist"
-            )
+            raise ValueError(f"{file}: found bos id {self.bos_id} and eos id {self.eos_id}, expected both to exist")
 
     @classmethod
     def load(cls, path: str | Path) -> Tokenizer:
@@ -53,11 +51,7 @@ class Tokenizer:
         path = Path(path)
         file = path / MODEL if path.is_dir() else path
         if not file.is_file():
-            where = (
-                f"directory {path} holds no {MODEL}"
-                if path.is_dir()
-                else f"no such file or directory: {path}"
-            )
+            where = f"directory {path} holds no {MODEL}" if path.is_dir() else f"no such file or directory: {path}"
             raise ValueError(f"{where} (--tokenizer names a directory that holds one, or a .model file)")
         added = path / ADDED
         return cls(file.read_bytes(), _read_added(added) if added.is_file() else {}, file)
@@ -117,9 +111,7 @@ def train_tokenizer(
     lines = [line for text in texts for line in text.split("\n") if line.strip()]
     fixed = 256 + 3 + len(specials)  # bytes, <unk> <s> </s>
     if vocab_size <= fixed:
-        raise ValueError(
-            f"--vocab-size {vocab_size}: expected more than {fixed}, the bytes and special tokens alone"
-        )
+        raise ValueError(f"--vocab-size {vocab_size}: expected more than {fixed}, the bytes and special tokens alone")
     if not lines:
         raise ValueError("--data: found no text to train a tokenizer on")
     model = io.BytesIO()

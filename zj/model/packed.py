@@ -33,8 +33,8 @@ class Packed:
 
     def to(self, device: str | torch.device) -> Packed:
         """The same on another device."""
-        moved = (t.to(device, non_blocking=True) for t in (self.tokens, self.positions, self.bounds))
-        return Packed(*moved, self.max_len, self.lengths)
+        tokens, positions, bounds = (t.to(device) for t in (self.tokens, self.positions, self.bounds))
+        return Packed(tokens, positions, bounds, self.max_len, self.lengths)
 
     @cached_property
     def spans(self) -> list[tuple[int, int]]:
