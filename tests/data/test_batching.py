@@ -157,7 +157,9 @@ def test_each_epoch_takes_another_part_until_all_had_their_turn():
     singles = [{id for id in part if id.startswith("single")} for part in parts]
     assert all(len(part) == 80 and len(single) == 10 for part, single in zip(parts, singles, strict=True))
     assert len(set.union(*singles)) == 40  # four epochs of ten different ones
-    assert [mix(records, weights, 0, 1)] == [mix(records, weights, 0, 1)] != [mix(records, weights, 1, 1)]
+    assert mix(records, weights, 0, 1) == mix(records, weights, 0, 1) != mix(records, weights, 1, 1)
+    whole = [mix(records, parse_mix("multi=7,single=4"), 0, epoch) for epoch in range(2)]
+    assert sorted(whole[0]) == sorted(whole[1]) and whole[0] != whole[1]  # the same records in another order
 
 
 def test_groups_by_number_of_turns_unless_the_file_is_named():

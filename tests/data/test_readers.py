@@ -206,6 +206,14 @@ def test_prompts_and_pretraining_text_share_a_spelling(write):
             read(path, kind)
 
 
+def test_a_knowledge_graph_is_text(write):
+    row = {"entity": "流感", "relations": {"常见症状": ["发热", "乏力"], "就诊科室": ["内科"]}}
+    assert read(write("g.jsonl", row), "document")[0][0].text == "流感。\n常见症状：发热、乏力。\n就诊科室：内科。"
+    for relations in ([], {"症状": []}, {"症状": "发热"}, {"症状": [1]}):
+        with pytest.raises(ValueError, match="g.jsonl:1: found .*, expected"):
+            read(write("g.jsonl", {"entity": "流感", "relations": relations}), "document")
+
+
 def test_the_last_answer_is_not_even_looked_at_in_a_prompt(write):
     path = write("rows.jsonl", {"instruction": "头疼", "output": ""})
     assert read(path, "prompt")[0][0].user == "头疼"
