@@ -19,9 +19,9 @@ done
 
 if [ "$quick" = yes ]; then
     out="$out-quick"
-    size=300 vocabulary=1500 passes=1
+    size=300 vocabulary=3000 passes=1
 else
-    size=1200 vocabulary=2048 passes=2
+    size=1200 vocabulary=4000 passes=2
 fi
 
 source scripts/environment.sh

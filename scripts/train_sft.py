@@ -32,8 +32,8 @@ class Config:
     tokenizer: str = ""  # tokenizer.model or its directory (none: the model's, or one trained on the data)
     template: str = "ziya"  # prompt format, stored with the result
     size: str = "tiny"  # size of a fresh model
-    vocab_size: int = 2048  # pieces of a tokenizer trained on the data
-    clinic_size: int = 2000  # multi-turn dialogues of the synthetic clinic
+    vocab_size: int = 4000  # pieces of a tokenizer trained on the data
+    clinic_size: int = 1200  # multi-turn dialogues of the synthetic clinic
     mix: str = ""  # parts of each epoch, e.g. multi=7,single=1 (none: all the data)
     on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
     max_tokens: int = 1024  # longest sequence; older turns are left out to fit

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture
 def shared_data() -> Path:
-    """Folder of real data and weights that the project does not ship: $ZJ_DATA, or shared/data beside the repository."""
+    """Folder of real data and weights that the project does not ship: $ZJ_DATA, or shared/data beside it."""
     folder = Path(os.environ.get("ZJ_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
         pytest.skip(f"needs real data: no folder {folder} (set ZJ_DATA to one)")

@@ -40,8 +40,8 @@ def test_bad_data_is_named_with_its_line(command, model, tmp_path, script, name)
         (tmp_path / name).write_bytes(content)
     if script in ("train_pretrain", "train_tokenizer") and name == "order.jsonl":
         pytest.skip("a document may be any text of a conversation")
-    flags = ("--data", tmp_path / name) + (("--tokenizer", model) if script == "show_sample" else ("--out", tmp_path / "out"))
-    done = command(script, *flags)
+    more = ("--tokenizer", model) if script == "show_sample" else ("--out", tmp_path / "out")
+    done = command(script, "--data", tmp_path / name, *more)
     assert (done.status, done.err.count("\n")) == (2, 1), done.err
     assert message in done.err and "error:" in done.err
 

@@ -115,7 +115,7 @@ def _size(vocab: int, width: int, inner: int, layers: int, heads: int, **more: o
 
 SIZES: dict[str, dict] = {
     "nano": _size(512, 32, 96, 2, 4, kv_heads=2, tie_word_embeddings=True),  # unit tests
-    "tiny": _size(2048, 192, 512, 4, 6, kv_heads=2, tie_word_embeddings=True),  # demo, minutes on a laptop
+    "tiny": _size(4000, 192, 512, 4, 6, kv_heads=2, tie_word_embeddings=True),  # demo, minutes on a laptop
     "mini": _size(5000, 384, 1024, 6, 6, tie_word_embeddings=True),  # real text, half an hour on a laptop
     "small": _size(8000, 512, 1376, 8, 8),  # scripts/bench.py, and a first GPU
     "7b": _size(32000, 4096, 11008, 32, 32),  # LLaMA-7B
