@@ -146,3 +146,37 @@ def test_nan_stops_the_run_with_everything_saved(command, corpus, tmp_path, monk
     assert done.status == 1
     state = torch.load(tmp_path / "run" / "checkpoints" / "step-3" / "state.pt")
     assert all(weight.isfinite().all() for weight in state["model"].values())
+
+
+def test_validation_and_checkpoints_come_when_they_are_asked_for(command, corpus, tmp_path):
+    flags = ("--epochs", 2, "--valid-every", 3, "--valid-limit", 2, "--save-every", 2, "--keep", 1, "--lora.rank", 0)
+    assert command(*sft(corpus, tmp_path / "run", *flags)).status == 0
+    assert [row["step"] for row in rows(tmp_path / "run") if "valid_loss" in row] == [0, 3, 6, 8]  # and after the last
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-8"]
+
+
+def test_without_validation_the_last_model_is_the_result(command, corpus, tmp_path):
+    assert command(*sft(corpus, tmp_path / "run", "--valid-fraction", 0, "--epochs", 1, "--lora.rank", 0)).status == 0
+    last = torch.load(tmp_path / "run" / "checkpoints" / "step-4" / "state.pt")["model"]
+    assert torch.equal(load_model(tmp_path / "run").state_dict()["model.norm.weight"], last["model.norm.weight"])
+    assert not losses(tmp_path / "run", "valid_loss")
+
+
+def test_tensorboard_is_an_extra(command, corpus, tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # as if it were not installed
+    done = command(*sft(corpus, tmp_path / "run", "--tensorboard"))
+    assert (done.status, done.err.splitlines()[-1]) == (
+        2,
+        "train_sft.py: error: --tensorboard: not installed; pip install 'zj[tensorboard]'",
+    )
+
+
+def test_the_clinic_and_a_fresh_tokenizer_stand_in_for_missing_data(command, tmp_path):
+    """With nothing but --out, a stage makes its own data, tokenizer and model."""
+    for name in ("train_pretrain", "train_sft"):
+        flags = ("--clinic-size", 8, "--vocab-size", 1200, "--size", "nano", "--epochs", 1, "--device", "cpu")
+        done = command(name, "--out", tmp_path / name, *flags, "--lora.rank", 0)
+        assert done.status == 0, done.err
+        assert (tmp_path / name / "clinic" / "multi.jsonl").exists() and (tmp_path / name / "config.json").exists()

@@ -23,6 +23,13 @@ class Log:
         self.file = out / "metrics.jsonl"
         keep_rows(self.file, lambda row: row["step"] <= start)
         self.device = world.device
+        self.writer = None
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                raise ValueError("--tensorboard: not installed; pip install 'zj[tensorboard]'") from None
+            self.writer = SummaryWriter(str(out / "tensorboard"))
         quiet = None if sys.stderr.isatty() else 10.0  # seconds between lines of a log file
         self.bar = tqdm(
             initial=start,
@@ -32,13 +39,6 @@ class Log:
             dynamic_ncols=True,
             disable=world.rank != 0,
         )
-        self.writer = None
-        if tensorboard:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError:
-                raise ValueError("--tensorboard: not installed; pip install 'zj[tensorboard]'") from None
-            self.writer = SummaryWriter(str(out / "tensorboard"))
         self.clock = time.perf_counter()
 
     def start_clock(self) -> None:
