@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .attention import attend
 from .config import LlamaConfig
-from .llama import attend
 from .packed import Packed
 
 
