@@ -22,7 +22,6 @@ from zj.data.template import TEMPLATES, encode_prompt, load_template
 from zj.data.tokenizer import MODEL as TOKENIZER
 from zj.data.tokenizer import Tokenizer
 from zj.lora import load_model, load_peft
-from zj.model import Llama
 from zj.model.generate import Sampling, stream
 from zj.model.weights import check_tokenizer_fits
 from zj.train import DTYPES, start
@@ -48,7 +47,9 @@ class Config:
     top_p: float = 0.9  # only the most probable tokens that share this probability; 1 keeps all
     top_k: int = 0  # only this many most probable tokens; 0 keeps all
     repetition_penalty: float = 1.0  # above 1, tokens already there become less probable
-    max_new_tokens: int = 512  # longest answer; the oldest turns are left out to make room for it
+    max_new_tokens: int = (
+        0  # longest answer, which older turns give way to; 0: 512, or half of a shorter model's positions
+    )
     seed: int = 0  # of the answers: the same seed and conversation give the same answer
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the weights
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
@@ -101,7 +102,9 @@ class Chat:
             load_peft(self.model, folder, name)
         self.templates = _templates(config, folders)
         self.adapter: str | None = next(iter(folders), None)
-        self.room = _room(config, self.model)
+        positions = self.model.config.max_position_embeddings
+        self.max_new_tokens = _longest_answer(config, positions)
+        self.room = positions - self.max_new_tokens  # tokens that a prompt may have
         self.history: tuple[Turn, ...] = ()
 
     def describe(self) -> str:
@@ -143,15 +146,20 @@ class Chat:
             self.history += ((user, answer),)
         if said and said[-1] == self.tokenizer.eos_id:
             return ""
-        return "\n(stopped)" if stopped else f"\n(cut at --max-new-tokens {self.config.max_new_tokens})"
+        return "\n(stopped)" if stopped else f"\n(cut at --max-new-tokens {self.max_new_tokens})"
 
     def _new_ids(self, prompt: list[int], said: list[int]) -> Iterator[int]:
         """Ids as they come; `said` collects them."""
-        new = self.config.max_new_tokens
-        eos, seed = (self.tokenizer.eos_id,), self.config.seed
-        for _, token in stream(
-            self.model, [prompt], new, self.sampling, adapter=self.adapter, eos_ids=eos, seed=seed, slots=1
-        ):
+        ids = stream(
+            self.model,
+            [prompt],
+            self.max_new_tokens,
+            self.sampling,
+            adapter=self.adapter,
+            eos_ids=(self.tokenizer.eos_id,),
+            seed=self.config.seed,
+        )
+        for _, token in ids:
             said.append(token)
             yield token
 
@@ -207,15 +215,15 @@ def _first_with(file: str, folders: Iterable[str]) -> str | None:
     return next((folder for folder in folders if (Path(folder) / file).is_file()), None)
 
 
-def _room(config: Config, model: Llama) -> int:
-    """Tokens that a prompt may have beside the longest answer."""
-    longest = model.config.max_position_embeddings
-    if not 0 < config.max_new_tokens < longest:
+def _longest_answer(config: Config, positions: int) -> int:
+    if config.max_new_tokens == 0:
+        return min(512, positions // 2)
+    if not 0 < config.max_new_tokens < positions:
         raise ValueError(
-            f"--max-new-tokens is {config.max_new_tokens}, expected 1 to {longest - 1}: "
-            f"the model has {longest} positions for prompt and answer"
+            f"--max-new-tokens is {config.max_new_tokens}, expected 1 to {positions - 1}: "
+            f"the model has {positions} positions for prompt and answer"
         )
-    return longest - config.max_new_tokens
+    return config.max_new_tokens
 
 
 if __name__ == "__main__":
