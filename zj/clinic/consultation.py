@@ -85,9 +85,7 @@ class _Talk:
         text = doctor.greet(rng, case) if first else ""
         if not first and topics[0] in (*ASKED, "diagnosis"):
             text = doctor.acknowledge(rng)
-        for topic in sorted(
-            topics, key=lambda topic: topic in ASKED
-        ):  # questions stand at the end of an answer
+        for topic in sorted(topics, key=lambda topic: topic in ASKED):  # questions stand at the end of an answer
             text += self._speak(topic, first)
         return text
 
@@ -99,11 +97,7 @@ class _Talk:
             return doctor.ask(rng, asked) + ("" if self.profile else doctor.ask_profile(rng, case))
         if topic in ("more", "history"):
             self.pending.append(topic)
-            return (
-                doctor.ask_more(rng, case, not self.duration)
-                if topic == "more"
-                else doctor.ask_history(rng, case)
-            )
+            return doctor.ask_more(rng, case, not self.duration) if topic == "more" else doctor.ask_history(rng, case)
         if topic == "diagnosis":
             return doctor.diagnose(rng, case, self.told)
         return ADVICE[topic](rng, case)
@@ -126,9 +120,7 @@ def single(seed: int, number: int) -> Dialogue:
     told = some(rng, list(case.symptoms), 2, 4)
     question = patient.opening(rng, case, told, True, rng.random() < 0.7, circumstances=True)
     topics = ["drug", *rng.sample(["tests", "treatment", "care"], 1), "flags"]
-    answer = (
-        "您好！" + doctor.diagnose(rng, case, told) + "".join(ADVICE[topic](rng, case) for topic in topics)
-    )
+    answer = "您好！" + doctor.diagnose(rng, case, told) + "".join(ADVICE[topic](rng, case) for topic in topics)
     return Dialogue(
         f"single-{number:06d}",
         ((question, answer + doctor.close(rng, case)),),

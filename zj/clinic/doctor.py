@@ -37,9 +37,9 @@ def ask(rng: random.Random, questions: Sequence[str]) -> str:
 
 
 def ask_profile(rng: random.Random, case: Case) -> str:
-    return say(
-        rng, "(请问|方便告诉我|也请告诉我){y}(今年多大年纪|的年龄)[和性别](吗|呢|)？", y=you(case)
-    ).replace("的年龄？", "的年龄是多少？")
+    return say(rng, "(请问|方便告诉我|也请告诉我){y}(今年多大年纪|的年龄)[和性别](吗|呢|)？", y=you(case)).replace(
+        "的年龄？", "的年龄是多少？"
+    )
 
 
 def ask_more(rng: random.Random, case: Case, duration: bool) -> str:
@@ -111,9 +111,7 @@ def advise_drug(rng: random.Random, case: Case) -> str:
         text = say(rng, "(用药方面|药物上)，可以(用|选用){d}，{u}。", d=drug, u=use)
     if avoided:
         bad, reason = rng.choice(avoided)
-        text += say(
-            rng, "(要提醒的是|请注意)，{r}禁用{b}，{y}(要避开|不要用)这种药。", r=reason, b=bad, y=you(case)
-        )
+        text += say(rng, "(要提醒的是|请注意)，{r}禁用{b}，{y}(要避开|不要用)这种药。", r=reason, b=bad, y=you(case))
     elif rng.random() < 0.5:
         text += say(rng, "(如有不适请停药|用药前请看清说明书)[，{r}不能用]。", r=listed(DRUGS[drug].avoid))
     return text

@@ -73,9 +73,7 @@ def profile_answer(rng: random.Random, case: Case) -> str:
 
 def more_symptoms(rng: random.Random, case: Case, symptoms: Sequence[str], duration: bool) -> str:
     """What else is wrong, and how long it has lasted if that was asked."""
-    text = say(
-        rng, "(有|有的)，[就是|还会]" if symptoms else "(别的(没有|倒没什么|没什么)[了]|没有其他不舒服)"
-    )
+    text = say(rng, "(有|有的)，[就是|还会]" if symptoms else "(别的(没有|倒没什么|没什么)[了]|没有其他不舒服)")
     text += complaints(rng, case, symptoms) if symptoms else ""
     return text + (say(rng, "，(前后|大概|差不多){d}了", d=case.duration) if duration else "") + "。"
 

@@ -49,6 +49,4 @@ def _refuse_foreign(folder: Path, texts: dict[Path, bytes]) -> None:
         raise ValueError(f"--out: {folder} is not a directory")
     for path, text in texts.items():
         if path.exists() and (not path.is_file() or path.read_bytes() != text):
-            raise ValueError(
-                f"--out: {path} exists with other content; expected none, or the same size and seed"
-            )
+            raise ValueError(f"--out: {path} exists with other content; expected none, or the same size and seed")
