@@ -103,7 +103,7 @@ def advise_drug(rng: random.Random, case: Case) -> str:
             "(用药要特别小心|用药方面要谨慎)：{r}禁用{d}，其他常用药也不适合{y}，请不要自行用药，由医生面诊后(决定|制定方案)。",
             r=reason, d=drug, y=you(case),
         )  # fmt: skip
-    drug = rng.choice(case.allowed)
+    drug = case.allowed[0]  # the table lists a condition's drugs in order of preference
     use = case.condition.drugs[drug]
     if DRUGS[drug].prescription:
         text = say(rng, "(用药方面|药物上)，可以(请医生评估后使用|在医生指导下用){d}，{u}。", d=drug, u=use)
@@ -127,9 +127,8 @@ def warn(rng: random.Random, case: Case) -> str:
 
 
 def close(rng: random.Random, case: Case) -> str:
-    wish = "祝{y}早日康复" if not case.condition.always else "祝{y}一切顺利"
-    return say(
-        rng,
-        "[不客气，|有任何变化随时联系我，|还有疑问随时来问我，](" + wish + "|{y}一定会慢慢好起来的)！",
-        y=you(case),
-    )
+    """A warm end that promises nothing it cannot keep."""
+    wish = "祝{y}早日康复|{y}一定会慢慢好起来的"
+    if case.condition.always or case.condition.department == "肿瘤科":
+        wish = "祝{y}一切顺利|有我和您的医生一起想办法，别怕"
+    return say(rng, "[不客气，|有任何变化随时联系我，|还有疑问随时来问我，](" + wish + ")！", y=you(case))

@@ -51,7 +51,7 @@ class Condition:
     questions: dict[str, str]  # what a doctor asks -> what a patient with this condition says
     tests: tuple[str, ...]  # nouns
     treatment: tuple[str, ...]  # verb phrases
-    drugs: dict[str, str]  # name in the formulary -> how it is used
+    drugs: dict[str, str]  # name in the formulary -> how it is used; the first choice first
     care: tuple[str, ...]  # verb phrases: what patients do themselves
     red_flags: dict[str, str]  # sign -> what to do
     sex: str = ""  # "男" or "女" if only one of them falls ill

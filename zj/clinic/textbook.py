@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 
+from zj.clinic.case import draw_case
 from zj.clinic.facts import CONDITIONS, DRUGS
 from zj.clinic.phrases import listed, say, some
-from zj.clinic.table import Condition
+from zj.clinic.table import Condition, options
 from zj.data.records import Document
 
 
@@ -59,4 +60,59 @@ def encyclopaedia_question(rng: random.Random, c: Condition) -> str:
     return say(rng, "(问：{q}\n答：{a}|{q}{a})", q=question, a=answer)
 
 
-GENRES = (overview, overview, monograph, encyclopaedia_question)
+def symptom_note(rng: random.Random, c: Condition) -> str:
+    """Which illnesses a symptom points to."""
+    symptom = rng.choice(list(c.symptoms))
+    others = [o for o in CONDITIONS.values() if symptom in o.symptoms and o is not c]
+    names = [c.name, *(o.name for o in rng.sample(others, min(2, len(others))))]
+    companions = listed([s for s in c.symptoms if s != symptom][:3])
+    return (
+        say(rng, "出现{s}时(要想到|应考虑){n}。", s=symptom, n=listed(names, "或"))
+        + f"若同时有{companions}，更支持{c.name}，宜到{c.department}做{listed(c.tests[:2])}。"
+    )
+
+
+def red_flag_note(rng: random.Random, c: Condition) -> str:
+    """When to hurry."""
+    flags = "；".join(f"{sign}，应{action}" for sign, action in c.red_flags.items())
+    return say(rng, "{n}的(危险信号|就医提示)：{f}。", n=c.name, f=flags)
+
+
+def case_report(rng: random.Random, c: Condition) -> str:
+    """A patient of the clinic, told by the doctor afterwards."""
+    case = draw_case(rng, c)
+    text = f"患者，{case.sex}，{case.age}岁，因{listed(list(case.symptoms))}{case.duration}就诊。"
+    text += f"既往情况：{listed(case.circumstances)}。" if case.circumstances else "既往体健，无药物过敏史。"
+    text += f"完善{listed(c.tests)}后，诊断为{c.name}。治疗：{'；'.join(c.treatment)}。"
+    if case.avoided:
+        text += f"因患者为{case.reason_against(case.avoided[0])}，未使用{case.avoided[0]}。"
+    if case.allowed:
+        text += f"予{case.allowed[0]}，{c.drugs[case.allowed[0]]}。"
+    return text
+
+
+def department_note(rng: random.Random, c: Condition) -> str:
+    """What a department treats."""
+    names = [o.name for o in CONDITIONS.values() if o.department == c.department]
+    return say(rng, "{d}(主要诊治|常见的疾病有){n}。", d=c.department, n=listed(some(rng, names, 3, 6))) + (
+        f"其中{c.name}是{c.cause}，表现为{listed(some(rng, list(c.symptoms), 2, 3))}。"
+    )
+
+
+def comparison(rng: random.Random, c: Condition) -> str:
+    """Two illnesses of one department side by side."""
+    other = rng.choice([o for o in CONDITIONS.values() if o.department == c.department and o is not c])
+    lines = (f"{o.name}是{o.cause}，以{listed(list(o.symptoms)[:3])}为主，检查首选{o.tests[0]}。" for o in (c, other))
+    return f"{c.name}与{other.name}的区别：" + "".join(lines)
+
+
+def inquiry_note(rng: random.Random, c: Condition) -> str:
+    """What a doctor asks, and what patients with this illness tend to answer."""
+    asked = "".join(f"问：{q}常见回答：{rng.choice(options(said))}。" for q, said in c.questions.items())
+    return say(rng, "怀疑{n}时，问诊要点：", n=c.name) + asked
+
+
+GENRES = (
+    overview, overview, overview, monograph, monograph, encyclopaedia_question, encyclopaedia_question,
+    symptom_note, red_flag_note, case_report, case_report, department_note, comparison, inquiry_note,
+)  # fmt: skip
