@@ -52,4 +52,8 @@ python scripts/consult.py --model "$out/sft" --data "$clinic/multi.jsonl" --numb
 
 say "what each stage brought"
 python scripts/compare_runs.py --runs "$out/pretrain" "$out/sft" "$out/sft-without-pretraining"
-printf '\nTalk to it:\n    .venv/bin/python scripts/chat.py --model %s\n' "$out/sft"
+cat <<END
+
+Talk to it:
+    .venv/bin/python scripts/chat.py --model $out/sft
+END
