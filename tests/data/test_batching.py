@@ -158,6 +158,7 @@ def test_each_epoch_takes_another_part_until_all_had_their_turn():
     assert all(len(part) == 80 and len(single) == 10 for part, single in zip(parts, singles, strict=True))
     assert len(set.union(*singles)) == 40  # four epochs of ten different ones
     assert mix(records, weights, 0, 1) == mix(records, weights, 0, 1) != mix(records, weights, 1, 1)
+    assert set(mix(records, weights, 0, 1)) != set(mix(records, weights, 1, 1))  # another seed, other records
     whole = [mix(records, parse_mix("multi=7,single=4"), 0, epoch) for epoch in range(2)]
     assert sorted(whole[0]) == sorted(whole[1]) and whole[0] != whole[1]  # the same records in another order
 

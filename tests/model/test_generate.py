@@ -243,6 +243,9 @@ def test_nothing_outside_is_changed():
         generate(model, PROMPTS, 8, adapter="absent")
     assert model.training
     model(Packed.of(PROMPTS), "policy").sum().backward()  # it still trains
+    model.eval()
+    generate(model, PROMPTS, 2, adapter="policy")
+    assert not model.training
 
 
 # --- the distribution

@@ -165,6 +165,15 @@ def test_only_distances_between_positions_matter():
     assert (score(7, 3) - score(3, 7)).abs() > 1e-3  # control: the sign of the distance does matter
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_far_positions_are_told_apart_in_16_bit(dtype):
+    """bf16 has no 4095: angles are computed in fp32 and only their cosine and sine are rounded."""
+    far = torch.tensor([4094, 4095])
+    rounded, exact = (rotary_angles(far, NANO, kind) for kind in (dtype, torch.float64))
+    for one, other in zip(rounded, exact, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=0, atol=torch.finfo(dtype).eps)
+
+
 def test_rotation_keeps_lengths_and_starts_at_nothing():
     x = torch.randn(50, 4, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     turned = rotate(x, rotary_angles(torch.arange(50), NANO, torch.float64))
@@ -203,6 +212,18 @@ def test_recomputing_activations_gives_the_same_gradients_even_with_dropout():
     assert not torch.equal(kept[0], other[0])  # control: the dropout was there
 
 
+def test_recomputing_keeps_a_fraction_of_the_activations():
+    def kept(recompute):
+        model, sizes = make(), []
+        model.recompute = recompute
+        hooks = torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t)
+        with hooks:
+            model(Packed.of(SEQUENCES))
+        return sum(sizes)
+
+    assert kept(True) < kept(False) / 4
+
+
 def test_a_fresh_model_knows_nothing_and_its_start_is_a_function_of_the_seed():
     """Small weights give near-uniform predictions: the loss starts at log V, within the logits' small variance."""
     model = Llama(LlamaConfig.named("nano"))
@@ -215,6 +236,14 @@ def test_a_fresh_model_knows_nothing_and_its_start_is_a_function_of_the_seed():
     again.init_weights(3)
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_projections_into_the_residual_stream_start_smaller():
+    model = Llama(LlamaConfig.named("nano"))  # 2 layers
+    model.init_weights(0)
+    for ends, std in ((("q_proj.weight", "up_proj.weight"), 0.02), (("o_proj.weight", "down_proj.weight"), 0.01)):
+        drawn = torch.cat([p.flatten() for name, p in model.named_parameters() if name.endswith(ends)])
+        assert drawn.std().item() == pytest.approx(std, rel=5 / (2 * len(drawn)) ** 0.5)  # five standard errors
 
 
 def test_an_adapter_nobody_added_is_refused():

@@ -77,6 +77,36 @@ def test_a_new_run_an_interrupted_one_and_a_finished_one(tmp_path, capsys):
     assert not stop.value.code and "finished" in capsys.readouterr().out
 
 
+def test_a_result_appears_whole_and_anew(tmp_path, monkeypatch):
+    """What readers open first (config.json) comes last; publishing again after a cut replaces what is there."""
+
+    def best(number):
+        names = ("config.json", "model.safetensors", "template.json")
+        replace_folder(tmp_path / "best", lambda d: [(d / name).write_text(number) for name in names])
+
+    done = []
+
+    def cut(source, target):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(target.name)
+        target.write_text(source.read_text())
+
+    best("1")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", cut)
+        with pytest.raises(KeyboardInterrupt):
+            publish_best(tmp_path)
+    assert done and "config.json" not in done
+    best("2")
+    publish_best(tmp_path)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir() if p.is_file()} == {
+        "config.json": "2",
+        "model.safetensors": "2",
+        "template.json": "2",
+    }
+
+
 def test_another_run_or_foreign_files_are_refused_and_left_alone(tmp_path):
     out = str(tmp_path / "run")
     folder, _ = open_run(out, Config(out=out), "sft")

@@ -51,10 +51,11 @@ class TestSchedule:
 
 def test_equals_adamw_with_clipping_and_schedule():
     ours, theirs = problem(), problem()
-    config = Optim(lr=0.1, warmup=0.0, weight_decay=0.1, clip=0.5, schedule="linear")
+    moments = {"beta1": 0.8, "beta2": 0.9, "eps": 1e-2}
+    config = Optim(lr=0.1, warmup=0.0, weight_decay=0.1, clip=0.5, schedule="linear", **moments)
     optimizer = Optimizer(ours, config, 8, torch.float32)
     groups = [{"params": [theirs[0]], "weight_decay": 0.1}, {"params": [theirs[1]], "weight_decay": 0.0}]
-    reference = torch.optim.AdamW(groups, betas=(config.beta1, config.beta2), eps=config.eps)
+    reference = torch.optim.AdamW(groups, betas=(0.8, 0.9), eps=1e-2)
     for step in range(8):
         optimizer.backward(loss_of(ours, step))
         said = optimizer.step()
@@ -80,6 +81,17 @@ def test_gradient_is_the_same_however_the_loss_is_cut():
     torch.testing.assert_close(whole, parts, rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_gradients_of_16_bit_weights_are_added_up_in_fp32(dtype):
+    """1 + 2^-12 is 1 in 16 bit, so a sum kept there would lose the second pack."""
+    weight = nn.Parameter(torch.ones(4, dtype=dtype))
+    optimizer = Optimizer([weight], Optim(), 1, dtype)
+    optimizer.backward(weight.float().sum())
+    optimizer.backward(2**-12 * weight.float().sum())
+    assert optimizer.step()["grad_norm"] == pytest.approx(2 * (1 + 2**-12), rel=1e-7)
+    assert torch.ones((), dtype=dtype) + 2**-12 == 1
+
+
 class TestGuard:
     def settled(self):
         guard = Guard(explosion=10.0)
@@ -94,10 +106,41 @@ class TestGuard:
     def test_not_finite_is_left_out(self):
         guard = self.settled()
         assert [guard.judge(x) for x in (math.nan, math.inf)] == [0.0, 0.0] and guard.in_a_row == 2
-        assert math.isfinite(guard.mean)
+        assert guard.mean == pytest.approx(1) and guard.lr_scale == pytest.approx(0.9**2)
 
     def test_the_first_norms_are_never_explosions(self):
-        assert [Guard(10.0).judge(x) for x in (1e-3, 1e3)] == [1.0, 1.0]
+        guard = Guard(10.0)
+        assert [guard.judge(x) for x in [1e-3] * 9 + [1e3]] == [1.0] * 10
+        assert guard.judge(1e6) == 0.5  # the eleventh may be
+
+    def test_the_running_mean_is_plain_at_first_and_forgets_slowly_later(self):
+        guard = Guard(10.0)
+        assert [guard.judge(x) for x in (1.0, 2.0, 6.0)] == [1.0] * 3 and guard.mean == pytest.approx(3)
+        guard = Guard(10.0)
+        assert [guard.judge(1.0) for _ in range(200)] and guard.judge(2.0) == 1.0
+        assert guard.mean == pytest.approx(0.98 * 1 + 0.02 * 2, rel=1e-12)
+
+
+def test_what_clipping_and_an_explosion_leave_of_a_gradient():
+    """Without momentum Adam's mean gradient is the gradient it was given: whole, clipped to 1, clipped and halved."""
+    weight = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    optimizer = Optimizer([weight], Optim(beta1=0.0, clip=1.0, explosion=3.0), 20, torch.float32)
+    direction = torch.tensor([0.6, 0.8], dtype=torch.float64)
+    for norm, expected in [(0.8, 0.8)] * 10 + [(1.6, 1.0), (4.0, 0.5), (0.8, 0.8)]:
+        optimizer.backward((weight * direction).sum() * norm)
+        optimizer.step()
+        given = optimizer.adam.state[weight]["exp_avg"]
+        torch.testing.assert_close(given, expected * direction, rtol=2e-6, atol=0)  # 1e-6 is added to the norm
+
+
+def test_the_guards_decay_reaches_the_learning_rate():
+    weights = problem()
+    optimizer = Optimizer(weights, Optim(lr=0.1, warmup=0, schedule="constant"), 10, torch.float32)
+    rates = []
+    for factor in (1.0, math.nan, 1.0):
+        optimizer.backward(loss_of(weights, 0) * factor)
+        rates.append(optimizer.step()["lr"])
+    assert rates == pytest.approx([0.1, 0.1, 0.09]) and optimizer.adam.param_groups[0]["lr"] == rates[-1]
 
 
 def test_halved_loss_halves_the_gradient_that_adam_sees():
@@ -141,6 +184,16 @@ def test_fp16_overflow_halves_the_scale_and_is_no_explosion():
     assert optimizer.step()["grad_norm"] == pytest.approx(4.0)  # unscaled: sqrt(4 * 2^2)
 
 
+def test_fp16_overflow_that_no_scale_mends_ends_the_run():
+    weight = nn.Parameter(torch.ones(2, 2))
+    optimizer = Optimizer([weight], Optim(patience=2), 99, torch.float16)
+    with pytest.raises(Explosion, match="2 explosions in a row"):
+        for _ in range(99):
+            optimizer.backward((weight * math.inf).sum())
+            optimizer.step()
+    assert optimizer.steps == 13 + 2  # the scale goes from 2^13 to 1, then patience
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_16_bit_weights_have_an_fp32_master(dtype):
     """A step of 1e-4 is lost on a 16-bit weight of 1 (spacing 2^-10 or 2^-7) but not on its master."""
@@ -157,16 +210,27 @@ def test_16_bit_weights_have_an_fp32_master(dtype):
     assert plain == 1
 
 
-@pytest.mark.parametrize("compute", [torch.float32, torch.float16])
-def test_a_restored_optimizer_goes_on_bitwise(compute):
+@pytest.mark.parametrize(
+    ("dtype", "compute"),
+    [
+        (torch.float32, torch.float32),
+        (torch.float32, torch.float16),
+        (torch.bfloat16, torch.bfloat16),
+        (torch.float16, torch.float16),
+    ],
+)
+def test_a_restored_optimizer_goes_on_bitwise(dtype, compute):
+    """Also after an overflow (step 3), with explosions, and with the fp32 masters of 16-bit weights."""
+
     def train(weights, optimizer, steps):
         for step in steps:
-            optimizer.backward(loss_of(weights, step))
+            optimizer.backward(loss_of(weights, step) * (math.inf if step == 3 else 1.0))
             optimizer.step()
 
-    straight, first = problem(torch.float32), problem(torch.float32)
+    straight, first = problem(dtype), problem(dtype)
     config = Optim(lr=0.1, explosion=1.5, patience=99)
-    train(straight, Optimizer(straight, config, 30, compute), range(30))
+    whole = Optimizer(straight, config, 30, compute)
+    train(straight, whole, range(30))
     half = Optimizer(first, config, 30, compute)
     train(first, half, range(15))
     second = [nn.Parameter(w.detach().clone()) for w in first]
@@ -176,6 +240,9 @@ def test_a_restored_optimizer_goes_on_bitwise(compute):
     for a, b in zip(straight, second, strict=True):
         assert torch.equal(a, b)
     assert not torch.equal(straight[0], first[0])
+    assert resumed.guard == whole.guard and resumed.scaler.state_dict() == whole.scaler.state_dict()
+    for a, b in zip(whole.masters, resumed.masters, strict=True):
+        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize(
