@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
+from scripts import train_sft
 from zj import stage
-from zj.lora import load_model
+from zj.config import parse
+from zj.data.template import Encoded
+from zj.lora import adapter_parameters, load_model
 from zj.model import Packed, sequence_logprobs
+from zj.train import World
 
 SMALL = ("--size", "nano", "--vocab-size", "400", "--device", "cpu", "--optim.lr", "5e-3", "--valid-fraction", "0.25")
 
 
-def sft(corpus, out, *more):
-    return ("train_sft", "--data", corpus / "dialogues.jsonl", "--out", out, *SMALL, "--batch-size", 8, *more)
+ALONE = World(0, 1, torch.device("cpu"))
+STAGES = pytest.mark.parametrize(("script", "data"), [("train_sft", "dialogues"), ("train_pretrain", "documents")])
+
+
+def sft(corpus, out, *more, script="train_sft", data="dialogues"):
+    return (script, "--data", corpus / f"{data}.jsonl", "--out", out, *SMALL, "--batch-size", 8, *more)
 
 
 def rows(out):
@@ -65,22 +74,100 @@ def stage_read(corpus):
     return read([str(corpus / "dialogues.jsonl")], "dialogue")
 
 
-def test_the_gradient_does_not_depend_on_how_a_batch_is_packed(command, corpus, tmp_path):
+@STAGES
+def test_the_gradient_does_not_depend_on_how_a_batch_is_packed(command, corpus, tmp_path, script, data):
     for tokens in (32, 100, 4096):
-        assert command(*sft(corpus, tmp_path / str(tokens), "--tokens-per-pack", tokens, "--lora.rank", 0)).status == 0
+        flags = ("--tokens-per-pack", tokens, "--lora.rank", 0, "--epochs", 2)
+        assert command(*sft(corpus, tmp_path / str(tokens), *flags, script=script, data=data)).status == 0
     wide, norms = losses(tmp_path / "4096"), losses(tmp_path / "4096", "grad_norm")
     for tokens in (32, 100):  # fp32 sums in another order, carried through Adam for a few steps
         assert losses(tmp_path / str(tokens))[:4] == pytest.approx(wide[:4], rel=1e-4)
         assert losses(tmp_path / str(tokens), "grad_norm")[:2] == pytest.approx(norms[:2], rel=1e-4)
+    steps, counted = losses(tmp_path / "4096", "epoch"), losses(tmp_path / "4096", "counted")
+    half = len(steps) // 2
+    assert steps == [0] * half + [1] * half and sum(counted[:half]) == sum(counted[half:])  # all of it, twice
 
 
-@pytest.mark.parametrize(("stage_name", "data"), [("train_sft", "dialogues"), ("train_pretrain", "documents")])
-def test_an_interrupted_run_resumes_to_the_bit(command, corpus, tmp_path, monkeypatch, stage_name, data):
+def example(*ids, answer):
+    return Encoded(list(ids), [place >= len(ids) - answer for place in range(len(ids))], "")
+
+
+EXAMPLES = [example(1, 5, 9, 2, answer=2), example(1, 7, 2, answer=1), example(1, *range(20, 40), 2, answer=9)]
+
+
+def test_packs_hold_what_was_chosen_and_no_more_tokens_than_asked():
+    got = stage.packs(EXAMPLES, [2, 1, 0, 1], 10, ALONE)
+    found = [packed.tokens[a:b].tolist() for packed, _ in got for a, b in packed.spans]
+    assert sorted(found) == sorted(EXAMPLES[index].ids for index in (2, 1, 0, 1))
+    assert all(len(packed.tokens) <= 10 or len(packed) == 1 for packed, _ in got)  # 22 tokens stand alone
+    assert sum(int(counted.sum()) for _, counted in got) == 9 + 1 + 2 + 1
+
+
+def test_validation_is_the_mean_over_tokens_without_dropout_under_the_adapter(tmp_path):
+    flags = ("--size", "nano", "--lora.rank", "2", "--lora.dropout", "0.5")
+    model, adapter, _ = stage.find_model(parse(train_sft.Config, [*flags]), range(64), tmp_path, ALONE)
+    for matrix in adapter_parameters(model, adapter).values():
+        torch.nn.init.normal_(matrix, generator=torch.Generator().manual_seed(0))
+    whole, single = (stage.packs(EXAMPLES, range(3), tokens, ALONE) for tokens in (99, 1))
+    loss = stage.held_out_loss(model, whole, adapter, ALONE)
+    assert model.training
+    total = sum(sequence_logprobs(model.eval(), *pack, adapter)[0].sum().item() for pack in single)
+    assert loss == pytest.approx(-total / 12, rel=1e-5)
+    assert stage.held_out_loss(model.train(), single, adapter, ALONE) == pytest.approx(loss, rel=1e-5)
+    assert stage.held_out_loss(model, whole, None, ALONE) != pytest.approx(loss, rel=1e-3)  # negative control
+
+
+@STAGES
+def test_no_record_is_trained_on_and_validated(command, corpus, tmp_path, monkeypatch, script, data):
+    def and_no_further(*arguments, split=stage.encode_split):
+        sides.extend(split(*arguments))
+        raise KeyboardInterrupt
+
+    sides: list[list[Encoded]] = []
+    monkeypatch.setattr(stage, "encode_split", and_no_further)
+    with pytest.raises(KeyboardInterrupt):
+        command(*sft(corpus, tmp_path / "run", "--max-tokens", 24, script=script, data=data))
+    train, valid = ({example.where for example in side} for side in sides)
+    assert train and valid and not train & valid
+    assert max(len(example.ids) for side in sides for example in side) <= 24  # and in neither anything longer
+
+
+def test_dropout_is_a_function_of_seed_step_and_rank():
+    def drawn(seed, step, rank):
+        stage.seed_dropout(seed, step, World(rank, 2, ALONE.device))
+        return tuple(torch.rand(3).tolist())
+
+    cases = [(seed, step, rank) for seed in range(2) for step in range(3) for rank in range(2)]
+    assert len({drawn(*case) for case in cases}) == len(cases) == len({drawn(*case) for case in cases * 2})
+
+
+def test_the_flags_of_model_and_adapter_reach_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def made(*flags, out="run"):
+        Path(out).mkdir(exist_ok=True)
+        config = parse(train_sft.Config, ["--size", "nano", "--lora.rank", "3", *flags])
+        return stage.find_model(config, range(64), Path(out), ALONE)
+
+    (model, adapter, base), (other, _, _) = made(), made("--seed", "1", out="other")
+    assert base == str(tmp_path / "run" / "base") and load_model(base).config == model.config
+    pairs = list(zip(model.named_parameters(), other.parameters(), strict=True))
+    differ = {name.rsplit(".", 2)[1] for (name, one), two in pairs if not torch.equal(one, two)}
+    assert differ >= {"embed_tokens", "q_proj", "lora_A"} and model.recompute is False
+    flags = ("--recompute", "--lora.alpha", "6", "--lora.dropout", "0.25", "--lora.targets", "q_proj", "up_proj")
+    model, adapter, _ = made(*flags)
+    layer = model.model.layers[1].mlp.up_proj
+    assert model.recompute and (layer.scales[adapter], layer.dropout[adapter]) == (2.0, 0.25)
+    assert {path.split(".")[-2] for path in adapter_parameters(model, adapter)} == {"q_proj", "up_proj"}
+
+
+@STAGES
+def test_an_interrupted_run_resumes_to_the_bit(command, corpus, tmp_path, monkeypatch, script, data):
     """With dropout, an adapter and the best model kept: everything a later step depends on is in the checkpoint."""
 
     def call(out):
         flags = ("--epochs", 3, "--save-every", 2, "--lora.rank", 4, "--lora.dropout", 0.2, "--batch-size", 8)
-        return command(stage_name, "--data", corpus / f"{data}.jsonl", "--out", out, *SMALL, *flags)
+        return command(script, "--data", corpus / f"{data}.jsonl", "--out", out, *SMALL, *flags)
 
     assert call(tmp_path / "straight").status == 0
     save = stage.Run.save
@@ -153,6 +240,32 @@ def test_validation_and_checkpoints_come_when_they_are_asked_for(command, corpus
     assert command(*sft(corpus, tmp_path / "run", *flags)).status == 0
     assert [row["step"] for row in rows(tmp_path / "run") if "valid_loss" in row] == [0, 3, 6, 8]  # and after the last
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-8"]
+
+
+def test_the_lowest_validation_loss_is_kept_over_an_interruption_too(command, corpus, tmp_path, monkeypatch):
+    losses_to_come, norms = iter((5.0, 3.0, 4.0, 3.5, 4.5)), []  # after steps 0, 2, 4, 6, 8
+
+    def told(model, packs, adapter, world):
+        assert [len(packed) for packed, _ in packs] == [1, 1, 1]  # --valid-limit, and --tokens-per-pack 1
+        norms.append(model.model.norm.weight.detach().clone())
+        return next(losses_to_come)
+
+    def save_and_be_killed(self, save=stage.Run.save):
+        save(self)
+        if self.step == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, "held_out_loss", told)
+    limits = ("--valid-limit", 3, "--tokens-per-pack", 1)
+    flags = ("--epochs", 2, "--valid-every", 2, "--save-every", 2, "--lora.rank", 0, *limits)
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.Run, "save", save_and_be_killed)
+        with pytest.raises(KeyboardInterrupt):
+            command(*sft(corpus, tmp_path / "run", *flags))
+    done = command(*sft(corpus, tmp_path / "run", *flags))
+    assert "best validation loss 3.0000" in done.out
+    result = load_model(tmp_path / "run").model.norm.weight
+    assert [torch.equal(result, norm) for norm in norms] == [False, True, False, False, False]
 
 
 def test_without_validation_the_last_model_is_the_result(command, corpus, tmp_path):
