@@ -268,6 +268,22 @@ def test_the_lowest_validation_loss_is_kept_over_an_interruption_too(command, co
     assert [torch.equal(result, norm) for norm in norms] == [False, True, False, False, False]
 
 
+def test_samples_are_what_the_trained_adapter_says_once_a_step(command, corpus, tmp_path):
+    from zj.model import generate
+
+    flags = ("--epochs", 1, "--valid-every", 2, "--lora.rank", 8, "--optim.lr", "5e-2", "--optim.warmup", 0)
+    assert command(*sft(corpus, tmp_path / "run", *flags)).status == 0
+    said = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["step"] for row in said] == [0, 0, 2, 2, 4, 4]
+    model, tokenizer = load_model(tmp_path / "run"), stage.Tokenizer.load(tmp_path / "run")
+    config = parse(train_sft.Config, ["--data", str(corpus / "dialogues.jsonl"), *SMALL])
+    _, valid = stage.encode_split(stage_read(corpus)[0], tokenizer, config, ALONE)
+    ids = valid[0].ids[: valid[0].counted.index(True)]
+    (answer,) = generate(model, [ids], 64, temperature=0.0)
+    assert said[-2] == {"step": 4, "prompt": tokenizer.decode(ids), "answer": tokenizer.decode(answer)}
+    assert said[0]["answer"] != said[-2]["answer"]
+
+
 def test_without_validation_the_last_model_is_the_result(command, corpus, tmp_path):
     assert command(*sft(corpus, tmp_path / "run", "--valid-fraction", 0, "--epochs", 1, "--lora.rank", 0)).status == 0
     last = torch.load(tmp_path / "run" / "checkpoints" / "step-4" / "state.pt")["model"]
