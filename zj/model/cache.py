@@ -22,7 +22,7 @@ class Cache:
     """
 
     def __init__(self, config: LlamaConfig, slots: int, capacity: int, dtype: torch.dtype, device: torch.device):
-        shape = (config.num_hidden_layers, 2, slots, capacity, config.num_key_value_heads, config.head_dim)
+        shape = (config.num_hidden_layers, 2, slots, config.num_key_value_heads, capacity, config.head_dim)
         # zeros, since a masked place still enters the weighted sum of values, as 0 times what is there
         self.stored = torch.zeros(shape, dtype=dtype, device=device)
         self.held: list[int] = []  # tokens in each slot at work
@@ -38,8 +38,8 @@ class Cache:
         self.rows = len(self.held)
         self.held = [start + n for start, n in zip(starts, packed.lengths, strict=True)]
         self._check(packed)
-        slot = torch.arange(len(packed)).repeat_interleave(torch.tensor(packed.lengths)).to(packed.positions.device)
-        self.place = slot * self.stored.shape[3] + packed.positions  # [N] in a layer's slots laid end to end
+        slots = torch.arange(len(packed)).repeat_interleave(torch.tensor(packed.lengths))
+        self.slots = slots.to(packed.positions.device)  # [N] where each token's key and value belong
         self.longest = max(self.held[: self.rows], default=0)
         self.mask = self._mask(self.held[: self.rows])
         self.prompts = _without(packed, self.rows)
@@ -50,12 +50,12 @@ class Cache:
         n = self.held[-1]
         last = len(self.held) - 1
         if slot != last:
-            self.stored[:, :, slot, :n] = self.stored[:, :, last, :n]
+            self.stored[:, :, slot, :, :n] = self.stored[:, :, last, :, :n]
             self.held[slot] = n
         self.held.pop()
 
     def _check(self, packed: Packed) -> None:
-        slots, capacity = self.stored.shape[2:4]
+        slots, capacity = self.stored.shape[2], self.stored.shape[4]
         assert len(packed) <= slots, f"{len(packed)} sequences for {slots} slots"
         assert max(self.held) <= capacity, f"{max(self.held)} tokens for a capacity of {capacity}"
         assert packed.lengths[: self.rows] == (1,) * self.rows, f"one token a row, found {packed.lengths[: self.rows]}"
@@ -73,13 +73,13 @@ class _Layer:
 
     def __init__(self, cache: Cache, keys: Tensor, values: Tensor):
         self.cache = cache
-        self.keys, self.values = keys, values  # [slots, capacity, key/value heads, K]
+        self.keys, self.values = keys, values  # [slots, KV, capacity, K]
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, packed: Packed) -> Tensor:
         """As `attend`, each token also to what its slot holds: q [N, H, K], k and v [N, KV, K] -> [N, H, K]."""
         rows, prompts = self.cache.rows, self.cache.prompts
-        self.keys.flatten(0, 1).index_copy_(0, self.cache.place, k)
-        self.values.flatten(0, 1).index_copy_(0, self.cache.place, v)
+        self.keys[self.cache.slots, :, packed.positions] = k
+        self.values[self.cache.slots, :, packed.positions] = v
         if prompts is None:
             return self._attend_held(q)
         mixed = attend(q[rows:], k[rows:], v[rows:], prompts)
@@ -88,7 +88,7 @@ class _Layer:
     def _attend_held(self, q: Tensor) -> Tensor:
         """One token a row, against all its slot holds. The query heads of a group stand as queries of one head."""
         rows, longest = self.cache.rows, self.cache.longest
-        keys, values = (t[:rows, :longest].transpose(1, 2) for t in (self.keys, self.values))  # [B, KV, longest, K]
+        keys, values = (t[:rows, :, :longest] for t in (self.keys, self.values))  # [B, KV, longest, K]
         grouped = q.view(rows, keys.shape[1], -1, q.shape[2])  # [B, KV, H / KV, K]
         return F.scaled_dot_product_attention(grouped, keys, values, attn_mask=self.cache.mask).reshape(q.shape)
 
