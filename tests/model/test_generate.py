@@ -299,6 +299,18 @@ def test_samples_follow_the_softmax(flat, temperature):
     assert statistic < bound
 
 
+def test_the_coldest_temperature_is_greedy(flat):
+    assert generate(flat, PROMPTS, 8, temperature=1e-3) == generate(flat, PROMPTS, 8, temperature=0)
+
+
+def test_broken_weights_say_so():
+    model = make()
+    with torch.no_grad():
+        model.model.layers[0].mlp.up_proj.weight[0, 0] = math.nan
+    with pytest.raises(AssertionError, match="no numbers"):
+        generate(model, [[1]], 1)
+
+
 def test_another_temperature_is_noticed(flat):
     """Negative control: ten percent are enough."""
     p = (next_logits(flat, PROMPTS[0]) / 1.1).softmax(-1)
@@ -358,6 +370,7 @@ def test_support_and_weights_are_those_of_transformers(flat, how):
         ({"prompts": [[1, 64]]}, "prompt 0 holds id 64, expected 0 <= id < 64"),
         ({"prompts": [[-1]]}, "holds id -1"),
         ({"temperature": -0.1}, "temperature is -0.1"),
+        ({"temperature": 1e-9}, "temperature is 1e-09"),
         ({"temperature": math.nan}, "temperature is nan"),
         ({"top_p": 0.0}, "top_p is 0.0"),
         ({"top_p": 1.1}, "top_p is 1.1"),

@@ -170,8 +170,8 @@ class Sampling:
     repetition_penalty: float = 1.0  # on tokens of prompt and answer (Keskar et al. 2019, section 4.1)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature is {self.temperature}, expected 0 (greedy) or more")
+        if self.temperature != 0 and not 1e-3 <= self.temperature < float("inf"):
+            raise ValueError(f"temperature is {self.temperature}, expected 0 (greedy) or at least 0.001")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p is {self.top_p}, expected 0 < top_p <= 1")
         if self.top_k < 0:
@@ -182,6 +182,7 @@ class Sampling:
     def choose(self, logits: Tensor, rows: list[_Row]) -> list[int]:
         """One token for each row from logits [B, V]; draws one number from each row's generator."""
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        assert not logits.isnan().any(), "logits that are no numbers: broken weights, or activations beyond fp16"
         if self.repetition_penalty != 1:
             logits = self._penalised(logits, rows)
         if self.temperature == 0:
