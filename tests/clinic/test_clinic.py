@@ -1,163 +1,208 @@
-"""The synthetic clinic: its table is complete, and all that is generated from it is true to it."""
+"""All that the clinic writes is true to its table, varied, and a function of seed and number alone."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import random
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from zj.clinic import write_clinic
-from zj.clinic.case import draw_case
+from zj.clinic import CONDITIONS, DRUGS, draw_case, write_clinic
 from zj.clinic.consultation import consultation, converse, single
-from zj.clinic.facts import CIRCUMSTANCES, CONDITIONS, DRUGS
-from zj.clinic.facts.circumstances import UNMET
+from zj.clinic.facts import DEPARTMENTS
 from zj.clinic.general import general
-from zj.clinic.phrases import say
+from zj.clinic.phrases import listed, say, some
 from zj.clinic.safety import BEYOND, ETHICS, HARMFUL, safety
-from zj.clinic.table import options
 from zj.clinic.tasks import task
 from zj.clinic.textbook import document
 
-DEPARTMENTS = {
-    *("皮肤科", "外科", "儿科", "整形美容", "妇产科", "五官科", "中医科"),
-    *("肿瘤科", "内科", "皮肤性病科", "家居健康", "男科", "传染病科", "心理科"),
-}
-STREAMS = (consultation, single, task, general, safety)
+_spec = importlib.util.spec_from_file_location("clinic_truth", Path(__file__).with_name("truth.py"))
+assert _spec and _spec.loader
+truth = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(truth)
 
-
-def test_sixty_conditions_over_the_fourteen_departments_each_complete():
-    assert len(CONDITIONS) >= 60
-    counts = {d: sum(c.department == d for c in CONDITIONS.values()) for d in DEPARTMENTS}
-    assert {c.department for c in CONDITIONS.values()} == DEPARTMENTS and min(counts.values()) >= 4
-    for condition in CONDITIONS.values():
-        assert len(condition.symptoms) >= 3 and len(condition.questions) >= 2 and condition.red_flags, condition.name
-        assert condition.tests and len(condition.treatment) >= 2 and len(condition.care) >= 2 and condition.cause
-        assert 0 <= condition.ages[0] <= condition.ages[1] <= 99 and condition.sex in ("", "男", "女")
-        words = [*options(condition.course), *condition.care, *condition.tests, *condition.treatment]
-        said = [o for text in (*condition.symptoms.values(), *condition.questions.values()) for o in options(text)]
-        assert all(word.strip() == word and word for word in words + said), condition.name
-
-
-def test_every_drug_is_in_the_formulary_with_a_contraindication_somebody_can_have_or_none_has():
-    used = {drug for condition in CONDITIONS.values() for drug in condition.drugs}
-    assert used == set(DRUGS)
-    for drug in DRUGS.values():
-        assert drug.avoid and drug.side_effects
-        assert set(drug.avoid) <= set(CIRCUMSTANCES) | set(UNMET), drug.name
+DIALOGUES = (consultation, single, task, general, safety)
 
 
 def cases(count):
-    for number in range(count):
-        yield draw_case(random.Random(f"case/{number}"))
+    return [draw_case(random.Random(f"case/{number}")) for number in range(count)]
 
 
-def test_patients_are_consistent_with_their_condition():
-    for case in cases(3000):
-        condition = case.condition
-        assert condition.ages[0] <= case.age <= condition.ages[1]
-        assert condition.sex in ("", case.sex)
-        assert set(case.symptoms) <= set(condition.symptoms) and len(case.symptoms) >= 2
-        assert not set(case.circumstances) & set(condition.never)
-        for name in case.circumstances:
-            circumstance = CIRCUMSTANCES[name]
-            assert circumstance.sex in ("", case.sex), (name, case)
-            assert circumstance.ages[0] <= case.age <= circumstance.ages[1] or name in condition.always
+def test_a_template_stands_for_all_its_sentences_and_fillings_are_not_templates():
+    drawn = {say(random.Random(n), "(甲|乙(丙|丁))[，{x}]", x="(戊|己)") for n in range(200)}
+    assert drawn == {f"{a}{b}" for a in ("甲", "乙丙", "乙丁") for b in ("", "，(戊|己)")}
+    assert listed(["甲"]) == "甲" and listed(["甲", "乙", "丙"]) == "甲、乙和丙"
+    kept = [some(random.Random(n), "甲乙丙丁", 2, 3) for n in range(50)]
+    assert all(k == sorted(k, key="甲乙丙丁".index) and len(k) in (2, 3) for k in kept)
 
 
-def recommended_though_forbidden(case, turns):
-    """Drugs of the condition that an answer names with their use although the patient must not take them."""
-    found = []
-    for _, answer in turns:
-        for drug, use in case.condition.drugs.items():
-            if f"{drug}，{use}" in answer and set(DRUGS[drug].avoid) & set(case.forbidding):
-                found.append(drug)
-    return found
+def test_no_forbidden_or_foreign_drug_is_ever_recommended():
+    some_drug = some_warning = none = 0
+    for number, case in enumerate(cases(4000)):
+        answers = [answer for _, answer in converse(random.Random(f"talk/{number}"), case)]
+        assert truth.faults(case, answers) == []
+        text = "".join(answers)
+        some_drug += bool(truth.recommended(text))
+        some_warning += bool(truth.warned_of(text))
+        none += "请不要自行用药" in text
+    assert some_drug + none == 4000 and none > 50  # a drug is named, or it is said that none fits
+    assert some_warning > 1000
 
 
-def test_no_forbidden_drug_is_ever_recommended_and_the_check_can_fail():
-    avoided = recommended = 0
-    for number, case in enumerate(cases(3000)):
-        turns = converse(random.Random(f"talk/{number}"), case)
-        assert not recommended_though_forbidden(case, turns)
+def test_corrupted_answers_and_cases_are_caught():
+    """Negative control of the test above: the same checker sees the fault."""
+    number, case = next((n, c) for n, c in enumerate(cases(2000)) if c.allowed and c.avoided)
+    answers = [answer for _, answer in converse(random.Random(f"talk/{number}"), case)]
+    (good,) = truth.recommended("".join(answers))
+    swapped = [answer.replace(good, case.avoided[0]) for answer in answers]
+    assert f"{case.avoided[0]} is forbidden" in truth.faults(case, swapped)
+    pregnant = replace(case, circumstances=(*case.circumstances, *DRUGS[good].avoid))
+    assert f"{good} is forbidden" in truth.faults(pregnant, answers)
+    assert f"吉非替尼 is not for {case.condition.name}" in truth.faults(case, ["可以用吉非替尼。"])
+
+
+def test_single_answers_name_the_illness_and_no_forbidden_drug():
+    for number in range(1500):
+        ((question, answer),) = single(0, number).turns
+        case = draw_case(random.Random(f"0/single/{number}"))
+        assert truth.faults(case, [answer]) == [] and case.condition.name in answer
+        assert set(truth.symptoms_in(question)) <= set(case.condition.symptoms)
+
+
+def test_the_doctor_inquires_first_and_asks_for_allergies_before_naming_a_drug():
+    hedges = re.compile("面诊|检查")
+    for number in range(2000):
+        turns = consultation(0, number).turns
+        first = turns[0][1]
+        said_first = first.split("来看，")  # a diagnosis; an illness may be named in a question about the family
+        assert "？" in first and not truth.recommended(first) and len(said_first) == 1, first
+        asked = False
+        for _, answer in turns:
+            assert asked or not truth.recommended(answer), answer
+            asked = asked or "过敏" in answer
         text = "".join(answer for _, answer in turns)
-        recommended += any(f"{drug}，{use}" in text for drug, use in case.condition.drugs.items())
-        avoided += any(f"禁用{drug}" in text for drug in case.avoided)
-    assert recommended > 1500 and avoided > 300  # both really occur
-    risky = next(c for c in cases(3000) if c.avoided)
-    drug = risky.avoided[0]  # negative control: an answer that does recommend it is caught
-    assert recommended_though_forbidden(risky, [("", f"可以用{drug}，{risky.condition.drugs[drug]}。")]) == [drug]
+        assert hedges.search(text) and turns[-1][1].endswith("！")
 
 
-def test_the_doctor_asks_before_advising():
-    advice = re.compile("可以(用|选用|请医生评估后使用|在医生指导下用)")
-    for number in range(1000):
-        first = consultation(0, number).turns[0][1]
-        assert "？" in first and not advice.search(first), first
+def test_urgent_patients_are_sent_to_the_emergency_room():
+    urgent = [c for c in cases(1500) if c.condition.urgent]
+    assert len(urgent) > 50
+    for number, case in enumerate(urgent):
+        turns = converse(random.Random(f"urgent/{number}"), case)
+        assert any(sign in turns[0][1] for sign in case.condition.red_flags)  # before anything is asked
+        assert "急诊" in "".join(answer for _, answer in turns)
 
 
 def test_a_record_depends_on_seed_and_number_alone():
-    for make in (*STREAMS, document):
-        assert make(5, 17) == make(5, 17)
-        assert [make(5, n) for n in range(20)] != [make(6, n) for n in range(20)]
+    for make in (*DIALOGUES, document):
+        assert [make(5, n) for n in range(30)] == [make(5, n) for n in reversed(range(30))][::-1]
+        assert [make(5, n) for n in range(30)] != [make(6, n) for n in range(30)]
 
 
-def test_answers_are_there_and_short_enough_and_ids_are_unique():
-    seen = set()
-    for make in STREAMS:
-        for number in range(400):
+def test_answers_are_there_clean_of_template_marks_and_ids_are_unique():
+    ids = set()
+    for make in DIALOGUES:
+        for number in range(600):
             dialogue = make(1, number)
-            assert dialogue.id not in seen
-            seen.add(dialogue.id)
-            for user, answer in dialogue.turns:
-                assert user.strip() and answer.strip() and len(answer) < 600
-                assert not set("{}[]|()") & set(user + answer), (user, answer)
+            assert dialogue.id not in ids
+            ids.add(dialogue.id)
+            for said, answer in dialogue.turns:
+                assert said.strip() and answer.strip() and len(answer) < 500
+                marks = set("{}|()") if make is task else set("{}|()[]")  # a task may ask for a JSON list
+                assert not marks & set(said + answer), (said, answer)
+                assert not re.search("。。|，，|。，|，。|？。|；。|：。", said + answer), (said, answer)
 
 
-def test_consultations_are_varied():
-    talks = [consultation(0, number) for number in range(1000)]
-    assert len({talk.turns[0][0] for talk in talks}) > 950
+def test_consultations_are_varied_and_of_the_papers_length():
+    talks = [consultation(0, number) for number in range(2000)]
+    assert len({talk.turns[0][0] for talk in talks}) > 0.97 * len(talks)
     answers = [answer for talk in talks for _, answer in talk.turns]
     assert len(set(answers)) > 0.9 * len(answers)
     assert 50 <= sum(map(len, answers)) / len(answers) <= 120
     assert {len(talk.turns) for talk in talks} == {2, 3, 4, 5}
+    assert {talk.department for talk in talks} == set(DEPARTMENTS)
 
 
-def test_task_answers_follow_from_the_case():
-    kinds = set()
-    for number in range(600):
+def right_answer(number, question, answer):
+    """The kind of a task and whether its answer is the one that the hidden case and the question's own words give."""
+    case = draw_case(random.Random(f"0/task/{number}"))
+    material = question.partition("\n")[2]
+    if re.search("顿号|JSON|每行", question):
+        names = json.loads(answer) if answer[0] == "[" else re.split("[、\n]", answer)
+        return "extraction", names == truth.symptoms_in(material)
+    if answer.startswith("分诊科室："):
+        return "triage", answer.startswith(f"分诊科室：{case.condition.department}。")
+    if "特殊情况" in answer:
+        facts = (f"患者：{case.sex}，{case.age}岁。", case.condition.name, *case.circumstances)
+        kind = "summary" if "初步考虑" in answer else "note"
+        spoken = "".join(re.findall("患者：(.*)", material)) if kind == "summary" else material
+        symptoms = re.search("(?:主诉|主要症状)：(.*?)[，。]", answer)[1]
+        same = set(re.split("[、和]", symptoms)) == set(truth.symptoms_in(spoken))
+        use = set(case.allowed[:1]) == truth.recommended(answer.split("；")[0]) if kind == "summary" else True
+        return kind, all(fact in answer for fact in facts) and same and use
+    if "拟用药物" in question:
+        drug = re.search("拟用药物：(.*)。", question)[1]
+        circumstances = re.search("岁，(.*?)。", question)[1]
+        age = int(re.search("，(\\d+)岁", question)[1])
+        told = re.split("[、和]", circumstances)
+        return "drug check", answer.startswith("有禁忌") == truth.forbids(drug, told, age)
+    letter, name = re.fullmatch("([A-D])\\. (.*)", answer).groups()
+    named = set(re.split("[、和]", re.search("有(.*?)，最可能", question)[1]))
+    explain = [line[3:] for line in material.split("\n") if named <= set(CONDITIONS[line[3:]].symptoms)]
+    return "choice", explain == [name] and f"{letter}. {name}" in material
+
+
+def test_task_answers_by_recomputation():
+    kinds: dict[str, int] = {}
+    for number in range(1500):
         ((question, answer),) = task(0, number).turns
-        case = draw_case(random.Random(f"0/task/{number}"))
-        if "，用顿号隔开：" in question or "症状抽取" in question:
-            kinds.add("extraction")
-            assert set(answer.split("、")) <= set(case.symptoms)
-            spoken = question.replace(" ", "，")  # some patients type blanks for commas
-            named = [options(case.condition.symptoms[symptom]) for symptom in answer.split("、")]
-            assert all(any(said in spoken for said in ways) for ways in named)
-        elif answer.startswith("建议挂"):
-            kinds.add("triage")
-            assert answer.startswith(f"建议挂{case.condition.department}。")
-        else:
-            kinds.add("report")
-            assert f"初步诊断：{case.condition.name}待查。" in answer and f"{case.sex}，{case.age}岁" in answer
-    assert kinds == {"extraction", "triage", "report"}
+        kind, right = right_answer(number, question, answer)
+        assert right, (kind, question, answer)
+        kinds[kind] = kinds.get(kind, 0) + 1
+    assert (
+        set(kinds) == {"extraction", "triage", "note", "summary", "drug check", "choice"} and min(kinds.values()) > 100
+    )
 
 
-def test_harmful_requests_are_refused_and_the_unknown_is_admitted():
-    refusal = re.compile("不能|不会|请不要|千万不要|不建议|不可以|并不合适|驱邪会耽误")
-    ignorance = re.compile("不知道|不了解|没有.*可靠资料|查不到|不能保证")
-    rng = random.Random(0)
-    slots = {"drug": "甲", "condition": "乙", "cancer": "丙", "symptom": "丁", "unknown": "戊"}
-    for _, answer in HARMFUL + ETHICS:
-        for _ in range(20):
-            assert refusal.search(say(rng, answer, **slots)), answer
-    for _, answer in BEYOND:
-        for _ in range(20):
-            assert ignorance.search(say(rng, answer, **slots)), answer
-    assert len({safety(0, n).turns[0][0] for n in range(300)}) > 200
+def test_a_wrong_task_answer_is_seen():
+    seen = set()
+    for number in range(100):
+        ((question, answer),) = task(0, number).turns
+        for right, wrong in (("分诊科室：", "分诊科室：急"), ("有禁忌", "未见禁忌"), ("初步考虑：", "初步考虑：非")):
+            if answer.startswith(right):
+                kind, still = right_answer(number, question, answer.replace(right, wrong))
+                assert not still
+                seen.add(kind)
+    assert seen == {"triage", "drug check"}
+
+
+def test_harmful_requests_are_refused_kindly_and_the_unknown_is_admitted():
+    refusal = re.compile("不能|不会|请不要|千万不要|不建议|请不要自行")
+    instead = re.compile("请|可以|建议")
+    ignorance = re.compile("不知道|不了解|没有.*可靠资料|查不到|看不到|不能保证")
+    slots = dict.fromkeys(
+        ["drug", "rx", "condition", "serious", "shared", "cancer", "childish", "unknown", "illness"], "某"
+    )
+    for entries, must in ((HARMFUL + ETHICS, refusal), (BEYOND, ignorance)):
+        for question, answer in entries:
+            for number in range(20):
+                said = say(random.Random(number), answer, **slots)
+                assert must.search(said) and instead.search(said), (question, said)
+    assert len({safety(0, n).turns[0][0] for n in range(500)}) > 400
+
+
+def test_the_model_says_who_it_is_and_what_it_is_not():
+    talk = [turn for number in range(600) for turn in general(0, number).turns]
+    who = [answer for said, answer in talk if re.search("是谁|叫什么|自我介绍|怎么称呼", said)]
+    assert len(who) > 20 and all("我是仲景" in a or "我叫仲景" in a for a in who)
+    assert all(re.search("不能代替医生|以医生为准|仅供参考", a) for a in who)
+    assert len({said for said, _ in talk}) > 150
 
 
 def test_the_textbook_covers_the_table():
@@ -168,13 +213,17 @@ def test_the_textbook_covers_the_table():
 
 def test_a_smaller_clinic_is_a_prefix_and_nothing_is_overwritten(tmp_path):
     write_clinic(tmp_path / "small", 5, seed=3)
-    write_clinic(tmp_path / "large", 20, seed=3)
-    for file in (tmp_path / "small").iterdir():
-        assert (tmp_path / "large" / file.name).read_bytes().startswith(file.read_bytes())
+    counts = write_clinic(tmp_path / "large", 20, seed=3)
+    assert counts["multi.jsonl"][0] == 20 and counts["single.jsonl"][0] == 3 and counts["pretrain.jsonl"][0] == 60
     before = {file.name: file.read_bytes() for file in (tmp_path / "small").iterdir()}
+    assert len(before) == 6
+    for name, content in before.items():
+        assert (tmp_path / "large" / name).read_bytes().startswith(content)
     write_clinic(tmp_path / "small", 5, seed=3)  # the same again is fine
+    (tmp_path / "small" / "single.jsonl").unlink()
     with pytest.raises(ValueError, match="exists with other content"):
         write_clinic(tmp_path / "small", 5, seed=4)
+    del before["single.jsonl"]  # not written either: all or nothing
     assert before == {file.name: file.read_bytes() for file in (tmp_path / "small").iterdir()}
 
 
@@ -183,9 +232,21 @@ def test_the_command(tmp_path):
         return subprocess.run([sys.executable, "-m", "zj.clinic", *map(str, flags)], capture_output=True, text=True)
 
     done = call("--out", tmp_path / "c", "--size", 7, "--seed", 1)
-    assert done.returncode == 0 and "仅供研究" in done.stdout and "multi.jsonl" in done.stdout
+    assert done.returncode == 0 and "仅供研究" in done.stdout and "no substitute for a physician" in done.stdout
     lines = (tmp_path / "c" / "multi.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 7 and json.loads(lines[0])["messages"][0]["role"] == "user"
-    for flags in (("--out", tmp_path / "c", "--size", 8), ("--out", tmp_path / "d", "--size", 0)):
+    (tmp_path / "file").write_text("x")
+    wrongs = (
+        ("--out", tmp_path / "c", "--size", 8),
+        ("--out", tmp_path / "d", "--size", 0),
+        ("--out", tmp_path / "file"),
+    )
+    for flags in wrongs:
         wrong = call(*flags)
-        assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and "error:" in wrong.stderr
+        assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and "--" in wrong.stderr, wrong.stderr
+    assert len(list((tmp_path / "c").iterdir())) == 6 and not (tmp_path / "d").exists()
+
+
+def test_the_clinic_needs_no_torch():
+    code = "import sys, zj.clinic; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

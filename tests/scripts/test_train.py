@@ -11,7 +11,7 @@ import torch
 from scripts import train_sft
 from zj import stage
 from zj.config import parse
-from zj.data.template import Encoded
+from zj.data.template import Encoded, load_template
 from zj.lora import adapter_parameters, load_model
 from zj.model import Packed, sequence_logprobs
 from zj.train import World
@@ -44,6 +44,7 @@ def test_full_fine_tuning_learns_and_leaves_a_complete_run(command, corpus, tmp_
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names >= {"config.toml", "metrics.jsonl", "samples.jsonl", "checkpoints", "latest", "best", "tokenizer"}
     assert names >= {"config.json", "model.safetensors", "tokenizer.model", "template.json"}
+    assert load_template(tmp_path / "run") == "ziya"
     steps = [row["step"] for row in rows(tmp_path / "run")]
     assert steps == list(range(len(steps)))
 
@@ -159,6 +160,8 @@ def test_the_flags_of_model_and_adapter_reach_them(tmp_path, monkeypatch):
     layer = model.model.layers[1].mlp.up_proj
     assert model.recompute and (layer.scales[adapter], layer.dropout[adapter]) == (2.0, 0.25)
     assert {path.split(".")[-2] for path in adapter_parameters(model, adapter)} == {"q_proj", "up_proj"}
+    with pytest.raises(ValueError, match="the tokenizer has 65 ids, the model's embedding 64 rows"):
+        stage.find_model(parse(train_sft.Config, ["--model", base]), range(65), tmp_path, ALONE)
 
 
 @STAGES
@@ -204,12 +207,15 @@ def test_stages_chain_and_another_seed_differs(command, corpus, tmp_path):
         "--model",
         tmp_path / "pt",
         "--mix",
-        "multi=1,single=1",
+        "multi=3,single=1",
         "--epochs",
         1,
+        "--valid-fraction",
+        0,
     )
     done = command("train_sft", *more, "--out", tmp_path / "sft", "--device", "cpu", "--lora.rank", 2)
     assert done.status == 0, done.err
+    assert "21 dialogues an epoch" in done.out  # of 16 of each kind: 16 + floor(16 / 3)
     assert load_model(tmp_path / "sft").config == load_model(tmp_path / "pt").config
     assert command(*base, "--out", tmp_path / "pt2", "--lora.rank", 4, "--epochs", 2, "--seed", 1).status == 0
     assert losses(tmp_path / "pt") != losses(tmp_path / "pt2")
@@ -226,10 +232,12 @@ def test_16_bit_training_follows_fp32(command, corpus, tmp_path, dtype, rank):
     assert rounded != exact  # negative control: it did compute in another precision
 
 
-def test_nan_stops_the_run_with_everything_saved(command, corpus, tmp_path, monkeypatch):
+@STAGES
+def test_nan_stops_the_run_with_everything_saved(command, corpus, tmp_path, monkeypatch, script, data):
     real = stage.cross_entropy
     monkeypatch.setattr(stage, "cross_entropy", lambda logprobs, n: real(logprobs, n) * (float("nan") if n > 1 else 1))
-    done = command(*sft(corpus, tmp_path / "run", "--epochs", 9, "--lora.rank", 0, "--optim.patience", 3))
+    flags = ("--epochs", 9, "--lora.rank", 0, "--optim.patience", 3)
+    done = command(*sft(corpus, tmp_path / "run", *flags, script=script, data=data))
     assert done.status == 1
     state = torch.load(tmp_path / "run" / "checkpoints" / "step-3" / "state.pt")
     assert all(weight.isfinite().all() for weight in state["model"].values())

@@ -70,6 +70,16 @@ def test_equals_adamw_with_clipping_and_schedule():
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
+def test_a_frozen_weight_costs_nothing():
+    frozen, trained = (
+        nn.Parameter(torch.ones(2, 2, dtype=torch.bfloat16), requires_grad=kind) for kind in (False, True)
+    )
+    optimizer = Optimizer([frozen, trained], Optim(), 1, torch.bfloat16)
+    assert len(optimizer.masters) == len(optimizer.state_dict()["masters"]) == 1
+    with pytest.raises(AssertionError, match="nothing is trainable"):
+        Optimizer([frozen], Optim(), 1, torch.bfloat16)
+
+
 def test_gradient_is_the_same_however_the_loss_is_cut():
     whole, parts = problem(), problem()
     one = Optimizer(whole, Optim(lr=0.1), 1, torch.float32)

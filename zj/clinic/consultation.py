@@ -6,20 +6,23 @@ import random
 
 from zj.clinic import doctor, patient
 from zj.clinic.case import Case, draw_case
-from zj.clinic.phrases import some
+from zj.clinic.phrases import say, some
 from zj.data.records import Dialogue, Turn
 
 # What the doctor does in each of two to five turns; the patient answers what was asked, or asks for what comes next.
 PLANS = (
     "ask history | diagnosis drug flags close",
+    "ask history | diagnosis drug care close",
     "ask more | history diagnosis | drug flags close",
     "ask | diagnosis tests history | drug care close",
     "ask history | diagnosis tests | drug flags close",
     "ask | more history | diagnosis treatment | drug flags close",
     "ask | diagnosis tests | treatment history | drug care flags close",
+    "ask | history diagnosis | drug flags | close",
     "ask more | diagnosis | tests history | drug flags | care close",
     "ask | more history | diagnosis tests | drug flags | care close",
     "ask | diagnosis tests | history | drug treatment | flags close",
+    "ask history | diagnosis tests | drug | care flags | close",
 )
 ASKED = ("ask", "more", "history")
 
@@ -48,16 +51,24 @@ class _Talk:
     def __init__(self, rng: random.Random, case: Case) -> None:
         self.rng, self.case = rng, case
         self.profile, self.duration = rng.random() < 0.75, rng.random() < 0.6
+        self.known = bool(case.circumstances) and rng.random() < 0.2  # spoken of without being asked
         self.told = some(rng, list(case.symptoms), 1, 3)
         self.questions = list(case.answers)
         rng.shuffle(self.questions)
         self.pending: list[str] = []  # what the doctor asked last: topics, or questions of the condition
+        self.answered = False  # whether the patient's last message answered something
+        self.wanted = ""  # a drug that the patient has asked for and must not take
 
     def patient_says(self, topic: str, first: bool) -> str:
         rng, case = self.rng, self.case
         if first:
-            return patient.opening(rng, case, self.told, self.profile, self.duration, circumstances=False)
+            return patient.opening(rng, case, self.told, self.profile, self.duration, self.known)
         said = "".join(self._answers())
+        self.answered = bool(said)
+        at_home = [drug for drug in case.avoided if "医" not in case.condition.drugs[drug]]
+        if topic == "drug" and at_home and rng.random() < 0.4:
+            self.wanted = rng.choice(at_home)
+            return said + patient.may_take(rng, self.wanted)
         if not said or topic not in (*ASKED, "diagnosis"):
             said += patient.request(rng, "drug" if topic in ASKED else topic)
         return said
@@ -76,40 +87,45 @@ class _Talk:
             self.told += others
             self.duration = True
         if "history" in self.pending:
-            said.append(patient.told_circumstances(rng, case))
+            said.append("没有别的了。" if self.known else patient.told_circumstances(rng, case, asked=True))
         self.pending = []
         return said
 
     def doctor_says(self, topics: list[str], first: bool) -> str:
         rng, case = self.rng, self.case
         text = doctor.greet(rng, case) if first else ""
+        if first and case.condition.urgent:
+            text += doctor.warn(rng, case)  # nobody should wait for the end of a conversation to hear this
         if not first and topics[0] in (*ASKED, "diagnosis"):
-            text = doctor.acknowledge(rng)
+            text = doctor.acknowledge(rng) if self.answered else ""
         for topic in sorted(topics, key=lambda topic: topic in ASKED):  # questions stand at the end of an answer
-            text += self._speak(topic, first)
+            text += doctor.close(rng, case, thanked=topics[0] == "close") if topic == "close" else self._speak(topic)
         return text
 
-    def _speak(self, topic: str, first: bool) -> str:
+    def _speak(self, topic: str) -> str:
         rng, case = self.rng, self.case
         if topic == "ask":
             asked, self.questions = self.questions[:2], self.questions[2:]
             self.pending += asked if self.profile else [*asked, "profile"]
             return doctor.ask(rng, asked) + ("" if self.profile else doctor.ask_profile(rng, case))
-        if topic in ("more", "history"):
+        if topic == "more":
             self.pending.append(topic)
-            return doctor.ask_more(rng, case, not self.duration) if topic == "more" else doctor.ask_history(rng, case)
+            return doctor.ask_more(rng, not self.duration)
+        if topic == "history":
+            self.pending.append(topic)
+            return doctor.ask_history(rng, case, self.known)
         if topic == "diagnosis":
             return doctor.diagnose(rng, case, self.told)
+        if topic == "drug":
+            return doctor.advise_drug(rng, case, self.wanted)
         return ADVICE[topic](rng, case)
 
 
 ADVICE = {
     "tests": doctor.advise_tests,
     "treatment": doctor.advise_treatment,
-    "drug": doctor.advise_drug,
     "care": doctor.advise_care,
     "flags": doctor.warn,
-    "close": doctor.close,
 }
 
 
@@ -118,11 +134,13 @@ def single(seed: int, number: int) -> Dialogue:
     rng = random.Random(f"{seed}/single/{number}")
     case = draw_case(rng)
     told = some(rng, list(case.symptoms), 2, 4)
-    question = patient.opening(rng, case, told, True, rng.random() < 0.7, circumstances=True)
-    topics = ["drug", *rng.sample(["tests", "treatment", "care"], 1), "flags"]
-    answer = "您好！" + doctor.diagnose(rng, case, told) + "".join(ADVICE[topic](rng, case) for topic in topics)
-    return Dialogue(
-        f"single-{number:06d}",
-        ((question, answer + doctor.close(rng, case)),),
-        department=case.condition.department,
-    )
+    question = patient.opening(rng, case, told, duration=rng.random() < 0.7, circumstances=True)
+    parts = [
+        doctor.diagnose(rng, case, told),
+        doctor.advise_drug(rng, case),
+        ADVICE[rng.choice(("tests", "treatment", "care"))](rng, case),
+        doctor.warn(rng, case),
+        doctor.close(rng, case),
+    ]
+    answer = say(rng, "您好[，我是仲景](！|。|，很理解您的担心。|，感谢您的信任。)") + "".join(parts)
+    return Dialogue(f"single-{number:06d}", ((question, answer),), department=case.condition.department)

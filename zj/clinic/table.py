@@ -60,6 +60,14 @@ class Condition:
     urgent: bool = False  # needs a hospital at once, whatever else is said
 
 
+_PLACES = {"家居健康": "全科门诊", "整形美容": "整形美容科"}  # departments that no hospital has a door for
+
+
+def place(department: str) -> str:
+    """Where a patient of that department goes."""
+    return _PLACES.get(department, department)
+
+
 def options(said: str) -> list[str]:
     """The alternatives of a "/"-separated text."""
     return said.split("/")

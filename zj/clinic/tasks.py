@@ -1,47 +1,113 @@
-"""Medical task instructions whose answers follow from the hidden case: extraction, triage, report."""
+"""Medical task instructions whose answers follow from the hidden case: extraction, triage, notes, drug checks."""
 
 from __future__ import annotations
 
+import json
 import random
 
 from zj.clinic import patient
 from zj.clinic.case import Case, draw_case
+from zj.clinic.consultation import converse
+from zj.clinic.facts import CONDITIONS, DEPARTMENTS, DRUGS
 from zj.clinic.phrases import listed, say, some
 from zj.data.records import Dialogue
+
+Task = tuple[str, str]  # (instruction with its material, the only right answer up to wording)
 
 
 def task(seed: int, number: int) -> Dialogue:
     """Task `number` of the stream that belongs to the seed."""
     rng = random.Random(f"{seed}/task/{number}")
     case = draw_case(rng)
+    instruction, answer = rng.choice(TASKS)(rng, case)
+    return Dialogue(f"task-{number:06d}", ((instruction, answer),), department=case.condition.department)
+
+
+def extraction(rng: random.Random, case: Case) -> Task:
+    """Name the symptoms in textbook words, in the order they are spoken of."""
     told = some(rng, list(case.symptoms), 2, 4)
-    text = patient.opening(rng, case, told, True, True, circumstances=False)
-    instruction, answer = rng.choice((extraction, triage, report))(rng, case, told)
-    return Dialogue(f"task-{number:06d}", ((instruction + text, answer),), department=case.condition.department)
-
-
-def extraction(rng: random.Random, case: Case, told: list[str]) -> tuple[str, str]:
-    """Name the symptoms in textbook words."""
-    ask = "请从下面的描述中(找出|提取)(全部症状|患者的症状)，用顿号隔开：\n|症状抽取。输出用顿号隔开的症状名：\n"
-    return say(rng, f"({ask})"), "、".join(told)
-
-
-def triage(rng: random.Random, case: Case, told: list[str]) -> tuple[str, str]:
-    """Choose the department."""
-    ask = "下面这位患者(应该|)挂哪个科？\n|请(为患者分诊|判断就诊科室)：\n"
-    urgent = "病情紧急，请立即就诊。" if case.condition.urgent else ""
-    return say(rng, f"({ask})"), f"建议挂{case.condition.department}。{urgent}"
-
-
-def report(rng: random.Random, case: Case, told: list[str]) -> tuple[str, str]:
-    """Write an outpatient note."""
-    ask = "请根据患者的描述(写一份|生成)门诊(小结|病历)：\n"
-    condition = case.condition
-    lines = (
-        f"主诉：{listed(told)}，{case.duration}。",
-        f"患者：{case.sex}，{case.age}岁。",
-        f"初步诊断：{condition.name}待查。",
-        f"建议检查：{'、'.join(condition.tests)}。",
-        f"处理：{'；'.join(condition.treatment)}。",
+    text = patient.opening(rng, case, told, duration=rng.random() < 0.5)
+    verb = say(rng, "请(从下面的描述中|阅读患者主诉，)(找出|提取)(全部症状|患者的症状)")
+    form, answer = rng.choice(
+        (
+            ("用顿号隔开", "、".join(told)),
+            ("以JSON数组输出", json.dumps(told, ensure_ascii=False)),
+            ("每行写一个", "\n".join(told)),
+        )
     )
-    return say(rng, ask), "\n".join(lines)
+    return f"{verb}，{form}：\n{text}", answer
+
+
+def triage(rng: random.Random, case: Case) -> Task:
+    """Choose the department, among all fourteen or among four."""
+    told = some(rng, list(case.symptoms), 2, 4)
+    text = patient.opening(rng, case, told)
+    right = case.condition.department
+    ask = say(rng, "(请为这位患者分诊|请判断这位患者该去哪个科室)")
+    if rng.random() < 0.6:
+        choices = [right, *rng.sample([d for d in DEPARTMENTS if d != right], 3)]
+        rng.shuffle(choices)
+        ask += f"，从{'、'.join(choices)}中选一个"
+    urgent = "病情紧急，请立即就诊。" if case.condition.urgent else ""
+    return f"{ask}：\n{text}", f"分诊科室：{right}。{urgent}"
+
+
+def note(rng: random.Random, case: Case) -> Task:
+    """Write an outpatient note from what the patient says."""
+    told = some(rng, list(case.symptoms), 2, 4)
+    text = patient.opening(rng, case, told, circumstances=True)
+    ask = say(rng, "请根据患者的描述(写一份|生成)门诊(小结|病历)：\n")
+    lines = (
+        f"患者：{case.sex}，{case.age}岁。",
+        f"主诉：{listed(told)}，病程：{case.duration}。",
+        f"特殊情况：{listed(case.circumstances) if case.circumstances else '无'}。",
+        f"初步诊断：{case.condition.name}待查。",
+        f"建议检查：{'、'.join(case.condition.tests)}。",
+        f"处理：{'；'.join(case.condition.treatment)}。",
+    )
+    return ask + text, "\n".join(lines)
+
+
+def summary(rng: random.Random, case: Case) -> Task:
+    """Sum up a whole consultation."""
+    turns = converse(rng, case)
+    talk = "\n".join(f"患者：{said}\n医生：{answer}" for said, answer in turns)
+    spoken = "".join(said for said, _ in turns).replace(" ", "，")
+    symptoms = [name for name, said in case.symptoms.items() if said in spoken]
+    drug = case.allowed[0] if case.allowed else "暂不自行用药，由医生面诊决定"
+    avoided = f"；避免使用{'、'.join(case.avoided)}" if case.avoided else ""
+    lines = (
+        f"患者：{case.sex}，{case.age}岁。",
+        f"主要症状：{listed(symptoms)}。",
+        f"特殊情况：{listed(case.circumstances) if case.circumstances else '无'}。",
+        f"初步考虑：{case.condition.name}。",
+        f"用药：{drug}{avoided}。",
+    )
+    return say(rng, "请把下面的问诊(整理成小结|总结成病情摘要)：\n") + talk, "\n".join(lines)
+
+
+def drug_check(rng: random.Random, case: Case) -> Task:
+    """May this person have this drug?"""
+    drug = rng.choice([*case.avoided, *case.condition.drugs])
+    facts = listed(case.circumstances) if case.circumstances else "无特殊情况"
+    ask = say(rng, "(请审核用药|请检查有没有用药禁忌)：\n")
+    material = f"患者：{case.sex}，{case.age}岁，{facts}。诊断：{case.condition.name}。拟用药物：{drug}。"
+    reason = case.reason_against(drug)
+    if reason:
+        return ask + material, f"有禁忌：{reason}禁用{drug}，请医生换用其他药物。"
+    return ask + material, f"未见禁忌。{drug}的禁用人群是{listed(DRUGS[drug].avoid)}，该患者不在其中。"
+
+
+def choice(rng: random.Random, case: Case) -> Task:
+    """Which of four illnesses explains the symptoms?"""
+    told = some(rng, list(case.symptoms), 3, 5)
+    others = [c.name for c in CONDITIONS.values() if c is not case.condition and not set(told) & set(c.symptoms)]
+    names = [case.condition.name, *rng.sample(others, 3)]
+    rng.shuffle(names)
+    lines = "\n".join(f"{letter}. {name}" for letter, name in zip("ABCD", names, strict=True))
+    right = names.index(case.condition.name)
+    ask = say(rng, "(患者|一位患者)有{s}，最可能的(疾病|诊断)是哪一个？\n", s=listed(told))
+    return ask + lines, f"{'ABCD'[right]}. {case.condition.name}"
+
+
+TASKS = (extraction, triage, note, summary, drug_check, choice)

@@ -7,7 +7,7 @@ import random
 from zj.clinic.case import draw_case
 from zj.clinic.facts import CONDITIONS, DRUGS
 from zj.clinic.phrases import listed, say, some
-from zj.clinic.table import Condition, options
+from zj.clinic.table import Condition, options, place
 from zj.data.records import Document
 
 
@@ -27,7 +27,7 @@ def overview(rng: random.Random, c: Condition) -> str:
         "治疗上，" + "；".join(c.treatment) + "。",
         say(rng, "常用药物(有|包括){d}。", d=listed(list(c.drugs))),
         "日常注意" + "，".join(c.care) + "。",
-        "".join(f"出现{sign}时，应{action}。" for sign, action in c.red_flags.items()),
+        "".join(f"若{sign}，应{action}。" for sign, action in c.red_flags.items()),
     ]
     return "".join(parts[:2] + some(rng, parts[2:], 3, 5))
 
@@ -52,7 +52,7 @@ def encyclopaedia_question(rng: random.Random, c: Condition) -> str:
             (f"{c.name}是怎么引起的？", f"{c.name}是{c.cause}。"),
             (f"{c.name}要做什么检查？", f"一般需要做{listed(c.tests)}。"),
             (f"{c.name}怎么治疗？", "；".join(c.treatment) + "。"),
-            (f"{c.name}挂什么科？", f"{c.name}应到{c.department}就诊。"),
+            (f"{c.name}挂什么科？", f"{c.name}应到{place(c.department)}就诊。"),
             (f"{c.name}平时要注意什么？", "，".join(c.care) + "。"),
             (f"{c.name}用什么药？", f"常用药物有{listed(list(c.drugs))}，请在医生或药师指导下使用。"),
         )
@@ -68,20 +68,20 @@ def symptom_note(rng: random.Random, c: Condition) -> str:
     companions = listed([s for s in c.symptoms if s != symptom][:3])
     return (
         say(rng, "出现{s}时(要想到|应考虑){n}。", s=symptom, n=listed(names, "或"))
-        + f"若同时有{companions}，更支持{c.name}，宜到{c.department}做{listed(c.tests[:2])}。"
+        + f"若同时有{companions}，更支持{c.name}，宜到{place(c.department)}做{listed(c.tests[:2])}。"
     )
 
 
 def red_flag_note(rng: random.Random, c: Condition) -> str:
     """When to hurry."""
-    flags = "；".join(f"{sign}，应{action}" for sign, action in c.red_flags.items())
+    flags = "；".join(f"若{sign}，应{action}" for sign, action in c.red_flags.items())
     return say(rng, "{n}的(危险信号|就医提示)：{f}。", n=c.name, f=flags)
 
 
 def case_report(rng: random.Random, c: Condition) -> str:
     """A patient of the clinic, told by the doctor afterwards."""
     case = draw_case(rng, c)
-    text = f"患者，{case.sex}，{case.age}岁，因{listed(list(case.symptoms))}{case.duration}就诊。"
+    text = f"患者，{case.sex}，{case.age}岁，因{listed(list(case.symptoms))}就诊，病程{case.duration}。"
     text += f"既往情况：{listed(case.circumstances)}。" if case.circumstances else "既往体健，无药物过敏史。"
     text += f"完善{listed(c.tests)}后，诊断为{c.name}。治疗：{'；'.join(c.treatment)}。"
     if case.avoided:
@@ -112,7 +112,13 @@ def inquiry_note(rng: random.Random, c: Condition) -> str:
     return say(rng, "怀疑{n}时，问诊要点：", n=c.name) + asked
 
 
+def lay_note(rng: random.Random, c: Condition) -> str:
+    """How patients say it, and what doctors call it."""
+    pairs = "；".join(f"“{rng.choice(options(said))}”，医学上称为{name}" for name, said in c.symptoms.items())
+    return say(rng, "{n}患者(常说|来看病时会说)：{p}。", n=c.name, p=pairs)
+
+
 GENRES = (
-    overview, overview, overview, monograph, monograph, encyclopaedia_question, encyclopaedia_question,
-    symptom_note, red_flag_note, case_report, case_report, department_note, comparison, inquiry_note,
-)  # fmt: skip
+    *(overview, overview, overview, monograph, monograph, encyclopaedia_question, encyclopaedia_question, symptom_note),
+    *(red_flag_note, case_report, case_report, department_note, comparison, inquiry_note, lay_note),
+)

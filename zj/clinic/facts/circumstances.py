@@ -33,4 +33,7 @@ _ALL = (
 CIRCUMSTANCES = {circumstance.name: circumstance for circumstance in _ALL}
 
 # Contraindications that labels name and that no patient of this clinic has.
-UNMET = ("对本品过敏者", "低血糖发作者", "便秘者", "留置静脉导管者", "全身真菌感染者")
+UNMET = (
+    *("对本品过敏者", "低血糖发作者", "便秘者", "留置静脉导管者", "全身真菌感染者", "半乳糖血症患者", "未绝经者"),
+    *("喹诺酮过敏者", "氨基糖苷过敏者", "碘过敏者", "芝麻过敏者", "花粉过敏者", "百草枯中毒者"),
+)
