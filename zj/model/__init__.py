@@ -2,7 +2,7 @@
 
 from .config import LlamaConfig
 from .generate import generate
-from .heads import ScalarHead, sequence_logprobs, token_logprobs
+from .heads import ScalarHead, sequence_logprobs, sequence_values, token_logprobs
 from .llama import Llama
 from .packed import Packed
 from .weights import check_tokenizer_fits, load_llama, save_llama
@@ -17,5 +17,6 @@ __all__ = [
     "load_llama",
     "save_llama",
     "sequence_logprobs",
+    "sequence_values",
     "token_logprobs",
 ]

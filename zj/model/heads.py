@@ -78,15 +78,27 @@ def _logits(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
 def sequence_logprobs(model, packed, counted: Tensor, adapter: str | None = None, temperature: float = 1.0):
     """log p of each counted token given those before it in its sequence: log-probs [N], entropy [N].
 
-    This is the one place where tokens are shifted against hidden states: hidden[i] predicts token i + 1, and the
-    answer is stored at i + 1, the token it is about. Entries of tokens that are not counted are 0. A sequence's
-    first token has nothing before it and may not be counted.
+    Entries of tokens that are not counted are 0. A sequence's first token has nothing before it and may not be counted.
     """
     first = packed.bounds[:-1].long()
     assert not counted[first].any(), "the first token of a sequence is counted, but nothing predicts it"
     asked = torch.where(counted, packed.tokens, NOTHING)
     logprobs, entropy = model(packed, adapter, targets=asked.roll(-1), temperature=temperature)
-    return logprobs.roll(1), entropy.roll(1)
+    return at_next_token(logprobs), at_next_token(entropy)
+
+
+def sequence_values(model, packed, head: ScalarHead, adapter: str | None = None) -> Tensor:
+    """What `head` expects, before it sees token i, of an answer that goes on with it: [N], 0 at first tokens."""
+    values = at_next_token(head(model(packed, adapter)))
+    return values.index_fill(0, packed.bounds[:-1].long(), 0.0)
+
+
+def at_next_token(x: Tensor) -> Tensor:
+    """The one place where tokens are shifted against hidden states: hidden[i] speaks of token i + 1. [N] -> [N]
+
+    What it says is kept at i + 1, the token it is about. (What stands at a sequence's first token is another's.)
+    """
+    return x.roll(1)
 
 
 class ScalarHead(nn.Module):

@@ -1,0 +1,32 @@
+"""Direct preference optimisation: the reward model and PPO folded into one classification loss.
+
+IIMedGPT, equation 4; Rafailov et al. 2023, "Direct preference optimization", equation 7.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def dpo_loss(
+    policy_chosen: Tensor,
+    policy_rejected: Tensor,
+    ref_chosen: Tensor,
+    ref_rejected: Tensor,
+    beta: float,
+    label_smoothing: float = 0.0,
+    denominator: float | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """-log sigmoid(beta (log pi/ref (chosen) - log pi/ref (rejected))), summed over pairs / denominator.
+
+    All four [P]: log-probs of whole answers, summed over their tokens (EOS included), never averaged.
+    `label_smoothing` is the probability that a pair's labels are the wrong way round (Mitchell 2023, "cDPO").
+    `denominator`: pairs of the whole batch (None: of these). Returns the loss and the implicit rewards
+    beta log pi/ref of chosen and rejected [P] each, which carry no gradient.
+    """
+    chosen, rejected = beta * (policy_chosen - ref_chosen), beta * (policy_rejected - ref_rejected)
+    margin = chosen - rejected
+    losses = -(1 - label_smoothing) * F.logsigmoid(margin) - label_smoothing * F.logsigmoid(-margin)
+    loss = losses.sum() / (len(losses) if denominator is None else denominator)
+    return loss, chosen.detach(), rejected.detach()

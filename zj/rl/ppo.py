@@ -1,0 +1,77 @@
+"""PPO's two losses and the controller of the KL coefficient.
+
+Schulman et al. 2017, "Proximal policy optimization algorithms"; Ziegler et al. 2019, section 2.2.
+Shapes: N response tokens. A `denominator` is the number of response tokens of the whole minibatch, over all its packs
+and ranks (None: of what is given), so that the gradient does not depend on how the minibatch was cut.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+LOG_RATIO_LIMIT = 20.0  # e^20: far outside any clip range, but finite in fp32
+
+
+def policy_loss(
+    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip: float, denominator: float | None = None
+) -> tuple[Tensor, dict[str, float]]:
+    """-sum_t min(ratio_t A_t, clip(ratio_t, 1 - clip, 1 + clip) A_t) / denominator.  Schulman et al. 2017, equation 7.
+
+    ratio_t = pi(a_t) / pi_old(a_t). Statistics: `approx_kl` from the old to the new policy (k3), `clip_fraction` of
+    tokens whose ratio is outside the range, mean `ratio`.
+    """
+    denominator = len(logprobs) if denominator is None else denominator
+    log_ratio = logprobs - old_logprobs
+    ratio = log_ratio.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
+    objective = torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
+    with torch.no_grad():
+        stats = {
+            "approx_kl": (torch.expm1(log_ratio) - log_ratio).sum().item() / denominator,
+            "clip_fraction": ((ratio - 1).abs() > clip).sum().item() / denominator,
+            "ratio": ratio.sum().item() / denominator,
+        }
+    return -objective.sum() / denominator, stats
+
+
+def value_loss(
+    values: Tensor, old_values: Tensor, returns: Tensor, clip: float, denominator: float | None = None
+) -> tuple[Tensor, dict[str, float]]:
+    """1/2 sum_t max((V - R)^2, (V_clipped - R)^2) / denominator, V_clipped within `clip` of the old value.
+
+    `clip` = inf is the plain squared error. Statistics: `value_clip_fraction`, `value_error` (mean squared).
+    """
+    denominator = len(values) if denominator is None else denominator
+    near = old_values + (values - old_values).clamp(-clip, clip)
+    plain, clipped = (values - returns) ** 2, (near - returns) ** 2
+    stats = {
+        "value_clip_fraction": (clipped > plain).sum().item() / denominator,
+        "value_error": plain.detach().sum().item() / denominator,
+    }
+    return 0.5 * torch.maximum(plain, clipped).sum() / denominator, stats
+
+
+class AdaptiveKL:
+    """The coefficient beta of the KL penalty: raised while the policy is farther from the reference than `target`.
+
+    beta <- beta (1 + clip(KL / target - 1, -0.2, 0.2) episodes / horizon).   Ziegler et al. 2019, section 2.2.
+    `target` is in nats per answer, `horizon` in answers; an infinite horizon keeps beta as it is.
+    """
+
+    def __init__(self, beta: float, target: float, horizon: float = math.inf):
+        self.beta, self.target, self.horizon = beta, target, horizon
+
+    def update(self, kl: float, episodes: int) -> None:
+        """Once per rollout: `kl` is its mean over `episodes` answers, nats per answer (k1, summed over tokens)."""
+        error = min(max(kl / self.target - 1, -0.2), 0.2)
+        self.beta *= 1 + error * episodes / self.horizon
+
+    def state_dict(self) -> dict[str, float]:
+        """What a checkpoint keeps."""
+        return {"beta": self.beta}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Go on as if never interrupted."""
+        self.beta = state["beta"]

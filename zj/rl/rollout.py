@@ -1,0 +1,103 @@
+"""What PPO learns from: answers that the policy has just given, and what each role says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zj.model import Llama, Packed, ScalarHead, generate, sequence_logprobs, sequence_values
+
+Packs = Callable[[Sequence[int]], list[list[int]]]  # lengths of sequences -> which of them make each pack
+
+
+@dataclass(frozen=True, eq=False)
+class Rollout:
+    """S prompts with their answers, R response tokens (an answer and its EOS) in all. Nothing here has a gradient."""
+
+    sequences: list[list[int]]  # S of them: ids of prompt and answer
+    starts: list[int]  # S: where the answer begins
+    finished: Tensor  # [S] bool: the answer ended by itself, with EOS
+    logprobs: Tensor  # [R] of the policy that answered
+    entropy: Tensor  # [R] of that policy, nats
+    ref_logprobs: Tensor  # [R] of the reference
+    values: Tensor  # [R] what the value role expects before it sees the token
+    scores: Tensor  # [S] of the reward model, calibrated
+
+    @property
+    def bounds(self) -> Tensor:
+        """[S + 1]: answer s is bounds[s]:bounds[s + 1] of the response tokens."""
+        lengths = [len(ids) - start for ids, start in zip(self.sequences, self.starts, strict=True)]
+        return torch.tensor([0, *lengths], device=self.logprobs.device).cumsum(0)
+
+    def answer(self, index: int) -> list[int]:
+        """Ids of one answer."""
+        return self.sequences[index][self.starts[index] :]
+
+    def tokens_of(self, chosen: Sequence[int]) -> Tensor:
+        """Indices into the R response tokens of these answers, one after the other."""
+        bounds = self.bounds.tolist()
+        return torch.cat([torch.arange(bounds[s], bounds[s + 1]) for s in chosen]).to(self.logprobs.device)
+
+    def pack(self, chosen: Sequence[int]) -> tuple[Packed, Tensor]:
+        """These sequences end to end, and which of the tokens are response [N]."""
+        return pack([self.sequences[s] for s in chosen], [self.starts[s] for s in chosen], self.logprobs.device)
+
+
+def pack(sequences: list[list[int]], starts: list[int], device: torch.device) -> tuple[Packed, Tensor]:
+    """Sequences end to end, and which tokens belong to their answers [N] bool."""
+    packed = Packed.of(sequences, device)
+    begins = torch.tensor(starts).repeat_interleave(torch.tensor(packed.lengths)).to(device)
+    return packed, packed.positions >= begins
+
+
+@torch.no_grad()
+def collect(
+    model: Llama,
+    prompts: list[list[int]],
+    reward: Callable[[Packed], Tensor],
+    value_head: ScalarHead,
+    packs: Packs,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    eos_id: int,
+    seed: int,
+    slots: int = 32,
+) -> Rollout:
+    """Let the adapter "policy" answer the prompts; "policy", "reference", "value" and `reward` then judge the answers.
+
+    Answers are sampled from the whole distribution (no top-k, no top-p). Log-probs come from the forward pass that
+    training uses, not from sampling, so that the first ratio is 1. `reward` maps a pack to one score a sequence.
+    """
+    answers = generate(
+        model,
+        prompts,
+        max_new_tokens,
+        adapter="policy",
+        temperature=temperature,
+        eos_ids=(eos_id,),
+        seed=seed,
+        slots=slots,
+    )
+    sequences = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
+    starts = [len(prompt) for prompt in prompts]
+    device = model.lm_head.weight.device
+    plan = packs([len(ids) for ids in sequences])
+    told: list[list[Tensor]] = [[] for _ in sequences]  # for each sequence: [4, its response tokens]
+    scores = torch.zeros(len(sequences), device=device)
+    for chosen in plan:
+        packed, response = pack([sequences[s] for s in chosen], [starts[s] for s in chosen], device)
+        policy, entropy = sequence_logprobs(model, packed, response, "policy", temperature)
+        reference, _ = sequence_logprobs(model, packed, response, "reference", temperature)
+        values = sequence_values(model, packed, value_head, "value")
+        lengths = [len(sequences[s]) - starts[s] for s in chosen]
+        rows = torch.stack([policy, entropy, reference, values])[:, response].split(lengths, dim=1)
+        for s, row in zip(chosen, rows, strict=True):
+            told[s].append(row)
+        scores[chosen] = reward(packed).to(scores.dtype)
+    logprobs, entropy, ref_logprobs, values = torch.cat([row for rows in told for row in rows], dim=1)
+    finished = torch.tensor([answer[-1] == eos_id for answer in answers], device=device)
+    return Rollout(sequences, starts, finished, logprobs, entropy, ref_logprobs, values, scores)
