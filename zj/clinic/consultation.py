@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
 from zj.clinic import doctor, patient
 from zj.clinic.case import Case, draw_case
@@ -27,6 +28,17 @@ PLANS = (
 ASKED = ("ask", "more", "history")
 
 
+@dataclass(frozen=True)
+class Exchange:
+    """One turn, with what only the author of the conversation knows."""
+
+    said: str
+    answer: str
+    topics: tuple[str, ...]  # what the doctor does in this turn, as in PLANS
+    told: tuple[str, ...]  # textbook names of the symptoms that the patient has spoken of so far
+    wanted: str = ""  # a drug that the patient asks for here and must not take
+
+
 def consultation(seed: int, number: int) -> Dialogue:
     """Multi-turn consultation `number` of the stream that belongs to the seed."""
     rng = random.Random(f"{seed}/multi/{number}")
@@ -36,12 +48,19 @@ def consultation(seed: int, number: int) -> Dialogue:
 
 def converse(rng: random.Random, case: Case) -> tuple[Turn, ...]:
     """The whole conversation with one patient."""
-    plan = [turn.split() for turn in rng.choice(PLANS).split(" | ")]
+    return tuple((exchange.said, exchange.answer) for exchange in exchanges(rng, case))
+
+
+def exchanges(rng: random.Random, case: Case) -> tuple[Exchange, ...]:
+    """The same, with what is due in each turn."""
+    plan = [tuple(turn.split()) for turn in rng.choice(PLANS).split(" | ")]
     talk = _Talk(rng, case)
     turns = []
     for number, topics in enumerate(plan):
         said = talk.patient_says(topics[0], first=number == 0)
-        turns.append((said, talk.doctor_says(topics, first=number == 0)))
+        told = tuple(talk.told)
+        answer = talk.doctor_says(topics, first=number == 0)
+        turns.append(Exchange(said, answer, topics, told, talk.wanted if "drug" in topics else ""))
     return tuple(turns)
 
 
@@ -91,7 +110,7 @@ class _Talk:
         self.pending = []
         return said
 
-    def doctor_says(self, topics: list[str], first: bool) -> str:
+    def doctor_says(self, topics: tuple[str, ...], first: bool) -> str:
         rng, case = self.rng, self.case
         text = doctor.greet(rng, case) if first else ""
         if first and case.condition.urgent:
@@ -133,14 +152,16 @@ def single(seed: int, number: int) -> Dialogue:
     """One question, one full answer."""
     rng = random.Random(f"{seed}/single/{number}")
     case = draw_case(rng)
+    exchange = one_answer(rng, case)
+    return Dialogue(f"single-{number:06d}", ((exchange.said, exchange.answer),), department=case.condition.department)
+
+
+def one_answer(rng: random.Random, case: Case) -> Exchange:
+    """A patient who tells everything at once, circumstances too, and is advised at once."""
     told = some(rng, list(case.symptoms), 2, 4)
     question = patient.opening(rng, case, told, duration=rng.random() < 0.7, circumstances=True)
-    parts = [
-        doctor.diagnose(rng, case, told),
-        doctor.advise_drug(rng, case),
-        ADVICE[rng.choice(("tests", "treatment", "care"))](rng, case),
-        doctor.warn(rng, case),
-        doctor.close(rng, case),
-    ]
+    parts = [doctor.diagnose(rng, case, told), doctor.advise_drug(rng, case)]
+    advice = rng.choice(("tests", "treatment", "care"))
+    parts += [ADVICE[advice](rng, case), doctor.warn(rng, case), doctor.close(rng, case)]
     answer = say(rng, "您好[，我是仲景](！|。|，很理解您的担心。|，感谢您的信任。)") + "".join(parts)
-    return Dialogue(f"single-{number:06d}", ((question, answer),), department=case.condition.department)
+    return Exchange(question, answer, ("diagnosis", "drug", advice, "flags", "close"), tuple(told))
