@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 
 from zj.clinic.case import Case
-from zj.clinic.facts import CIRCUMSTANCES
-from zj.clinic.phrases import say
+from zj.clinic.facts import CIRCUMSTANCES, DRUGS
+from zj.clinic.listen import asked
+from zj.clinic.phrases import say, some
 from zj.clinic.table import options
 
 
@@ -99,6 +101,7 @@ def told_circumstances(rng: random.Random, case: Case, asked: bool) -> str:
 
 PREGNANT = {"孕妇", "哺乳期妇女"}
 REQUESTS = {
+    "diagnosis": "[那]这(到底|)是(什么病|怎么回事)[呢|啊]？|[那]可能是(什么问题|什么原因)[呢]？",
     "tests": "[那]需要做(什么|哪些)检查[呢]？|[那]要去医院(做检查|查什么)吗？|[那]要先查点什么[吗]？",
     "treatment": "[那](应该|要)怎么治[呢|啊]？|这个病(好治吗|能治好吗|要怎么治)？|[那]接下来怎么治疗？",
     "drug": "[那](可以|能|该)(吃|用)(什么|点什么|哪种)药[呢|啊]？|有没有(合适|安全)的药[可以用]？|用药(方面|上)有什么建议？",
@@ -128,3 +131,66 @@ def colloquial(rng: random.Random, text: str) -> str:
     if dice < 0.2:
         return text.replace("，", " ")
     return text
+
+
+class Patient:
+    """A live patient, for a doctor who is not the clinic's own: speaks for a hidden case, but never names the illness.
+
+    What is said follows from the case, the seed and the doctor's texts alone.
+    """
+
+    def __init__(self, case: Case, seed: int) -> None:
+        self.case, self.seed, self.turn = case, seed, 0
+        rng = random.Random(f"{seed}/patient/opening")
+        named = [name for name, said in case.symptoms.items() if case.condition.name not in said]
+        self.told = some(rng, named, 1, 3)
+        self.pending = list(TOPICS)  # what is still to be talked about
+        profile, duration, known = rng.random() < 0.75, rng.random() < 0.6, rng.random() < 0.2
+        self._opening = opening(rng, case, self.told, profile, duration, known and bool(case.circumstances))
+
+    def opening(self) -> str:
+        """The first message."""
+        return self._opening
+
+    def reply(self, answer: str) -> str:
+        """Answers to what the doctor has asked; where nothing was asked, a request for what comes next, or thanks."""
+        self.turn += 1
+        rng = random.Random(f"{self.seed}/patient/{self.turn}/{answer}")
+        self.pending = [topic for topic in self.pending if not re.search(TOPICS[topic], answer)]
+        if self.case.condition.name in answer and "diagnosis" in self.pending:
+            self.pending.remove("diagnosis")
+        said = self._answers(rng, asked(self.case, answer)) or request(rng, self._next())
+        return said.replace(self.case.condition.name, "这个毛病")
+
+    def _next(self) -> str:
+        return self.pending.pop(0) if self.pending else "close"
+
+    def _answers(self, rng: random.Random, topics: list[str]) -> str:
+        """Everything that was asked, in the order in which people answer."""
+        case, text = self.case, ""
+        if "profile" in topics:
+            text += profile_answer(rng, case)
+        if own := [topic for topic in topics if topic in case.answers]:
+            text += answer(rng, case, own)
+        if meant := [topic for topic in topics if topic in case.symptoms]:
+            text += say(rng, "(有的，|对，|有，)") + complaints(rng, case, meant) + "。"
+            self.told += [name for name in meant if name not in self.told]
+        if "more" in topics:
+            others = [name for name in case.symptoms if name not in self.told]
+            text += more_symptoms(rng, case, others, "duration" in topics)
+            self.told += others
+        elif "duration" in topics:
+            text += lasted(rng, case).removeprefix("，") + "。"
+        if "history" in topics:
+            text += told_circumstances(rng, case, asked=True)
+        if "unknown" in topics:
+            text += say(rng, f"({UNKNOWN})")
+        return text
+
+
+TOPICS = {  # what a patient still wants to hear -> how a doctor's text shows that it was spoken of
+    "diagnosis": "可能性|比较像|考虑(是|为)|诊断(为|是)",
+    "drug": "用药|服用|药物|" + "|".join(DRUGS),
+    "care": "平时|生活上|日常|饮食|休息|护理",
+}
+UNKNOWN = "这个不太清楚。|这个我说不好，不清楚。|没有留意过，不清楚。|不清楚，之前没注意这个。"
