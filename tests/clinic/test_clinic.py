@@ -216,7 +216,7 @@ def test_a_smaller_clinic_is_a_prefix_and_nothing_is_overwritten(tmp_path):
     counts = write_clinic(tmp_path / "large", 20, seed=3)
     assert counts["multi.jsonl"][0] == 20 and counts["single.jsonl"][0] == 3 and counts["pretrain.jsonl"][0] == 60
     before = {file.name: file.read_bytes() for file in (tmp_path / "small").iterdir()}
-    assert len(before) == 6
+    assert len(before) == 9
     for name, content in before.items():
         assert (tmp_path / "large" / name).read_bytes().startswith(content)
     write_clinic(tmp_path / "small", 5, seed=3)  # the same again is fine
@@ -244,7 +244,7 @@ def test_the_command(tmp_path):
     for flags in wrongs:
         wrong = call(*flags)
         assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and "--" in wrong.stderr, wrong.stderr
-    assert len(list((tmp_path / "c").iterdir())) == 6 and not (tmp_path / "d").exists()
+    assert len(list((tmp_path / "c").iterdir())) == 9 and not (tmp_path / "d").exists()
 
 
 def test_the_clinic_needs_no_torch():

@@ -3,8 +3,27 @@
 from __future__ import annotations
 
 from zj.clinic.case import Case, draw_case
+from zj.clinic.exam import Question, question, question_of
 from zj.clinic.facts import CIRCUMSTANCES, CONDITIONS, DEPARTMENTS, DRUGS
+from zj.clinic.judge import Verdict, judge, rank
 from zj.clinic.patient import Patient
+from zj.clinic.ranking import ranking
 from zj.clinic.write import write_clinic
 
-__all__ = ["CIRCUMSTANCES", "CONDITIONS", "DEPARTMENTS", "DRUGS", "Case", "Patient", "draw_case", "write_clinic"]
+__all__ = [
+    "CIRCUMSTANCES",
+    "CONDITIONS",
+    "DEPARTMENTS",
+    "DRUGS",
+    "Case",
+    "Patient",
+    "Question",
+    "Verdict",
+    "draw_case",
+    "judge",
+    "question",
+    "question_of",
+    "rank",
+    "ranking",
+    "write_clinic",
+]

@@ -12,7 +12,7 @@ NOTICE = "合成数据，仅供研究，不能代替医生。Synthetic; research
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m zj.clinic", description="Write the synthetic clinic. " + NOTICE)
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the six JSONL files")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the nine JSONL files")
     parser.add_argument("--size", type=int, default=1000, help="multi-turn dialogues (default 1000); the rest follows")
     parser.add_argument("--seed", type=int, default=0, help="any whole number (default 0)")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""The clinic as six files of one record a line."""
+"""The clinic as nine files of one record a line."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zj.clinic import consultation, general, safety, tasks, textbook
-from zj.data.records import Dialogue, Document, as_json
+from zj.clinic.exam import question
+from zj.clinic.ranking import ranking
+from zj.data.records import Record, as_json
 
 # file -> (records for a clinic of that size, record i of a seed)
-FILES: dict[str, tuple[Callable[[int], int], Callable[[int, int], Document | Dialogue]]] = {
+FILES: dict[str, tuple[Callable[[int], int], Callable[[int, int], Record]]] = {
     "pretrain": (lambda size: 3 * size, textbook.document),
     "multi": (lambda size: size, consultation.consultation),
     "single": (lambda size: -(-size // 7), consultation.single),  # 7 : 1 as in Zhongjing
     "task": (lambda size: -(-size // 5), tasks.task),
     "general": (lambda size: -(-size // 10), general.general),
     "safety": (lambda size: -(-size // 8), safety.safety),
+    "prompt": (lambda size: size, lambda seed, i: question(seed, i).prompt),  # what PPO practises on
+    "ranking": (lambda size: max(1, size // 2), ranking),  # what the reward model and DPO learn from
+    "exam": (lambda size: max(1, size // 4), lambda seed, i: question(seed, i, held_out=True).prompt),  # trains nothing
 }
 
 
 def write_clinic(directory: str | Path, size: int, seed: int) -> dict[str, tuple[int, int]]:
-    """Write the six JSONL files of a clinic with `size` multi-turn dialogues; {file: (records, characters)}.
+    """Write the nine JSONL files of a clinic with `size` multi-turn dialogues; {file: (records, characters)}.
 
     Record i depends on the seed and i only, so a smaller clinic is a prefix of a larger one. Files that are there with
     the same content are left alone; ValueError names one that holds anything else, and then nothing is written.
