@@ -69,7 +69,7 @@ def main(config: Config) -> None:
     world.print(f"{per_epoch} steps of {config.batch_size} sequences an epoch, {total} steps in all")
 
     optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype])
-    this = stage.Run(out, config, world, model, adapter, base, tokenizer, optimizer)
+    this = stage.Run(out, config, world, model, adapter, base, tokenizer, config.template, optimizer)
     this.load(saved)
     beginnings = [example.ids[:16] for example in valid[:2]]
     log = Log(out, this.step, total, world, config.tensorboard)

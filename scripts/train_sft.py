@@ -78,7 +78,7 @@ def main(config: Config) -> None:
     )
 
     optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype])
-    this = stage.Run(out, config, world, model, adapter, base, tokenizer, optimizer)
+    this = stage.Run(out, config, world, model, adapter, base, tokenizer, config.template, optimizer)
     this.load(saved)
     asked = [Prompt(d.id, d.turns[0][0], system=d.system) for d in (by_place[example.where] for example in valid[:2])]
     prompts = [encode_prompt(prompt, tokenizer, config.template, config.max_tokens) for prompt in asked]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from zj.clinic import write_clinic
 from zj.data.batching import collate, pack_plan, split
 from zj.data.records import Dialogue, Document
-from zj.data.template import TEMPLATES, Encoded, encode_all, save_template
+from zj.data.template import TEMPLATES, Encoded, encode_all, load_template, save_template
 from zj.data.tokenizer import Tokenizer, train_tokenizer
 from zj.lora import ALL_LINEAR, add_adapter, count_parameters, load_model, save_peft
 from zj.model import Llama, LlamaConfig, Packed, generate, save_llama, sequence_logprobs
@@ -111,21 +111,26 @@ class Run:
     adapter: str | None
     base: str
     tokenizer: Tokenizer
+    template: str
     optimizer: Optimizer
     best: float = math.inf  # lowest validation loss
+    per_step: int = 1  # optimizer steps in one step of the run
+    parts: dict[str, Any] = field(default_factory=dict)  # what else a checkpoint keeps: heads, a second optimizer, …
+    write: Callable[[Path], None] | None = None  # writes the result (None: the model or its adapter)
 
     @property
     def step(self) -> int:
-        """Optimizer steps done."""
-        return self.optimizer.steps
+        """Steps done."""
+        return self.optimizer.steps // self.per_step
 
     def due(self, every: int) -> bool:
         """Whether something is to be done after this step: every so many, and after the last."""
-        return self.step % every == 0 or self.step == self.optimizer.total_steps
+        return self.step % every == 0 or self.optimizer.steps == self.optimizer.total_steps
 
     def save(self) -> None:
         """Write a checkpoint that the same command goes on from."""
         state = {"model": trainable_state(self.model), "optimizer": self.optimizer.state_dict(), "best": self.best}
+        state |= {name: part.state_dict() for name, part in self.parts.items()}
         save_checkpoint(self.out, self.step, state, self.config.keep)
 
     def load(self, state: dict[str, Any] | None) -> None:
@@ -134,6 +139,8 @@ class Run:
             load_trainable_state(self.model, state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.best = state["best"]
+            for name, part in self.parts.items():
+                part.load_state_dict(state[name])
             self.world.print(f"{self.out}: going on after step {self.step}")
 
     def validate(self, valid: list[Encoded], prompts: list[list[int]], log: Log) -> dict[str, float]:
@@ -143,12 +150,16 @@ class Run:
         some = range(min(len(valid), self.config.valid_limit))
         pieces = packs(valid, some, self.config.tokens_per_pack, self.world)
         loss = held_out_loss(self.model, pieces, self.adapter, self.world)
-        if loss < self.best:
-            self.best = loss
-            self._save_best()
+        self.keep_best(loss)
         write_samples(self, prompts)
         log.say(f"step {self.step}: validation loss {loss:.4f} nats/token")
         return {"valid_loss": loss}
+
+    def keep_best(self, loss: float) -> None:
+        """Put the model into OUT/best if this validation loss is the lowest so far."""
+        if loss < self.best:
+            self.best = loss
+            self._save_best()
 
     def finish(self) -> None:
         """Make the best model (without validation: the last) the result of the run."""
@@ -157,8 +168,18 @@ class Run:
         publish_best(self.out)
 
     def _save_best(self) -> None:
-        template = self.config.template
-        save_result(self.out / "best", self.model, self.adapter, self.base, self.tokenizer, template)
+        replace_folder(self.out / "best", self._write_result)
+
+    def _write_result(self, folder: Path) -> None:
+        """What the next stage and the chat open: the whole model or the adapter, with tokenizer and template."""
+        self.tokenizer.save(folder)
+        save_template(folder, self.template)
+        if self.write is not None:
+            self.write(folder)
+        elif self.adapter is None:
+            save_llama(self.model, folder)
+        else:
+            save_peft(self.model, self.adapter, folder, base=self.base)
 
 
 def trainable_state(model: Llama) -> dict[str, Tensor]:
@@ -173,22 +194,6 @@ def load_trainable_state(model: Llama, state: dict[str, Tensor]) -> None:
     assert parameters.keys() == state.keys(), "the checkpoint belongs to another model"
     for name, parameter in parameters.items():
         parameter.copy_(state[name])
-
-
-def save_result(
-    folder: Path, model: Llama, adapter: str | None, base: str, tokenizer: Tokenizer, template: str
-) -> None:
-    """Write what the next stage and the chat open: the whole model or the adapter, with tokenizer and template."""
-
-    def write(draft: Path) -> None:
-        tokenizer.save(draft)
-        save_template(draft, template)
-        if adapter is None:
-            save_llama(model, draft)
-        else:
-            save_peft(model, adapter, draft, base=base)
-
-    replace_folder(folder, write)
 
 
 def cross_entropy(logprobs: Tensor, denominator: float) -> Tensor:
@@ -226,6 +231,11 @@ def write_samples(run: Run, prompts: list[list[int]], max_new_tokens: int = 64) 
             stream.write(json.dumps({"step": run.step, **said}, ensure_ascii=False) + "\n")
 
 
+def template_of(config: Any) -> str:
+    """The prompt format of --template, else the one that is stored with --model."""
+    return config.template or load_template(config.model)
+
+
 def seed_dropout(seed: int, step: int, world: World) -> None:
     """Make the dropout of a step a function of (seed, step, rank), so that a resumed run draws the same."""
     torch.manual_seed(random.Random(f"{seed}/dropout/{step}/{world.rank}").getrandbits(63))
@@ -233,11 +243,28 @@ def seed_dropout(seed: int, step: int, world: World) -> None:
 
 def check(config: Any) -> None:
     """Refuse impossible values of the fields that all stages have, naming the flag."""
-    if config.template not in TEMPLATES:
-        raise ValueError(f"--template {config.template}: unknown, expected one of {', '.join(TEMPLATES)}")
+    template = getattr(config, "template", "")
+    if template and template not in TEMPLATES:
+        raise ValueError(f"--template {template}: unknown, expected one of {', '.join(TEMPLATES)}")
     least = {"max_tokens": 2, "batch_size": 1, "tokens_per_pack": 1, "epochs": 1, "valid_every": 0, "save_every": 1}
     for name, low in (least | {"keep": 1, "clinic_size": 1, "vocab_size": 1}).items():
-        if getattr(config, name) < low:
+        if getattr(config, name, low) < low:
             raise ValueError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least {low}")
     if not 0 <= config.valid_fraction < 1:
         raise ValueError(f"--valid-fraction is {config.valid_fraction}, expected 0 <= fraction < 1")
+
+
+def check_adapter(config: Any) -> None:
+    """Refuse a stage of preferences without an adapter to train."""
+    if config.lora.rank < 1:
+        raise ValueError("--lora.rank is 0, expected 1 or more: this stage trains adapters on a frozen backbone")
+
+
+def need(config: Any, *flags: str) -> None:
+    """Refuse a call without these flags, or with a directory that is not there."""
+    for flag in flags:
+        value = getattr(config, flag)
+        if not value:
+            raise ValueError(f"--{flag} is missing: the directory of a model or an adapter")
+        if not Path(value).is_dir():
+            raise ValueError(f"--{flag} {value}: no such directory")

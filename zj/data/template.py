@@ -131,6 +131,21 @@ def encode_prompt(prompt: Prompt, tokenizer: Tokenizer, template: str, max_token
     return laid.ids
 
 
+def encode_answers(
+    prompt: Prompt, answers: Sequence[str], tokenizer: Tokenizer, template: str, max_tokens: int | None = None
+) -> list[Encoded]:
+    """One prompt with each of several answers, of which the answers are counted; [] where they do not fit.
+
+    All see the same prompt: as many of its turns as the longest answer leaves room for, and its last one whole.
+    """
+    tails = [_answer(text, tokenizer) for text in answers]
+    room = None if max_tokens is None else max_tokens - max(map(len, tails))
+    laid = _lay(prompt.system, (*prompt.history, (prompt.user, None)), tokenizer, template, room)
+    if laid is None:
+        return []
+    return [Encoded(laid.ids + tail, laid.counted + [True] * len(tail), prompt.where) for tail in tails]
+
+
 def encode_document(document: Document, tokenizer: Tokenizer, max_tokens: int | None = None) -> list[Encoded]:
     """BOS, text, EOS in consecutive pieces of at most `max_tokens`. Nothing predicts the first token of a piece."""
     ids = [tokenizer.bos_id, *tokenizer.encode(document.text), tokenizer.eos_id]

@@ -11,7 +11,7 @@ from .adapters import (
     remove_adapter,
 )
 from .layer import LoRALinear
-from .peft import base_of, load_model, load_peft, save_peft
+from .peft import base_of, load_model, load_peft, load_peft_with_head, save_peft
 
 __all__ = [
     "ALL_LINEAR",
@@ -24,6 +24,7 @@ __all__ = [
     "freeze_adapter",
     "load_model",
     "load_peft",
+    "load_peft_with_head",
     "merge_adapter",
     "remove_adapter",
     "save_peft",

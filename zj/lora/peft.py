@@ -11,12 +11,14 @@ import torch
 from safetensors.torch import save_file
 
 from zj.model.files import Stored, compare_stored, open_tensors
+from zj.model.heads import ScalarHead
 from zj.model.llama import Llama
 from zj.model.weights import load_llama
 
 from .adapters import ALL_LINEAR, adapter_layers, adapter_parameters, add_adapter, merge_adapter
 
 CONFIG, SAFE, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
+HEAD = "base_model.model.score.weight"  # the head of `LlamaForSequenceClassification` with one label
 
 
 def load_model(path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> Llama:
@@ -47,16 +49,19 @@ def base_of(path: str | Path) -> Path:
     raise ValueError(f"{path}: base_model_name_or_path is {named!r}, expected the directory of the base model")
 
 
-def save_peft(model: Llama, name: str, path: str | Path, base: str | Path) -> None:
+def save_peft(model: Llama, name: str, path: str | Path, base: str | Path, head: ScalarHead | None = None) -> None:
     """Write adapter `name` as a PEFT directory. `base` is the model it belongs to: a directory, or a published name.
 
+    With a `head` it is a reward model, which PEFT opens as a sequence classifier with one label.
     The weights are read again and compared; adapter_config.json appears last. Raises ValueError for an unknown name
     and an empty base.
     """
     if not str(base):
         raise ValueError(f"{path}: base is empty, expected the directory of the model that the adapter belongs to")
     path = Path(path)
-    config, tensors = _config_of(model, name, base), _peft_tensors(model, name)
+    config, tensors = _config_of(model, name, base, head), _peft_tensors(model, name)
+    if head is not None:
+        tensors[HEAD] = head.weight
     path.mkdir(parents=True, exist_ok=True)
     (path / f".writing-{CONFIG}").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     plain = {key: matrix.detach().cpu().contiguous() for key, matrix in tensors.items()}
@@ -72,16 +77,26 @@ def load_peft(model: Llama, path: str | Path, name: str) -> None:
 
     Raises ValueError, naming file and tensor, where the adapter does not fit the model or asks for more than LoRA.
     """
-    path = Path(path)
-    config = _read_config(path)
+    _load(model, Path(path), name, {})
+
+
+def load_peft_with_head(model: Llama, path: str | Path, name: str) -> ScalarHead:
+    """As `load_peft`, for an adapter that was saved with a scalar head, which is returned. ValueError without one."""
+    head = ScalarHead(model.config.hidden_size)
+    _load(model, Path(path), name, {HEAD: head.weight})
+    return head.to(model.lm_head.weight.device)
+
+
+def _load(model: Llama, path: Path, name: str, heads: dict[str, torch.nn.Parameter]) -> None:
+    config = _read_config(path, bool(heads))
     rank, targets = config["r"], _targets(config, path)
     stored = _open_adapter(path)
-    _check(stored, _expected(model, rank, targets), path)
+    _check(stored, _expected(model, rank, targets) | {key: list(head.shape) for key, head in heads.items()}, path)
     # rank-stabilised LoRA (Kalajdzievski 2023) divides by sqrt(r) where LoRA divides by r
     alpha = config["lora_alpha"] * (rank**0.5 if config.get("use_rslora") else 1)
     add_adapter(model, name, rank, alpha, config["lora_dropout"], targets)
     with torch.no_grad():
-        for key, matrix in _peft_tensors(model, name).items():
+        for key, matrix in (_peft_tensors(model, name) | heads).items():
             matrix.copy_(stored[key][...])
 
 
@@ -100,7 +115,7 @@ def _peft_tensors(model: Llama, name: str) -> dict[str, torch.nn.Parameter]:
     return {_key(path): matrix for path, matrix in adapter_parameters(model, name).items()}
 
 
-def _config_of(model: Llama, name: str, base: str | Path) -> dict:
+def _config_of(model: Llama, name: str, base: str | Path, head: ScalarHead | None) -> dict:
     layers = adapter_layers(model, name)
     _, first = layers[0]
     rank, scale = len(first.lora_A[name]), first.scales[name]
@@ -108,7 +123,8 @@ def _config_of(model: Llama, name: str, base: str | Path) -> dict:
     targets = {path.rsplit(".", 1)[-1] for path, _ in layers}
     return _PLAIN | {
         "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
+        "task_type": "CAUSAL_LM" if head is None else "SEQ_CLS",
+        "modules_to_save": None if head is None else ["score"],
         "base_model_name_or_path": str(Path(base).resolve() if Path(base).is_dir() else base),
         "r": rank,
         "lora_alpha": _whole(scale * rank),
@@ -127,7 +143,6 @@ def _whole(number: float) -> float:
 _PLAIN: dict[str, Any] = {
     "bias": "none",
     "fan_in_fan_out": False,
-    "modules_to_save": None,
     "rank_pattern": {},
     "alpha_pattern": {},
     "layers_to_transform": None,
@@ -146,7 +161,8 @@ _HARMLESS_INIT = (
 )  # others (pissa, olora, …) change the base as well
 
 
-def _read_config(path: Path) -> dict:
+def _read_config(path: Path, head: bool | None = None) -> dict:
+    """The adapter's config, made sure to ask for plain LoRA, with or without a score head (None: either)."""
     file = path / CONFIG
     if not file.is_file():
         raise ValueError(f"{path}: no {CONFIG} there; expected a PEFT adapter directory")
@@ -156,6 +172,13 @@ def _read_config(path: Path) -> dict:
         raise ValueError(f"{file}: not JSON ({error})") from None
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         raise ValueError(f"{file}: expected a JSON object with peft_type LORA")
+    with_head = config.get("task_type") == "SEQ_CLS"
+    if head is not None and with_head != head:
+        kinds = {True: "a reward model (LoRA and score head)", False: "an adapter without a score head"}
+        raise ValueError(f"{path}: is {kinds[with_head]}, expected {kinds[head]}")
+    saved = config.get("modules_to_save") or []
+    if saved not in ([], *([["score"], ["classifier", "score"]] if with_head else [])):
+        raise ValueError(f"{file}: modules_to_save is {saved!r}, expected a score head or nothing")
     for key, plain in _PLAIN.items():
         allowed: tuple = _HARMLESS_INIT if key == "init_lora_weights" else (plain, None, [], {})
         if config.get(key, plain) not in allowed:

@@ -87,7 +87,7 @@ def sequence_logprobs(model, packed, counted: Tensor, adapter: str | None = None
     return at_next_token(logprobs), at_next_token(entropy)
 
 
-def sequence_values(model, packed, head: ScalarHead, adapter: str | None = None) -> Tensor:
+def sequence_values(model, packed, head: nn.Module, adapter: str | None = None) -> Tensor:
     """What `head` expects, before it sees token i, of an answer that goes on with it: [N], 0 at first tokens."""
     values = at_next_token(head(model(packed, adapter)))
     return values.index_fill(0, packed.bounds[:-1].long(), 0.0)

@@ -47,6 +47,11 @@ class Packed:
         """[S] index of each sequence's last token."""
         return self.bounds[1:].long() - 1
 
+    def sums(self, x: Tensor) -> Tensor:
+        """What stands beside the tokens, added up over each sequence: [N] -> [S]."""
+        sequence = torch.arange(len(self), device=x.device).repeat_interleave(self.bounds.diff().long())
+        return x.new_zeros(len(self)).index_add(0, sequence, x)
+
     def __len__(self) -> int:
         """S, the number of sequences."""
         return len(self.lengths)

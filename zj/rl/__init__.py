@@ -1,24 +1,29 @@
 """What is learnt from preferences: the reward model's loss, advantages, PPO and DPO, each equation a function."""
 
-from .advantage import gae, kl_estimates, kl_rewards, whiten
+from .advantage import explained_variance, gae, kl_estimates, kl_rewards, whiten
 from .dpo import dpo_loss
 from .ppo import AdaptiveKL, policy_loss, value_loss
-from .reward import Calibration, pair_accuracy, ranked_pairs, ranking_loss
-from .rollout import Rollout, collect
+from .reward import CalibratedHead, Calibration, count_ranked, pair_accuracy, ranked_pairs, ranking_loss
+from .rollout import Rollout, collect, judge, summary
 
 __all__ = [
     "AdaptiveKL",
+    "CalibratedHead",
     "Calibration",
     "Rollout",
     "collect",
+    "count_ranked",
     "dpo_loss",
+    "explained_variance",
     "gae",
+    "judge",
     "kl_estimates",
     "kl_rewards",
     "pair_accuracy",
     "policy_loss",
     "ranked_pairs",
     "ranking_loss",
+    "summary",
     "value_loss",
     "whiten",
 ]

@@ -57,3 +57,9 @@ def kl_estimates(logprobs: Tensor, ref_logprobs: Tensor) -> tuple[Tensor, Tensor
     """
     k1 = logprobs - ref_logprobs
     return k1, torch.expm1(-k1) + k1
+
+
+def explained_variance(values: Tensor, returns: Tensor) -> float:
+    """1 - Var(return - V) / Var(return): 1 if the values foresee everything, 0 if no better than their mean."""
+    spread = returns.var(unbiased=False)
+    return 1 - ((returns - values).var(unbiased=False) / spread).item() if spread > 0 else 0.0

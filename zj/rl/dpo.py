@@ -17,16 +17,19 @@ def dpo_loss(
     beta: float,
     label_smoothing: float = 0.0,
     denominator: float | None = None,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """-log sigmoid(beta (log pi/ref (chosen) - log pi/ref (rejected))), summed over pairs / denominator.
 
     All four [P]: log-probs of whole answers, summed over their tokens (EOS included), never averaged.
     `label_smoothing` is the probability that a pair's labels are the wrong way round (Mitchell 2023, "cDPO").
-    `denominator`: pairs of the whole batch (None: of these). Returns the loss and the implicit rewards
+    `denominator`: pairs of the whole batch (None: of these). `weights` [P] (None: 1) are those of `ranked_pairs`, where
+    the pairs come from K ranked answers; the denominator then counts prompts. Returns the loss and the implicit rewards
     beta log pi/ref of chosen and rejected [P] each, which carry no gradient.
     """
     chosen, rejected = beta * (policy_chosen - ref_chosen), beta * (policy_rejected - ref_rejected)
     margin = chosen - rejected
     losses = -(1 - label_smoothing) * F.logsigmoid(margin) - label_smoothing * F.logsigmoid(-margin)
+    losses = losses if weights is None else weights.to(losses) * losses
     loss = losses.sum() / (len(losses) if denominator is None else denominator)
     return loss, chosen.detach(), rejected.detach()

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from zj.model import ScalarHead
 
 
 def ranking_loss(scores: Tensor, ranks: Tensor, groups: Tensor, denominator: float | None = None) -> Tensor:
@@ -75,3 +77,14 @@ class Calibration:
 
     def __call__(self, scores: Tensor) -> Tensor:
         return self.gain * scores + self.bias
+
+
+class CalibratedHead(nn.Module):
+    """A scalar head and the calibration that belongs to it: hidden [..., D] -> rewards or values [...]."""
+
+    def __init__(self, head: ScalarHead, calibration: Calibration):
+        super().__init__()
+        self.head, self.calibration = head, calibration
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.calibration(self.head(hidden))

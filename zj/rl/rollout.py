@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from zj.model import Llama, Packed, ScalarHead, generate, sequence_logprobs, sequence_values
+from zj.model import Llama, Packed, generate, sequence_logprobs, sequence_values
+
+from .advantage import kl_estimates
 
 Packs = Callable[[Sequence[int]], list[list[int]]]  # lengths of sequences -> which of them make each pack
 
@@ -53,12 +55,11 @@ def pack(sequences: list[list[int]], starts: list[int], device: torch.device) ->
     return packed, packed.positions >= begins
 
 
-@torch.no_grad()
 def collect(
     model: Llama,
     prompts: list[list[int]],
     reward: Callable[[Packed], Tensor],
-    value_head: ScalarHead,
+    value_head: nn.Module,
     packs: Packs,
     *,
     max_new_tokens: int,
@@ -67,37 +68,62 @@ def collect(
     seed: int,
     slots: int = 32,
 ) -> Rollout:
-    """Let the adapter "policy" answer the prompts; "policy", "reference", "value" and `reward` then judge the answers.
+    """Let the adapter "policy" answer the prompts, then let every role say what it thinks of the answers.
 
-    Answers are sampled from the whole distribution (no top-k, no top-p). Log-probs come from the forward pass that
-    training uses, not from sampling, so that the first ratio is 1. `reward` maps a pack to one score a sequence.
+    Answers are sampled from the whole distribution (no top-k, no top-p), as the loss assumes.
     """
-    answers = generate(
-        model,
-        prompts,
-        max_new_tokens,
-        adapter="policy",
-        temperature=temperature,
-        eos_ids=(eos_id,),
-        seed=seed,
-        slots=slots,
-    )
+    told = {"adapter": "policy", "temperature": temperature, "eos_ids": (eos_id,), "seed": seed, "slots": slots}
+    answers = generate(model, prompts, max_new_tokens, **told)  # type: ignore[arg-type]
+    return judge(model, prompts, answers, reward, value_head, packs, temperature=temperature, eos_id=eos_id)
+
+
+@torch.no_grad()
+def judge(
+    model: Llama,
+    prompts: list[list[int]],
+    answers: list[list[int]],
+    reward: Callable[[Packed], Tensor],
+    value_head: nn.Module,
+    packs: Packs,
+    *,
+    temperature: float,
+    eos_id: int,
+) -> Rollout:
+    """Log-probs of the adapters "policy" and "reference", values of "value", scores of `reward` (one a sequence).
+
+    Log-probs come from the forward pass that training uses and not from sampling, so that the first ratio is 1.
+    """
     sequences = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
     starts = [len(prompt) for prompt in prompts]
     device = model.lm_head.weight.device
-    plan = packs([len(ids) for ids in sequences])
     told: list[list[Tensor]] = [[] for _ in sequences]  # for each sequence: [4, its response tokens]
-    scores = torch.zeros(len(sequences), device=device)
-    for chosen in plan:
+    scores: list[float] = [0.0] * len(sequences)
+    for chosen in packs([len(ids) for ids in sequences]):
         packed, response = pack([sequences[s] for s in chosen], [starts[s] for s in chosen], device)
         policy, entropy = sequence_logprobs(model, packed, response, "policy", temperature)
         reference, _ = sequence_logprobs(model, packed, response, "reference", temperature)
         values = sequence_values(model, packed, value_head, "value")
-        lengths = [len(sequences[s]) - starts[s] for s in chosen]
-        rows = torch.stack([policy, entropy, reference, values])[:, response].split(lengths, dim=1)
-        for s, row in zip(chosen, rows, strict=True):
+        rows = torch.stack([policy, entropy, reference, values])[:, response]
+        for s, row in zip(chosen, rows.split([len(answers[s]) for s in chosen], dim=1), strict=True):
             told[s].append(row)
-        scores[chosen] = reward(packed).to(scores.dtype)
+        for s, score in zip(chosen, reward(packed).tolist(), strict=True):
+            scores[s] = score
     logprobs, entropy, ref_logprobs, values = torch.cat([row for rows in told for row in rows], dim=1)
     finished = torch.tensor([answer[-1] == eos_id for answer in answers], device=device)
-    return Rollout(sequences, starts, finished, logprobs, entropy, ref_logprobs, values, scores)
+    return Rollout(
+        sequences, starts, finished, logprobs, entropy, ref_logprobs, values, torch.tensor(scores).to(logprobs)
+    )
+
+
+def summary(rollout: Rollout, scores: Tensor) -> dict[str, float]:
+    """What the answers were like: means per answer, or per token where it says so. scores [S] as they were used."""
+    answers = len(rollout.sequences)
+    k1, k3 = kl_estimates(rollout.logprobs, rollout.ref_logprobs)
+    return {
+        "score": scores.mean().item(),
+        "kl": k1.sum().item() / answers,
+        "kl_k3": k3.sum().item() / answers,
+        "entropy_per_token": rollout.entropy.mean().item(),
+        "length": len(rollout.logprobs) / answers,
+        "eos_rate": rollout.finished.double().mean().item(),
+    }

@@ -2,12 +2,13 @@
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .distributed import DTYPES, World, start
-from .log import Log, keep_rows
+from .log import Clock, Log, keep_rows
 from .optim import Explosion, Guard, Optim, Optimizer, learning_rate
 from .run import open_run, publish_best, replace_folder
 
 __all__ = [
     "DTYPES",
+    "Clock",
     "Explosion",
     "Guard",
     "Log",

@@ -19,10 +19,18 @@ from .distributed import World
 class Log:
     """Rows of steps after `start` (left by a run that was cut off after its last checkpoint) are dropped."""
 
-    def __init__(self, out: Path, start: int, total: int, world: World, tensorboard: bool = False):
+    def __init__(
+        self,
+        out: Path,
+        start: int,
+        total: int,
+        world: World,
+        tensorboard: bool = False,
+        shown: tuple[str, ...] = ("loss",),  # numbers of a step that stand beside the bar
+    ):
         self.file = out / "metrics.jsonl"
         keep_rows(self.file, lambda row: row["step"] <= start)
-        self.device = world.device
+        self.device, self.shown = world.device, shown
         self.writer = None
         if tensorboard:
             try:
@@ -30,12 +38,11 @@ class Log:
             except ImportError:
                 raise ValueError("--tensorboard: not installed; pip install 'zj[tensorboard]'") from None
             self.writer = SummaryWriter(str(out / "tensorboard"))
-        quiet = None if sys.stderr.isatty() else 10.0  # seconds between lines of a log file
         self.bar = tqdm(
             initial=start,
             total=total,
             unit="step",
-            mininterval=quiet or 0.2,
+            mininterval=patience(),
             dynamic_ncols=True,
             disable=world.rank != 0,
         )
@@ -54,8 +61,9 @@ class Log:
     def step(self, step: int, **numbers: float) -> None:
         """Write the row of one optimizer step and move the bar."""
         self.write({"step": step, **numbers})
-        loss, speed, memory = numbers["loss"], numbers["tokens_per_s"], numbers["memory_gb"]
-        self.bar.set_postfix({"loss": f"{loss:.3f}", "tok/s": f"{speed:.0f}", "GB": f"{memory:.1f}"}, refresh=False)
+        shown = {name: f"{numbers[name]:.3f}" for name in self.shown}
+        speed, memory = f"{numbers['tokens_per_s']:.0f}", f"{numbers['memory_gb']:.1f}"
+        self.bar.set_postfix(shown | {"tok/s": speed, "GB": memory}, refresh=False)
         self.bar.update()
         self.start_clock()
 
@@ -77,6 +85,24 @@ class Log:
         self.bar.close()
         if self.writer:
             self.writer.close()
+
+
+def patience() -> float:
+    """Seconds between two pictures of a progress bar: on a terminal, or as lines of a log file."""
+    return 0.2 if sys.stderr.isatty() else 10.0
+
+
+class Clock:
+    """Seconds of the phases of a step, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.last = time.perf_counter()
+
+    def stop(self, phase: str) -> None:
+        """A phase ends here; it began where the one before it ended."""
+        now = time.perf_counter()
+        self.seconds[f"seconds_{phase}"], self.last = now - self.last, now
 
 
 def keep_rows(file: Path, wanted) -> None:

@@ -1,0 +1,214 @@
+"""Direct preference optimisation: from ranked answers to a better policy, without a reward model and without sampling.
+
+    python scripts/train_dpo.py --config recipes/tiny/dpo.toml --model runs/sft --data FILE ... --out runs/dpo
+
+The reference is a frozen copy of the fine-tuned model; its log-probs of all answers are computed once and kept in OUT.
+Source: IIMedGPT, equation 4; Rafailov et al. 2023, equation 7.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from zj import stage
+from zj.config import run
+from zj.data.batching import batch, epochs, steps_per_epoch
+from zj.data.tokenizer import Tokenizer
+from zj.lora import copy_adapter
+from zj.model import Llama, check_tokenizer_fits, sequence_logprobs
+from zj.preferences import Ranked, RankedPack, ranked_packs, rates, read_rankings
+from zj.rl import dpo_loss, pair_accuracy, ranked_pairs
+from zj.roles import add_policy, open_backbone
+from zj.stage import Lora
+from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, open_run, start
+from zj.train.checkpoint import write_text
+from zj.train.log import patience
+
+
+@dataclass(frozen=True)
+class Config:
+    out: str = ""  # directory of this run; a run that was interrupted goes on, a finished one is left alone
+    model: str = ""  # fine-tuned model, or its adapter, which is trained on; also the reference
+    data: tuple[str, ...] = ()  # files of rankings or of chosen and rejected answers (none: the synthetic clinic)
+    tokenizer: str = ""  # tokenizer.model or its directory (none: the model's)
+    template: str = ""  # prompt format, stored with the result (none: the model's)
+    clinic_size: int = 1200  # size of the synthetic clinic
+    on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
+    max_tokens: int = 1024  # longest sequence; older turns are left out to fit
+    batch_size: int = 32  # prompts (with all their answers) per optimizer step, over all ranks
+    tokens_per_pack: int = 4096  # tokens in one forward pass; memory only, the gradient does not depend on it
+    epochs: int = 1  # passes over the data
+    beta: float = 0.1  # how dear it is to leave the reference: the beta of the KL penalty that DPO stands for
+    label_smoothing: float = 0.0  # probability that a pair is labelled the wrong way round
+    sft: float = 0.0  # weight of the cross-entropy of the best answers, nats/token, added to the loss
+    reference: Literal["cached", "live"] = "cached"  # its log-probs: computed once before training, or in every step
+    valid_fraction: float = 0.1  # part of the prompts held out for validation
+    valid_every: int = 0  # steps between validations (0: once an epoch)
+    valid_limit: int = 300  # most prompts that one validation looks at
+    save_every: int = 100  # steps between checkpoints
+    keep: int = 2  # checkpoints kept
+    seed: int = 0  # of a fresh adapter and the order
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the backbone; adapters and optimizer are always fp32
+    recompute: bool = False  # activation checkpointing: less memory, a third more time
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
+    tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
+    lora: Lora = Lora(dropout=0.0)  # of a fresh adapter; one that is trained on keeps its own
+    optim: Optim = Optim(lr=5e-5, eps=1e-5)
+
+    def __post_init__(self) -> None:
+        stage.check(self)
+        stage.check_adapter(self)
+        for name, low, high in (("beta", 0, 10), ("label_smoothing", 0, 0.5), ("sft", 0, 100)):
+            if not low <= getattr(self, name) <= high:
+                flag = name.replace("_", "-")
+                raise ValueError(f"--{flag} is {getattr(self, name)}, expected {low} to {high}")
+
+
+def main(config: Config) -> None:
+    world = start(config.device)
+    stage.need(config, "model")
+    out, saved = open_run(config.out, config, "dpo")
+    tokenizer, template = Tokenizer.load(config.tokenizer or config.model), stage.template_of(config)
+    train, valid = read_rankings(config, tokenizer, template, out, world)
+    model, base = open_backbone(config.model, DTYPES[config.dtype], world.device)
+    check_tokenizer_fits(model, len(tokenizer))
+    add_policy(model, config.model, base, config.lora, config.seed)
+    copy_adapter(model, "policy", "reference")
+    model.recompute = config.recompute
+    reference = Reference(model, config, world, out, train, valid)
+
+    indices = epochs(train, config.seed)
+    per_epoch = steps_per_epoch(len(train), config.batch_size)
+    total = per_epoch * config.epochs
+    world.print(f"{len(train):,} prompts an epoch, {per_epoch} steps of {config.batch_size}, {total} steps in all")
+    optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype])
+    this = stage.Run(out, config, world, model, "policy", str(base.resolve()), tokenizer, template, optimizer)
+    this.load(saved)
+    log = Log(out, this.step, total, world, config.tensorboard, shown=("loss", "accuracy"))
+    if this.step == 0:
+        log.write({"step": 0, **validate(this, reference, valid, log)})
+    log.start_clock()
+    try:
+        while this.step < total:
+            epoch, chosen = batch(this.step, config.batch_size, indices)
+            packs = list(ranked_packs(train, chosen, config.tokens_per_pack, world))
+            (best_tokens,) = world.sum(sum(int(best_answers(pack).sum()) for pack in packs))
+            told, tables = Counter[str](), []
+            for pack in packs:
+                logprobs, _ = sequence_logprobs(model, pack.packed, pack.counted, "policy")
+                loss, numbers, table = preference(config, pack, logprobs, reference.of(train, pack), len(chosen))
+                if config.sft:
+                    loss = loss + config.sft * stage.cross_entropy(logprobs[best_answers(pack)], best_tokens)
+                optimizer.backward(loss)
+                told.update({"loss": loss.item(), **numbers})
+                tables.append(table)
+            moved = optimizer.step()
+            timed = log.time(sum(len(pack.packed.tokens) for pack in packs))
+            checked = validate(this, reference, valid, log) if this.due(config.valid_every or per_epoch) else {}
+            log.step(this.step, epoch=epoch, **told, **rates(tables), **moved, **timed, **checked)
+            if this.due(config.save_every):
+                this.save()
+    except Explosion as error:
+        this.save()
+        raise SystemExit(f"train_dpo.py: stopped: {error}; saved after step {this.step}") from None
+    this.finish()
+    log.close()
+    world.print(f"{out}: done, best validation loss {this.best:.4f}; talk to it: python scripts/chat.py --model {out}")
+
+
+def preference(
+    config: Config, pack: RankedPack, logprobs: Tensor, reference: Tensor, prompts: int
+) -> tuple[Tensor, dict[str, float], dict[str, tuple[float, int]]]:
+    """DPO over all pairs of each prompt: (share of the loss of a batch of so many prompts, shares of what is logged,
+    how often the better answer has the higher implicit reward). logprobs [N] of tokens, reference [M] of answers."""
+    policy = pack.packed.sums(logprobs)
+    better, worse, weights = ranked_pairs(pack.ranks, pack.groups)
+    loss, chosen, rejected = dpo_loss(
+        *(policy[better], policy[worse], reference[better], reference[worse]),
+        *(config.beta, config.label_smoothing, prompts, weights),
+    )
+    table = pair_accuracy((policy - reference).detach(), pack.ranks, pack.groups, pack.lengths)
+    told = {
+        "margin": chosen - rejected,
+        "chosen_logprob": policy[better],
+        "rejected_logprob": policy[worse],
+        "chosen_length": pack.lengths[better],
+        "rejected_length": pack.lengths[worse],
+    }
+    return loss, {name: (weights @ x.detach().double()).item() / prompts for name, x in told.items()}, table
+
+
+def best_answers(pack: RankedPack) -> Tensor:
+    """[N] tokens of the answers that rank first, EOS included."""
+    first = pack.ranks == torch.stack([pack.ranks[pack.groups == g].min() for g in pack.groups])
+    return pack.counted & first.repeat_interleave(pack.packed.bounds.diff().long())
+
+
+class Reference:
+    """Log-probs of whole answers under the frozen adapter "reference": of each pack anew, or all computed before."""
+
+    def __init__(self, model: Llama, config: Config, world: World, out: Path, *lists: list[Ranked]):
+        self.model = model
+        self.known: dict[str, list[float]] = {}
+        if config.reference == "live":
+            return
+        file, key = out / "reference.json", fingerprint(config)
+        if file.exists():
+            found = json.loads(file.read_text(encoding="utf-8"))
+            self.known = found["logprobs"] if found["key"] == key else {}
+        for ranked in lists:
+            missing = [n for n, prompt in enumerate(ranked) if prompt.key not in self.known]
+            if missing:
+                packs = list(ranked_packs(ranked, missing, config.tokens_per_pack, world))
+                for pack in tqdm(packs, "reference", mininterval=patience()):
+                    values = self._compute(pack).split([len(ranked[n].answers) for n in pack.prompts])
+                    self.known |= {ranked[n].key: v.tolist() for n, v in zip(pack.prompts, values, strict=True)}
+        write_text(file, json.dumps({"key": key, "logprobs": self.known}))
+
+    def of(self, ranked: list[Ranked], pack: RankedPack) -> Tensor:
+        """[M], for the answers of a pack of these prompts."""
+        if not self.known:
+            return self._compute(pack)
+        values = [value for n in pack.prompts for value in self.known[ranked[n].key]]
+        return torch.tensor(values, device=pack.ranks.device)
+
+    @torch.no_grad()
+    def _compute(self, pack: RankedPack) -> Tensor:
+        return pack.packed.sums(sequence_logprobs(self.model, pack.packed, pack.counted, "reference")[0])
+
+
+def fingerprint(config: Config) -> str:
+    """What the reference's log-probs depend on beside the answers: the files of the model, and the precision."""
+    files = [f for f in sorted(Path(config.model).iterdir()) if f.suffix in (".safetensors", ".bin", ".json")]
+    return json.dumps([config.dtype, *((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files)])
+
+
+@torch.no_grad()
+def validate(this: stage.Run, reference: Reference, valid: list[Ranked], log: Log) -> dict[str, float]:
+    """Loss, margin and accuracy on held-out prompts; the best policy stays in OUT/best."""
+    if not valid:
+        return {}
+    some = range(min(len(valid), this.config.valid_limit))
+    loss, told, tables = 0.0, Counter[str](), []
+    for pack in ranked_packs(valid, some, this.config.tokens_per_pack, this.world):
+        logprobs, _ = sequence_logprobs(this.model, pack.packed, pack.counted, "policy")
+        share, numbers, table = preference(this.config, pack, logprobs, reference.of(valid, pack), len(some))
+        loss += share.item()
+        told.update(numbers)
+        tables.append(table)
+    this.keep_best(loss)
+    accuracy = rates(tables)["accuracy"]
+    log.say(f"step {this.step}: validation loss {loss:.4f}, accuracy {accuracy:.3f}, margin {told['margin']:.3f}")
+    return {"valid_loss": loss, "valid_accuracy": accuracy, "valid_margin": told["margin"]}
+
+
+if __name__ == "__main__":
+    run(main, Config)

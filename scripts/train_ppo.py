@@ -1,0 +1,298 @@
+"""PPO: let the policy answer, let the reward model judge, move the policy towards what was judged better than expected.
+
+    python scripts/train_ppo.py --config recipes/tiny/ppo.toml --model runs/sft --reward runs/reward --out runs/ppo
+
+Policy, reference, reward and value are four adapters (and two heads) on one frozen copy of the weights.
+Source: Zhongjing, section 3 "Reinforcement learning"; Schulman et al. 2017; Ziegler et al. 2019; HuatuoGPT, equation 1.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from zj import stage
+from zj.config import run
+from zj.data.batching import batch, epochs, order, pack_plan, steps_per_epoch
+from zj.data.readers import read
+from zj.data.template import Encoded, encode_all, load_template
+from zj.data.tokenizer import Tokenizer
+from zj.lora import adapter_parameters
+from zj.model import check_tokenizer_fits, generate, sequence_logprobs, sequence_values
+from zj.preferences import read_prompts
+from zj.rl import (
+    AdaptiveKL,
+    Rollout,
+    explained_variance,
+    gae,
+    judge,
+    kl_rewards,
+    policy_loss,
+    summary,
+    value_loss,
+    whiten,
+)
+from zj.rl.rollout import Packs
+from zj.roles import Roles, check_same_tokenizer, open_roles
+from zj.stage import Lora
+from zj.train import DTYPES, Clock, Explosion, Log, Optim, Optimizer, keep_rows, open_run, start
+
+
+@dataclass(frozen=True)
+class Config:
+    out: str = ""  # directory of this run; a run that was interrupted goes on, a finished one is left alone
+    model: str = ""  # fine-tuned model that becomes policy and reference: the reward model's base, or an adapter of it
+    reward: str = ""  # directory that train_reward.py wrote; its base is the backbone of all roles
+    data: tuple[str, ...] = ()  # files of prompts (of dialogues: their last question is asked; none: the clinic)
+    clinic_size: int = 1200  # size of the synthetic clinic
+    on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
+    max_tokens: int = 1024  # longest prompt and answer together; older turns of the prompt are left out to fit
+    max_new_tokens: int = 256  # longest answer
+    batch_size: int = 64  # prompts of one step
+    answers: int = 1  # answers to each prompt (HuatuoGPT: k)
+    tokens_per_pack: int = 4096  # tokens in one forward pass; memory only, the gradient does not depend on it
+    epochs: int = 1  # passes over the prompts
+    temperature: float = 1.0  # of sampling; divides the logits of every role that has any
+    beta: float = 0.05  # KL penalty in the reward, per nat
+    kl_target: float = 0.0  # nats per answer at which beta is steered (0: beta stays)
+    kl_horizon: float = 10000.0  # answers over which it is steered
+    unfinished: float = -2.0  # score of an answer without EOS, whatever the reward model says (its deviation is 1)
+    gamma: float = 1.0  # discount of later rewards
+    lam: float = 0.95  # GAE: 0 trusts the values, 1 the rewards
+    ppo_epochs: int = 4  # passes over each step's answers
+    minibatches: int = 2  # optimizer steps in each pass
+    clip: float = 0.2  # how far the ratio of probabilities counts
+    value_clip: float = 0.2  # how far a value may move in one step
+    value_head: Literal["reward", "zero"] = "reward"  # what the value role's head starts as
+    last_layers: int = 0  # train the policy's last so many blocks only (HuatuoGPT: 2; 0: all)
+    early_stop: float = 0.0  # k3 from the old to the new policy, nats per token, that ends a step's passes (0: off)
+    ptx: float = 0.0  # weight of the cross-entropy on --ptx-data, nats/token, in every minibatch
+    ptx_data: tuple[str, ...] = ()  # dialogues that the policy must not forget
+    valid_fraction: float = 0.1  # part of the prompts held out for validation
+    valid_every: int = 10  # steps between validations
+    valid_limit: int = 64  # prompts that one validation asks
+    save_every: int = 10  # steps between checkpoints
+    keep: int = 2  # checkpoints kept
+    seed: int = 0  # of a fresh adapter, the order and the answers
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the backbone; adapters, heads and optimizers are always fp32
+    recompute: bool = False  # activation checkpointing: less memory, a third more time
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
+    tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
+    lora: Lora = Lora(dropout=0.0)  # of a fresh policy adapter; one that is trained on keeps its own
+    optim: Optim = Optim(lr=5e-5, eps=1e-5, schedule="linear")  # of the policy
+    value_optim: Optim = Optim(lr=1e-4, eps=1e-5, schedule="linear")  # of the value role
+
+    def __post_init__(self) -> None:
+        stage.check(self)
+        stage.check_adapter(self)
+        at_least = {"max_new_tokens": 1, "answers": 1, "ppo_epochs": 1, "minibatches": 1, "last_layers": 0, "beta": 0}
+        for name, low in (at_least | {"kl_target": 0, "early_stop": 0, "ptx": 0, "valid_limit": 1}).items():
+            if getattr(self, name) < low:
+                flag = name.replace("_", "-")
+                raise ValueError(f"--{flag} is {getattr(self, name)}, expected at least {low}")
+        for name in ("temperature", "kl_horizon", "clip", "value_clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}, expected more than 0")
+        for name in ("gamma", "lam"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"--{name} is {getattr(self, name)}, expected 0 to 1")
+        if self.max_new_tokens >= self.max_tokens:
+            raise ValueError(
+                f"--max-new-tokens {self.max_new_tokens}: expected less than --max-tokens {self.max_tokens}"
+            )
+        if bool(self.ptx) != bool(self.ptx_data):
+            raise ValueError("--ptx and --ptx-data: expected both or neither")
+
+
+def main(config: Config) -> None:
+    world = start(config.device)
+    stage.need(config, "model", "reward")
+    check_same_tokenizer(config.model, config.reward)
+    out, saved = open_run(config.out, config, "ppo")
+    tokenizer, template = Tokenizer.load(config.model), load_template(config.model)
+    train, valid = read_prompts(config, tokenizer, template, out, world)
+    roles = open_roles(config, DTYPES[config.dtype], world.device)
+    model, ptx = roles.model, read_ptx(config, tokenizer, template)
+    check_tokenizer_fits(model, len(tokenizer))
+    model.recompute = config.recompute
+
+    indices = epochs(train, config.seed)
+    total = steps_per_epoch(len(train), config.batch_size) * config.epochs
+    per_step = config.ppo_epochs * config.minibatches
+    world.print(
+        f"{len(train):,} prompts, {len(valid):,} held out; {total} steps of {config.batch_size * config.answers}"
+    )
+    policy_weights = adapter_parameters(model, "policy").values()
+    value_weights = [*adapter_parameters(model, "value").values(), *roles.value_head.parameters()]
+    optimizer = Optimizer(policy_weights, config.optim, total * per_step, DTYPES[config.dtype])
+    value_optimizer = Optimizer(value_weights, config.value_optim, total * per_step, DTYPES[config.dtype])
+    controller = AdaptiveKL(config.beta, config.kl_target or 1, config.kl_horizon if config.kl_target else float("inf"))
+    this = stage.Run(out, config, world, model, "policy", roles.base, tokenizer, template, optimizer, per_step=per_step)
+    this.parts |= {"value_head": roles.value_head, "value_optimizer": value_optimizer, "controller": controller}
+    this.load(saved)
+    log = Log(out, this.step, total, world, config.tensorboard, shown=("score", "kl"))
+    if this.step == 0:
+        log.write({"step": 0, **validate(this, roles, valid, log)})
+    log.start_clock()
+    try:
+        while this.step < total:
+            clock = Clock()
+            # 1. Take prompts.
+            epoch, chosen = batch(this.step, config.batch_size, indices)
+            asked = [train[index].ids for index in chosen for _ in range(config.answers)]
+            # 2. The policy answers them.
+            answers = answer(roles, asked, config, f"{config.seed}/rollout/{this.step}", tokenizer.eos_id)
+            clock.stop("sample")
+            # 3. Policy, reference and value speak of every token, the reward model of every answer.
+            rollout = measure(roles, asked, answers, config, tokenizer.eos_id)
+            # 4. An answer that did not come to an end gets a fixed score.
+            scores = torch.where(rollout.finished, rollout.scores, config.unfinished)
+            # 5. Rewards: the score on the last token, and the KL penalty on all.
+            rewards = kl_rewards(rollout.logprobs, rollout.ref_logprobs, scores, rollout.bounds, controller.beta)
+            # 6. Advantages: how much better each token was than expected.
+            advantages, returns = gae(rewards, rollout.values, rollout.bounds, config.gamma, config.lam)
+            # 7. Whiten them.
+            whitened = whiten(advantages)
+            clock.stop("judge")
+            # 8. Move policy and value, in several passes over the same answers.
+            learnt = learn(this, roles, rollout, whitened, returns, value_optimizer, ptx)
+            clock.stop("learn")
+            # 9. Steer beta, tell, save.
+            told = {"beta": controller.beta, **summary(rollout, scores)}
+            told["explained_variance"] = explained_variance(rollout.values, returns)
+            controller.update(told["kl"], len(asked))
+            timed = log.time(sum(len(ids) for ids in rollout.sequences))
+            checked = validate(this, roles, valid, log) if this.due(config.valid_every) else {}
+            log.step(this.step, epoch=epoch, **told, **learnt, **clock.seconds, **timed, **checked)
+            if this.due(config.save_every):
+                this.save()
+    except Explosion as error:
+        this.save()
+        raise SystemExit(f"train_ppo.py: stopped: {error}; saved after step {this.step}") from None
+    this.finish()
+    log.close()
+    world.print(f"{out}: done; talk to it: python scripts/chat.py --model {out}")
+
+
+# ---- the steps
+
+
+def answer(roles: Roles, asked: list[list[int]], config: Config, name: str, eos_id: int) -> list[list[int]]:
+    """Sampled from the policy's whole distribution: no top-k, no top-p; a function of weights, prompts and name."""
+    seed = random.Random(name).getrandbits(63)
+    told = {"adapter": "policy", "temperature": config.temperature, "eos_ids": (eos_id,), "seed": seed}
+    return generate(roles.model, asked, config.max_new_tokens, **told)  # type: ignore[arg-type]
+
+
+def measure(roles: Roles, asked: list[list[int]], answers: list[list[int]], config: Config, eos_id: int) -> Rollout:
+    """What the four roles say of the answers."""
+    return judge(
+        *(roles.model, asked, answers, roles.reward, roles.value_head, packs_of(config)),
+        temperature=config.temperature,
+        eos_id=eos_id,
+    )
+
+
+def learn(
+    this: stage.Run,
+    roles: Roles,
+    rollout: Rollout,
+    advantages: Tensor,
+    returns: Tensor,
+    value_optimizer: Optimizer,
+    ptx: list[Encoded],
+) -> dict[str, float]:
+    """All passes over the answers; means over their minibatches of what the losses tell."""
+    config, model, told, done = this.config, roles.model, Counter[str](), 0
+    end = this.optimizer.steps + this.per_step
+    for minibatch in minibatches(len(rollout.sequences), config, this.step):
+        (tokens,) = this.world.sum(len(rollout.tokens_of(minibatch)))
+        kl = 0.0
+        for chosen in packs_of(config)([len(rollout.sequences[s]) for s in minibatch]):
+            answers = [minibatch[place] for place in chosen]
+            at, (packed, response) = rollout.tokens_of(answers), rollout.pack(answers)
+            logprobs = sequence_logprobs(model, packed, response, "policy", config.temperature)[0][response]
+            loss, said = policy_loss(logprobs, rollout.logprobs[at], advantages[at], config.clip, tokens)
+            this.optimizer.backward(loss)
+            values = sequence_values(model, packed, roles.value_head, "value")[response]
+            worth, also = value_loss(values, rollout.values[at], returns[at], config.value_clip, tokens)
+            value_optimizer.backward(worth)
+            told.update({"loss": loss.item(), "value_loss": worth.item(), **said, **also})
+            kl += said["approx_kl"]
+        if config.ptx:
+            told["ptx_loss"] += remember(this, ptx)  # type: ignore[assignment]
+        moved, value_moved = this.optimizer.step(), value_optimizer.step()
+        done += 1
+        if config.early_stop and this.world.sum(kl)[0] > config.early_stop:
+            break
+    this.optimizer.steps = value_optimizer.steps = end  # a step stopped early counts as done, for schedule and step
+    means = {name: number / done for name, number in told.items()}
+    return means | {"minibatches": done, "value_grad_norm": value_moved["grad_norm"]} | moved
+
+
+def remember(this: stage.Run, ptx: list[Encoded]) -> float:
+    """Add the gradient of the PTX term (Ouyang et al. 2022, equation 2), divided by its own count of tokens."""
+    config = this.config
+    _, chosen = batch(this.optimizer.steps, config.batch_size, epochs(ptx, config.seed))
+    packs = stage.packs(ptx, chosen, config.tokens_per_pack, this.world)
+    (tokens,) = this.world.sum(sum(int(counted.sum()) for _, counted in packs))
+    total = 0.0
+    for packed, counted in packs:
+        logprobs, _ = sequence_logprobs(this.model, packed, counted, "policy")
+        loss = stage.cross_entropy(logprobs, tokens)
+        this.optimizer.backward(config.ptx * loss)
+        total += loss.item()
+    return total
+
+
+def minibatches(count: int, config: Config, step: int) -> Iterator[list[int]]:
+    """The answers, in a new order for each pass, cut into minibatches."""
+    size = -(-count // config.minibatches)
+    for number in range(config.ppo_epochs):
+        shuffled = order(count, config.seed, step * config.ppo_epochs + number)
+        yield from (shuffled[at : at + size] for at in range(0, count, size))
+
+
+def validate(this: stage.Run, roles: Roles, valid: list[Encoded], log: Log) -> dict[str, float]:
+    """Answers to held-out prompts, with the same random numbers each time; they are kept in samples.jsonl."""
+    config, some = this.config, valid[: this.config.valid_limit]
+    if not some:
+        return {}
+    asked, eos = [prompt.ids for prompt in some], this.tokenizer.eos_id
+    rollout = measure(roles, asked, answer(roles, asked, config, f"{config.seed}/valid", eos), config, eos)
+    scores = torch.where(rollout.finished, rollout.scores, config.unfinished)
+    keep_rows(this.out / "samples.jsonl", lambda row: row["step"] < this.step)
+    with open(this.out / "samples.jsonl", "a", encoding="utf-8") as stream:
+        for index, (prompt, score) in enumerate(zip(some, scores.tolist(), strict=True)):
+            said = {"prompt": this.tokenizer.decode(prompt.ids), "answer": this.tokenizer.decode(rollout.answer(index))}
+            row = {"step": this.step, "where": prompt.where, "score": score, **said}
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+            if index < 2:
+                log.say(f"[score {score:+.2f}] {said['answer']}")
+    told = {name: number for name, number in summary(rollout, scores).items() if name in ("score", "kl", "length")}
+    log.say(f"step {this.step}: held-out " + ", ".join(f"{name} {number:.2f}" for name, number in told.items()))
+    return {f"valid_{name}": number for name, number in told.items()}
+
+
+def packs_of(config: Config) -> Packs:
+    """How sequences of these lengths are cut into forward passes."""
+    return lambda lengths: pack_plan(lengths, config.tokens_per_pack)[0]
+
+
+def read_ptx(config: Config, tokenizer: Tokenizer, template: str) -> list[Encoded]:
+    """The dialogues of --ptx-data, encoded as in fine-tuning."""
+    if not config.ptx:
+        return []
+    dialogues, _ = read(config.ptx_data, "dialogue", config.on_bad_row)
+    return encode_all(dialogues, tokenizer, template, config.max_tokens)[0]
+
+
+if __name__ == "__main__":
+    run(main, Config)

@@ -1,0 +1,157 @@
+"""Reward model: learn from ranked answers which one a careful doctor prefers.
+
+    python scripts/train_reward.py --config recipes/tiny/reward.toml --model runs/sft --data FILE ... --out runs/reward
+
+The model of --model stays as it is; an adapter and a scalar head on it are trained. Zhongjing starts from the
+pre-trained model, HuatuoGPT from the fine-tuned one. The loss is Bradley-Terry over all pairs of K ranked answers.
+Source: Zhongjing, section 3 "Reward model"; Ouyang et al. 2022, equation 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from zj import stage
+from zj.config import run
+from zj.data.batching import batch, epochs, pack_plan, steps_per_epoch
+from zj.data.tokenizer import Tokenizer
+from zj.lora import add_adapter, load_model
+from zj.model import Llama, ScalarHead, check_tokenizer_fits
+from zj.preferences import Ranked, ranked_packs, rates, read_rankings
+from zj.rl import CalibratedHead, Calibration, pair_accuracy, ranking_loss
+from zj.roles import Reward, save_reward, score_all
+from zj.stage import Lora
+from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, open_run, start
+
+
+@dataclass(frozen=True)
+class Config:
+    out: str = ""  # directory of this run; a run that was interrupted goes on, a finished one is left alone
+    model: str = ""  # model or adapter directory to start from: the pre-trained one, or the fine-tuned one
+    data: tuple[str, ...] = ()  # files or directories of rankings (none: the synthetic clinic)
+    tokenizer: str = ""  # tokenizer.model or its directory (none: the model's)
+    template: str = ""  # prompt format, stored with the result (none: the model's)
+    clinic_size: int = 1200  # size of the synthetic clinic
+    on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
+    max_tokens: int = 1024  # longest sequence; older turns are left out to fit
+    batch_size: int = 32  # prompts (with all their answers) per optimizer step, over all ranks
+    tokens_per_pack: int = 4096  # tokens in one forward pass; memory only, the gradient does not depend on it
+    epochs: int = 1  # passes over the data
+    valid_fraction: float = 0.1  # part of the prompts held out for validation
+    valid_every: int = 0  # steps between validations (0: once an epoch)
+    valid_limit: int = 300  # most prompts that one validation looks at
+    save_every: int = 100  # steps between checkpoints
+    keep: int = 2  # checkpoints kept
+    calibrate_on: int = 128  # training prompts whose answers' scores get mean 0 and deviation 1
+    seed: int = 0  # of weights, order and dropout
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the backbone; adapter, head and optimizer are always fp32
+    recompute: bool = False  # activation checkpointing: less memory, a third more time
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
+    tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
+    lora: Lora = Lora()
+    optim: Optim = Optim(lr=1e-4)
+
+    def __post_init__(self) -> None:
+        stage.check(self)
+        stage.check_adapter(self)
+        if self.calibrate_on < 1:
+            raise ValueError(f"--calibrate-on is {self.calibrate_on}, expected at least 1")
+
+
+def main(config: Config) -> None:
+    world = start(config.device)
+    stage.need(config, "model")
+    out, saved = open_run(config.out, config, "reward")
+    tokenizer, template = Tokenizer.load(config.tokenizer or config.model), stage.template_of(config)
+    train, valid = read_rankings(config, tokenizer, template, out, world)
+    model, head = add_reward(config, tokenizer, world)
+
+    indices = epochs(train, config.seed)
+    per_epoch = steps_per_epoch(len(train), config.batch_size)
+    total = per_epoch * config.epochs
+    world.print(f"{len(train):,} prompts an epoch, {per_epoch} steps of {config.batch_size}, {total} steps in all")
+    optimizer = Optimizer([*model.parameters(), *head.parameters()], config.optim, total, DTYPES[config.dtype])
+
+    def write(folder: Path) -> None:
+        raw = Reward(model, CalibratedHead(head, Calibration()))
+        calibration = calibration_of(raw, train[: config.calibrate_on], config.tokens_per_pack)
+        probe = [answer.ids for ranked in train[:2] for answer in ranked.answers]
+        save_reward(folder, model, CalibratedHead(head, calibration), str(Path(config.model).resolve()), probe)
+
+    this = stage.Run(out, config, world, model, "reward", config.model, tokenizer, template, optimizer, write=write)
+    this.parts["head"] = head
+    this.load(saved)
+    log = Log(out, this.step, total, world, config.tensorboard, shown=("loss", "accuracy"))
+    if this.step == 0:
+        log.write({"step": 0, **validate(this, head, valid, log)})
+    log.start_clock()
+    try:
+        while this.step < total:
+            epoch, chosen = batch(this.step, config.batch_size, indices)
+            packs = list(ranked_packs(train, chosen, config.tokens_per_pack, world))
+            stage.seed_dropout(config.seed, this.step, world)
+            loss, tables = 0.0, []
+            for pack in packs:
+                scores = head(model(pack.packed, "reward")[pack.packed.last])
+                share = ranking_loss(scores, pack.ranks, pack.groups, len(chosen))
+                optimizer.backward(share)
+                loss += share.item()
+                tables.append(pair_accuracy(scores.detach(), pack.ranks, pack.groups, pack.lengths))
+            moved = optimizer.step()
+            loss, tokens = world.sum(loss, sum(len(pack.packed.tokens) for pack in packs))
+            timed = log.time(int(tokens))
+            checked = validate(this, head, valid, log) if this.due(config.valid_every or per_epoch) else {}
+            log.step(this.step, epoch=epoch, loss=loss, **rates(tables), **moved, **timed, **checked)
+            if this.due(config.save_every):
+                this.save()
+    except Explosion as error:
+        this.save()
+        raise SystemExit(f"train_reward.py: stopped: {error}; saved after step {this.step}") from None
+    this.finish()
+    log.close()
+    world.print(
+        f"{out}: done, best validation loss {this.best:.4f}; score with it: python scripts/score.py --reward {out}"
+    )
+
+
+def add_reward(config: Config, tokenizer: Tokenizer, world: World) -> tuple[Llama, ScalarHead]:
+    """The frozen model of --model with a fresh adapter "reward", and a fresh head."""
+    model = load_model(config.model, DTYPES[config.dtype], world.device)
+    check_tokenizer_fits(model, len(tokenizer))
+    lora = config.lora
+    add_adapter(model, "reward", lora.rank, lora.alpha, lora.dropout, lora.targets, config.seed)
+    model.recompute = config.recompute
+    return model.train(), ScalarHead(model.config.hidden_size, config.seed).to(world.device)
+
+
+@torch.no_grad()
+def validate(this: stage.Run, head: ScalarHead, valid: list[Ranked], log: Log) -> dict[str, float]:
+    """Loss and pair accuracies on held-out prompts, dropout off; the best model stays in OUT/best."""
+    if not valid:
+        return {}
+    model, some = this.model.eval(), range(min(len(valid), this.config.valid_limit))
+    loss, tables = 0.0, []
+    for pack in ranked_packs(valid, some, this.config.tokens_per_pack, this.world):
+        scores = head(model(pack.packed, "reward")[pack.packed.last])
+        loss += ranking_loss(scores, pack.ranks, pack.groups, len(some)).item()
+        tables.append(pair_accuracy(scores, pack.ranks, pack.groups, pack.lengths))
+    model.train()
+    this.keep_best(loss)
+    found = rates(tables)
+    log.say(f"step {this.step}: validation loss {loss:.4f}; " + ", ".join(f"{k} {v:.3f}" for k, v in found.items()))
+    return {"valid_loss": loss} | {f"valid_{name}": rate for name, rate in found.items()}
+
+
+def calibration_of(reward: Reward, examples: list[Ranked], tokens_per_pack: int) -> Calibration:
+    """Gain and bias that give the answers of these prompts scores of mean 0 and deviation 1."""
+    sequences = [answer.ids for ranked in examples for answer in ranked.answers]
+    plan = pack_plan([len(ids) for ids in sequences], tokens_per_pack)[0]
+    return Calibration.of(torch.tensor(score_all(reward, [[sequences[s] for s in pack] for pack in plan])))
+
+
+if __name__ == "__main__":
+    run(main, Config)

@@ -1,0 +1,156 @@
+"""Rankings → what the reward model and DPO train on: packs that hold all answers of a prompt. Prompts → ids for PPO."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zj.data.batching import pack_plan, split
+from zj.data.readers import read
+from zj.data.records import Ranking
+from zj.data.template import Encoded, encode_answers, encode_prompt
+from zj.data.tokenizer import Tokenizer
+from zj.model import Packed
+from zj.stage import clinic_files
+from zj.train import World
+
+
+def read_rankings(
+    config: Any, tokenizer: Tokenizer, template: str, out: Path, world: World
+) -> tuple[list[Ranked], list[Ranked]]:
+    """(training, validation) prompts of --data, or of a clinic written into OUT/clinic; what is left out is told."""
+    files = config.data or clinic_files(out, config.clinic_size, config.seed, ["ranking"])
+    rankings, skipped = read(files, "ranking", config.on_bad_row)
+    for message in skipped[:5]:
+        world.print(f"skipped {message}")
+    parts = []
+    for name, records in zip(("training", "validation"), split(rankings, config.valid_fraction), strict=True):
+        ranked, told = encode_rankings(records, tokenizer, template, config.max_tokens)
+        world.print(f"{name}: {told}")
+        parts.append(ranked)
+    if not parts[0]:
+        raise ValueError(f"--data: no ranking to train on is left with --max-tokens {config.max_tokens} (see above)")
+    return parts[0], parts[1]
+
+
+def read_prompts(
+    config: Any, tokenizer: Tokenizer, template: str, out: Path, world: World
+) -> tuple[list[Encoded], list[Encoded]]:
+    """(training, validation) prompts as ids, without repeats; `where` of each is the prompt's own id."""
+    files = config.data or clinic_files(out, config.clinic_size, config.seed, ["prompt"])
+    records, skipped = read(files, "prompt", config.on_bad_row)
+    for message in skipped[:5]:
+        world.print(f"skipped {message}")
+    different = {(prompt.system, prompt.history, prompt.user): prompt for prompt in records}
+    world.print(f"{len(records):,} prompts read, {len(records) - len(different):,} of them repeats, left out")
+    room = config.max_tokens - config.max_new_tokens
+    parts = []
+    for prompts in split(list(different.values()), config.valid_fraction):
+        ids = [encode_prompt(prompt, tokenizer, template, room) for prompt in prompts]
+        parts.append([Encoded(found, [False] * len(found), p.id) for found, p in zip(ids, prompts, strict=True)])
+    if not parts[0]:
+        raise ValueError("--data: no prompt to train on is left beside the validation")
+    return parts[0], parts[1]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One prompt with its K answers, each a sequence of its own."""
+
+    answers: tuple[Encoded, ...]
+    ranks: tuple[int, ...]  # 1 is best, equal ranks are ties
+
+    @property
+    def key(self) -> str:
+        """A name that tells these sequences from all others."""
+        return blake2b(repr([answer.ids for answer in self.answers]).encode(), digest_size=16).hexdigest()
+
+    @property
+    def tokens(self) -> int:
+        """Of all its sequences."""
+        return sum(len(answer.ids) for answer in self.answers)
+
+
+@dataclass(frozen=True)
+class RankedPack:
+    """M answers of several prompts, end to end."""
+
+    packed: Packed
+    counted: Tensor  # [N] bool: tokens of the answers
+    ranks: Tensor  # [M]
+    groups: Tensor  # [M] which prompt of the batch an answer belongs to
+    lengths: Tensor  # [M] tokens of the answer alone
+    prompts: tuple[int, ...]  # index of each prompt in the list that the pack was made from
+
+
+def encode_rankings(
+    rankings: Iterable[Ranking], tokenizer: Tokenizer, template: str, max_tokens: int | None
+) -> tuple[list[Ranked], str]:
+    """Rankings for training, in their order, and a line that tells what was left out. ValueError names file:line.
+
+    A ranking whose answers all tie teaches nothing and is left out; so is one that does not fit.
+    """
+    found: list[Ranked] = []
+    total = tied = long = 0
+    for ranking in rankings:
+        total += 1
+        _refuse_contradiction(ranking)
+        if len(set(ranking.ranks)) == 1:
+            tied += 1
+            continue
+        answers = encode_answers(ranking.prompt, ranking.answers, tokenizer, template, max_tokens)
+        long += not answers
+        if answers:
+            found.append(Ranked(tuple(answers), ranking.ranks))
+    tokens = sum(ranked.tokens for ranked in found)
+    return found, (
+        f"{total:,} rankings: {long:,} too long for --max-tokens {max_tokens}, {tied:,} with all answers tied; "
+        f"{len(found):,} prompts, {sum(len(r.answers) for r in found):,} answers, {tokens:,} tokens"
+    )
+
+
+def _refuse_contradiction(ranking: Ranking) -> None:
+    ranks: dict[str, int] = {}
+    for text, rank in zip(ranking.answers, ranking.ranks, strict=True):
+        if ranks.setdefault(text, rank) != rank:
+            raise ValueError(
+                f"{ranking.where}: found one answer at ranks {ranks[text]} and {rank}, expected equal answers to tie"
+            )
+
+
+def ranked_packs(
+    ranked: Sequence[Ranked], chosen: Sequence[int], tokens_per_pack: int, world: World
+) -> Iterator[RankedPack]:
+    """This rank's share of the chosen prompts, on the device. A pack holds whole prompts, every answer once."""
+    for pack in pack_plan([ranked[index].tokens for index in chosen], tokens_per_pack, world.size)[world.rank]:
+        yield _pack([ranked[chosen[place]] for place in pack], tuple(chosen[place] for place in pack), world.device)
+
+
+def _pack(prompts: Sequence[Ranked], indices: tuple[int, ...], device: torch.device) -> RankedPack:
+    answers = [answer for prompt in prompts for answer in prompt.answers]
+    groups = [number for number, prompt in enumerate(prompts) for _ in prompt.answers]
+    return RankedPack(
+        Packed.of([answer.ids for answer in answers], device),
+        torch.tensor([flag for answer in answers for flag in answer.counted], device=device),
+        torch.tensor([rank for prompt in prompts for rank in prompt.ranks], device=device),
+        torch.tensor(groups, device=device),
+        torch.tensor([sum(answer.counted) for answer in answers], device=device),
+        indices,
+    )
+
+
+def rates(tables: Iterable[dict[str, tuple[float, int]]]) -> dict[str, float]:
+    """Tables of (right, all) pairs, added up and divided; an entry without a pair is left out."""
+    right, pairs = Counter[str](), Counter[str]()
+    for table in tables:
+        for name, (good, count) in table.items():
+            right[name] += good  # type: ignore[assignment]
+            pairs[name] += count
+    return {name: right[name] / pairs[name] for name in pairs if pairs[name]}

@@ -1,0 +1,178 @@
+"""Four minds on one frozen backbone: policy, reference, reward and value are adapters, two of them with a head.
+
+reward     what train_reward.py wrote: its base is the backbone
+policy     the SFT model: an adapter of that same base, or the base itself under a fresh adapter
+reference  a frozen copy of the policy as it starts
+value      starts as a copy of the reward model
+"""
+
+from __future__ import annotations
+
+import copy
+import filecmp
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zj.data.tokenizer import COMPANIONS, MODEL
+from zj.lora import (
+    add_adapter,
+    base_of,
+    copy_adapter,
+    freeze_adapter,
+    load_model,
+    load_peft,
+    load_peft_with_head,
+    save_peft,
+)
+from zj.lora.adapters import adapter_layers
+from zj.model import Llama, Packed, ScalarHead
+from zj.rl import CalibratedHead, Calibration
+from zj.stage import Lora
+
+CARD = "reward.json"  # calibration, and scores of a probe to know the model by
+
+
+@dataclass(frozen=True)
+class Reward:
+    """A reward model: an adapter named "reward" and a head."""
+
+    model: Llama
+    head: CalibratedHead
+
+    def __call__(self, packed: Packed) -> Tensor:
+        """One calibrated score for each sequence [S], read at its last token."""
+        return self.head(self.model(packed, "reward")[packed.last])
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Adapters "policy", "reference", "reward" and "value" of one model, and the two heads."""
+
+    model: Llama
+    reward: Reward
+    value_head: CalibratedHead
+    base: str  # directory of the backbone
+
+
+def open_roles(config: Any, dtype: torch.dtype, device: torch.device) -> Roles:
+    """All four roles of PPO, as --model, --reward, --lora, --value-head and --last-layers ask for them."""
+    base = base_of(config.reward)
+    model = load_model(base, dtype, device).requires_grad_(False).eval()
+    reward = load_reward(model, config.reward)
+    add_policy(model, config.model, base, config.lora, config.seed)
+    copy_adapter(model, "policy", "reference")
+    value_head = add_value(model, reward, config.value_head == "zero")
+    if config.last_layers:
+        train_last_layers(model, "policy", config.last_layers)
+    return Roles(model, reward, value_head, str(base.resolve()))
+
+
+def save_reward(folder: Path, model: Llama, head: CalibratedHead, base: str, probe: list[list[int]]) -> None:
+    """Write adapter, head, calibration, and the scores of `probe` (sequences of ids), by which loading is checked."""
+    save_peft(model, "reward", folder, base=base, head=head.head)
+    scores = score_all(Reward(model, head), [probe])
+    card = {"calibration": asdict(head.calibration), "probe": {"sequences": probe, "scores": scores}}
+    (folder / CARD).write_text(json.dumps(card) + "\n", encoding="utf-8")
+
+
+def load_reward(model: Llama, path: str | Path) -> Reward:
+    """Put the reward model of a directory on its backbone, frozen, and check that it scores the probe as it did.
+
+    Raises ValueError for anything but a complete reward model that belongs to this backbone.
+    """
+    path = Path(path)
+    head = load_peft_with_head(model, path, "reward")
+    freeze_adapter(model, "reward")
+    switch_dropout_off(model, "reward")
+    try:
+        card = json.loads((path / CARD).read_text(encoding="utf-8"))
+        calibration, probe = Calibration(**card["calibration"]), card["probe"]
+        sequences, expected = probe["sequences"], torch.tensor(probe["scores"])
+    except OSError:
+        raise ValueError(f"{path}: no {CARD} there, expected the calibration of the reward model in it") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path / CARD}: damaged ({error!r}), expected calibration and probe") from None
+    reward = Reward(model, CalibratedHead(head, calibration).requires_grad_(False))
+    found = torch.tensor(score_all(reward, [sequences]))
+    exact = model.lm_head.weight.dtype.itemsize >= 4
+    if not torch.allclose(found, expected, rtol=0, atol=1e-3 if exact else 0.2):  # scores have deviation 1
+        off = (found - expected).abs().max().item()
+        raise ValueError(f"{path}: scores its own probe {off:.3g} off: its base or its weights are not what they were")
+    return reward
+
+
+@torch.no_grad()
+def score_all(reward: Reward, packs: list[list[list[int]]]) -> list[float]:
+    """Scores of all sequences, pack by pack, in their order; dropout off."""
+    training = reward.model.training
+    reward.model.eval()
+    device = reward.model.lm_head.weight.device
+    scores = [score for pack in packs for score in reward(Packed.of(pack, device)).tolist()]
+    reward.model.train(training)
+    return scores
+
+
+def add_policy(model: Llama, start: str, base: Path, lora: Lora, seed: int) -> None:
+    """Give the backbone the adapter "policy", trainable: that of directory `start`, or a fresh one if it is the base.
+
+    ValueError where `start` stands on another base: all roles share one copy of the weights.
+    """
+    if Path(start).samefile(base):
+        add_adapter(model, "policy", lora.rank, lora.alpha, 0.0, lora.targets, seed)
+    elif is_adapter(start) and base_of(start).samefile(base):
+        load_peft(model, start, "policy")
+    else:
+        stands = f"is an adapter of {base_of(start)}" if is_adapter(start) else "is a model of its own"
+        raise ValueError(f"--model {start}: {stands}, but the reward model's base is {base}; expected one backbone")
+    switch_dropout_off(model, "policy")
+
+
+def add_value(model: Llama, reward: Reward, zero_head: bool) -> CalibratedHead:
+    """Give the backbone the adapter "value", trainable: a copy of the reward adapter, and of its head or a zero one."""
+    copy_adapter(model, "reward", "value")
+    freeze_adapter(model, "value", frozen=False)
+    if zero_head:
+        head = CalibratedHead(ScalarHead(model.config.hidden_size), Calibration())
+        torch.nn.init.zeros_(head.head.weight)
+        return head.to(model.lm_head.weight.device)
+    return copy.deepcopy(reward.head).requires_grad_(True)
+
+
+def train_last_layers(model: Llama, name: str, layers: int) -> None:
+    """Freeze an adapter below the last so many blocks (HuatuoGPT, section 4.1: only the last two are trained)."""
+    first = model.config.num_hidden_layers - layers
+    for path, layer in adapter_layers(model, name):
+        if int(path.split(".")[2]) < first:
+            layer.lora_A[name].requires_grad_(False)
+            layer.lora_B[name].requires_grad_(False)
+
+
+def switch_dropout_off(model: Llama, name: str) -> None:
+    """For good: with dropout the ratio of PPO is not 1 where it must be."""
+    for _, layer in adapter_layers(model, name):
+        layer.dropout[name] = 0.0
+
+
+def is_adapter(path: str | Path) -> bool:
+    """Whether a directory holds an adapter and not a whole model."""
+    return (Path(path) / "adapter_config.json").is_file()
+
+
+def check_same_tokenizer(model: str, reward: str) -> None:
+    """ValueError where the reward model was trained with other token ids or another prompt format."""
+    for name in (MODEL, *COMPANIONS, "template.json"):
+        mine, its = Path(model) / name, Path(reward) / name
+        same = mine.is_file() == its.is_file() and (not mine.is_file() or filecmp.cmp(mine, its, shallow=False))
+        if not same:
+            raise ValueError(f"--reward {reward}: its {name} differs from that of --model {model}, expected the same")
+
+
+def open_backbone(path: str, dtype: torch.dtype, device: torch.device) -> tuple[Llama, Path]:
+    """(the model that an adapter directory, or a whole model, stands on; where it lies)."""
+    base = base_of(path) if is_adapter(path) else Path(path)
+    return load_model(base, dtype, device).requires_grad_(False).eval(), base
