@@ -1,0 +1,112 @@
+"""Rank a model's own answers to the clinic's prompts by the gold judge: rankings for train_reward.py and train_dpo.py.
+
+python scripts/rank.py --model runs/sft --data clinic/prompt.jsonl --out rankings.jsonl
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Literal
+
+from zj.answers import answers, load_speaker, read_questions
+from zj.clinic import Question, judge, rank
+from zj.clinic.ranking import with_degraded
+from zj.config import run
+from zj.data.records import Ranking, as_json
+from zj.train import DTYPES, start
+from zj.train.checkpoint import write_text
+
+NOTICE = (
+    "合成数据，仅供研究，不能代替医生。The judge's truth is synthetic; research only, no substitute for a physician."
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    model: str = ""  # Hugging Face model or PEFT adapter directory
+    data: tuple[str, ...] = ()  # files of the clinic's prompts (prompt.jsonl)
+    out: str = ""  # file of rankings to write, one a line
+    answers: int = 4  # answers to a prompt
+    sampled: int = 3  # of them sampled from the model; the clinic's own answer or degraded ones make up the number
+    temperature: float = 1.0  # of sampling; 0 takes the most probable token
+    max_new_tokens: int = 160  # longest answer; one that is cut off there is judged as it is
+    limit: int | None = None  # only the first so many prompts (none: all)
+    seed: int = 0  # of sampling and of the degraded answers
+    slots: int = 32  # answers at work at a time; more are faster on a GPU and need more memory
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the weights
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
+
+
+def main(config: Config) -> None:
+    for flag in ("model", "data", "out"):
+        if not getattr(config, flag):
+            raise ValueError(f"--{flag} is missing")
+    if not 1 <= config.sampled <= config.answers or config.answers < 2:
+        raise ValueError(
+            f"--sampled {config.sampled} --answers {config.answers}: expected 1 <= sampled <= answers >= 2"
+        )
+    out = Path(config.out)
+    if out.is_dir():
+        raise ValueError(f"--out {out} is a directory, expected the name of a file")
+    if out.exists():
+        print(f"{out} is there already, nothing was done; remove it to rank again")
+        return
+    questions = read_questions(config.data, config.limit)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    sampled = sample(config, questions)
+    rankings = [ranked(config, asked, texts) for asked, texts in zip(questions, sampled, strict=True)]
+    kept = [ranking for ranking in rankings if len(set(ranking.ranks)) > 1]
+    write_text(out, "".join(json.dumps(as_json(ranking), ensure_ascii=False) + "\n" for ranking in kept))
+    print(f"{out}: {len(kept):,} rankings, {len(rankings) - len(kept):,} left out because all answers tie")
+    tied, pairs = count_ties(kept)
+    print(f"{tied / max(1, pairs):.1%} of their {pairs:,} pairs are ties")
+    print(NOTICE)
+
+
+def sample(config: Config, questions: list[Question]) -> list[list[str]]:
+    """`sampled` answers of the model to each question."""
+    device = start(config.device).device
+    speaker = load_speaker(config.model, "--model", DTYPES[config.dtype], device)
+    said = answers(
+        speaker,
+        [asked.prompt for asked in questions for _ in range(config.sampled)],
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        seed=config.seed,
+        slots=config.slots,
+    )
+    k = config.sampled
+    texts = [[answer.text for answer in said[at : at + k]] for at in range(0, len(said), k)]
+    grades = [judge(asked, text).score for asked, group in zip(questions, texts, strict=True) for text in group]
+    cut = sum(not answer.finished for answer in said) / len(said)
+    print(
+        f"{len(said):,} answers of {config.model}: mean gold score {sum(grades) / len(grades):.3f} (0 to 1), "
+        f"{sum(map(len, (answer.text for answer in said))) / len(said):.0f} characters, {cut:.1%} cut off"
+    )
+    return texts
+
+
+def ranked(config: Config, asked: Question, sampled: list[str]) -> Ranking:
+    """The sampled answers, equal ones once; half of the time the clinic's own; degraded ones up to the number."""
+    rng = random.Random(f"{config.seed}/rank/{asked.prompt.id}")
+    texts = list(dict.fromkeys(text for text in sampled if text))
+    if len(texts) < config.answers and rng.random() < 0.5:
+        texts.append(asked.reference)
+    chosen = with_degraded(rng, asked, texts, config.answers)
+    ranks = rank([judge(asked, text) for text in chosen])
+    return Ranking(asked.prompt.id, asked.prompt, tuple(chosen), ranks)
+
+
+def count_ties(rankings: Iterable[Ranking]) -> tuple[int, int]:
+    """(tied pairs, all pairs)."""
+    pairs = [a == b for ranking in rankings for a, b in combinations(ranking.ranks, 2)]
+    return sum(pairs), len(pairs)
+
+
+if __name__ == "__main__":
+    run(main, Config)
