@@ -18,17 +18,21 @@ _ILLNESS = re.compile("|".join(sorted(map(re.escape, CONDITIONS), key=len, rever
 _RULED_OUT = re.compile(f"({'|'.join(CIRCUMSTANCES)})禁用({_DRUGS})")
 # A drug is warned of if its own clause says so right before it (a list may stand between) or right after it.
 _WARNING = re.compile(
-    "(?:禁用|避免|避开|停用|不宜|不建议|(?:不要|不能|不可|不会|别)(?:再|自行|随便|给您|给孩子)?(?:使用|服用|选用|用|吃)|没有(?:用|选))"
+    "(?<!不是)(?<!并非)(?:禁用|避免|避开|停用|不宜|不建议|(?:不要|不能|不可|不会|别)(?:再|自行|随便|给您|给孩子)?(?:使用|服用|选用|用|吃)|没有(?:用|选))"
     "(?:使用|服用|用|[^，]{1,12}[、和及或])?$"
 )
 _WARNED = re.compile("(?:是|对您|对孩子)?(?:不适合|不合适|不能|不要|不宜|不可|禁用|不建议)")
 _ASKED_ABOUT = re.compile("有没有|是否|[吃用打]过|在[吃用]")
+# An illness is what stands in these places, or what stands in the weaker ones and ends as illnesses do.
 _DIAGNOSIS = re.compile(
-    "(?:考虑是?|像是|诊断为|确诊为|患的是|得的是|肯定是|一定是|就是|得了|患了)(?P<said>[^，。；：！？的]{2,16})(?=的可能性|[，。；！？]|$)"
-    "|(?:^|[，。；：！？])(?:是)?(?P<likely>[^，。；：！？的]{2,16})的可能性"
+    "(?:考虑是?|像是|诊断为|确诊为)(?P<said>[^，。；：！？的]{2,16})(?=的可能性|[，。；！？]|$)"
+    "|(?:^|[，。；：！？])是?(?P<likely>[^，。；：！？的]{2,16})的可能性"
+    "|(?:是|得了|患了|患有)(?P<named>[^，。；：！？的是]{1,12}(?:病|症|炎|癌|综合征|感染|疮|癣|疹|疣|感冒|结石))(?=[，。；！？]|$)"
 )
 _PRESCRIBED = re.compile(
     "(?:用药方面|药物上|用药上)，[^。！？]*?(?:评估后处方|指导下使用|会用到|可以用|选用|试试)([^，。；！？]{2,})"
+    "|(?:可以|建议您?|直接|试试|选用|服用|处方)(?:先|使用|服用|选用|口服|用|吃|涂)?([^，。；：！？、不]{1,10}"
+    "(?:片|胶囊|颗粒|膏|滴眼液|口服液|丸|散|注射液|西林|沙星|芬|唑|普利|地平|沙坦|他汀|霉素))(?=[，。；！？、]|$)"
 )
 
 
@@ -53,11 +57,10 @@ def read(question: Question, answer: str) -> Reading:
     sentences = re.findall("[^。！？\n]+[。！？\n]?", text)
     asked = "".join(s for s in sentences if s.endswith("？"))
     stated = "".join(s for s in sentences if not s.endswith("？"))
-    plain = stated
-    if question.case:
-        for phrase in _own(question.case.condition.name):
-            if phrase in plain:
-                plain = plain.replace(phrase, "□" * len(phrase))
+    plain, name = stated, question.case.condition.name if question.case else ""
+    for phrase in _own(name) if name else ():
+        if phrase in plain and phrase not in name:
+            plain = plain.replace(phrase, "□" * len(phrase))
     named = list(_drugs(text))
     return Reading(
         question=question,
@@ -69,7 +72,7 @@ def read(question: Question, answer: str) -> Reading:
         recommended=tuple(drug for drug, warned in named if not warned),
         warned=frozenset(drug for drug, warned in named if warned),
         ruled_out=tuple(_RULED_OUT.findall(text)),
-        illnesses=tuple(_illnesses(plain)),
+        illnesses=tuple(_illnesses(stated, plain, name)) if name else (),
     )
 
 
@@ -82,17 +85,19 @@ def _drugs(text: str) -> Iterator[tuple[str, bool]]:
                 yield match.group(), bool(_WARNING.search(before) or _WARNED.match(after))
 
 
-def _illnesses(plain: str) -> Iterator[str]:
-    yield from _ILLNESS.findall(_DRUG.sub("□", plain))  # a drug may be named after an illness
+def _illnesses(stated: str, plain: str, name: str) -> Iterator[str]:
+    for phrase in _speaks_of_illness(name):
+        stated = stated.replace(phrase, "□")
+    yield from _ILLNESS.findall(_DRUG.sub("□", stated))  # a drug may be named after an illness
     for match in _DIAGNOSIS.finditer(plain):
-        said = match["said"] or match["likely"]
+        said = match["said"] or match["likely"] or match["named"]
         if not re.search("您|情况|检查|医|□|可能|治", said):
             yield said
 
 
 def prescribed(reading: Reading) -> list[str]:
     """What stands where a drug is recommended."""
-    return _PRESCRIBED.findall(reading.stated)
+    return [first or second for first, second in _PRESCRIBED.findall(reading.stated) if first or second]
 
 
 @cache
@@ -111,6 +116,12 @@ def _own(name: str) -> tuple[str, ...]:
     """Phrases and symptoms of an illness, longest first."""
     texts = [text for _, text in phrases(name)] + list(CONDITIONS[name].symptoms)
     return tuple(sorted(texts, key=len, reverse=True))
+
+
+@cache
+def _speaks_of_illness(name: str) -> tuple[str, ...]:
+    """What the table says of an illness and names this or another one in: no diagnosis."""
+    return tuple(text for text in _own(name) if text not in name and _ILLNESS.search(text))
 
 
 @cache
