@@ -39,6 +39,26 @@ def corpus(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def model(tmp_path_factory, corpus):
+    """A nano model of two steps, with its tokenizer."""
+    from zj import stage
+    from zj.data.template import save_template
+    from zj.data.tokenizer import train_tokenizer
+    from zj.model import Llama, LlamaConfig, save_llama
+
+    folder = tmp_path_factory.mktemp("model") / "nano"
+    folder.mkdir()
+    text = [line for line in (corpus / "documents.jsonl").read_text(encoding="utf-8").splitlines()]
+    tokenizer = train_tokenizer(text, folder, 420)
+    net = Llama(LlamaConfig.named("nano", len(tokenizer)))
+    net.init_weights(0)
+    save_llama(net, folder)
+    save_template(folder, "ziya")
+    assert stage.Lora().rank == 16
+    return folder
+
+
 @dataclass(frozen=True)
 class Done:
     status: int

@@ -9,6 +9,9 @@ import shutil
 
 import pytest
 
+from zj.clinic import question
+from zj.data.records import as_json
+
 GOOD = {"messages": [{"role": "user", "content": "头痛怎么办？"}, {"role": "assistant", "content": "多休息。"}]}
 
 
@@ -33,37 +36,20 @@ FILES = {  # name -> (content, what the line must say)
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("script", ["train_sft", "train_pretrain", "train_tokenizer", "show_sample"])
+@pytest.mark.parametrize("script", ["train_sft", "train_pretrain", "train_tokenizer", "show_sample", "rank", "judge"])
 def test_bad_data_is_named_with_its_line(command, model, tmp_path, script, name):
     content, message = FILES[name]
     if content is not None:
         (tmp_path / name).write_bytes(content)
     if script in ("train_pretrain", "train_tokenizer") and name == "order.jsonl":
         pytest.skip("a document may be any text of a conversation")
+    if script in ("rank", "judge") and name == "answer.jsonl":
+        pytest.skip("an answer behind a prompt is not looked at")
     more = ("--tokenizer", model) if script == "show_sample" else ("--out", tmp_path / "out")
+    more += {"rank": ("--model", model), "judge": ("--models", f"it={model}")}.get(script, ())
     done = command(script, "--data", tmp_path / name, *more)
     assert (done.status, done.err.count("\n")) == (2, 1), done.err
     assert message in done.err and "error:" in done.err
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory, corpus):
-    """A nano model of two steps, with its tokenizer."""
-    from zj import stage
-    from zj.data.template import save_template
-    from zj.data.tokenizer import train_tokenizer
-    from zj.model import Llama, LlamaConfig, save_llama
-
-    folder = tmp_path_factory.mktemp("model") / "nano"
-    folder.mkdir()
-    text = [line for line in (corpus / "documents.jsonl").read_text(encoding="utf-8").splitlines()]
-    tokenizer = train_tokenizer(text, folder, 420)
-    net = Llama(LlamaConfig.named("nano", len(tokenizer)))
-    net.init_weights(0)
-    save_llama(net, folder)
-    save_template(folder, "ziya")
-    assert stage.Lora().rank == 16
-    return folder
 
 
 def spoiled(model, tmp_path, how):
@@ -91,7 +77,7 @@ def spoiled(model, tmp_path, how):
     return folder
 
 
-@pytest.mark.parametrize("script", ["train_sft", "train_pretrain", "chat", "consult"])
+@pytest.mark.parametrize("script", ["train_sft", "train_pretrain", "chat", "consult", "rank", "judge"])
 @pytest.mark.parametrize(
     ("how", "message"),
     [
@@ -108,9 +94,12 @@ def spoiled(model, tmp_path, how):
 def test_a_spoiled_model_is_refused(command, corpus, model, tmp_path, script, how, message):
     folder = spoiled(model, tmp_path, how)
     data = corpus / ("documents.jsonl" if script == "train_pretrain" else "dialogues.jsonl")
+    if script in ("rank", "judge"):
+        data = tmp_path / "prompts.jsonl"
+        data.write_bytes(lines(as_json(question(0, 0).prompt)))
     more = () if script == "chat" else ("--data", data)
-    more += ("--out", tmp_path / "out") if script.startswith("train") else ()
-    done = command(script, "--model", folder, *more)
+    more += () if script in ("chat", "consult") else ("--out", tmp_path / "out")
+    done = command(script, *(("--models", f"it={folder}") if script == "judge" else ("--model", folder)), *more)
     assert (done.status, done.err.count("\n")) == (2, 1), done.err
     assert message in done.err
 
