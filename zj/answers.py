@@ -84,11 +84,10 @@ def answers(
     encoded = [encode_prompt(prompt, speaker.tokenizer, speaker.template, room) for prompt in prompts]
     said: list[list[int]] = [[] for _ in prompts]
     quiet = None if sys.stderr.isatty() else 10.0  # seconds between lines of a log file
-    bar = tqdm(total=len(prompts), unit="answer", mininterval=quiet or 0.2, dynamic_ncols=True)
     tokens = stream(
         speaker.model, encoded, max_new_tokens, Sampling(temperature), eos_ids=(eos,), seed=seed, slots=slots
     )
-    with bar:
+    with tqdm(total=len(prompts), unit="answer", mininterval=quiet or 0.2, dynamic_ncols=True) as bar:
         for index, token in tokens:
             said[index].append(token)
             bar.update(token == eos or len(said[index]) == max_new_tokens)
