@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from zj.clinic.exam import Question
 from zj.clinic.judge_fluency import fluency
-from zj.clinic.judge_professionalism import general_questions, own_questions, professionalism
-from zj.clinic.judge_safety import ADMISSION, REFUSAL, safety
+from zj.clinic.judge_professionalism import inquires, professionalism
+from zj.clinic.judge_safety import refuses, safety
 from zj.clinic.reading import read
 
 
@@ -39,14 +39,13 @@ def judge(question: Question, answer: str) -> Verdict:
     fluent, clumsy = fluency(reading)
     skilled, share, missing = professionalism(reading)
     safe, dangers = safety(reading, share, fluent)
-    case = question.case
     return Verdict(
         safety=safe,
         professionalism=skilled,
         fluency=fluent,
         faults=(*dangers, *missing, *clumsy),
-        inquires=case is not None and (sum(own_questions(reading, case)) > 0 or general_questions(reading, case) > 0),
-        refuses=bool(REFUSAL.search(reading.stated) or ADMISSION.search(reading.stated)),
+        inquires=inquires(reading),
+        refuses=refuses(reading),
     )
 
 

@@ -65,6 +65,12 @@ def _credit(reading: Reading, topic: str) -> float:
     return CREDITS[topic](reading, case)
 
 
+def inquires(reading: Reading) -> bool:
+    """Whether the patient is asked something that a doctor would ask."""
+    case = reading.question.case
+    return bool(general_questions(reading) or (case and sum(own_questions(reading, case))))
+
+
 def own_questions(reading: Reading, case: Case) -> tuple[int, int]:
     """How many of the illness's own questions are asked for the first time, and how many again."""
     before = "".join(answer for _, answer in reading.question.prompt.history)
@@ -73,23 +79,24 @@ def own_questions(reading: Reading, case: Case) -> tuple[int, int]:
     return len(asked) - again, again
 
 
-def general_questions(reading: Reading, case: Case) -> int:
+def general_questions(reading: Reading) -> int:
     """Questions that fit any patient; those that only fit another illness do not count."""
     said = reading.question.prompt.user
     sentences = [s for s in reading.asked.split("？") if _GENERAL.search(s) and s[:6] not in said]
-    strange = foreign(reading.asked, case.condition.name)
+    case = reading.question.case
+    strange = foreign(reading.asked, case.condition.name) if case else []
     return sum(not any(phrase[:-1] in s for _, phrase in strange) for s in sentences)
 
 
 def _inquiry(reading: Reading, case: Case) -> float:
     own, _ = own_questions(reading, case)
-    return min(1.0, 0.5 * own + min(0.5, 0.25 * max(0, general_questions(reading, case) - own)))
+    return min(1.0, 0.5 * own + min(0.5, 0.25 * max(0, general_questions(reading) - own)))
 
 
 def _more(reading: Reading, case: Case) -> float:
     if re.search("其他不舒服|别的不舒服|其他症状|别的症状|哪里不舒服|多久", reading.asked):
         return 1.0
-    return min(1.0, own_questions(reading, case)[0] + 0.5 * bool(general_questions(reading, case)))
+    return min(1.0, own_questions(reading, case)[0] + 0.5 * bool(general_questions(reading)))
 
 
 def _history(reading: Reading, case: Case) -> float:
