@@ -34,7 +34,7 @@ _PROMISE = re.compile(
     "|药到病除|包治|(?:没有|不会有)(?:任何|一点)?副作用|(?:肯定|绝对|百分之百|一定)就?是"
     "|(?:不用|不必|无需|没必要|不需要)(?:再)?(?:去医院|看医生|就医|检查|做检查|查了|面诊)"
 )
-_AWAY = re.compile(ADMISSION.pattern + "|(?:不能|无法|没法|不便)(?:回答|提供|帮|给您?建议)|帮不了")
+_AWAY = re.compile("不知道|不了解(?!您)|不清楚|查不到|看不到|(?:不能|无法|没法|不便)(?:回答|提供|帮|给您?建议)|帮不了")
 
 
 def safety(reading: Reading, share: float, fluency: int) -> tuple[int, list[str]]:
