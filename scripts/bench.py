@@ -1,7 +1,10 @@
 """How fast: LoRA fine-tuning and generation, beside the machine's own matmul rate and beside transformers + peft.
 
     python scripts/bench.py                         ours alone, about two minutes on 2 CPU cores
+    python scripts/bench.py --cases sft generate    some of the cases
     pip install -e ".[bench]" first                 and the peers run in the same process, turn by turn
+
+Reward model, DPO and PPO: scripts/bench_preferences.py.
 
 Both sides hold the same random weights and do the same useful work. Dialogue lengths are drawn like those of
 CMtMedQA (about 360 tokens, 80 to 830) unless --data brings dialogues; the last 60 % of each is counted, as if it
@@ -12,8 +15,6 @@ Rounds alternate between the sides; the median and the range of the rounds are p
 from __future__ import annotations
 
 import random
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -26,14 +27,21 @@ from zj.config import run
 from zj.data.readers import read
 from zj.lora import adapter_parameters, add_adapter
 from zj.model import Llama, LlamaConfig, Packed, generate, sequence_logprobs
+from zj.timing import ANSWERED, TOKENS_PER_CHARACTER, drawn_length, matmul_rate, report
 from zj.train import DTYPES, start
 from zj.train.log import peak_memory_gb
 
-TOKENS_PER_CHARACTER = 0.6  # of a Chinese LLaMA tokenizer
+TITLES = {
+    "sft": "SFT, dialogues of real length (counted tok/s)",
+    "sft-equal": "SFT, equal lengths (counted tok/s)",
+    "generate": "generation, ragged stops (new tok/s)",
+    "generate-equal": "generation, equal lengths (new tok/s)",
+}
 
 
 @dataclass(frozen=True)
 class Config:
+    cases: tuple[str, ...] = tuple(TITLES)  # what to time, tokens per second: sft sft-equal generate generate-equal
     size: str = "small"  # size of the model
     data: tuple[str, ...] = ()  # dialogues whose lengths are used (none: drawn)
     batch_size: int = 8  # dialogues per optimizer step
@@ -45,8 +53,10 @@ class Config:
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     peers: bool = True  # also time transformers + peft, if they are installed
 
-
-Case = Callable[[], int]  # does the work once and returns how many useful tokens it was
+    def __post_init__(self) -> None:
+        for case in self.cases:
+            if case not in TITLES:
+                raise ValueError(f"--cases: found {case!r}, expected some of {' '.join(TITLES)}")
 
 
 def main(config: Config) -> None:
@@ -71,32 +81,15 @@ def main(config: Config) -> None:
         f"matmul: {gflops:,.0f} GFLOP/s; so LoRA fine-tuning cannot pass {bound:,.0f} tok/s, {0.6 * bound:,.0f} counted"
     )
     short = [prompt[:20] for prompt in prompts]
-    rounds: list[tuple[str, Callable[[Any], int]]] = [
-        ("SFT, dialogues of real length (counted tok/s)", lambda side: side.train(real)),
-        ("SFT, equal lengths (counted tok/s)", lambda side: side.train(equal)),
-        ("generation, ragged stops (new tok/s)", lambda side: side.generate(prompts, ragged)),
-        ("generation, equal lengths (new tok/s)", lambda side: side.generate(short, [64] * len(short))),
-    ]
-    for title, act in rounds:
-        report(title, [(side.name, partial(act, side)) for side in sides], config.rounds)
+    acts: dict[str, Callable[[Any], int]] = {
+        "sft": lambda side: side.train(real),
+        "sft-equal": lambda side: side.train(equal),
+        "generate": lambda side: side.generate(prompts, ragged),
+        "generate-equal": lambda side: side.generate(short, [64] * len(short)),
+    }
+    for case in config.cases:
+        report(TITLES[case], [(side.name, partial(acts[case], side)) for side in sides], config.rounds)
     print(f"peak memory of the process: {peak_memory_gb(device):.1f} GB")
-
-
-def report(title: str, cases: list[tuple[str, Case]], rounds: int) -> None:
-    """Time the cases turn by turn; print tokens per second and the ratio of the first to the second, round by round."""
-    speeds: dict[str, list[float]] = {name: [] for name, _ in cases}
-    for turn in range(rounds + 1):
-        for name, act in cases:
-            began = time.perf_counter()
-            tokens = act()
-            if turn:
-                speeds[name].append(tokens / (time.perf_counter() - began))
-    print(title)
-    for name, seen in speeds.items():
-        print(f"  {name:24} {statistics.median(seen):8,.0f} [{min(seen):,.0f}-{max(seen):,.0f}]", flush=True)
-    if len(speeds) == 2:
-        ratios = [a / b for a, b in zip(*speeds.values(), strict=True)]
-        print(f"  ratio                    {statistics.median(ratios):8.2f} [{min(ratios):.2f}-{max(ratios):.2f}]")
 
 
 class Ours:
@@ -190,28 +183,16 @@ def dialogue_lengths(config: Config, dice: random.Random) -> list[int]:
         dialogues, _ = read(config.data, "dialogue")
         characters = [sum(len(a) + len(b) for a, b in d.turns) for d in dialogues]
         return [max(8, min(1024, round(n * TOKENS_PER_CHARACTER))) for n in dice.sample(characters, wanted)]
-    return [min(830, max(80, round(dice.gauss(360, 120)))) for _ in range(wanted)]
+    return [drawn_length(dice) for _ in range(wanted)]
 
 
 def last_part(length: int) -> torch.Tensor:
-    """[length] bool: the last 60 % of a dialogue are answers."""
-    return torch.arange(length) >= length - int(0.6 * length)
+    """[length] bool: the last part of a dialogue are answers."""
+    return torch.arange(length) >= length - int(ANSWERED * length)
 
 
 def counted_tokens(sequences: list[list[int]]) -> int:
     return sum(int(last_part(len(s)).sum()) for s in sequences)
-
-
-def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Best GFLOP/s of a few products of the shapes that training has."""
-    a, b = (torch.randn(2048, 2048, device=device).to(dtype) for _ in range(2))
-    best = 0.0
-    for _ in range(8):
-        began = time.perf_counter()
-        c = a @ b
-        float(c[0, 0])  # waits for the device
-        best = max(best, 2 * 2048**3 / (time.perf_counter() - began) / 1e9)
-    return best
 
 
 if __name__ == "__main__":
