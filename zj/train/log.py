@@ -29,7 +29,7 @@ class Log:
         shown: tuple[str, ...] = ("loss",),  # numbers of a step that stand beside the bar
     ):
         self.file = out / "metrics.jsonl"
-        keep_rows(self.file, lambda row: row["step"] <= start)
+        keep_rows(self.file, lambda row: row["step"] <= start > 0)  # a run that begins writes its step 0 anew
         self.device, self.shown = world.device, shown
         self.writer = None
         if tensorboard:
