@@ -126,6 +126,23 @@ def test_another_run_or_foreign_files_are_refused_and_left_alone(tmp_path):
         open_run("", Config(), "sft")
 
 
+@dataclass(frozen=True)
+class Two:
+    optim: Config = Config(lr=1.0)
+    value_optim: Config = Config(lr=2.0)
+
+
+def test_the_same_key_in_two_tables_is_two_numbers(tmp_path):
+    """A learning rate that another table of the same run happens to have is another run all the same."""
+    folder, _ = open_run(str(tmp_path), Two(), "ppo")
+    (folder / "metrics.jsonl").write_text("")
+    assert open_run(str(tmp_path), Two(), "ppo")[1] is None  # the very run goes on
+    with pytest.raises(ValueError, match=r"this one says '\[optim\] lr = 2.0' where"):
+        open_run(str(tmp_path), Two(optim=Config(lr=2.0)), "ppo")
+    with pytest.raises(ValueError, match=r"this one says '\[value_optim\] lr = 1.0' where"):
+        open_run(str(tmp_path), Two(value_optim=Config(lr=1.0)), "ppo")
+
+
 def test_rows_after_the_checkpoint_and_a_torn_row_are_dropped(tmp_path):
     file = tmp_path / "metrics.jsonl"
     file.write_text("".join(json.dumps({"step": s}) + "\n" for s in range(5)) + '{"step": 5, "lo')

@@ -48,12 +48,21 @@ def open_run(out: str, config: Any, stage: str) -> tuple[Path, dict[str, Any] | 
 
 
 def _check_same_run(folder: Path, text: str) -> None:
-    found = (folder / "config.toml").read_text(encoding="utf-8").splitlines()
+    found = (folder / "config.toml").read_text(encoding="utf-8")
+    differ = [line for line in _lines(text) if line not in _lines(found)]
+    if differ:
+        raise ValueError(
+            f"--out {folder}: holds another run; this one says '{differ[0]}' where its config.toml does not"
+        )
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a config, each behind the table it stands in: [optim] and [value_optim] have the same keys."""
+    table, found = "", []
     for line in text.splitlines():
-        if line not in found:
-            raise ValueError(
-                f"--out {folder}: holds another run; this one says '{line.strip('# ')}' where its config.toml does not"
-            )
+        table = f"{line} " if line.startswith("[") else table
+        found.append((table + line).strip("# "))
+    return found
 
 
 def replace_folder(folder: Path, write: Callable[[Path], object]) -> None:
