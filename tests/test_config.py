@@ -19,7 +19,7 @@ class Inner:
 
     def __post_init__(self) -> None:
         if self.steps < 0:
-            raise ValueError(f"--inner.steps is {self.steps}, expected 0 or more")
+            raise ValueError(f"steps is {self.steps}, expected 0 or more")
 
 
 @dataclass(frozen=True)

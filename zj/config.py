@@ -171,7 +171,12 @@ def _build(config: type[C], values: dict[str, Any], prefix: str = "") -> C:
         else:
             value = values[key]
             arguments[field.name] = tuple(value) if isinstance(value, list) else value
-    return config(**arguments)
+    try:
+        return config(**arguments)
+    except ValueError as error:
+        if prefix:  # a nested group does not know its own name: its messages begin with that of the field
+            raise ValueError(f"--{prefix.replace('_', '-')}{error}") from None
+        raise
 
 
 def _recipe_argument(arguments: list[str]) -> str | None:

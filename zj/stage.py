@@ -35,9 +35,11 @@ class Lora:
 
     def __post_init__(self) -> None:
         if self.rank < 0:
-            raise ValueError(f"--lora.rank is {self.rank}, expected 0 or more")
+            raise ValueError(f"rank is {self.rank}, expected 0 or more")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"--lora.dropout is {self.dropout}, expected 0 <= dropout < 1")
+            raise ValueError(f"dropout is {self.dropout}, expected 0 <= dropout < 1")
+        if not self.alpha > 0:
+            raise ValueError(f"alpha is {self.alpha}, expected more than 0")
 
 
 def clinic_files(out: Path, size: int, seed: int, names: Iterable[str]) -> list[str]:
@@ -246,8 +248,9 @@ def check(config: Any) -> None:
     template = getattr(config, "template", "")
     if template and template not in TEMPLATES:
         raise ValueError(f"--template {template}: unknown, expected one of {', '.join(TEMPLATES)}")
-    least = {"max_tokens": 2, "batch_size": 1, "tokens_per_pack": 1, "epochs": 1, "valid_every": 0, "save_every": 1}
-    for name, low in (least | {"keep": 1, "clinic_size": 1, "vocab_size": 1}).items():
+    least = {"max_tokens": 2, "batch_size": 1, "tokens_per_pack": 1, "epochs": 1, "valid_every": 0, "valid_limit": 1}
+    least |= {"save_every": 1, "keep": 1, "clinic_size": 1, "vocab_size": 1}
+    for name, low in least.items():
         if getattr(config, name, low) < low:
             raise ValueError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least {low}")
     if not 0 <= config.valid_fraction < 1:

@@ -30,14 +30,14 @@ class Optim:
     def __post_init__(self) -> None:
         for name, low, high in (("lr", 0, 1), ("warmup", 0, 1), ("beta1", 0, 1), ("beta2", 0, 1)):
             if not low <= getattr(self, name) <= high:
-                raise ValueError(f"--optim.{name} is {getattr(self, name)}, expected {low} to {high}")
+                raise ValueError(f"{name} is {getattr(self, name)}, expected {low} to {high}")
         for name in ("clip", "eps", "patience"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"--optim.{name} is {getattr(self, name)}, expected more than 0")
-        if self.explosion <= 1:
-            raise ValueError(f"--optim.explosion is {self.explosion}, expected more than 1")
-        if self.weight_decay < 0:
-            raise ValueError(f"--optim.weight-decay is {self.weight_decay}, expected 0 or more")
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
+        if not self.explosion > 1:
+            raise ValueError(f"explosion is {self.explosion}, expected more than 1")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight-decay is {self.weight_decay}, expected 0 or more")
 
 
 def learning_rate(step: int, total: int, config: Optim) -> float:
