@@ -36,9 +36,9 @@ class Verdict:
 def judge(question: Question, answer: str) -> Verdict:
     """The grades of one answer, which sees neither the reference nor who wrote it."""
     reading = read(question, answer)
-    fluent, clumsy = fluency(reading)
+    fluent, clear, clumsy = fluency(reading)
     skilled, share, missing = professionalism(reading)
-    safe, dangers = safety(reading, share, fluent)
+    safe, dangers = safety(reading, share, clear)
     return Verdict(
         safety=safe,
         professionalism=skilled,

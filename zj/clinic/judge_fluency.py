@@ -14,16 +14,16 @@ _STRANGE = re.compile("[{}|()\\[\\]<>_#*=~^\\\\$@�□]|[\U00002190-\U00002bff\
 _BROKEN = re.compile("[，、；：。！？][，、；：]|[，、；：][。！？]|。。|^[，。；：、！？]|(.)\\1{3}")
 _WARM = re.compile("您|请|祝|谢|好|抱歉|孩子|宝宝|理解|别怕|我们")
 _RUDE = re.compile(
-    "滚|闭嘴|傻|笨|白痴|神经病|烦死|活该|自作|怪谁|废话|矫情|早干什么|看着办|爱信不信|别总问|小事也|怎么想的"
+    "(?<!翻)滚(?!烫|动|水)|闭嘴|傻|笨蛋|白痴|神经病(?!变|学|理)|烦死|活该|自作自受|自己作|怪谁|废话|矫情|早干什么|看着办|爱信不信|别总问|小事也|怎么想的"
 )
 _PARENTS = {"您父亲": ("我爸", "我父亲"), "您母亲": ("我妈", "我母亲")}
 
 
-def fluency(reading: Reading) -> tuple[int, list[str]]:
-    """(grade, faults)."""
+def fluency(reading: Reading) -> tuple[int, bool, list[str]]:
+    """(grade, whether one can make sense of it at all, faults)."""
     text = reading.text
     if not text:
-        return 0, ["empty"]
+        return 0, False, ["empty"]
     lost = {
         "does not end": int(text[-1] not in "。！？”"),
         "strange characters": 2 * bool(_STRANGE.search(text)),
@@ -38,7 +38,8 @@ def fluency(reading: Reading) -> tuple[int, list[str]]:
         "speaks as the patient": 2 * _echoes(reading),
         "beside the point": int(_irrelevant(reading)),
     }
-    return max(0, 4 - sum(lost.values())), [fault for fault, points in lost.items() if points]
+    grade, clear = max(0, 4 - sum(lost.values())), max(lost.values()) < 4
+    return grade, clear, [fault for fault, points in lost.items() if points]
 
 
 def _repeated(text: str) -> int:
@@ -48,8 +49,8 @@ def _repeated(text: str) -> int:
     again = len(long) - len(set(long))
     stutters = any(a == b == c for a, b, c in zip(clauses, clauses[1:], clauses[2:], strict=False))
     sixes = Counter(text[i : i + 6] for i in range(len(text) - 5))
-    loops = sum(count - 1 for count in sixes.values()) > 0.25 * len(text)
-    return min(4, again + stutters + 2 * loops)
+    said_before = sum(count - 1 for count in sixes.values()) / len(text)
+    return min(4, again + stutters + 2 * (said_before > 0.25) + 2 * (said_before > 0.6))
 
 
 def _rambles(reading: Reading) -> int:
@@ -67,9 +68,8 @@ def _language() -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _joints(text: str) -> list[str]:
-    return re.findall(
-        "(?=(.[，。；：！？].))", re.sub("^(?:您好[，。！])+", "", text) + "。"
-    )  # a greeting fits anything
+    after_greeting = re.sub("^(?:您好[，。！])+", "", text)  # which fits anything
+    return re.findall("(?=(.[，。；：！？].))", after_greeting + "。")
 
 
 def _unheard(text: str, said: str) -> int:
