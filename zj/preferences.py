@@ -93,7 +93,7 @@ class RankedPack:
 def encode_rankings(
     rankings: Iterable[Ranking], tokenizer: Tokenizer, template: str, max_tokens: int | None
 ) -> tuple[list[Ranked], str]:
-    """Rankings for training, in their order, and a line that tells what was left out. ValueError names file:line.
+    """Rankings for training, in their order, and a line that tells what was left out.
 
     A ranking whose answers all tie teaches nothing and is left out; so is one that does not fit.
     """
@@ -101,7 +101,6 @@ def encode_rankings(
     total = tied = long = 0
     for ranking in rankings:
         total += 1
-        _refuse_contradiction(ranking)
         if len(set(ranking.ranks)) == 1:
             tied += 1
             continue
@@ -114,15 +113,6 @@ def encode_rankings(
         f"{total:,} rankings: {long:,} too long for --max-tokens {max_tokens}, {tied:,} with all answers tied; "
         f"{len(found):,} prompts, {sum(len(r.answers) for r in found):,} answers, {tokens:,} tokens"
     )
-
-
-def _refuse_contradiction(ranking: Ranking) -> None:
-    ranks: dict[str, int] = {}
-    for text, rank in zip(ranking.answers, ranking.ranks, strict=True):
-        if ranks.setdefault(text, rank) != rank:
-            raise ValueError(
-                f"{ranking.where}: found one answer at ranks {ranks[text]} and {rank}, expected equal answers to tie"
-            )
 
 
 def ranked_packs(

@@ -413,6 +413,8 @@ BAD_RANKINGS = [
         "found chosen and rejected with different beginnings",
     ),
     ({"query": "x", "rank1": "a"}, "found only rank1, expected rank2 as well"),
+    ({"prompt": "x", "responses": ["a", "b", "a"], "ranks": [1, 2, 2]}, "found one answer at ranks 1 and 2, expected"),
+    ({"query": "x", "rank1": "a", "rank2": "b", "rank3": "a"}, "found one answer at ranks 1 and 3, expected equal"),
 ]
 
 
@@ -577,8 +579,9 @@ def test_preference_sets(shared_data):
 def test_the_label_tools_files(shared_data):
     prompts, _ = read(shared_data / "labeltool/data_input_file.json", "prompt")
     assert len(prompts) == 10 and sum(bool(p.history) for p in prompts) == 5
-    rankings, _ = read(shared_data / "labeltool/data_output_result.tsv", "ranking")
-    assert [(r.id, r.ranks) for r in rankings] == [("0", (1, 2, 3, 4)), ("2", (1, 2, 3, 4))]
+    rankings, skipped = read(shared_data / "labeltool/data_output_result.tsv", "ranking", "skip")
+    assert [(r.id, r.ranks) for r in rankings] == [("2", (1, 2, 3, 4))]
+    assert len(skipped) == 1 and ":2: found one answer at ranks 1 and 4" in skipped[0]  # as published
 
 
 def test_evaluation_sets(shared_data):

@@ -84,6 +84,7 @@ def _prompt(row: Row, where: str) -> Prompt:
 
 def _ranking(row: Row, where: str) -> Ranking:
     answers, ranks = _answers_and_ranks(row)
+    _refuse_contradiction(answers, ranks)
     talk = _conversation(row, "ranking")
     if not talk.waits:
         raise ValueError("found an answer before the ranked ones, expected a last turn of the user")
@@ -131,6 +132,13 @@ def _explicit(responses: Any, ranks: Any) -> tuple[tuple[str, ...], tuple[int, .
     if not whole or len(ranks) != len(responses):
         raise ValueError(f"found ranks = {shown(ranks)}, expected {len(responses)} whole numbers from 1 (best) on")
     return tuple(text_of(text, f"response {n}") for n, text in enumerate(responses, 1)), tuple(ranks)
+
+
+def _refuse_contradiction(answers: tuple[str, ...], ranks: tuple[int, ...]) -> None:
+    found: dict[str, int] = {}
+    for text, rank in zip(answers, ranks, strict=True):
+        if found.setdefault(text, rank) != rank:
+            raise ValueError(f"found one answer at ranks {found[text]} and {rank}, expected equal answers to tie")
 
 
 # ---- parts of a record
