@@ -76,7 +76,8 @@ def save_reward(folder: Path, model: Llama, head: CalibratedHead, base: str, pro
     """Write adapter, head, calibration, and the scores of `probe` (sequences of ids), by which loading is checked."""
     save_peft(model, "reward", folder, base=base, head=head.head)
     scores = score_all(Reward(model, head), [probe])
-    card = {"calibration": asdict(head.calibration), "probe": {"sequences": probe, "scores": scores}}
+    told = {"sequences": probe, "scores": scores, "dtype": str(model.lm_head.weight.dtype)}
+    card = {"calibration": asdict(head.calibration), "probe": told}
     (folder / CARD).write_text(json.dumps(card) + "\n", encoding="utf-8")
 
 
@@ -89,21 +90,31 @@ def load_reward(model: Llama, path: str | Path) -> Reward:
     head = load_peft_with_head(model, path, "reward")
     freeze_adapter(model, "reward")
     switch_dropout_off(model, "reward")
-    try:
-        card = json.loads((path / CARD).read_text(encoding="utf-8"))
-        calibration, probe = Calibration(**card["calibration"]), card["probe"]
-        sequences, expected = probe["sequences"], torch.tensor(probe["scores"])
-    except OSError:
-        raise ValueError(f"{path}: no {CARD} there, expected the calibration of the reward model in it") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path / CARD}: damaged ({error!r}), expected calibration and probe") from None
+    calibration, sequences, expected, dtype = read_card(path, model.config.vocab_size)
     reward = Reward(model, CalibratedHead(head, calibration).requires_grad_(False))
     found = torch.tensor(score_all(reward, [sequences]))
-    exact = model.lm_head.weight.dtype.itemsize >= 4
+    exact = dtype == str(model.lm_head.weight.dtype) == "torch.float32"
     if not torch.allclose(found, expected, rtol=0, atol=1e-3 if exact else 0.2):  # scores have deviation 1
         off = (found - expected).abs().max().item()
         raise ValueError(f"{path}: scores its own probe {off:.3g} off: its base or its weights are not what they were")
     return reward
+
+
+def read_card(path: Path, vocabulary: int) -> tuple[Calibration, list[list[int]], Tensor, str]:
+    """Calibration; sequences of the probe, their scores and the dtype they were computed in. ValueError if damaged."""
+    try:
+        card = json.loads((path / CARD).read_text(encoding="utf-8"))
+        calibration, probe = Calibration(**card["calibration"]), card["probe"]
+        sequences, scores = probe["sequences"], torch.tensor(probe["scores"], dtype=torch.float32)
+        numbers = all(isinstance(number, float | int) for number in (calibration.gain, calibration.bias))
+        known = all(ids and min(ids) >= 0 and max(ids) < vocabulary for ids in sequences)
+        if not numbers or not known or not 0 < len(sequences) == len(scores):
+            raise ValueError("numbers, and ids of the vocabulary with a score for each sequence")
+        return calibration, sequences, scores, probe["dtype"]
+    except OSError:
+        raise ValueError(f"{path}: no {CARD} there, expected the calibration of the reward model in it") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path / CARD}: damaged ({error!r}), expected calibration and probe") from None
 
 
 @torch.no_grad()
@@ -146,6 +157,8 @@ def add_value(model: Llama, reward: Reward, zero_head: bool) -> CalibratedHead:
 def train_last_layers(model: Llama, name: str, layers: int) -> None:
     """Freeze an adapter below the last so many blocks (HuatuoGPT, section 4.1: only the last two are trained)."""
     first = model.config.num_hidden_layers - layers
+    if first < 0:
+        raise ValueError(f"--last-layers is {layers}, expected at most {model.config.num_hidden_layers}: all blocks")
     for path, layer in adapter_layers(model, name):
         if int(path.split(".")[2]) < first:
             layer.lora_A[name].requires_grad_(False)
