@@ -22,11 +22,11 @@ from zj import stage
 from zj.config import run
 from zj.data.batching import batch, epochs, steps_per_epoch
 from zj.data.tokenizer import Tokenizer
-from zj.lora import copy_adapter
+from zj.lora import base_of, copy_adapter
 from zj.model import Llama, check_tokenizer_fits, sequence_logprobs
 from zj.preferences import Ranked, RankedPack, ranked_packs, rates, read_rankings
 from zj.rl import dpo_loss, pair_accuracy, ranked_pairs
-from zj.roles import add_policy, open_backbone
+from zj.roles import add_policy, is_adapter, open_backbone
 from zj.stage import Lora
 from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, open_run, start
 from zj.train.checkpoint import write_text
@@ -65,7 +65,7 @@ class Config:
 
     def __post_init__(self) -> None:
         stage.check(self)
-        stage.check_adapter(self)
+        stage.check_adapter(self, dropout=False)
         for name, low, high in (("beta", 0, 10), ("label_smoothing", 0, 0.5), ("sft", 0, 100)):
             if not low <= getattr(self, name) <= high:
                 flag = name.replace("_", "-")
@@ -187,7 +187,10 @@ class Reference:
 
 def fingerprint(config: Config) -> str:
     """What the reference's log-probs depend on beside the answers: the files of the model, and the precision."""
-    files = [f for f in sorted(Path(config.model).iterdir()) if f.suffix in (".safetensors", ".bin", ".json")]
+    folders = [Path(config.model)]
+    while is_adapter(folders[-1]):
+        folders.append(base_of(folders[-1]))
+    files = [f for folder in folders for f in sorted(folder.iterdir()) if f.suffix in (".safetensors", ".bin", ".json")]
     return json.dumps([config.dtype, *((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files)])
 
 

@@ -9,6 +9,7 @@ Source: Zhongjing, section 3 "Reinforcement learning"; Schulman et al. 2017; Zie
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ from zj.rl import (
 from zj.rl.rollout import Packs
 from zj.roles import Roles, check_same_tokenizer, open_roles
 from zj.stage import Lora
-from zj.train import DTYPES, Clock, Explosion, Log, Optim, Optimizer, keep_rows, open_run, start
+from zj.train import DTYPES, Clock, Explosion, Log, Optim, Optimizer, World, keep_rows, open_run, start
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Config:
     ptx: float = 0.0  # weight of the cross-entropy on --ptx-data, nats/token, in every minibatch
     ptx_data: tuple[str, ...] = ()  # dialogues that the policy must not forget
     valid_fraction: float = 0.1  # part of the prompts held out for validation
-    valid_every: int = 10  # steps between validations
+    valid_every: int = 10  # steps between validations (0: once an epoch)
     valid_limit: int = 64  # prompts that one validation asks
     save_every: int = 10  # steps between checkpoints
     keep: int = 2  # checkpoints kept
@@ -91,12 +92,14 @@ class Config:
 
     def __post_init__(self) -> None:
         stage.check(self)
-        stage.check_adapter(self)
+        stage.check_adapter(self, dropout=False)
         at_least = {"max_new_tokens": 1, "answers": 1, "ppo_epochs": 1, "minibatches": 1, "last_layers": 0, "beta": 0}
-        for name, low in (at_least | {"kl_target": 0, "early_stop": 0, "ptx": 0, "valid_limit": 1}).items():
-            if getattr(self, name) < low:
+        for name, low in (at_least | {"kl_target": 0, "early_stop": 0, "ptx": 0}).items():
+            if not low <= getattr(self, name) < math.inf:
                 flag = name.replace("_", "-")
                 raise ValueError(f"--{flag} is {getattr(self, name)}, expected at least {low}")
+        if not math.isfinite(self.unfinished):
+            raise ValueError(f"--unfinished is {self.unfinished}, expected a number")
         for name in ("temperature", "kl_horizon", "clip", "value_clip"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}, expected more than 0")
@@ -119,20 +122,16 @@ def main(config: Config) -> None:
     tokenizer, template = Tokenizer.load(config.model), load_template(config.model)
     train, valid = read_prompts(config, tokenizer, template, out, world)
     roles = open_roles(config, DTYPES[config.dtype], world.device)
-    model, ptx = roles.model, read_ptx(config, tokenizer, template)
+    model, ptx = roles.model, read_ptx(config, tokenizer, template, world)
     check_tokenizer_fits(model, len(tokenizer))
     model.recompute = config.recompute
 
     indices = epochs(train, config.seed)
-    total = steps_per_epoch(len(train), config.batch_size) * config.epochs
-    per_step = config.ppo_epochs * config.minibatches
-    world.print(
-        f"{len(train):,} prompts, {len(valid):,} held out; {total} steps of {config.batch_size * config.answers}"
-    )
-    policy_weights = adapter_parameters(model, "policy").values()
-    value_weights = [*adapter_parameters(model, "value").values(), *roles.value_head.parameters()]
-    optimizer = Optimizer(policy_weights, config.optim, total * per_step, DTYPES[config.dtype])
-    value_optimizer = Optimizer(value_weights, config.value_optim, total * per_step, DTYPES[config.dtype])
+    per_epoch = steps_per_epoch(len(train), config.batch_size)
+    total, per_step = per_epoch * config.epochs, config.ppo_epochs * config.minibatches
+    episodes = config.batch_size * config.answers
+    world.print(f"{len(train):,} prompts, {len(valid):,} held out; {total} steps of {episodes} answers")
+    optimizer, value_optimizer = optimizers(config, roles, total * per_step)
     controller = AdaptiveKL(config.beta, config.kl_target or 1, config.kl_horizon if config.kl_target else float("inf"))
     this = stage.Run(out, config, world, model, "policy", roles.base, tokenizer, template, optimizer, per_step=per_step)
     this.parts |= {"value_head": roles.value_head, "value_optimizer": value_optimizer, "controller": controller}
@@ -169,7 +168,7 @@ def main(config: Config) -> None:
             told["explained_variance"] = explained_variance(rollout.values, returns)
             controller.update(told["kl"], len(asked))
             timed = log.time(sum(len(ids) for ids in rollout.sequences))
-            checked = validate(this, roles, valid, log) if this.due(config.valid_every) else {}
+            checked = validate(this, roles, valid, log) if this.due(config.valid_every or per_epoch) else {}
             log.step(this.step, epoch=epoch, **told, **learnt, **clock.seconds, **timed, **checked)
             if this.due(config.save_every):
                 this.save()
@@ -179,6 +178,14 @@ def main(config: Config) -> None:
     this.finish()
     log.close()
     world.print(f"{out}: done; talk to it: python scripts/chat.py --model {out}")
+
+
+def optimizers(config: Config, roles: Roles, steps: int) -> tuple[Optimizer, Optimizer]:
+    """Of the policy's adapter; of the value role's adapter and head."""
+    policy = adapter_parameters(roles.model, "policy").values()
+    value = [*adapter_parameters(roles.model, "value").values(), *roles.value_head.parameters()]
+    dtype = DTYPES[config.dtype]
+    return Optimizer(policy, config.optim, steps, dtype), Optimizer(value, config.value_optim, steps, dtype)
 
 
 # ---- the steps
@@ -211,7 +218,7 @@ def learn(
 ) -> dict[str, float]:
     """All passes over the answers; means over their minibatches of what the losses tell."""
     config, model, told, done = this.config, roles.model, Counter[str](), 0
-    end = this.optimizer.steps + this.per_step
+    end = (this.step + 1) * this.per_step  # also where an explosion has cut the last try short
     for minibatch in minibatches(len(rollout.sequences), config, this.step):
         (tokens,) = this.world.sum(len(rollout.tokens_of(minibatch)))
         kl = 0.0
@@ -286,12 +293,16 @@ def packs_of(config: Config) -> Packs:
     return lambda lengths: pack_plan(lengths, config.tokens_per_pack)[0]
 
 
-def read_ptx(config: Config, tokenizer: Tokenizer, template: str) -> list[Encoded]:
-    """The dialogues of --ptx-data, encoded as in fine-tuning."""
+def read_ptx(config: Config, tokenizer: Tokenizer, template: str, world: World) -> list[Encoded]:
+    """The dialogues of --ptx-data, encoded as in fine-tuning. ValueError if none is left."""
     if not config.ptx:
         return []
     dialogues, _ = read(config.ptx_data, "dialogue", config.on_bad_row)
-    return encode_all(dialogues, tokenizer, template, config.max_tokens)[0]
+    found, counts = encode_all(dialogues, tokenizer, template, config.max_tokens)
+    world.print(f"ptx: {counts}")
+    if not found:
+        raise ValueError(f"--ptx-data: nothing is left with --max-tokens {config.max_tokens} ({counts})")
+    return found
 
 
 if __name__ == "__main__":

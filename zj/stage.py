@@ -257,10 +257,12 @@ def check(config: Any) -> None:
         raise ValueError(f"--valid-fraction is {config.valid_fraction}, expected 0 <= fraction < 1")
 
 
-def check_adapter(config: Any) -> None:
-    """Refuse a stage of preferences without an adapter to train."""
+def check_adapter(config: Any, dropout: bool = True) -> None:
+    """Refuse a stage of preferences without an adapter to train, and dropout where the stage has none."""
     if config.lora.rank < 1:
         raise ValueError("--lora.rank is 0, expected 1 or more: this stage trains adapters on a frozen backbone")
+    if config.lora.dropout and not dropout:
+        raise ValueError(f"--lora.dropout is {config.lora.dropout}, expected 0: policy and reference begin as one")
 
 
 def need(config: Any, *flags: str) -> None:
