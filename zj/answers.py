@@ -28,6 +28,7 @@ class Speaker:
     model: Llama
     tokenizer: Tokenizer
     template: str
+    adapter: str | None = None  # the one it answers with, of those that its model carries
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,8 @@ def answers(
     encoded = [encode_prompt(prompt, speaker.tokenizer, speaker.template, room) for prompt in prompts]
     said: list[list[int]] = [[] for _ in prompts]
     quiet = None if sys.stderr.isatty() else 10.0  # seconds between lines of a log file
-    tokens = stream(
-        speaker.model, encoded, max_new_tokens, Sampling(temperature), eos_ids=(eos,), seed=seed, slots=slots
-    )
+    told = {"adapter": speaker.adapter, "eos_ids": (eos,), "seed": seed, "slots": slots}
+    tokens = stream(speaker.model, encoded, max_new_tokens, Sampling(temperature), **told)  # type: ignore[arg-type]
     with tqdm(total=len(prompts), unit="answer", mininterval=quiet or 0.2, dynamic_ncols=True) as bar:
         for index, token in tokens:
             said[index].append(token)
