@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.line import Line, make_line
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -17,3 +19,9 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs real data: no folder {folder} (set ZJ_DATA to one)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def line(tmp_path_factory) -> Line:
+    """Backbone, SFT adapter, reward model and preferences of a line in miniature. To be read only."""
+    return make_line(tmp_path_factory.mktemp("line"))
