@@ -28,7 +28,6 @@ def fluency(reading: Reading) -> tuple[int, bool, list[str]]:
         "does not end": int(text[-1] not in "。！？”"),
         "strange characters": 2 * bool(_STRANGE.search(text)),
         "broken punctuation": int(bool(_BROKEN.search(text))),
-        "not Chinese": 4 * (len(re.findall("[一-鿿]", text)) < 0.6 * len(text)),
         "repeats itself": _repeated(text),
         "too short": 2 * (len(text) < 10),
         "rambles": _rambles(reading),
