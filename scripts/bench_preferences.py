@@ -90,7 +90,7 @@ def main(config: Config) -> None:
                 time_ppo(config, base)
             else:
                 time_pairs(config, base, case)
-    print(f"peak memory of the process: {peak_memory_gb(device):.1f} GB")
+    print(f"peak memory of this process: {peak_memory_gb(device):.1f} GB")
 
 
 # ---- pairs
@@ -99,6 +99,7 @@ def main(config: Config) -> None:
 def time_pairs(config: Config, base: Path, case: str) -> None:
     """Ours and trl's steps of the reward model or of DPO, turn by turn."""
     batches = draw_pairs(config, LlamaConfig.named(config.size).vocab_size)
+    tokens = sum(pair.tokens for pairs in batches for pair in pairs)
     sides: dict[str, Step] = {"zj": (our_reward if case == "reward" else our_dpo)(config, base)}
     if config.peers and find_spec("trl") and find_spec("peft"):
         sides["trl"] = trl_step(config, base, case)
@@ -106,10 +107,9 @@ def time_pairs(config: Config, base: Path, case: str) -> None:
     def act(step: Step) -> int:
         for pairs in batches:
             step(pairs)
-        return sum(pair.tokens for pairs in batches for pair in pairs)
+        return tokens
 
-    each = sum(pair.tokens for pairs in batches for pair in pairs) / len(batches)
-    title = f"{case}, {config.batch_size} pairs a step, {each:,.0f} real tokens in them (real tok/s)"
+    title = f"{case}, {config.batch_size} pairs and {tokens / len(batches):,.0f} real tokens a step (real tok/s)"
     report(title, [(name, partial(act, step)) for name, step in sides.items()], config.rounds)
 
 
@@ -190,10 +190,8 @@ def trl_trainer(config: Config, base: Path, case: str) -> Any:
 
     disable_progress_bars()
     words = AnyTokenizer(WordLevel({"<pad>": 0, "</s>": 2}, unk_token="<pad>"))
-    trainer, arguments, task = {
-        "reward": (RewardTrainer, RewardConfig, "SEQ_CLS"),
-        "dpo": (DPOTrainer, DPOConfig, "CAUSAL_LM"),
-    }[case]
+    kinds = {"reward": (RewardTrainer, RewardConfig, "SEQ_CLS"), "dpo": (DPOTrainer, DPOConfig, "CAUSAL_LM")}
+    trainer, arguments, task = kinds[case]
     return trainer(
         model=str(base),
         args=arguments(
@@ -268,6 +266,7 @@ def time_ppo(config: Config, base: Path) -> None:
     for phase in PHASES:
         seconds = [row[f"seconds_{phase}"] for row in rows]
         print(f"    {phase:22} {spread(seconds, '.2f')}  {sum(seconds) / sum(totals):.0%}")
+    print(f"    peak memory {rows[-1]['memory_gb']:.1f} GB")
 
 
 def digits_tokenizer(folder: Path) -> Tokenizer:
