@@ -5,11 +5,11 @@ python scripts/compare_runs.py --runs runs/pretrain runs/sft runs/sft-from-scrat
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from zj.config import run
+from zj.train import read_run
 
 HEAD = ("run", "stage", "loss before", "loss after", "best", "at step", "steps", "tokens", "tokens/s", "minutes")
 
@@ -36,11 +36,7 @@ def main(config: Config) -> None:
 
 def summary(folder: Path) -> tuple[str, ...]:
     """The cells of one run. ValueError if the directory is not a run with a validation in it."""
-    try:
-        stage = (folder / "config.toml").read_text(encoding="utf-8").splitlines()[0].strip("# ")
-        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    except FileNotFoundError as error:
-        raise ValueError(f"--runs {folder}: not a run directory, {error.filename} is missing") from None
+    stage, rows = read_run(folder)
     losses = [(row["valid_loss"], row["step"]) for row in rows if "valid_loss" in row]
     steps = [row for row in rows if "tokens" in row]
     if not losses or not steps:

@@ -4,7 +4,7 @@ from .checkpoint import load_checkpoint, save_checkpoint
 from .distributed import DTYPES, World, start
 from .log import Clock, Log, keep_rows
 from .optim import Explosion, Guard, Optim, Optimizer, learning_rate
-from .run import open_run, publish_best, replace_folder
+from .run import open_run, publish_best, read_rows, read_run, replace_folder
 
 __all__ = [
     "DTYPES",
@@ -20,6 +20,8 @@ __all__ = [
     "load_checkpoint",
     "open_run",
     "publish_best",
+    "read_rows",
+    "read_run",
     "replace_folder",
     "save_checkpoint",
     "start",

@@ -6,6 +6,7 @@ and, at the end, the result itself: a Hugging Face model or a PEFT adapter, so t
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -87,3 +88,32 @@ def publish_best(folder: Path) -> None:
         except OSError:  # a file system without hard links
             shutil.copyfile(file, target)
     sync(folder)
+
+
+def read_run(folder: Path) -> tuple[str, list[dict[str, Any]]]:
+    """(stage, rows of metrics.jsonl) of a run, finished or not. ValueError if the directory is not a run."""
+    try:
+        stage = (folder / "config.toml").read_text(encoding="utf-8").partition("\n")[0].strip("# ")
+    except OSError:
+        raise ValueError(f"--runs {folder}: not a run directory, config.toml is missing") from None
+    return stage, read_rows(folder / "metrics.jsonl")
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """The objects of a run's JSON-lines file; a last line that is still being written is left out.
+
+    ValueError names file:line of anything that is not an object with a step.
+    """
+    if not file.is_file():
+        raise ValueError(f"--runs {file.parent}: {file.name} is missing, expected a run that has begun")
+    rows = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(keepends=True), 1):
+        if not line.endswith("\n"):
+            continue
+        try:
+            row = json.loads(line)
+            row["step"]
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{file}:{number}: damaged, expected an object with a step") from None
+        rows.append(row)
+    return rows
