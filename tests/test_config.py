@@ -120,3 +120,21 @@ def test_only_mistakes_of_the_user_are_one_line(tmp_path, how, status, traceback
     assert done.returncode == status, done.stderr
     assert ("Traceback" in done.stderr) == traceback
     assert traceback or done.stderr.count("\n") == (status != 0)
+
+
+@dataclass(frozen=True)
+class Inner:
+    rate: float = 1.0  # how fast
+    width: int = 8  # how wide
+
+
+@dataclass(frozen=True)
+class Outer:
+    first: Inner = Inner()
+    second: Inner = Inner(rate=0.5)
+
+
+def test_a_nested_field_keeps_the_defaults_of_its_own_instance():
+    assert parse(Outer, []) == Outer()
+    assert parse(Outer, ["--second.width", "9"]) == Outer(second=Inner(0.5, 9))
+    assert parse(Outer, []).first.rate != parse(Outer, []).second.rate  # negative control: they differ

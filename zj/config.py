@@ -140,14 +140,16 @@ class _Field:
         return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
-def _flatten(config: type, prefix: str = "") -> list[_Field]:
+def _flatten(config: type, prefix: str = "", defaults: Any = None) -> list[_Field]:
+    """All fields, those of nested classes too; `defaults` is the instance that a nested field has by default."""
     hints, comments, found = typing.get_type_hints(config), _comments(config), []
     for field in dataclasses.fields(config):
         kind, key = hints[field.name], prefix + field.name
         if dataclasses.is_dataclass(kind):
-            found += _flatten(typing.cast(type, kind), key + ".")
+            found += _flatten(typing.cast(type, kind), key + ".", field.default)
         else:
-            found.append(_Field(key, kind, field.default, comments.get(field.name, "")))
+            default = getattr(defaults, field.name, field.default)
+            found.append(_Field(key, kind, default, comments.get(field.name, "")))
     return found
 
 
