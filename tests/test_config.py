@@ -123,18 +123,18 @@ def test_only_mistakes_of_the_user_are_one_line(tmp_path, how, status, traceback
 
 
 @dataclass(frozen=True)
-class Inner:
+class Part:
     rate: float = 1.0  # how fast
     width: int = 8  # how wide
 
 
 @dataclass(frozen=True)
-class Outer:
-    first: Inner = Inner()
-    second: Inner = Inner(rate=0.5)
+class Whole:
+    first: Part = Part()
+    second: Part = Part(rate=0.5)
 
 
 def test_a_nested_field_keeps_the_defaults_of_its_own_instance():
-    assert parse(Outer, []) == Outer()
-    assert parse(Outer, ["--second.width", "9"]) == Outer(second=Inner(0.5, 9))
-    assert parse(Outer, []).first.rate != parse(Outer, []).second.rate  # negative control: they differ
+    assert parse(Whole, []) == Whole()
+    assert parse(Whole, ["--second.width", "9"]) == Whole(second=Part(0.5, 9))
+    assert parse(Whole, []).first.rate != parse(Whole, []).second.rate  # negative control: they differ
