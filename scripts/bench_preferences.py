@@ -1,6 +1,6 @@
 """How fast: reward model and DPO beside trl, and what a step of PPO spends its seconds on.
 
-    python scripts/bench_preferences.py                     ours alone, about three minutes on 2 CPU cores
+    python scripts/bench_preferences.py                     ours, three minutes on 2 CPU cores (trl: five more)
     python scripts/bench_preferences.py --cases dpo         one of reward, dpo, ppo
     pip install -e ".[bench]" first                         and trl runs in the same process, turn by turn
 
