@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from zj.clinic import CONDITIONS, DRUGS, draw_case, write_clinic
+from zj.clinic import CONDITIONS, DRUGS, draw_case, question_of, write_clinic
 from zj.clinic.consultation import consultation, converse, single
 from zj.clinic.facts import DEPARTMENTS
 from zj.clinic.general import general
@@ -250,3 +250,20 @@ def test_the_command(tmp_path):
 def test_the_clinic_needs_no_torch():
     code = "import sys, zj.clinic; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_some_departments_are_a_part_of_the_whole_in_the_same_mixture(tmp_path):
+    some_of_them = ("内科", "皮肤科")
+    write_clinic(tmp_path / "part", 60, 0, some_of_them)
+    write_clinic(tmp_path / "whole", 600, 0)
+    for name in ("multi", "prompt", "pretrain"):
+        part = (tmp_path / "part" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        whole = (tmp_path / "whole" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        assert len(part) == (180 if name == "pretrain" else 60)
+        shared = set(part) & set(whole)
+        assert shared and [row for row in whole if row in shared] == part[: len(shared)]
+    asked = [question_of(json.loads(row)["id"]) for row in (tmp_path / "part" / "prompt.jsonl").open(encoding="utf-8")]
+    assert {q.case.condition.department for q in asked if q.case} <= set(some_of_them)
+    assert 0.15 < sum(q.case is None for q in asked) / len(asked) < 0.45  # 30 % requests, as in the whole clinic
+    with pytest.raises(ValueError, match="--departments: found 牙科"):
+        write_clinic(tmp_path / "none", 5, 0, ["牙科"])

@@ -33,6 +33,11 @@ class Question:
     matter: tuple[str, ...] = ()  # requests: words of which a fitting answer names at least one
 
     @property
+    def department(self) -> str:
+        """Of the patient; requests have none."""
+        return self.case.condition.department if self.case else ""
+
+    @property
     def first(self) -> bool:
         return not self.prompt.history
 

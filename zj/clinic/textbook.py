@@ -13,9 +13,14 @@ from zj.data.records import Document
 
 def document(seed: int, number: int) -> Document:
     """Document `number` of the stream that belongs to the seed."""
-    rng = random.Random(f"{seed}/pretrain/{number}")
-    condition = rng.choice(list(CONDITIONS.values()))
+    rng, condition = subject(seed, number)
     return Document(f"pretrain-{number:06d}", rng.choice(GENRES)(rng, condition))
+
+
+def subject(seed: int, number: int) -> tuple[random.Random, Condition]:
+    """What document `number` is about."""
+    rng = random.Random(f"{seed}/pretrain/{number}")
+    return rng, rng.choice(list(CONDITIONS.values()))
 
 
 def overview(rng: random.Random, c: Condition) -> str:
