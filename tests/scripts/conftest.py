@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.line import Line
 from zj.config import run
 
 COMPLAINTS = ("头痛", "咳嗽", "发热", "腹泻", "皮疹", "失眠", "耳鸣", "腰痛")
@@ -59,6 +62,12 @@ def model(tmp_path_factory, corpus):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_sync(monkeypatch):
+    """What is killed here is killed inside this process, so the disk need not be waited for."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
 @dataclass(frozen=True)
 class Done:
     status: int
@@ -82,3 +91,73 @@ def command(monkeypatch, capfd):
         return Done(status, said.out, said.err)
 
     return call
+
+
+def told(out: Path) -> list[dict[str, Any]]:
+    """What a run says of its steps, but for clocks and memory: what must be the same if it is run again."""
+    rows = map(json.loads, (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    clocks = ("seconds", "tokens_per_s", "memory_gb")
+    return [{name: value for name, value in row.items() if not name.startswith(clocks)} for row in rows]
+
+
+def column(out: Path, name: str) -> list[Any]:
+    """One number of all steps that tell it."""
+    return [row[name] for row in told(out) if name in row]
+
+
+def result(out: Path) -> dict[str, bytes]:
+    """The files that a run ends in, by name."""
+    return {file.name: file.read_bytes() for file in sorted((out / "best").iterdir())}
+
+
+@pytest.fixture
+def killed(command, monkeypatch):
+    """killed(owner, name, times)(script, flags, ...): as `command`, until owner.name has been called so many times."""
+
+    def call(owner: Any, name: str, times: int):
+        real, count = getattr(owner, name), 0
+
+        def counted(*arguments: Any, **named: Any) -> Any:
+            nonlocal count
+            count += 1
+            done = real(*arguments, **named)
+            if count == times:
+                raise KeyboardInterrupt
+            return done
+
+        def until(script: str, *flags: str | Path) -> None:
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr(owner, name, counted)
+                command(script, *flags)
+
+        return until
+
+    return call
+
+
+PPO = ("--device", "cpu", "--max-tokens", 60, "--max-new-tokens", 8, "--batch-size", 8, "--valid-fraction", 0.25)
+PPO += ("--valid-limit", 4, "--ppo-epochs", 2, "--optim.lr", "3e-3", "--value-optim.lr", "3e-3")
+
+
+def ppo(line: Line, out: Path, *more: Any) -> tuple[Any, ...]:
+    """A call of train_ppo: 5 steps of 8 prompts, each of 2 passes over 2 minibatches."""
+    where = ("--model", line.sft, "--reward", line.reward, "--data", line.dialogues, "--out", out)
+    return ("train_ppo", *where, *PPO, *more)
+
+
+@pytest.fixture
+def spied(monkeypatch):
+    """spied(module, name) -> [(arguments, what came back), …] of every later call of module.name."""
+
+    def spy(module: Any, name: str) -> list[tuple[tuple[Any, ...], Any]]:
+        real, calls = getattr(module, name), []
+
+        def called(*arguments: Any, **named: Any) -> Any:
+            done = real(*arguments, **named)
+            calls.append((arguments, done))
+            return done
+
+        monkeypatch.setattr(module, name, called)
+        return calls
+
+    return spy
