@@ -14,6 +14,7 @@ from zj.data.records import Dialogue, Document, Prompt
 from zj.data.template import (
     TEMPLATES,
     encode_all,
+    encode_answers,
     encode_dialogue,
     encode_document,
     encode_prompt,
@@ -54,13 +55,7 @@ def test_ziya_by_hand(tokenizer):
     dialogue = Dialogue("x", (("头疼", "多喝水"), ("谢谢", "不客气")))
     assert encode_dialogue(dialogue, tokenizer, "ziya").ids == [1, *one, *text("\n"), *two]
     system = replace(dialogue, system="你是医生。")
-    assert encode_dialogue(system, tokenizer, "ziya").ids == [
-        1,
-        *text("你是医生。\n"),
-        *one,
-        *text("\n"),
-        *two,
-    ]
+    assert encode_dialogue(system, tokenizer, "ziya").ids == [1, *text("你是医生。\n"), *one, *text("\n"), *two]
 
 
 def test_ziya_with_a_published_tokenizer(shared_data, tmp_path):
@@ -179,6 +174,30 @@ def test_only_as_last_resort_the_user_text_loses_its_beginning(name, tokenizer):
         encode_prompt(prompt, tokenizer, name, 5)
 
 
+# ---- several answers to one prompt
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_answer_is_counted_alone_behind_one_prompt(name, tokenizer):
+    """None is ever cut: older turns give way to the longest of them, the same for all, or there are none at all."""
+    prompt, texts = prompt_for(DIALOGUE, 2), ["好。", "多喝水。" * 6, "".join(LINES[:2])]
+    tails = [[*tokenizer.encode(text), tokenizer.eos_id] for text in texts]
+    prompts = [encode_prompt(replace(prompt, history=prompt.history[n:]), tokenizer, name) for n in range(3)]
+    longest, kept = max(map(len, tails)), set()
+    for limit in [None, *range(len(prompts[2]) + longest - 3, len(prompts[0]) + longest + 2)]:
+        found = encode_answers(prompt, texts, tokenizer, name, limit)
+        if limit is not None and limit < len(prompts[2]) + longest:
+            assert found == []
+            continue
+        ids = next(ids for ids in prompts if limit is None or len(ids) + longest <= limit)
+        assert [one.ids for one in found] == [ids + tail for tail in tails]
+        # an answer of an earlier turn is part of the prompt
+        assert [one.counted for one in found] == [[False] * len(ids) + [True] * len(tail) for tail in tails]
+        assert {one.where for one in found} == {prompt.where}
+        kept.add(len(ids))
+    assert kept == {len(ids) for ids in prompts}
+
+
 # ---- documents
 
 
@@ -203,13 +222,8 @@ def test_a_limit_that_leaves_nothing_to_predict(tokenizer):
 
 def test_counts_are_exact(tokenizer):
     long_answer = Dialogue("l", (("问", "".join(LINES) * 3),))
-    records = [
-        DIALOGUE,
-        *random_dialogues(60),
-        long_answer,
-        Document("d", "\n".join(LINES * 3)),
-        Document("e", "x"),
-    ]
+    documents = [Document("d", "\n".join(LINES * 3)), Document("e", "x")]
+    records = [DIALOGUE, *random_dialogues(60), long_answer, *documents]
     limit = len(encode_dialogue(replace(DIALOGUE, turns=TURNS[1:]), tokenizer, "ziya").ids)
     encoded, counts = encode_all(records, tokenizer, "ziya", limit)
 
@@ -244,9 +258,9 @@ def test_without_a_limit_nothing_is_left_out(tokenizer):
 def test_thousands_of_dialogues_take_seconds(shared_data):
     tokenizer = Tokenizer.load(shared_data / "tokenizers/mistral_v1.model")
     dialogues, _ = read(shared_data / "zhongjing/CMtMedQA_dev.json", "dialogue")
-    start = time.perf_counter()
+    start = time.process_time()
     encoded, _ = encode_all(dialogues, tokenizer, "huatuo", 2048)
-    assert len(encoded) == 801 and time.perf_counter() - start < 2  # 0.2 s on the machine it was written on
+    assert len(encoded) == 801 and time.process_time() - start < 2  # 0.2 s on the machine it was written on
 
 
 # ---- names

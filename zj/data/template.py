@@ -143,7 +143,8 @@ def encode_answers(
     laid = _lay(prompt.system, (*prompt.history, (prompt.user, None)), tokenizer, template, room)
     if laid is None:
         return []
-    return [Encoded(laid.ids + tail, laid.counted + [True] * len(tail), prompt.where) for tail in tails]
+    before = [False] * len(laid.ids)  # the answers of earlier turns are part of the prompt
+    return [Encoded(laid.ids + tail, before + [True] * len(tail), prompt.where) for tail in tails]
 
 
 def encode_document(document: Document, tokenizer: Tokenizer, max_tokens: int | None = None) -> list[Encoded]:

@@ -1,0 +1,176 @@
+"""Rankings and prompts → packs: what is left out is counted, answers stay whole and beside their equals."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tests.line import ADVICE, write_rows
+from zj.data.batching import split
+from zj.data.readers import read
+from zj.data.records import Dialogue, Prompt, Ranking
+from zj.data.template import encode_dialogue, encode_prompt
+from zj.data.tokenizer import Tokenizer
+from zj.preferences import encode_rankings, ranked_packs, rates, read_prompts, read_rankings
+from zj.train import World
+
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(line):
+    return Tokenizer.load(line.base)
+
+
+def ranking(number=0, ranks=(1, 2, 3, 4), user="我头痛一天了。", history=(), answers=ADVICE[:4]):
+    prompt = Prompt(f"r{number}", user, tuple(history), where=f"file:{number}")
+    return Ranking(prompt.id, prompt, answers[: len(ranks)], ranks, prompt.where)
+
+
+def many(count=40):
+    """Rankings of 2 to 4 answers of different lengths."""
+    found = []
+    for number in range(count):
+        rng = random.Random(f"many/{number}")
+        answers = tuple(f"{advice}{'。' * rng.randint(1, 9)}" for advice in ADVICE[: rng.randint(2, 4)])
+        found.append(ranking(number, tuple(range(1, len(answers) + 1)), f"我{'痛' * (number % 7)}。", answers=answers))
+    return found
+
+
+# --- rankings → sequences
+
+
+def test_what_teaches_nothing_or_does_not_fit_is_left_out_and_counted(tokenizer):
+    records = [ranking(0), ranking(1, (1, 1, 1)), ranking(2, (2, 2)), ranking(3, (1, 1, 2)), ranking(4, user="痛" * 99)]
+    found, line = encode_rankings(records, tokenizer, "ziya", 80)
+    assert [ranked.ranks for ranked in found] == [(1, 2, 3, 4), (1, 1, 2)]
+    tokens = sum(len(answer.ids) for ranked in found for answer in ranked.answers)
+    told = "5 rankings: 1 too long for --max-tokens 80, 2 with all answers tied; 2 prompts, 7 answers"
+    assert line == f"{told}, {tokens} tokens"
+    assert len(encode_rankings(records, tokenizer, "ziya", None)[0]) == 3  # control: without a limit none is too long
+
+
+def test_every_answer_is_the_dialogue_it_would_have_been_in_fine_tuning(tokenizer):
+    for record, ranked in zip(many(), encode_rankings(many(), tokenizer, "ziya", None)[0], strict=True):
+        for text, answer in zip(record.answers, ranked.answers, strict=True):
+            whole = encode_dialogue(Dialogue("d", ((record.prompt.user, text),)), tokenizer, "ziya")
+            assert (answer.ids, answer.counted, answer.where) == (whole.ids, whole.counted, record.where)
+
+
+def test_all_answers_share_one_prompt_and_none_is_cut(tokenizer):
+    """History gives way to the longest answer, and then for all of them."""
+    history = [("我咳嗽三天了。", "请多休息。"), ("我发热一周了。", "建议查血。")]
+    record = ranking(history=history, answers=("好。", "请多休息" * 4, "建议查血。"), ranks=(1, 2, 3))
+    sizes = set()
+    for limit in range(20, 130):
+        found, _ = encode_rankings([record], tokenizer, "ziya", limit)
+        for ranked in found:
+            prompts = {tuple(answer.ids[: answer.counted.index(True)]) for answer in ranked.answers}
+            assert len(prompts) == 1
+            for text, answer in zip(record.answers, ranked.answers, strict=True):
+                assert answer.ids[answer.counted.index(True) :] == [*tokenizer.encode(text), tokenizer.eos_id]
+            assert max(len(answer.ids) for answer in ranked.answers) <= limit
+            sizes.add(len(prompts.pop()))
+    kept = [encode_prompt(Prompt("p", record.prompt.user, tuple(history[n:])), tokenizer, "ziya") for n in range(3)]
+    assert sizes == {len(ids) for ids in kept}  # with both older turns, with one, and with none
+
+
+# --- sequences → packs
+
+
+@pytest.mark.parametrize(("size", "tokens"), [(1, 1), (1, 60), (1, 200), (1, 10_000), (3, 200), (3, 10_000)])
+def test_a_pack_holds_whole_prompts_and_every_answer_once(tokenizer, size, tokens):
+    ranked, _ = encode_rankings(many(), tokenizer, "ziya", None)
+    chosen = random.Random(0).sample(range(40), 23)
+    seen = []
+    for rank in range(size):
+        for pack in ranked_packs(ranked, chosen, tokens, World(rank, size, ALONE.device)):
+            prompts = [ranked[n] for n in pack.prompts]
+            assert len(pack.packed.tokens) <= tokens or len(prompts) == 1
+            answers = [answer for prompt in prompts for answer in prompt.answers]
+            assert [pack.packed.tokens[a:b].tolist() for a, b in pack.packed.spans] == [a.ids for a in answers]
+            assert pack.counted.tolist() == [flag for answer in answers for flag in answer.counted]
+            assert pack.ranks.tolist() == [rank for prompt in prompts for rank in prompt.ranks]
+            assert pack.groups.tolist() == [n for n, prompt in enumerate(prompts) for _ in prompt.answers]
+            assert pack.lengths.tolist() == [sum(answer.counted) for answer in answers]
+            seen += pack.prompts
+    assert sorted(seen) == sorted(chosen)
+
+
+def test_a_prompts_key_tells_it_from_every_other(tokenizer):
+    records = [*many(), ranking(1), ranking(1, (4, 3, 2, 1)), ranking(1, answers=ADVICE[3::-1])]
+    ranked, _ = encode_rankings(records, tokenizer, "ziya", None)
+    different = {tuple(tuple(answer.ids) for answer in one.answers) for one in ranked}
+    assert len({one.key for one in ranked}) == len(different) == 42  # of 43
+    assert ranked[40].key == ranked[41].key != ranked[42].key  # ranks are no part of it, the order of answers is
+
+
+def test_rates_add_up_pairs_and_leave_out_what_has_none():
+    tables = [{"accuracy": (3.0, 4), "gap": (0.0, 0)}, {"accuracy": (0.5, 1), "gap": (0.0, 0), "longer": (1.0, 2)}]
+    assert rates(tables) == {"accuracy": 0.7, "longer": 0.5} and rates([]) == {}
+
+
+# --- files → rankings and prompts
+
+
+def config(*data, **changes):
+    values = {"on_bad_row": "stop", "valid_fraction": 0.25, "max_tokens": 60, "max_new_tokens": 20}
+    return SimpleNamespace(**(values | {"data": tuple(map(str, data))} | changes))
+
+
+BAD = [
+    ({"prompt": "痛", "responses": ["好", "坏", "好"], "ranks": [1, 2, 3]}, "found one answer at ranks 1 and 3"),
+    ({"prompt": "痛", "responses": ["好"], "ranks": [1]}, "expected a list of at least two"),
+    ({"prompt": "痛", "ranks": [1, 2]}, "found keys prompt, ranks"),
+    ({"prompt": "痛", "responses": ["好", "坏"], "ranks": [1, 1.5]}, "found ranks = [1, 1.5], expected 2 whole"),
+    ({"prompt": "痛", "responses": ["好", "坏"], "ranks": ["1", "2"]}, "expected 2 whole numbers from 1"),
+    ({"prompt": "痛", "responses": ["好", "坏"], "ranks": [0, 1]}, "expected 2 whole numbers from 1"),
+    ({"prompt": "痛", "chosen": "好", "rejected": "好"}, "found chosen and rejected alike"),
+]
+
+
+@pytest.mark.parametrize(("row", "words"), BAD, ids=[words for _, words in BAD])
+def test_a_row_that_is_no_ranking_stops_or_is_skipped_and_told(line, tokenizer, tmp_path, capsys, row, words):
+    rows = [{"id": str(n), "prompt": f"痛{n}", "responses": ["好", "坏"], "ranks": [1, 2]} for n in range(20)]
+    file = write_rows(tmp_path / "r.jsonl", [*rows, row])
+    with pytest.raises(ValueError) as error:
+        read_rankings(config(file), tokenizer, "ziya", tmp_path, ALONE)
+    assert str(error.value).startswith(f"{file}:21: ") and words in str(error.value) and "\n" not in str(error.value)
+    train, valid = read_rankings(config(file, on_bad_row="skip"), tokenizer, "ziya", tmp_path, ALONE)
+    assert len(train) + len(valid) == 20
+    assert f"skipped {file}:21: " in capsys.readouterr().out
+
+
+def test_rankings_are_split_by_their_ids_and_nothing_left_is_the_users_to_know(line, tokenizer, tmp_path, capsys):
+    train, valid = read_rankings(config(line.rankings), tokenizer, "ziya", tmp_path, ALONE)
+    expected = split(read([str(line.rankings)], "ranking")[0], 0.25)
+    assert [one.answers[0].where for one in train + valid] == [record.where for part in expected for record in part]
+    told = capsys.readouterr().out
+    assert "training: 36 rankings" in told and "validation: 12 rankings" in told
+    with pytest.raises(ValueError, match="--data: no ranking to train on is left with --max-tokens 9"):
+        read_rankings(config(line.rankings, max_tokens=9), tokenizer, "ziya", tmp_path, ALONE)
+    assert "36 too long for --max-tokens 9" in capsys.readouterr().out
+
+
+def test_prompts_are_asked_once_and_leave_room_for_the_answer(line, tokenizer, tmp_path, capsys):
+    long = {"id": "long", "prompt": "我头痛三天了。" * 9}
+    rows = [{"id": f"p{n}", "prompt": f"我头痛{n % 20}天了。"} for n in range(60)]
+    file = write_rows(tmp_path / "p.jsonl", [*rows, long])
+    train, valid = read_prompts(config(file), tokenizer, "ziya", tmp_path, ALONE)
+    assert "61 prompts read, 40 of them repeats, left out" in capsys.readouterr().out
+    assert len(train) + len(valid) == 21 and train and valid
+    assert max(len(one.ids) for one in train + valid) <= 60 - 20
+    assert len({tuple(one.ids) for one in train + valid}) == 21
+    assert {one.where for one in train + valid} <= {f"p{n}" for n in range(60)} | {"long"}
+    ids = {f"p{n}": encode_prompt(Prompt("p", f"我头痛{n % 20}天了。"), tokenizer, "ziya") for n in range(60)}
+    assert all(one.ids == ids[one.where] and not any(one.counted) for one in train + valid if one.where != "long")
+
+
+def test_a_validation_that_takes_all_prompts_is_refused(line, tokenizer, tmp_path):
+    """Negative control: nothing is trained on in silence."""
+    file = write_rows(tmp_path / "p.jsonl", [{"id": "a", "prompt": "痛"}])
+    with pytest.raises(ValueError, match="--data: no prompt to train on is left beside the validation"):
+        read_prompts(config(file, valid_fraction=0.999), tokenizer, "ziya", tmp_path, ALONE)
