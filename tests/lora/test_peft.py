@@ -17,11 +17,12 @@ from zj.lora import (
     base_of,
     load_model,
     load_peft,
+    load_peft_with_head,
     merge_adapter,
     peft,
     save_peft,
 )
-from zj.model import Llama, LlamaConfig, Packed, save_llama
+from zj.model import Llama, LlamaConfig, Packed, ScalarHead, save_llama
 
 NANO = LlamaConfig.named("nano", vocab_size=64)
 PACKED = Packed.of([[1, 5, 9, 30, 2], [1, 7]])
@@ -221,6 +222,28 @@ def test_broken_directories_are_named(saved, tmp_path):
     refuse(make(), saved, "adapter_model.bin: not a file of tensors alone")
     (saved / "adapter_config.json").write_bytes(b"\xff\x00")
     refuse(make(), saved, "adapter_config.json: not JSON")
+
+
+# --- with a score head
+
+
+def test_a_reward_model_is_an_adapter_with_a_head_and_never_read_without(saved, tmp_path):
+    model, head = adapted(), ScalarHead(32, seed=3)
+    save_peft(model, "a", tmp_path / "rm", base=saved.parent / "base", head=head)
+    config = json.loads((tmp_path / "rm" / "adapter_config.json").read_text())
+    assert (config["task_type"], config["modules_to_save"]) == ("SEQ_CLS", ["score"])
+    tensors, plain = (load_file(folder / "adapter_model.safetensors") for folder in (tmp_path / "rm", saved))
+    assert tensors.keys() - plain.keys() == {"base_model.model.score.weight"}
+    loaded = make()
+    assert torch.equal(load_peft_with_head(loaded, tmp_path / "rm", "x").weight, head.weight)
+    assert torch.equal(loaded(PACKED, "x"), model(PACKED, "a"))
+    refuse(make(), tmp_path / "rm", "is a reward model .LoRA and score head., expected an adapter without a score head")
+    with pytest.raises(ValueError, match="is an adapter without a score head, expected a reward model"):
+        load_peft_with_head(make(), saved, "x")
+    edit(tmp_path / "rm", task_type="CAUSAL_LM")  # a head that nobody would ask for is surplus
+    refuse(make(), tmp_path / "rm", "modules_to_save is .'score'., expected a score head or nothing")
+    edit(tmp_path / "rm", modules_to_save=None)
+    refuse(make(), tmp_path / "rm", "score.weight belongs to no layer of this model")
 
 
 # --- a model from an adapter's directory

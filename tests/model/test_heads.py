@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zj.model import Llama, LlamaConfig, Packed, ScalarHead, heads, sequence_logprobs, token_logprobs
+from zj.model import (
+    Llama,
+    LlamaConfig,
+    Packed,
+    ScalarHead,
+    heads,
+    sequence_logprobs,
+    sequence_values,
+    token_logprobs,
+)
 from zj.model.heads import NOTHING
 
 N, D, V = 23, 6, 11
@@ -226,6 +235,31 @@ def test_a_first_token_has_nothing_before_it():
     model, packed = model_and_pack()
     with pytest.raises(AssertionError, match="first token"):
         sequence_logprobs(model, packed, packed.positions >= 0)
+
+
+@torch.no_grad()
+def test_each_token_has_the_value_of_what_stands_before_it():
+    """V_i is the head on the hidden state of token i - 1 of the same sequence; a first token has none: 0."""
+    model, packed = model_and_pack()
+    head = ScalarHead(32, seed=1).double()
+    values, expected = sequence_values(model, packed, head), head(model(packed))
+    for first, end in packed.spans:
+        assert values[first] == 0
+        close(values[first + 1 : end], expected[first : end - 1])
+        alone = Packed.of([packed.tokens[first:end].tolist()])
+        close(values[first:end], sequence_values(model, alone, head))
+    assert (values - expected).abs().max() > 1e-3  # control: a value is not that of the token itself
+
+
+def test_the_last_hidden_state_of_a_sequence_gets_no_gradient_from_values():
+    """Nothing comes after an answer's last token, and the next sequence's first is not asked about it."""
+    model, packed = model_and_pack()
+    hidden = model(packed).detach().requires_grad_()
+    head = ScalarHead(32).double()
+    sequence_values(lambda packed, adapter: hidden, packed, head).square().sum().backward()
+    assert hidden.grad is not None
+    moved = hidden.grad.abs().amax(1) > 0
+    assert moved.tolist() == [i not in packed.last.tolist() for i in range(11)]
 
 
 # --- the scalar head
