@@ -41,13 +41,15 @@ def value_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """1/2 sum_t max((V - R)^2, (V_clipped - R)^2) / denominator, V_clipped within `clip` of the old value.
 
-    `clip` = inf is the plain squared error. Statistics: `value_clip_fraction`, `value_error` (mean squared).
+    `clip` = inf is the plain squared error. Statistics: `value_clip_fraction` of tokens whose clipped branch counts,
+    so that they have no gradient, `value_error` (mean squared).
     """
     denominator = len(values) if denominator is None else denominator
     near = old_values + (values - old_values).clamp(-clip, clip)
     plain, clipped = (values - returns) ** 2, (near - returns) ** 2
+    outside = (values - old_values).abs() > clip  # inside, `near` is the value but for its last digit
     stats = {
-        "value_clip_fraction": (clipped > plain).sum().item() / denominator,
+        "value_clip_fraction": (outside & (clipped > plain)).sum().item() / denominator,
         "value_error": plain.detach().sum().item() / denominator,
     }
     return 0.5 * torch.maximum(plain, clipped).sum() / denominator, stats
