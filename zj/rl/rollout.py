@@ -110,9 +110,8 @@ def judge(
             scores[s] = score
     logprobs, entropy, ref_logprobs, values = torch.cat([row for rows in told for row in rows], dim=1)
     finished = torch.tensor([answer[-1] == eos_id for answer in answers], device=device)
-    return Rollout(
-        sequences, starts, finished, logprobs, entropy, ref_logprobs, values, torch.tensor(scores).to(logprobs)
-    )
+    told_scores = torch.tensor(scores, dtype=logprobs.dtype, device=device)
+    return Rollout(sequences, starts, finished, logprobs, entropy, ref_logprobs, values, told_scores)
 
 
 def summary(rollout: Rollout, scores: Tensor) -> dict[str, float]:
