@@ -9,6 +9,7 @@ import shutil
 
 import pytest
 
+from tests.line import make_line
 from zj.clinic import question
 from zj.data.records import as_json
 
@@ -194,3 +195,105 @@ def test_an_adapter_of_another_shape_is_refused(command, corpus, model, tmp_path
     done = command("consult", "--model", tmp_path / "a", "--data", corpus / "dialogues.jsonl")
     assert (done.status, done.err.count("\n")) == (2, 1), done.err
     assert name.split(".lora_")[0].split("layers")[1] in done.err
+
+
+# --- the stages of preferences
+
+PREFERENCES = {
+    "train_reward": {"--model": "base", "--data": "rankings"},
+    "train_dpo": {"--model": "sft", "--data": "rankings"},
+    "train_ppo": {"--model": "sft", "--reward": "reward", "--data": "dialogues"},
+}
+EACH = [
+    (("--model", ""), "--model is missing"),
+    (("--model", "nowhere"), "--model nowhere: no such directory"),
+    (("--model", "pyproject.toml"), "--model pyproject.toml: no such directory"),
+    (("--lora.rank", "0"), "--lora.rank is 0, expected 1 or more"),
+    (("--lora.alpha", "0"), "--lora.alpha is 0.0"),
+    (("--valid-limit", "0"), "--valid-limit is 0"),
+    (("--batch-size", "0"), "--batch-size is 0"),
+]
+OWN = {
+    "train_reward": [(("--calibrate-on", "0"), "--calibrate-on is 0"), (("--template", "gpt"), "--template gpt")],
+    "train_dpo": [
+        (("--beta", "-0.1"), "--beta is -0.1"),
+        (("--beta", "nan"), "--beta is nan"),
+        (("--label-smoothing", "0.6"), "--label-smoothing is 0.6, expected 0 to 0.5"),
+        (("--sft", "-1"), "--sft is -1.0"),
+        (("--lora.dropout", "0.1"), "--lora.dropout is 0.1, expected 0"),
+        (("--reference", "frozen"), "--reference"),
+    ],
+    "train_ppo": [
+        (("--reward", ""), "--reward is missing"),
+        (("--reward", "nowhere"), "--reward nowhere: no such directory"),
+        (("--lora.dropout", "0.1"), "--lora.dropout is 0.1, expected 0"),
+        (("--value-optim.lr", "-1"), "--value-optim.lr is -1.0"),
+        (("--answers", "0"), "--answers is 0"),
+        (("--beta", "inf"), "--beta is inf"),
+        (("--gamma", "1.1"), "--gamma is 1.1"),
+        (("--lam", "nan"), "--lam is nan"),
+        (("--clip", "0"), "--clip is 0"),
+        (("--temperature", "0"), "--temperature is 0"),
+        (("--kl-target", "-1"), "--kl-target is -1"),
+        (("--kl-horizon", "0"), "--kl-horizon is 0"),
+        (("--unfinished", "nan"), "--unfinished is nan"),
+        (("--early-stop", "nan"), "--early-stop is nan"),
+        (("--minibatches", "0"), "--minibatches is 0"),
+        (("--max-new-tokens", "1024"), "--max-new-tokens 1024: expected less than --max-tokens 1024"),
+        (("--ptx", "0.1"), "--ptx and --ptx-data: expected both"),
+        (("--last-layers", "-1"), "--last-layers is -1"),
+    ],
+}
+WRONG = [(script, *case) for script in PREFERENCES for case in EACH + OWN[script]]
+
+
+def preferences(command, line, out, script, *more):
+    flags = [word for flag, name in PREFERENCES[script].items() for word in (flag, getattr(line, name))]
+    done = command(script, *flags, "--out", out, "--device", "cpu", "--valid-fraction", "0.25", *more)
+    assert (done.status, done.err.count("\n")) == (2, 1), done.err
+    return done.err
+
+
+@pytest.mark.parametrize(("script", "flags", "message"), WRONG, ids=lambda v: " ".join(v) if type(v) is tuple else v)
+def test_a_wrong_number_is_named_and_nothing_written(command, line, tmp_path, script, flags, message):
+    assert message in preferences(command, line, tmp_path / "out", script, *flags)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("script", PREFERENCES)
+def test_a_model_that_is_not_whole_is_refused_by_name(command, line, tmp_path, script):
+    name = PREFERENCES[script]["--model"]
+    for missing in ("tokenizer.model", "template.json", "config.json" if name == "base" else "adapter_config.json"):
+        folder = shutil.copytree(getattr(line, name), tmp_path / missing)
+        (folder / missing).unlink()
+        message = preferences(command, line, tmp_path / "out", script, "--model", folder)
+        # what is no adapter is taken for a model
+        words = {"train_dpo": "no config.json", "train_ppo": "is a model of its own"} if "adapter" in missing else {}
+        assert str(folder) in message and words.get(script, missing) in message
+    if script != "train_ppo":
+        bad = preferences(command, line, tmp_path / "out", script, "--data", line.dialogues)
+        assert "dialogues.jsonl:1: found keys query, response, expected a ranking" in bad
+    assert not list((tmp_path / "out").glob("*.jsonl"))
+
+
+def test_a_reward_model_of_another_kind_is_refused(command, line, tmp_path):
+    """Of other token ids, without a head, no adapter at all, damaged, on another backbone; it says which and stops."""
+    (tmp_path / "other").mkdir()
+    other = make_line(tmp_path / "other")
+    damaged = shutil.copytree(line.reward, tmp_path / "damaged")
+    (damaged / "reward.json").write_text("{}")
+    foreign = shutil.copytree(line.reward, tmp_path / "foreign")
+    (foreign / "added_tokens.json").write_text('{"<pad>": 320}')
+    cases = {
+        line.sft: f"{line.sft}: is an adapter without a score head, expected a reward model",
+        line.base: f"{line.base}: no adapter_config.json there",
+        damaged: "reward.json: damaged",
+        foreign: f"--reward {foreign}: its added_tokens.json differs from that of --model {line.sft}, expected",
+        other.reward: f"--model {line.sft}: is an adapter of {line.base}, but the reward model's base is {other.base}",
+    }
+    for reward, words in cases.items():
+        assert words in preferences(command, line, tmp_path / "out", "train_ppo", "--reward", reward)
+    more = ("--ptx", "0.1", "--ptx-data", line.dialogues, "--max-tokens", "16", "--max-new-tokens", "2")
+    assert "--ptx-data: nothing is left" in preferences(command, line, tmp_path / "out", "train_ppo", *more)
+    assert "--last-layers is 3" in preferences(command, line, tmp_path / "out", "train_ppo", "--last-layers", "3")
+    assert not (tmp_path / "out" / "metrics.jsonl").exists()
