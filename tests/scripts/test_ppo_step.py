@@ -44,6 +44,36 @@ def test_an_easy_reward_is_learnt_and_a_dear_kl_forbids_it(command, line, tmp_pa
     assert abs(sum(held[-5:]) / 5) < 0.2
 
 
+def test_the_flags_reach_the_equations_and_each_pass_sees_every_token_once(command, line, tmp_path, spied):
+    names = ("judge", "kl_rewards", "gae", "policy_loss", "value_loss")
+    judged, rewarded, estimated, policy, value = (spied(train_ppo, name) for name in names)
+    more = ("--gamma", 0.9, "--lam", 0.8, "--clip", 0.11, "--value-clip", 0.22, "--beta", 0.03, "--ppo-epochs", 3)
+    more += ("--tokens-per-pack", 50, "--valid-fraction", 0, "--batch-size", 7, "--minibatches", 3)
+    assert command(*ppo(line, tmp_path / "run", *more)).status == 0
+    assert {arguments[4] for arguments, _ in rewarded} == {0.03}
+    assert {arguments[3:] for arguments, _ in estimated} == {(0.9, 0.8)}
+    assert {arguments[3] for arguments, _ in policy} == {0.11} and {arguments[3] for arguments, _ in value} == {0.22}
+    for (_, rollout), (_, rewards), (given, (advantages, returns)) in zip(judged, rewarded, estimated, strict=True):
+        assert torch.equal(given[0], rewards) and torch.equal(given[1], rollout.values)
+        whitened = (advantages - advantages.mean()) / advantages.std(unbiased=False)
+        for _ in range(3):  # passes
+            parts, denominators, tokens = [], [], 0
+            while tokens < len(advantages):
+                (_, old, part, _, count), _ = policy.pop(0)
+                (_, old_values, target, _, same), _ = value.pop(0)
+                assert len(old) == len(part) == len(target) and count == same >= len(part)
+                parts.append(torch.stack([old, part, old_values, target]))
+                denominators.append(len(part) / count)
+                tokens += len(part)
+            everything = torch.stack([rollout.logprobs, whitened, rollout.values, returns])
+            ordered = (x[:, x.sort(dim=1).indices[0]] for x in (torch.cat(parts, dim=1), everything))
+            torch.testing.assert_close(*ordered, rtol=1e-5, atol=1e-5)
+            assert sum(denominators) == pytest.approx(
+                min(3, len(rollout.sequences))
+            )  # minibatches, in one or more packs
+    assert not policy and not value
+
+
 def test_an_answer_without_eos_gets_a_fixed_score(command, line, tmp_path, spied, monkeypatch):
     monkeypatch.setattr(
         train_ppo, "generate", lambda model, asked, *_, **__: [[9, 2] if n % 2 else [9, 30] for n in range(len(asked))]
@@ -105,13 +135,16 @@ def test_the_answers_to_one_prompt_differ(command, line, tmp_path, spied):
     assert len(seen) == 48  # and each prompt was asked once
 
 
-def test_the_controller_moves_beta_towards_its_target(command, line, tmp_path):
+def test_the_controller_moves_beta_towards_its_target(command, line, tmp_path, spied):
     """KL 0 is below any target: beta falls by a fifth of answers / horizon. A policy that leaves is called back."""
+    rewarded = spied(train_ppo, "kl_rewards")
     flags = {"below": ("--optim.lr", 0, "--kl-target", 1), "above": ("--kl-target", 1e-3), "off": ()}
     for name, more in flags.items():
-        assert command(*ppo(line, tmp_path / name, "--kl-horizon", 16, *more, "--valid-fraction", 0)).status == 0
+        always = ("--kl-horizon", 32, "--answers", 2, "--valid-fraction", 0)
+        assert command(*ppo(line, tmp_path / name, *always, *more)).status == 0
     assert column(tmp_path / "below", "beta") == pytest.approx([0.05 * 0.9**step for step in range(6)])
     kl, beta = column(tmp_path / "above", "kl"), column(tmp_path / "above", "beta")
     factors = [0.9 if k < 1e-3 * 0.8 else 1.1 if k > 1e-3 * 1.2 else math.nan for k in kl[:-1]]
     assert [b / a for a, b in zip(beta, beta[1:], strict=False)] == pytest.approx(factors) and 1.1 in factors
     assert column(tmp_path / "off", "beta") == [0.05] * 6
+    assert [arguments[4] for arguments, _ in rewarded][6:12] == beta  # and it is beta that shapes the reward
