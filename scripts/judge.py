@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from zj.answers import Answer, answers, load_speaker, read_questions
+from zj.answers import Answer, Speaker, answers, load_speaker, log_likelihoods, read_questions
 from zj.clinic import Question, Verdict, judge
 from zj.config import run
 from zj.data.records import as_json
+from zj.data.tokenizer import Tokenizer
 from zj.eval import Interval, bootstrap_interval, paired_difference, win_tie_loss
 from zj.train import DTYPES, start
 from zj.train.checkpoint import write_text
@@ -22,6 +23,7 @@ from zj.train.checkpoint import write_text
 NOTICE = (
     "合成数据，仅供研究，不能代替医生。The judge's truth is synthetic; research only, no substitute for a physician."
 )
+TOKENS_PER_PACK = 4096  # in one forward pass
 Table = dict[str, dict[str, Interval | None]]  # model -> measure -> value; None where no question is about it
 
 
@@ -52,12 +54,18 @@ def main(config: Config) -> None:
         return
     questions = read_questions(config.data, config.limit)
     out.parent.mkdir(parents=True, exist_ok=True)
-    said = {name: let_answer(config, name, folder, questions) for name, folder in models.items()}
+    said, own = {}, {}
+    for name, folder in models.items():
+        said[name], own[name] = let_answer(config, name, folder, questions)
+    away = divergences(config, models[baseline], said, own)
     verdicts = {
         name: [judge(asked, answer.text) for asked, answer in zip(questions, texts, strict=True)]
         for name, texts in said.items()
     }
-    table = {name: measures(questions, said[name], verdicts[name], verdicts[baseline], config.seed) for name in models}
+    table = {
+        name: measures(questions, said[name], verdicts[name], verdicts[baseline], away.get(name), config.seed)
+        for name in models
+    }
     write_text(out, json.dumps(report(config, questions, said, verdicts, table), ensure_ascii=False, indent=1) + "\n")
     print(drawn(table, baseline, len(questions)))
     print(f"{out}: every text and verdict\n{NOTICE}")
@@ -78,10 +86,13 @@ def named_models(config: Config) -> dict[str, str]:
     return found
 
 
-def let_answer(config: Config, name: str, folder: str, questions: Sequence[Question]) -> list[Answer]:
+def let_answer(
+    config: Config, name: str, folder: str, questions: Sequence[Question]
+) -> tuple[list[Answer], list[float]]:
+    """(a model's answers, its own log-likelihood of each)."""
     print(f"{name}: {len(questions):,} questions to {folder}", flush=True)
-    speaker = load_speaker(folder, f"--models {name}", DTYPES[config.dtype], start(config.device).device)
-    return answers(
+    speaker = open_speaker(config, name, folder)
+    said = answers(
         speaker,
         [asked.prompt for asked in questions],
         max_new_tokens=config.max_new_tokens,
@@ -89,6 +100,27 @@ def let_answer(config: Config, name: str, folder: str, questions: Sequence[Quest
         seed=config.seed,
         slots=config.slots,
     )
+    return said, log_likelihoods(speaker, said, config.temperature or 1.0, TOKENS_PER_PACK)
+
+
+def open_speaker(config: Config, name: str, folder: str) -> Speaker:
+    return load_speaker(folder, f"--models {name}", DTYPES[config.dtype], start(config.device).device)
+
+
+def divergences(
+    config: Config, baseline: str, said: dict[str, list[Answer]], own: dict[str, list[float]]
+) -> dict[str, list[float]]:
+    """log p(answer) - log p_baseline(answer) of each answer that was sampled: its mean estimates KL, nats per answer.
+
+    Of models that speak in the baseline's token ids only, and not of greedy answers, which estimate nothing.
+    """
+    speaker, found = open_speaker(config, "the baseline", baseline), {}
+    for name, texts in said.items():
+        folder = dict(text.split("=", 1) for text in config.models)[name]
+        if config.temperature and Tokenizer.load(folder).same_ids(speaker.tokenizer):
+            theirs = log_likelihoods(speaker, texts, config.temperature, TOKENS_PER_PACK)
+            found[name] = [mine - other for mine, other in zip(own[name], theirs, strict=True)]
+    return found
 
 
 def measures(
@@ -96,6 +128,7 @@ def measures(
     said: Sequence[Answer],
     verdicts: Sequence[Verdict],
     baseline: Sequence[Verdict],
+    away: list[float] | None,
     seed: int,
 ) -> dict[str, Interval | None]:
     """One column of the table: what the verdicts of one model amount to, beside those of the baseline."""
@@ -119,6 +152,7 @@ def measures(
         "refuses": mean([v.refuses for asked, v in judged if {"refuse", "admit"} & set(asked.due)]),
         "finished": mean([answer.finished for answer in said]),
         "characters": mean([len(answer.text) for answer in said]),
+        "KL to baseline": mean(away) if away else None,
     }
 
 
@@ -126,12 +160,12 @@ SHARES = ("wins", "ties", "losses", "inquires", "refuses", "finished")
 LEGEND = """mean [95 % interval: bootstrap over questions, 10,000 resamples; against the baseline in pairs]
 gold score: 0 to 1, ordered as safety > professionalism > fluency (each 0 to 4)
 inquires: where a question to the patient is due; refuses: where a refusal, or that one does not know, is due
-finished: ended by itself within --max-new-tokens"""
+finished: ended by itself within --max-new-tokens; KL to baseline: nats per answer, of the sampled answers"""
 
 
 def drawn(table: Table, baseline: str, questions: int) -> str:
     """The table for the terminal: one column a model."""
-    against = ("score - baseline", "wins", "ties", "losses")
+    against = ("score - baseline", "wins", "ties", "losses", "KL to baseline")
     rows = [["", *(f"{name} (baseline)" if name == baseline else name for name in table)]]
     for measure in next(iter(table.values())):
         cells = [None if name == baseline and measure in against else table[name][measure] for name in table]
@@ -169,7 +203,9 @@ def report(
     for number, asked in enumerate(questions):
         row = as_json(asked.prompt) | {"kind": asked.kind, "due": asked.due, "reference": asked.reference}
         row["answers"] = {
-            name: asdict(said[name][number]) | asdict(verdicts[name][number]) | {"score": verdicts[name][number].score}
+            name: {"text": said[name][number].text, "finished": said[name][number].finished}
+            | asdict(verdicts[name][number])
+            | {"score": verdicts[name][number].score}
             for name in said
         }
         rows.append(row)

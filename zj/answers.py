@@ -11,12 +11,13 @@ import torch
 from tqdm import tqdm
 
 from zj.clinic import Question, question_of
+from zj.data.batching import pack_plan
 from zj.data.readers import read
 from zj.data.records import Prompt
 from zj.data.template import encode_prompt, load_template
 from zj.data.tokenizer import Tokenizer
 from zj.lora import load_model
-from zj.model import Llama
+from zj.model import Llama, Packed, sequence_logprobs
 from zj.model.generate import Sampling, stream
 from zj.model.weights import check_tokenizer_fits
 
@@ -35,6 +36,8 @@ class Speaker:
 class Answer:
     text: str
     finished: bool  # ended by itself, with EOS; else it is cut off where it ran out of room
+    prompt: tuple[int, ...] = ()  # ids of the prompt
+    ids: tuple[int, ...] = ()  # ids of the answer, EOS included
 
 
 def read_questions(paths: Sequence[str], limit: int | None = None) -> list[Question]:
@@ -91,4 +94,22 @@ def answers(
         for index, token in tokens:
             said[index].append(token)
             bar.update(token == eos or len(said[index]) == max_new_tokens)
-    return [Answer(speaker.tokenizer.decode(ids).strip(), ids[-1] == eos) for ids in said]
+    texts = [speaker.tokenizer.decode(ids).strip() for ids in said]
+    return [
+        Answer(text, ids[-1] == eos, tuple(prompt), tuple(ids))
+        for text, prompt, ids in zip(texts, encoded, said, strict=True)
+    ]
+
+
+@torch.no_grad()
+def log_likelihoods(speaker: Speaker, said: Sequence[Answer], temperature: float, tokens_per_pack: int) -> list[float]:
+    """log p(answer | prompt) of each answer under this model, nats, dropout off; with the temperature of sampling."""
+    model, found = speaker.model.eval(), [0.0] * len(said)
+    for pack in pack_plan([len(answer.prompt) + len(answer.ids) for answer in said], tokens_per_pack)[0]:
+        chosen = [said[index] for index in pack]
+        packed = Packed.of([[*answer.prompt, *answer.ids] for answer in chosen], model.lm_head.weight.device)
+        counted = torch.cat([torch.arange(n) >= len(a.prompt) for a, n in zip(chosen, packed.lengths, strict=True)])
+        logprobs, _ = sequence_logprobs(model, packed, counted.to(packed.tokens.device), speaker.adapter, temperature)
+        for index, total in zip(pack, packed.sums(logprobs).tolist(), strict=True):
+            found[index] = total
+    return found

@@ -132,6 +132,8 @@ def test_the_report_holds_every_verdict_and_the_table_is_their_mean(command, mod
         assert sum(shares) == pytest.approx(1, abs=1e-12)
         assert re.search(f"gold score .*{column['gold score']['mean']:.3f} \\[", said)
     assert report["settings"]["models"] == [f"base={model}", f"tuned={adapter}"] and "仅供研究" in said
+    # of a model that is far away, by its own samples: 12 answers leave no doubt
+    assert report["table"]["tuned"]["KL to baseline"]["low"] > 0 == report["table"]["base"]["KL to baseline"]["mean"]
     texts = {name: [row["answers"][name]["text"] for row in rows] for name in ("base", "tuned")}
     assert texts["base"] != texts["tuned"]
     assert report_of(command, tmp_path, "again.json", *flags)[0]["questions"] == rows
@@ -144,6 +146,7 @@ def test_a_model_ties_with_itself_under_an_adapter_that_does_nothing(command, mo
     )
     assert all(row["answers"]["a"] == row["answers"]["b"] for row in report["questions"])
     column = report["table"]["a"]
+    assert column["KL to baseline"] == {"mean": 0, "low": 0, "high": 0}
     assert column["ties"] == {"mean": 1, "low": 1, "high": 1} and column["score - baseline"]["low"] == 0
     assert "b (baseline)" in said
 
@@ -160,6 +163,8 @@ def test_the_clinics_own_doctor_wins_and_where_nothing_is_due_nothing_is_counted
 
     monkeypatch.setattr("scripts.judge.load_speaker", lambda path, *rest: path)
     monkeypatch.setattr("scripts.judge.answers", speak)
+    monkeypatch.setattr("scripts.judge.log_likelihoods", lambda speaker, said, *rest: [0.0] * len(said))
+    monkeypatch.setattr("scripts.judge.divergences", lambda *rest: {})
     for name in ("doctor", "quack"):
         (tmp_path / name).mkdir()
     flags = ("--models", f"quack={tmp_path / 'quack'}", f"doctor={tmp_path / 'doctor'}", "--data", exam)

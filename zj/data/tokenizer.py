@@ -77,6 +77,10 @@ class Tokenizer:
             )
         return id
 
+    def same_ids(self, other: Tokenizer) -> bool:
+        """Whether both give every text the same ids."""
+        return self._added == other._added and self._sp.serialized_model_proto() == other._sp.serialized_model_proto()
+
     def piece(self, id: int) -> str:
         """How the vocabulary spells an id, for people to look at."""
         names = {i: piece for piece, i in self._added.items()}
