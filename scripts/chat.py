@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from zj import NOTICE
 from zj.config import run
 from zj.data.records import Prompt, Turn
 from zj.data.template import FILE as TEMPLATE
@@ -29,7 +30,6 @@ from zj.train import DTYPES, start
 with suppress(ImportError):  # not on every system
     import readline  # noqa: F401  gives input() line editing and a history
 
-NOTICE = "仅供研究，不能代替医生。Research only, no substitute for a physician."
 HELP = """/reset           forget the conversation
 /adapter NAME    answer with another adapter, or with none; without NAME: list them
 /help            this text

@@ -1,4 +1,4 @@
-"""One table of several runs: validation loss before and after, and what it took.
+"""One table of several runs: what validation said before and after, and what it took.
 
 python scripts/compare_runs.py --runs runs/pretrain runs/sft runs/sft-from-scratch
 """
@@ -11,7 +11,12 @@ from pathlib import Path
 from zj.config import run
 from zj.train import read_run
 
-HEAD = ("run", "stage", "loss before", "loss after", "best", "at step", "steps", "tokens", "tokens/s", "minutes")
+HEAD = ("run", "stage", "before", "after", "best", "at step", "steps", "tokens", "tokens/s", "minutes")
+
+
+LEGEND = """before, after: on data held out from training
+pretrain, sft: cross-entropy, nats per counted token; reward, dpo: ranking loss, nats per prompt (lower is better)
+ppo: mean calibrated reward of an answer (higher is better)"""
 
 
 @dataclass(frozen=True)
@@ -31,19 +36,20 @@ def main(config: Config) -> None:
                 for column, (cell, width) in enumerate(zip(row, widths, strict=True))
             )
         )
-    print("loss: validation cross-entropy of the counted tokens, nats per token, on data held out from training")
+    print(LEGEND)
 
 
 def summary(folder: Path) -> tuple[str, ...]:
     """The cells of one run. ValueError if the directory is not a run with a validation in it."""
     stage, rows = read_run(folder)
-    losses = [(row["valid_loss"], row["step"]) for row in rows if "valid_loss" in row]
+    measure, sign = ("valid_score", -1) if stage == "ppo" else ("valid_loss", 1)
+    found = [(row[measure], row["step"]) for row in rows if measure in row]
     steps = [row for row in rows if "tokens" in row]
-    if not losses or not steps:
+    if not found or not steps:
         raise ValueError(f"--runs {folder}: nothing was validated there yet")
-    best, at = min(losses)
+    best, at = min(found, key=lambda pair: sign * pair[0])
     tokens, seconds = sum(row["tokens"] for row in steps), sum(row["seconds"] for row in steps)
-    numbers = (f"{losses[0][0]:.3f}", f"{losses[-1][0]:.3f}", f"{best:.3f}", str(at), str(steps[-1]["step"]))
+    numbers = (f"{found[0][0]:.3f}", f"{found[-1][0]:.3f}", f"{best:.3f}", str(at), str(steps[-1]["step"]))
     return (folder.name, stage, *numbers, f"{tokens:,}", f"{tokens / seconds:,.0f}", f"{seconds / 60:.1f}")
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from zj import NOTICE
 from zj.config import run
 from zj.data.batching import split
 from zj.data.readers import read
@@ -18,8 +19,6 @@ from zj.data.tokenizer import Tokenizer
 from zj.lora import load_model
 from zj.model import generate
 from zj.train import DTYPES, start
-
-NOTICE = "仅供研究，不能代替医生。Research only, no substitute for a physician."
 
 
 @dataclass(frozen=True)

@@ -1,59 +1,87 @@
 #!/usr/bin/env bash
-# From a bare checkout to a small Chinese doctor that one can talk to: pre-training and fine-tuning on the synthetic
-# clinic, then a table of what each stage brought, three consultations, and the line that opens the chat.
-#   bash scripts/demo.sh [--quick] [--out DIR]      about 6 minutes on 2 CPU cores and 4 GB; --quick about 90 seconds
+# The whole line, from a bare checkout to an aligned small doctor: pre-training, fine-tuning, ranked answers, reward
+# model, PPO and DPO on the synthetic clinic's dermatology, then an examination on questions that trained nothing.
+#   bash scripts/demo.sh [--quick] [--seeds N] [--out DIR]     about 12 minutes a seed on 2 CPU cores; --quick about 2
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 quick=no
+seeds=1
 out=runs/demo
 while [ $# -gt 0 ]; do
     case "$1" in
         --quick) quick=yes ;;
+        --seeds) seeds="${2:?--seeds needs a number}" && shift ;;
         --out) out="${2:?--out needs a directory}" && shift ;;
         -h | --help) sed -n '2,4s/^# \{0,1\}//p' "$0" && exit 0 ;;
-        *) echo "demo.sh: error: unknown flag $1 (--quick, --out DIR)" >&2 && exit 2 ;;
+        *) echo "demo.sh: error: unknown flag $1 (--quick, --seeds N, --out DIR)" >&2 && exit 2 ;;
     esac
     shift
 done
+case "$seeds" in '' | *[!0-9]* | 0) echo "demo.sh: error: --seeds is $seeds, expected 1 or more" >&2 && exit 2 ;; esac
 
 if [ "$quick" = yes ]; then
     out="$out-quick"
-    size=300 vocabulary=3000 passes=1
+    size=200 vocabulary=1000 passes=1 ranked=100 questions=60
 else
-    size=1200 vocabulary=4000 passes=2
+    size=1200 vocabulary=1600 passes=2 ranked=1200 questions=300
 fi
 
 source scripts/environment.sh
 environment ""
 say() { printf '\n== %s\n' "$*"; }
-clinic="$out/clinic"
-dialogues="$clinic/multi.jsonl $clinic/single.jsonl $clinic/task.jsonl $clinic/general.jsonl $clinic/safety.jsonl"
 
-say "1/5 the synthetic clinic: a hand-written table of conditions becomes text and consultations"
-python -m zj.clinic --out "$clinic" --size "$size" --seed 0
+line() { # seed, directory: all five stages and the examination
+    local seed="$1" run="$2" clinic="$2/clinic"
+    local dialogues="$clinic/multi.jsonl $clinic/single.jsonl $clinic/task.jsonl $clinic/general.jsonl $clinic/safety.jsonl"
 
-say "2/5 a tokenizer of $vocabulary pieces"
-[ -e "$out/tokenizer/tokenizer.model" ] ||
-    python scripts/train_tokenizer.py --data "$clinic" --out "$out/tokenizer" --vocab-size "$vocabulary"
+    say "1/8 the synthetic clinic: a hand-written table of conditions becomes text, consultations and questions"
+    python -m zj.clinic --out "$clinic" --size "$size" --seed "$seed" --departments 皮肤科
+    [ -e "$run/tokenizer/tokenizer.model" ] ||
+        python scripts/train_tokenizer.py --data "$clinic/pretrain.jsonl" $dialogues --out "$run/tokenizer" \
+            --vocab-size "$vocabulary"
 
-say "3/5 pre-training a tiny LLaMA from scratch"
-python scripts/train_pretrain.py --config recipes/tiny/pretrain.toml --tokenizer "$out/tokenizer" \
-    --data "$clinic/pretrain.jsonl" --epochs "$passes" --out "$out/pretrain"
+    say "2/8 pre-training a tiny LLaMA from scratch"
+    python scripts/train_pretrain.py --config recipes/tiny/pretrain.toml --tokenizer "$run/tokenizer" \
+        --data "$clinic/pretrain.jsonl" --epochs 1 --seed "$seed" --out "$run/pretrain"
 
-say "4/5 supervised fine-tuning on consultations, with and without the pre-training"
-python scripts/train_sft.py --config recipes/tiny/sft.toml --model "$out/pretrain" \
-    --data $dialogues --epochs "$passes" --out "$out/sft"
-python scripts/train_sft.py --config recipes/tiny/sft.toml --tokenizer "$out/tokenizer" \
-    --data $dialogues --epochs "$passes" --out "$out/sft-without-pretraining"
+    say "3/8 supervised fine-tuning on consultations"
+    python scripts/train_sft.py --config recipes/tiny/sft.toml --model "$run/pretrain" --data $dialogues \
+        --epochs "$passes" --seed "$seed" --out "$run/sft"
 
-say "5/5 three patients it has never met"
-python scripts/consult.py --model "$out/sft" --data "$clinic/multi.jsonl" --number 3
+    say "4/8 four answers of its own to each practice question, ranked by the gold judge"
+    python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --sampled 4 --limit "$ranked" \
+        --seed "$seed" --out "$run/ranked.jsonl"
+    python scripts/rank.py --model "$run/sft" --data "$clinic/exam.jsonl" --sampled 2 --limit "$questions" \
+        --seed "$seed" --out "$run/held-out-rankings.jsonl"
 
-say "what each stage brought"
-python scripts/compare_runs.py --runs "$out/pretrain" "$out/sft" "$out/sft-without-pretraining"
+    say "5/8 the reward model learns to rank"
+    python scripts/train_reward.py --config recipes/tiny/reward.toml --model "$run/sft" \
+        --data "$run/ranked.jsonl" "$clinic/ranking.jsonl" --seed "$seed" --out "$run/reward"
+
+    say "6/8 PPO: the policy answers, the reward model judges"
+    python scripts/train_ppo.py --config recipes/tiny/ppo.toml --model "$run/sft" --reward "$run/reward" \
+        --data "$clinic/prompt.jsonl" --seed "$seed" --out "$run/ppo"
+
+    say "7/8 DPO: the same rankings, without reward model and sampling"
+    python scripts/train_dpo.py --config recipes/tiny/dpo.toml --model "$run/sft" --data "$run/ranked.jsonl" \
+        --seed "$seed" --out "$run/dpo"
+
+    say "8/8 the examination: questions and harmful requests that trained nothing, judged without names"
+    python scripts/score.py --reward "$run/reward" --kind ranking --data "$run/held-out-rankings.jsonl"
+    python scripts/judge.py --models "sft=$run/sft" "ppo=$run/ppo" "dpo=$run/dpo" --data "$clinic/exam.jsonl" \
+        --limit "$questions" --seed "$seed" --out "$run/report.json"
+    python scripts/compare_runs.py --runs "$run/pretrain" "$run/sft" "$run/reward" "$run/ppo" "$run/dpo"
+}
+
+for ((seed = 0; seed < seeds; seed++)); do
+    if [ "$seeds" -eq 1 ]; then run="$out"; else run="$out/seed-$seed" && say "seed $seed"; fi
+    line "$seed" "$run"
+done
 cat <<END
 
 Talk to it:
-    .venv/bin/python scripts/chat.py --model $out/sft
+    .venv/bin/python scripts/chat.py --model $run/ppo
+Look at it (extra [plot]):
+    .venv/bin/python scripts/plot.py --runs $run/reward $run/ppo $run/dpo --out $run/curves.png
 END

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from zj import NOTICE, SYNTHETIC
 from zj.answers import Answer, Speaker, answers, load_speaker, log_likelihoods, read_questions
 from zj.clinic import Question, Verdict, judge
 from zj.config import run
@@ -20,9 +21,6 @@ from zj.eval import Interval, bootstrap_interval, paired_difference, win_tie_los
 from zj.train import DTYPES, start
 from zj.train.checkpoint import write_text
 
-NOTICE = (
-    "合成数据，仅供研究，不能代替医生。The judge's truth is synthetic; research only, no substitute for a physician."
-)
 TOKENS_PER_PACK = 4096  # in one forward pass
 Table = dict[str, dict[str, Interval | None]]  # model -> measure -> value; None where no question is about it
 
@@ -68,7 +66,7 @@ def main(config: Config) -> None:
     }
     write_text(out, json.dumps(report(config, questions, said, verdicts, table), ensure_ascii=False, indent=1) + "\n")
     print(drawn(table, baseline, len(questions)))
-    print(f"{out}: every text and verdict\n{NOTICE}")
+    print(f"{out}: every text and verdict\n{SYNTHETIC}\n{NOTICE}")
 
 
 def named_models(config: Config) -> dict[str, str]:
@@ -213,7 +211,7 @@ def report(
         name: {measure: asdict(value) if value else None for measure, value in column.items()}
         for name, column in table.items()
     }
-    return {"notice": NOTICE, "settings": asdict(config), "table": numbers, "questions": rows}
+    return {"notice": f"{SYNTHETIC} {NOTICE}", "settings": asdict(config), "table": numbers, "questions": rows}
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
+from zj import NOTICE, SYNTHETIC
 from zj.answers import answers, load_speaker, read_questions
 from zj.clinic import Question, judge, rank
 from zj.clinic.ranking import with_degraded
@@ -20,10 +21,6 @@ from zj.config import run
 from zj.data.records import Ranking, as_json
 from zj.train import DTYPES, start
 from zj.train.checkpoint import write_text
-
-NOTICE = (
-    "合成数据，仅供研究，不能代替医生。The judge's truth is synthetic; research only, no substitute for a physician."
-)
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def main(config: Config) -> None:
     print(f"{out}: {len(kept):,} rankings, {len(rankings) - len(kept):,} left out because all answers tie")
     tied, pairs = count_ties(kept)
     print(f"{tied / max(1, pairs):.1%} of their {pairs:,} pairs are ties")
-    print(NOTICE)
+    print(f"{SYNTHETIC}\n{NOTICE}")
 
 
 def sample(config: Config, questions: list[Question]) -> list[list[str]]:

@@ -19,7 +19,7 @@ from typing import Literal
 import torch
 from tqdm import tqdm
 
-from zj import stage
+from zj import NOTICE, stage
 from zj.answers import Speaker, answers
 from zj.config import run
 from zj.data.batching import pack_plan
@@ -36,8 +36,6 @@ from zj.stage import Lora
 from zj.train import DTYPES, start
 from zj.train.checkpoint import write_text
 from zj.train.log import patience
-
-NOTICE = "仅供研究，不能代替医生。Research only, no substitute for a physician."
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
+from zj import NOTICE, SYNTHETIC
 from zj.clinic.write import write_clinic
-
-NOTICE = "合成数据，仅供研究，不能代替医生。Synthetic; research only, no substitute for a physician."
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("python -m zj.clinic", description="Write the synthetic clinic. " + NOTICE)
+    parser = argparse.ArgumentParser(
+        "python -m zj.clinic", description=f"Write the synthetic clinic. {SYNTHETIC} {NOTICE}"
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the nine JSONL files")
     parser.add_argument("--size", type=int, default=1000, help="multi-turn dialogues (default 1000); the rest follows")
     parser.add_argument("--seed", type=int, default=0, help="any whole number (default 0)")
@@ -25,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{'file':16}{'records':>10}{'characters':>14}")
     for name, (records, characters) in counts.items():
         print(f"{name:16}{records:>10,}{characters:>14,}")
-    print(NOTICE)
+    print(f"{SYNTHETIC}\n{NOTICE}")
     return 0
 
 
