@@ -64,8 +64,8 @@ line() { # seed, directory: all five stages and the examination
         --data "$clinic/prompt.jsonl" --seed "$seed" --out "$run/ppo"
 
     say "7/8 DPO: the same rankings, without reward model and sampling"
-    python scripts/train_dpo.py --config recipes/tiny/dpo.toml --model "$run/sft" --data "$run/ranked.jsonl" \
-        --seed "$seed" --out "$run/dpo"
+    python scripts/train_dpo.py --config recipes/tiny/dpo.toml --model "$run/sft" \
+        --data "$run/ranked.jsonl" "$clinic/ranking.jsonl" --seed "$seed" --out "$run/dpo"
 
     say "8/8 the examination: questions and harmful requests that trained nothing, judged without names"
     python scripts/score.py --reward "$run/reward" --kind ranking --data "$run/held-out-rankings.jsonl"

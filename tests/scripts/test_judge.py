@@ -132,8 +132,7 @@ def test_the_report_holds_every_verdict_and_the_table_is_their_mean(command, mod
         assert sum(shares) == pytest.approx(1, abs=1e-12)
         assert re.search(f"gold score .*{column['gold score']['mean']:.3f} \\[", said)
     assert report["settings"]["models"] == [f"base={model}", f"tuned={adapter}"] and "仅供研究" in said
-    # of a model that is far away, by its own samples: 12 answers leave no doubt
-    assert report["table"]["tuned"]["KL to baseline"]["low"] > 0 == report["table"]["base"]["KL to baseline"]["mean"]
+    assert report["table"]["tuned"]["KL to baseline"]["mean"] > 0 == report["table"]["base"]["KL to baseline"]["mean"]
     texts = {name: [row["answers"][name]["text"] for row in rows] for name in ("base", "tuned")}
     assert texts["base"] != texts["tuned"]
     assert report_of(command, tmp_path, "again.json", *flags)[0]["questions"] == rows
