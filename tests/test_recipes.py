@@ -105,7 +105,13 @@ def test_every_command_that_is_shown_is_understood(line):
     words = words[: next((i for i, w in enumerate(words) if w in ("||", "&&", "#")), len(words))]
     script = import_module(Path(words[0]).stem if "/" not in words[0] else f"scripts.{Path(words[0]).stem}")
     arguments = [w.replace("recipes/", f"{ROOT}/recipes/") for w in words[1:] if w != "..."]
-    numbers = {"--vocab-size": "9", "--epochs": "1", "--number": "1"}  # stand for shell variables
+    numbers = {
+        "--vocab-size": "9",
+        "--epochs": "1",
+        "--number": "1",
+        "--seed": "1",
+        "--limit": "9",
+    }  # stand for shell variables
     for at, word in enumerate(arguments[:-1]):
         if word in numbers and arguments[at + 1].startswith("$"):
             arguments[at + 1] = numbers[word]
