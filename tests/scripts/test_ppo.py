@@ -25,7 +25,7 @@ def log_ratios(calls):
 
 
 POINTS = [(stage.Run, "save", 1), (stage.Run, "save", 2), (Optimizer, "step", 1), (Optimizer, "step", 23)]
-POINTS += [(train_ppo, "validate", 1), (train_ppo, "validate", 3), (Log, "step", 3), (stage.Run, "finish", 1)]
+POINTS += [(train_ppo, "validate", 3), (Log, "step", 3), (stage.Run, "finish", 1)]
 
 
 def test_interrupted_anywhere_it_ends_the_same(command, killed, line, tmp_path):

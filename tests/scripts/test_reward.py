@@ -159,15 +159,14 @@ def test_the_gradient_does_not_depend_on_how_a_batch_is_packed(command, line, tm
     assert column(tmp_path / "dropout", "loss") != pytest.approx(column(tmp_path / "1", "loss"), rel=2e-4)  # control
 
 
-@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
-def test_16_bit_training_follows_fp32_and_opens_in_fp32(command, line, tmp_path, dtype):
-    for kind in ("fp32", dtype):
+def test_16_bit_training_follows_fp32_and_opens_in_fp32(command, line, tmp_path):
+    for kind in ("fp32", "bf16", "fp16"):
         more = ("--dtype", kind, "--recompute", "--lora.dropout", 0, "--epochs", 1, "--optim.lr", "1e-3")
         assert command(*training(line, tmp_path / kind, *more)).status == 0
-    exact, rounded = column(tmp_path / "fp32", "loss"), column(tmp_path / dtype, "loss")
-    assert rounded == pytest.approx(exact, rel=0.05) and rounded != exact
-    reward = load_reward(load_model(line.base), tmp_path / dtype)
-    assert {p.dtype for p in adapter_parameters(reward.model, "reward").values()} == {torch.float32}
+        exact, rounded = column(tmp_path / "fp32", "loss"), column(tmp_path / kind, "loss")
+        assert rounded == pytest.approx(exact, rel=0.05) and (rounded != exact or kind == "fp32")
+        reward = load_reward(load_model(line.base), tmp_path / kind)
+        assert {p.dtype for p in adapter_parameters(reward.model, "reward").values()} == {torch.float32}
 
 
 def test_the_adapters_flags_reach_it_and_the_last_model_counts_without_validation(command, line, tmp_path):
