@@ -5,10 +5,11 @@
     pip install -e ".[bench]" first                         and trl runs in the same process, turn by turn
 
 Reward and DPO: both sides hold the same random weights, train LoRA of rank 16 on all linear layers and see the same
-batches of pairs; tokens are the real ones, prompts included, padding not. trl pads as its trainer does, its gradient
-checkpointing and bf16 are off. The reference is computed in every step: ours by an adapter of its own, trl's with the
-adapter off. Lengths are drawn like those of CMtMedQA (about 360 tokens, 80 to 830; two answers share a prompt, which is
-40 % of the first) unless --data brings rankings.
+batches of pairs; tokens are the real ones, each answer with its prompt, padding not (ours computes a prompt once for
+both answers, trl twice). trl pads as its trainer does, its gradient checkpointing and bf16 are off. The reference is
+computed in every step: ours by an adapter of its own, trl's with the adapter off. Lengths are drawn like those of
+CMtMedQA (about 360 tokens, 80 to 830; two answers share a prompt, which is 40 % of the first) unless --data brings
+rankings.
 PPO: scripts/train_ppo.py itself, on prompts of 20 to 200 tokens; trl has no PPO any more (1.16).
 """
 
@@ -99,7 +100,7 @@ def main(config: Config) -> None:
 def time_pairs(config: Config, base: Path, case: str) -> None:
     """Ours and trl's steps of the reward model or of DPO, turn by turn."""
     batches = draw_pairs(config, LlamaConfig.named(config.size).vocab_size)
-    tokens = sum(pair.tokens for pairs in batches for pair in pairs)
+    tokens = sum(len(answer.ids) for pairs in batches for pair in pairs for answer in pair.answers)
     sides: dict[str, Step] = {"zj": (our_reward if case == "reward" else our_dpo)(config, base)}
     if config.peers and find_spec("trl") and find_spec("peft"):
         sides["trl"] = trl_step(config, base, case)
@@ -122,7 +123,7 @@ def our_reward(config: Config, base: Path) -> Step:
 
     def step(pairs: list[Ranked]) -> None:
         for pack in ranked_packs(pairs, range(len(pairs)), config.tokens_per_pack, world):
-            scores = head(model(pack.packed, "reward")[pack.packed.last])
+            scores = head(model(pack.packed, "reward")[pack.packed.last[pack.answers]])
             ranking_loss(scores, pack.ranks, pack.groups, len(pairs)).backward()
         adam.step()
         adam.zero_grad()
@@ -142,7 +143,7 @@ def our_dpo(config: Config, base: Path) -> Step:
             with torch.no_grad():
                 reference, _ = sequence_logprobs(model, pack.packed, pack.counted, "reference")
             policy, _ = sequence_logprobs(model, pack.packed, pack.counted, "policy")
-            policy, reference = pack.packed.sums(policy), pack.packed.sums(reference)
+            policy, reference = (pack.packed.sums(x)[pack.answers] for x in (policy, reference))
             better, worse, weights = ranked_pairs(pack.ranks, pack.groups)
             told = (policy[better], policy[worse], reference[better], reference[worse])
             dpo_loss(*told, beta=0.1, denominator=len(pairs), weights=weights)[0].backward()

@@ -44,7 +44,7 @@ class Config:
     on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
     max_tokens: int = 1024  # longest sequence; older turns are left out to fit
     batch_size: int = 32  # prompts (with all their answers) per optimizer step, over all ranks
-    tokens_per_pack: int = 4096  # tokens in one forward pass; memory only, the gradient does not depend on it
+    tokens_per_pack: int = 4096  # tokens in one forward pass, prompts once; memory only, the gradient stays the same
     epochs: int = 1  # passes over the data
     beta: float = 0.1  # how dear it is to leave the reference: the beta of the KL penalty that DPO stands for
     label_smoothing: float = 0.0  # probability that a pair is labelled the wrong way round
@@ -111,7 +111,7 @@ def main(config: Config) -> None:
                 told.update({"loss": loss.item(), **numbers})
                 tables.append(table)
             moved = optimizer.step()
-            timed = log.time(sum(len(pack.packed.tokens) for pack in packs))
+            timed = log.time(sum(len(pack.packed.tokens) for pack in packs))  # computed ones: a prompt once
             checked = validate(this, reference, valid, log) if this.due(config.valid_every or per_epoch) else {}
             log.step(this.step, epoch=epoch, **told, **rates(tables), **moved, **timed, **checked)
             if this.due(config.save_every):
@@ -129,7 +129,7 @@ def preference(
 ) -> tuple[Tensor, dict[str, float], dict[str, tuple[float, int]]]:
     """DPO over all pairs of each prompt: (share of the loss of a batch of so many prompts, shares of what is logged,
     how often the better answer has the higher implicit reward). logprobs [N] of tokens, reference [M] of answers."""
-    policy = pack.packed.sums(logprobs)
+    policy = pack.packed.sums(logprobs)[pack.answers]
     better, worse, weights = ranked_pairs(pack.ranks, pack.groups)
     loss, chosen, rejected = dpo_loss(
         *(policy[better], policy[worse], reference[better], reference[worse]),
@@ -149,7 +149,8 @@ def preference(
 def best_answers(pack: RankedPack) -> Tensor:
     """[N] tokens of the answers that rank first, EOS included."""
     first = pack.ranks == torch.stack([pack.ranks[pack.groups == g].min() for g in pack.groups])
-    return pack.counted & first.repeat_interleave(pack.packed.bounds.diff().long())
+    best = torch.zeros(len(pack.packed), dtype=torch.bool, device=first.device).index_put((pack.answers,), first)
+    return pack.counted & best.repeat_interleave(pack.packed.bounds.diff().long())
 
 
 class Reference:
@@ -182,7 +183,8 @@ class Reference:
 
     @torch.no_grad()
     def _compute(self, pack: RankedPack) -> Tensor:
-        return pack.packed.sums(sequence_logprobs(self.model, pack.packed, pack.counted, "reference")[0])
+        logprobs, _ = sequence_logprobs(self.model, pack.packed, pack.counted, "reference")
+        return pack.packed.sums(logprobs)[pack.answers]
 
 
 def fingerprint(config: Config) -> str:

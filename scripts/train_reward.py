@@ -39,7 +39,7 @@ class Config:
     on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
     max_tokens: int = 1024  # longest sequence; older turns are left out to fit
     batch_size: int = 32  # prompts (with all their answers) per optimizer step, over all ranks
-    tokens_per_pack: int = 4096  # tokens in one forward pass; memory only, the gradient does not depend on it
+    tokens_per_pack: int = 4096  # tokens in one forward pass, prompts once; memory only, the gradient stays the same
     epochs: int = 1  # passes over the data
     valid_fraction: float = 0.1  # part of the prompts held out for validation
     valid_every: int = 0  # steps between validations (0: once an epoch)
@@ -96,13 +96,13 @@ def main(config: Config) -> None:
             stage.seed_dropout(config.seed, this.step, world)
             loss, tables = 0.0, []
             for pack in packs:
-                scores = head(model(pack.packed, "reward")[pack.packed.last])
+                scores = head(model(pack.packed, "reward")[pack.packed.last[pack.answers]])
                 share = ranking_loss(scores, pack.ranks, pack.groups, len(chosen))
                 optimizer.backward(share)
                 loss += share.item()
                 tables.append(pair_accuracy(scores.detach(), pack.ranks, pack.groups, pack.lengths))
             moved = optimizer.step()
-            loss, tokens = world.sum(loss, sum(len(pack.packed.tokens) for pack in packs))
+            loss, tokens = world.sum(loss, sum(len(pack.packed.tokens) for pack in packs))  # computed: a prompt once
             timed = log.time(int(tokens))
             checked = validate(this, head, valid, log) if this.due(config.valid_every or per_epoch) else {}
             log.step(this.step, epoch=epoch, loss=loss, **rates(tables), **moved, **timed, **checked)
@@ -136,7 +136,7 @@ def validate(this: stage.Run, head: ScalarHead, valid: list[Ranked], log: Log) -
     model, some = this.model.eval(), range(min(len(valid), this.config.valid_limit))
     loss, tables = 0.0, []
     for pack in ranked_packs(valid, some, this.config.tokens_per_pack, this.world):
-        scores = head(model(pack.packed, "reward")[pack.packed.last])
+        scores = head(model(pack.packed, "reward")[pack.packed.last[pack.answers]])
         loss += ranking_loss(scores, pack.ranks, pack.groups, len(some)).item()
         tables.append(pair_accuracy(scores, pack.ranks, pack.groups, pack.lengths))
     model.train()

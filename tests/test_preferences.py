@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from scripts import train_dpo
 from tests.line import ADVICE, write_rows
+from tests.rl.tiny import tiny
 from zj.data.batching import split
 from zj.data.readers import read
 from zj.data.records import Dialogue, Prompt, Ranking
-from zj.data.template import encode_dialogue, encode_prompt
+from zj.data.template import Encoded, encode_dialogue, encode_prompt
 from zj.data.tokenizer import Tokenizer
-from zj.preferences import encode_rankings, ranked_packs, rates, read_prompts, read_rankings
+from zj.lora import adapter_parameters
+from zj.model import Packed, ScalarHead, sequence_logprobs
+from zj.preferences import Ranked, encode_rankings, ranked_packs, rates, read_prompts, read_rankings
+from zj.rl import ranking_loss
 from zj.train import World
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -40,6 +46,12 @@ def many(count=40):
     return found
 
 
+def whole(packed, sequence):
+    """Ids of a sequence, after those of the one that it continues."""
+    (start, end), parent = packed.spans[sequence], packed.parents[sequence]
+    return (whole(packed, parent) if parent >= 0 else []) + packed.tokens[start:end].tolist()
+
+
 # --- rankings → sequences
 
 
@@ -48,8 +60,9 @@ def test_what_teaches_nothing_or_does_not_fit_is_left_out_and_counted(tokenizer)
     found, line = encode_rankings(records, tokenizer, "ziya", 80)
     assert [ranked.ranks for ranked in found] == [(1, 2, 3, 4), (1, 1, 2)]
     tokens = sum(len(answer.ids) for ranked in found for answer in ranked.answers)
+    tokens -= sum((len(r.answers) - 1) * (r.answers[0].counted.index(True) - 1) for r in found)  # each prompt once
     told = "5 rankings: 1 too long for --max-tokens 80, 2 with all answers tied; 2 prompts, 7 answers"
-    assert line == f"{told}, {tokens} tokens"
+    assert line == f"{told}, {tokens} tokens, each prompt once"
     assert len(encode_rankings(records, tokenizer, "ziya", None)[0]) == 3  # control: without a limit none is too long
 
 
@@ -91,13 +104,78 @@ def test_a_pack_holds_whole_prompts_and_every_answer_once(tokenizer, size, token
             prompts = [ranked[n] for n in pack.prompts]
             assert len(pack.packed.tokens) <= tokens or len(prompts) == 1
             answers = [answer for prompt in prompts for answer in prompt.answers]
-            assert [pack.packed.tokens[a:b].tolist() for a, b in pack.packed.spans] == [a.ids for a in answers]
-            assert pack.counted.tolist() == [flag for answer in answers for flag in answer.counted]
+            assert [whole(pack.packed, s) for s in pack.answers.tolist()] == [answer.ids for answer in answers]
+            said = [token for answer in answers for token in answer.ids[answer.counted.index(True) :]]
+            assert pack.packed.tokens[pack.counted].tolist() == said
+            assert len(pack.packed.tokens) == sum(prompt.tokens for prompt in prompts)
             assert pack.ranks.tolist() == [rank for prompt in prompts for rank in prompt.ranks]
             assert pack.groups.tolist() == [n for n, prompt in enumerate(prompts) for _ in prompt.answers]
             assert pack.lengths.tolist() == [sum(answer.counted) for answer in answers]
             seen += pack.prompts
     assert sorted(seen) == sorted(chosen)
+
+
+def drawn(*sizes):
+    """[Ranked] of random ids, from (tokens of the prompt, tokens of each answer)."""
+    rng, found = random.Random(0), []
+    for number, (prompt, answers) in enumerate(sizes):
+        before = [rng.randrange(16) for _ in range(prompt)]
+        encoded = [
+            Encoded(before + [rng.randrange(16) for _ in range(n)], [False] * prompt + [True] * n, f"file:{number}")
+            for n in answers
+        ]
+        found.append(Ranked(tuple(encoded), tuple(rng.sample((1, 1, 2, 3), len(answers)))))
+    return found
+
+
+def spread(pack, ranked):
+    """The same pack with every answer behind a prompt of its own."""
+    answers = [answer for n in pack.prompts for answer in ranked[n].answers]
+    return replace(
+        pack,
+        packed=Packed.of([answer.ids for answer in answers]),
+        counted=torch.tensor([flag for answer in answers for flag in answer.counted]),
+        answers=torch.arange(len(answers)),
+    )
+
+
+MIXED = [(1, (3, 2)), (2, (4, 1, 2)), (30, (5, 9, 1, 2)), (8, (6, 6)), (1, (2, 2, 5, 1))]
+
+
+@pytest.mark.parametrize("sizes", [MIXED, MIXED[:1], MIXED[2:3]], ids=["mixed", "no prompt to share", "one prompt"])
+def test_losses_and_gradients_are_those_of_answers_apart(sizes):
+    """Of the reward model, of DPO, and of its SFT term."""
+    ranked, found = drawn(*sizes), []
+    (shared,) = ranked_packs(ranked, range(len(sizes)), 10_000, ALONE)
+    config = SimpleNamespace(beta=0.3, label_smoothing=0.1)
+    for pack in (shared, spread(shared, ranked)):
+        model, head = tiny("policy", "reference"), ScalarHead(16).double()
+        scores = head(model(pack.packed, "policy")[pack.packed.last[pack.answers]])
+        logprobs, reference = (
+            sequence_logprobs(model, pack.packed, pack.counted, name)[0] for name in ("policy", "reference")
+        )
+        reference = pack.packed.sums(reference.detach())[pack.answers]
+        losses = (
+            ranking_loss(scores, pack.ranks, pack.groups),
+            train_dpo.preference(config, pack, logprobs, reference, len(sizes))[0],
+            logprobs[train_dpo.best_answers(pack)].sum(),
+        )
+        sum(losses).backward()
+        parameters = [*adapter_parameters(model, "policy").values(), *head.parameters()]
+        found.append([*losses, scores, *(p.grad for p in parameters)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)  # fp64, sums in another order
+    assert len(found[0]) > 20 and all(x.abs().max() > 1e-6 for x in found[0])  # control: none is empty
+
+
+def test_a_prompt_is_computed_once():
+    sizes = ((30, (5, 9, 1, 2)), (1, (3, 2)))
+    assert [one.tokens for one in drawn(*sizes)] == [29 + 4 + 17, 2 + 5]
+    (pack,) = ranked_packs(drawn(*sizes), (0, 1), 57, ALONE)
+    assert len(pack.packed.tokens) == 57 and pack.packed.parents == (-1, 0, 0, 0, 0, -1, -1)
+    one, other = drawn(*sizes)
+    with pytest.raises(AssertionError, match="file:0: answers to one prompt of 30 tokens"):
+        _ = replace(one, answers=one.answers + other.answers).tokens
 
 
 def test_a_prompts_key_tells_it_from_every_other(tokenizer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,9 @@ def read_prompts(
 
 @dataclass(frozen=True)
 class Ranked:
-    """One prompt with its K answers, each a sequence of its own."""
+    """One prompt with its K answers."""
 
-    answers: tuple[Encoded, ...]
+    answers: tuple[Encoded, ...]  # each with the prompt before it
     ranks: tuple[int, ...]  # 1 is best, equal ranks are ties
 
     @property
@@ -72,18 +73,31 @@ class Ranked:
         """A name that tells these sequences from all others."""
         return blake2b(repr([answer.ids for answer in self.answers]).encode(), digest_size=16).hexdigest()
 
+    @cached_property
+    def shared(self) -> int:
+        """Tokens with which all its sequences begin and which are computed once: the prompt's, less the last one.
+
+        That one begins each answer's branch, since it predicts the answer's first token.
+        """
+        first = self.answers[0]
+        shared = first.counted.index(True) - 1
+        same = [a.ids[:shared] == first.ids[:shared] and not any(a.counted[: shared + 1]) for a in self.answers]
+        assert shared >= 0 and all(same), f"{first.where}: answers to one prompt of {shared + 1} tokens? {same}"
+        return shared
+
     @property
     def tokens(self) -> int:
-        """Of all its sequences."""
-        return sum(len(answer.ids) for answer in self.answers)
+        """Computed for it: those that its sequences share count once."""
+        return sum(len(answer.ids) for answer in self.answers) - (len(self.answers) - 1) * self.shared
 
 
 @dataclass(frozen=True)
 class RankedPack:
-    """M answers of several prompts, end to end."""
+    """M answers of several prompts, each a branch of its prompt, which is computed once."""
 
     packed: Packed
     counted: Tensor  # [N] bool: tokens of the answers
+    answers: Tensor  # [M] which sequences of the pack are answers; the others are prompts
     ranks: Tensor  # [M]
     groups: Tensor  # [M] which prompt of the batch an answer belongs to
     lengths: Tensor  # [M] tokens of the answer alone
@@ -111,7 +125,7 @@ def encode_rankings(
     tokens = sum(ranked.tokens for ranked in found)
     return found, (
         f"{total:,} rankings: {long:,} too long for --max-tokens {max_tokens}, {tied:,} with all answers tied; "
-        f"{len(found):,} prompts, {sum(len(r.answers) for r in found):,} answers, {tokens:,} tokens"
+        f"{len(found):,} prompts, {sum(len(r.answers) for r in found):,} answers, {tokens:,} tokens, each prompt once"
     )
 
 
@@ -125,10 +139,16 @@ def ranked_packs(
 
 def _pack(prompts: Sequence[Ranked], indices: tuple[int, ...], device: torch.device) -> RankedPack:
     answers = [answer for prompt in prompts for answer in prompt.answers]
+    trunks = [prompt.answers[0].ids[: prompt.shared] for prompt in prompts]
+    branches = [[answer.ids[prompt.shared :] for answer in prompt.answers] for prompt in prompts]
+    packed = Packed.branching(trunks, branches, device)
+    counted = [flag for prompt in prompts for answer in prompt.answers for flag in answer.counted[prompt.shared :]]
+    uncounted = [False] * sum(map(len, trunks))
     groups = [number for number, prompt in enumerate(prompts) for _ in prompt.answers]
     return RankedPack(
-        Packed.of([answer.ids for answer in answers], device),
-        torch.tensor([flag for answer in answers for flag in answer.counted], device=device),
+        packed,
+        torch.tensor(uncounted + counted, device=device),
+        torch.arange(len(packed) - len(answers), len(packed), device=device),
         torch.tensor([rank for prompt in prompts for rank in prompt.ranks], device=device),
         torch.tensor(groups, device=device),
         torch.tensor([sum(answer.counted) for answer in answers], device=device),

@@ -78,6 +78,7 @@ class _Layer:
     def attend(self, q: Tensor, k: Tensor, v: Tensor, packed: Packed) -> Tensor:
         """As `attend`, each token also to what its slot holds: q [N, H, K], k and v [N, KV, K] -> [N, H, K]."""
         rows, prompts = self.cache.rows, self.cache.prompts
+        assert not packed.parents, f"a cache holds sequences that stand alone, found parents {packed.parents}"
         self.keys[self.cache.slots, :, packed.positions] = k
         self.values[self.cache.slots, :, packed.positions] = v
         if prompts is None:

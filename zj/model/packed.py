@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -11,13 +11,18 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """S sequences of N tokens in all. Sequence s is `tokens[bounds[s]:bounds[s + 1]]`."""
+    """S sequences of N tokens in all. Sequence s is `tokens[bounds[s]:bounds[s + 1]]`.
+
+    A sequence may continue another one that stands before it in the pack, its parent: it sees the parent's keys (and
+    those of the parent's parent) as if it stood right behind it. So what several sequences begin with is computed once.
+    """
 
     tokens: Tensor  # [N] int64
-    positions: Tensor  # [N] int64, the place of each token within its own sequence
+    positions: Tensor  # [N] int64, the place of each token within its own sequence, all before it included
     bounds: Tensor  # [S + 1] int32, bounds[0] = 0 and bounds[S] = N
     max_len: int  # tokens of the longest sequence
     lengths: tuple[int, ...]  # the same as bounds, known to the host without asking the device
+    parents: tuple[int, ...] = ()  # the sequence that each one continues, -1 for none; () where none does
 
     @classmethod
     def of(cls, sequences: list[list[int]], device: str | torch.device = "cpu", starts: list[int] | None = None):
@@ -31,16 +36,50 @@ class Packed:
         bounds = torch.tensor((0, *lengths)).cumsum(0).to(torch.int32)
         return cls(tokens.to(device), positions.to(device), bounds.to(device), max(lengths), lengths)
 
+    @classmethod
+    def branching(
+        cls, trunks: list[list[int]], branches: list[list[list[int]]], device: str | torch.device = "cpu"
+    ) -> Packed:
+        """Pack `trunks[t] + branch`, for each branch of `branches[t]`, with every trunk only once.
+
+        First come the trunks, then the branches of the first, of the second ... The branches of an empty trunk stand
+        alone, and it is left out.
+        """
+        whole = [trunk for trunk in trunks if trunk]
+        parents, starts = [-1] * len(whole), [0] * len(whole)
+        number = 0  # of the next trunk in the pack
+        for trunk, some in zip(trunks, branches, strict=True):
+            parents += [number if trunk else -1] * len(some)
+            starts += [len(trunk)] * len(some)
+            number += bool(trunk)
+        packed = cls.of([*whole, *(branch for some in branches for branch in some)], device, starts)
+        return replace(packed, parents=tuple(parents)) if whole else packed
+
     def to(self, device: str | torch.device) -> Packed:
         """The same on another device."""
         tokens, positions, bounds = (t.to(device) for t in (self.tokens, self.positions, self.bounds))
-        return Packed(tokens, positions, bounds, self.max_len, self.lengths)
+        return replace(self, tokens=tokens, positions=positions, bounds=bounds)
 
     @cached_property
     def spans(self) -> list[tuple[int, int]]:
         """(first, one past the last) token of each sequence, on the host."""
         ends = torch.tensor(self.lengths).cumsum(0).tolist()
         return [(end - n, end) for end, n in zip(ends, self.lengths, strict=True)]
+
+    @cached_property
+    def seen(self) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+        """Where sequences have parents: the tokens each one sees, its parent's and then its own.
+
+        Indices of these tokens end to end [C], and `bounds` [S + 1] and `lengths` of the parts.
+        """
+        parts: list[Tensor] = []
+        for parent, (start, end) in zip(self.parents, self.spans, strict=True):
+            assert parent < len(parts), f"sequence {len(parts)} continues {parent}, which does not stand before it"
+            own = torch.arange(start, end)
+            parts.append(own if parent < 0 else torch.cat((parts[parent], own)))
+        lengths = tuple(map(len, parts))
+        bounds = torch.tensor((0, *lengths)).cumsum(0).to(torch.int32)
+        return torch.cat(parts).to(self.tokens.device), bounds.to(self.tokens.device), lengths
 
     @property
     def last(self) -> Tensor:
