@@ -57,6 +57,7 @@ class Config:
 
 def main(config: Config) -> None:
     chat = Chat(config)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script that runs this in the background ignores Ctrl-C
     print(f"{NOTICE}\n{chat.describe()}; /help lists the commands", flush=True)
     try:
         for line in user_lines():

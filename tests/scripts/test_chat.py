@@ -215,6 +215,7 @@ def test_ctrl_c_stops_an_answer_and_at_the_prompt_the_program(endless):
 
 def test_a_stopped_answer_is_kept(home, monkeypatch, capsys):
     """Ctrl-C during the fifth id: the text of five ids is the answer of this turn."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as `main` does, whatever started the tests
     speaker = Chat(Config(str(home / "base"), max_new_tokens=60, temperature=0.0, device="cpu"))
     new_ids = speaker._new_ids
 
