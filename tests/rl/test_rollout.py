@@ -128,6 +128,17 @@ def test_values_of_a_whole_sequence_are_zero_where_nothing_stands_before(model):
     close(values[response], rollout.values, 1e-12)  # and prompts are left out of a rollout
 
 
+def test_the_value_head_hears_of_the_states_before_each_answer_token_and_of_no_other(model):
+    """By its gradient: the state after the last token is never read, nor are those of the prompt but its last."""
+    packed, response = ask(model).pack(range(4))
+    hidden = normal(len(packed.tokens), 16).requires_grad_()
+    head, _ = heads()
+    sequence_values(lambda packed, adapter: hidden, packed, head, "value")[response].sum().backward()
+    heard = hidden.grad.abs().sum(1) > 0
+    assert heard.tolist() == [*response.tolist()[1:], False]
+    assert not heard[packed.last].any() and heard.sum() == sum(LENGTHS)
+
+
 # --- the ratio
 
 
