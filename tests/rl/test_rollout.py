@@ -12,7 +12,7 @@ from torch import Tensor
 from tests.rl.tiny import EOS, close, exact, move, normal, tiny
 from zj.lora import adapter_parameters, add_adapter, copy_adapter
 from zj.model import Llama, Packed, ScalarHead, generate, sequence_logprobs, sequence_values
-from zj.rl import CalibratedHead, Calibration, Rollout, collect, judge, summary
+from zj.rl import CalibratedHead, Calibration, Rollout, collect, judge, policy_loss, summary
 
 ROLES = ("policy", "reference", "value", "reward")
 PROMPTS = [[1, 5, 9], [1], [1, EOS, 7, 3, 11], [1, 5, 9]]  # EOS is also a word of a conversation
@@ -162,6 +162,23 @@ def test_the_first_ratio_is_exactly_1(dtype):
 @pytest.mark.parametrize("chosen", [[2], [3, 1], [1, 0, 2]])
 def test_the_first_ratio_is_1_in_other_packs(model, chosen):
     close(ratios(model, ask(model), chosen).detach(), torch.zeros(sum(LENGTHS[s] for s in chosen)))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_the_first_gradient_is_that_of_reinforce_by_a_dense_softmax(temperature):
+    """Of every matrix of the policy, through the clipped loss, against -mean(A log pi) of whole logits."""
+    model, advantages = tiny(*ROLES), normal(10)
+    rollout, matrices = ask(model, temperature=temperature), list(adapter_parameters(model, "policy").values())
+    packed, response = rollout.pack(range(4))
+    logprobs, _ = sequence_logprobs(model, packed, response, "policy", temperature)
+    loss, _ = policy_loss(logprobs[response], rollout.logprobs, advantages, 0.2)
+    log_p = (model.logits(model(packed, "policy")) / temperature).log_softmax(-1)
+    at = response.nonzero().squeeze(1)
+    dense = -(advantages * log_p[at - 1, packed.tokens[at]]).mean()
+    gradients = [torch.autograd.grad(x, matrices) for x in (loss, dense)]
+    for one, other in zip(*gradients, strict=True):
+        close(one, other, 1e-12)
+    assert max(gradient.abs().max() for gradient in gradients[0]) > 0.1  # control: there is something to compare
 
 
 def test_dropout_would_show_in_the_ratio():
