@@ -246,3 +246,10 @@ def test_a_controller_goes_on_where_it_was_saved():
     for kl in (9.0, 1.0):
         whole.update(kl, 64)
     assert second.beta == whole.beta != 0.1
+
+
+def test_beta_stays_above_zero_however_short_the_horizon():
+    controller = AdaptiveKL(0.1, target=6.0, horizon=10)
+    for _ in range(50):
+        controller.update(0.0, 64)  # 64 answers are 6.4 horizons: unbounded, beta would change its sign
+    assert controller.beta == pytest.approx(0.1 * 0.8**50, rel=1e-12)

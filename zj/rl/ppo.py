@@ -68,7 +68,7 @@ class AdaptiveKL:
     def update(self, kl: float, episodes: int) -> None:
         """Once per rollout: `kl` is its mean over `episodes` answers, nats per answer (k1, summed over tokens)."""
         error = min(max(kl / self.target - 1, -0.2), 0.2)
-        self.beta *= 1 + error * episodes / self.horizon
+        self.beta *= 1 + error * min(1.0, episodes / self.horizon)  # at most 20 % a rollout: never below 0
 
     def state_dict(self) -> dict[str, float]:
         """What a checkpoint keeps."""
