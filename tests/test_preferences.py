@@ -61,7 +61,7 @@ def test_what_teaches_nothing_or_does_not_fit_is_left_out_and_counted(tokenizer)
     assert [ranked.ranks for ranked in found] == [(1, 2, 3, 4), (1, 1, 2)]
     tokens = sum(len(answer.ids) for ranked in found for answer in ranked.answers)
     tokens -= sum((len(r.answers) - 1) * (r.answers[0].counted.index(True) - 1) for r in found)  # each prompt once
-    told = "5 rankings: 1 too long for --max-tokens 80, 2 with all answers tied; 2 prompts, 7 answers"
+    told = "5 rankings: 0 shortened, 1 too long for --max-tokens 80, 2 with all answers tied; 2 prompts, 7 answers"
     assert line == f"{told}, {tokens} tokens, each prompt once"
     assert len(encode_rankings(records, tokenizer, "ziya", None)[0]) == 3  # control: without a limit none is too long
 
@@ -79,8 +79,10 @@ def test_all_answers_share_one_prompt_and_none_is_cut(tokenizer):
     record = ranking(history=history, answers=("好。", "请多休息" * 4, "建议查血。"), ranks=(1, 2, 3))
     sizes = set()
     for limit in range(20, 130):
-        found, _ = encode_rankings([record], tokenizer, "ziya", limit)
+        found, told = encode_rankings([record], tokenizer, "ziya", limit)
         for ranked in found:
+            shortened = ranked.answers[0].counted.index(True) < len(encode_prompt(record.prompt, tokenizer, "ziya"))
+            assert told.startswith(f"1 rankings: {int(shortened)} shortened, 0 too long")
             prompts = {tuple(answer.ids[: answer.counted.index(True)]) for answer in ranked.answers}
             assert len(prompts) == 1
             for text, answer in zip(record.answers, ranked.answers, strict=True):
@@ -238,7 +240,8 @@ def test_prompts_are_asked_once_and_leave_room_for_the_answer(line, tokenizer, t
     rows = [{"id": f"p{n}", "prompt": f"我头痛{n % 20}天了。"} for n in range(60)]
     file = write_rows(tmp_path / "p.jsonl", [*rows, long])
     train, valid = read_prompts(config(file), tokenizer, "ziya", tmp_path, ALONE)
-    assert "61 prompts read, 40 of them repeats, left out" in capsys.readouterr().out
+    told = "61 prompts read, 40 of them repeats, left out; 1 shortened to --max-tokens less --max-new-tokens"
+    assert told in capsys.readouterr().out
     assert len(train) + len(valid) == 21 and train and valid
     assert max(len(one.ids) for one in train + valid) <= 60 - 20
     assert len({tuple(one.ids) for one in train + valid}) == 21

@@ -50,8 +50,12 @@ def read_prompts(
     for message in skipped[:5]:
         world.print(f"skipped {message}")
     different = {(prompt.system, prompt.history, prompt.user): prompt for prompt in records}
-    world.print(f"{len(records):,} prompts read, {len(records) - len(different):,} of them repeats, left out")
     room = config.max_tokens - config.max_new_tokens
+    cut = sum(len(encode_prompt(prompt, tokenizer, template)) > room for prompt in different.values())
+    world.print(
+        f"{len(records):,} prompts read, {len(records) - len(different):,} of them repeats, left out; "
+        f"{cut:,} shortened to --max-tokens less --max-new-tokens"
+    )
     parts = []
     for prompts in split(list(different.values()), config.valid_fraction):
         ids = [encode_prompt(prompt, tokenizer, template, room) for prompt in prompts]
@@ -112,7 +116,7 @@ def encode_rankings(
     A ranking whose answers all tie teaches nothing and is left out; so is one that does not fit.
     """
     found: list[Ranked] = []
-    total = tied = long = 0
+    total = tied = long = cut = 0
     for ranking in rankings:
         total += 1
         if len(set(ranking.ranks)) == 1:
@@ -122,9 +126,11 @@ def encode_rankings(
         long += not answers
         if answers:
             found.append(Ranked(tuple(answers), ranking.ranks))
+            cut += answers[0].counted.index(True) < len(encode_prompt(ranking.prompt, tokenizer, template))
     tokens = sum(ranked.tokens for ranked in found)
     return found, (
-        f"{total:,} rankings: {long:,} too long for --max-tokens {max_tokens}, {tied:,} with all answers tied; "
+        f"{total:,} rankings: {cut:,} shortened, {long:,} too long for --max-tokens {max_tokens}, "
+        f"{tied:,} with all answers tied; "
         f"{len(found):,} prompts, {sum(len(r.answers) for r in found):,} answers, {tokens:,} tokens, each prompt once"
     )
 
