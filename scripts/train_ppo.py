@@ -283,7 +283,8 @@ def validate(this: stage.Run, roles: Roles, valid: list[Encoded], log: Log) -> d
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
             if index < 2:
                 log.say(f"[score {score:+.2f}] {said['answer']}")
-    told = {name: number for name, number in summary(rollout, scores).items() if name in ("score", "kl", "length")}
+    shown = ("score", "kl", "length", "eos_rate")
+    told = {name: number for name, number in summary(rollout, scores).items() if name in shown}
     log.say(f"step {this.step}: held-out " + ", ".join(f"{name} {number:.2f}" for name, number in told.items()))
     return {f"valid_{name}": number for name, number in told.items()}
 

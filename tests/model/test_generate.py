@@ -196,6 +196,37 @@ def test_copies_of_a_prompt_differ(model):
     assert rows[0] == sample(model, [PROMPTS[0]])[0] and rows[8] == sample(model, [PROMPTS[1]])[0]
 
 
+def computed(model, prompts, **more) -> int:
+    """Tokens that `generate` lets through the model."""
+    seen = []
+    hook = model.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0].tokens)))
+    generate(model, prompts, 4, eos_ids=(), **more)
+    hook.remove()
+    return sum(seen)
+
+
+def test_copies_of_a_prompt_compute_it_once_and_change_no_answer(model):
+    """The first of K copies brings L tokens, each other one its last; 3 more a row make the 4 new ones."""
+    long, short = list(range(12, 52)), [40]
+    crowd = [long, long, PROMPTS[0], long, long, short, short, short]
+    for slots in (2, 3, 8):
+        alone = sample(model, crowd, slots=1)  # one after the other: nobody is there to copy from
+        assert sample(model, crowd, slots=slots) == alone, slots
+    for slots in (2, 4):  # the first one is a step ahead of the second, which so is there for the third to copy from
+        assert computed(model, [long] * 4, slots=slots) == 40 + 3 + 4 * 3
+    assert computed(model, [long] * 4, slots=1) == 4 * (40 + 3)
+
+
+def test_a_copy_comes_from_a_row_that_has_moved_on(model):
+    """Limits that free the slots one by one; rows that copy stand where others have left."""
+    crowd = [PROMPTS[2]] * 7 + [PROMPTS[0]] * 3
+    limits = [2, 9, 3, 12, 1, 5, 7, 4, 12, 2]
+    free = sample(model, crowd, eos_ids=(), slots=1)
+    for slots in (2, 3, 4):
+        rows = generate(model, crowd, limits, top_p=0.95, eos_ids=(), slots=slots)
+        assert rows == [whole[:n] for whole, n in zip(free, limits, strict=True)]
+
+
 def test_eos_ends_a_row_and_is_its_last_id(model):
     free = sample(model, PROMPTS, eos_ids=())
     assert all(len(row) == 12 for row in free)

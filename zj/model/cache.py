@@ -45,6 +45,12 @@ class Cache:
         self.prompts = _without(packed, self.rows)
         return packed
 
+    def copy(self, slot: int, tokens: int) -> None:
+        """Put the first tokens of a sequence at work into the next slot, for another one that begins with them."""
+        assert tokens <= self.held[slot], f"{tokens} tokens of slot {slot}, which holds {self.held[slot]}"
+        self.stored[:, :, len(self.held), :, :tokens] = self.stored[:, :, slot, :, :tokens]
+        self.held.append(tokens)
+
     def drop(self, slot: int) -> None:
         """Forget a sequence; the last one takes its slot."""
         n = self.held[-1]

@@ -1,7 +1,8 @@
 """Text from a model: sampling with continuous batching.
 
 `generate` > `stream` > one forward a step > `Sampling.choose`. A step's pack holds one token of every sequence at work
-and the whole of each prompt that has just been let in, so a prompt costs no forward of its own.
+and the whole of each prompt that has just been let in, so a prompt costs no forward of its own. A prompt that a
+sequence at work has too is copied from there instead: K answers to one prompt compute it once.
 """
 
 from __future__ import annotations
@@ -94,9 +95,9 @@ def _run(
     model.eval()
     try:
         while waiting or active:
-            admitted = _admit(waiting, slots - len(active))
-            packed = cache.pack([row.ids[-1:] for row in active] + [row.ids for row in admitted])
-            active += admitted
+            copied, fresh = _admit(waiting, active, cache, slots)
+            packed = cache.pack([row.ids[-1:] for row in active + copied] + [row.ids for row in fresh])
+            active += copied + fresh
             hidden = model(packed, adapter, cache=cache)
             tokens = sampling.choose(model.logits(hidden[packed.last]), active)
             for row, token in zip(active, tokens, strict=True):
@@ -116,6 +117,7 @@ class _Row:
     """A sequence on its way."""
 
     index: int  # of its prompt
+    prompt: str  # equal prompts have equal ones
     ids: list[int]  # prompt and answer
     left: int  # tokens it may still take
     random: random.Random
@@ -135,20 +137,34 @@ def _rows(prompts: Sequence[Sequence[int]], limits: list[int], seed: int) -> lis
     rows, occurrences = [], Counter[str]()
     for index, (prompt, limit) in enumerate(zip(prompts, limits, strict=True)):
         name = ",".join(map(str, prompt))
-        rows.append(_Row(index, list(prompt), limit, random.Random(f"{seed}/{occurrences[name]}/{name}")))
+        rows.append(_Row(index, name, list(prompt), limit, random.Random(f"{seed}/{occurrences[name]}/{name}")))
         occurrences[name] += 1
     return rows
 
 
-def _admit(waiting: deque[_Row], free: int) -> list[_Row]:
-    admitted: list[_Row] = []
+def _admit(waiting: deque[_Row], active: list[_Row], cache: Cache, slots: int) -> tuple[list[_Row], list[_Row]]:
+    """Rows for the free slots: those that copy their prompt from a row at work, all but its last token; all others.
+
+    Of equal prompts that wait together, one goes ahead and the others copy from it a step later.
+    """
+    holders = {row.prompt: slot for slot, row in enumerate(active)}
+    copied, fresh, later = list[_Row](), list[_Row](), list[_Row]()
     tokens = 0
-    while waiting and len(admitted) < free:
-        tokens += len(waiting[0].ids)
-        if admitted and tokens > PROMPT_TOKENS:
-            break
-        admitted.append(waiting.popleft())
-    return admitted
+    while waiting and len(active) + len(copied) + len(fresh) + len(later) < slots:
+        row = waiting[0]
+        if row.prompt in holders:
+            cache.copy(holders[row.prompt], len(row.ids) - 1)
+            copied.append(row)
+        elif any(row.prompt == other.prompt for other in fresh):
+            later.append(row)
+        else:
+            tokens += len(row.ids)
+            if fresh and tokens > PROMPT_TOKENS:
+                break
+            fresh.append(row)
+        waiting.popleft()
+    waiting.extendleft(reversed(later))
+    return copied, fresh
 
 
 def _check_ids(prompts: Sequence[Sequence[int]], vocabulary: int) -> None:

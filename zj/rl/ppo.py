@@ -24,8 +24,8 @@ def policy_loss(
     tokens whose ratio is outside the range, mean `ratio`.
     """
     denominator = len(logprobs) if denominator is None else denominator
-    log_ratio = logprobs - old_logprobs
-    ratio = log_ratio.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
+    log_ratio = (logprobs - old_logprobs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+    ratio = log_ratio.exp()
     objective = torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
     with torch.no_grad():
         stats = {
