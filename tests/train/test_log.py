@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from zj.train import Clock, Log, World
+from zj.train import Clock, Log, World, keep_rows, read_rows
 from zj.train import log as module
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -47,3 +47,14 @@ def test_a_number_that_is_shown_and_not_told_is_an_error(tmp_path):
     with pytest.raises(KeyError, match="score"):
         log.step(1, **ROW)
     log.close()
+
+
+def test_rows_end_where_a_row_ends_and_not_where_its_text_has_a_line_end(tmp_path):
+    """U+2028 and U+0085 stand in JSON as they are; a last row may be cut off within a character."""
+    rows = [{"step": step, "answer": f"一\u2028二\x85三\x0c四{step}"} for step in range(3)]
+    file = tmp_path / "samples.jsonl"
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    file.write_bytes(text.encode() + '{"step": 3, "answer": "头'.encode()[:-1])
+    assert read_rows(file) == rows
+    keep_rows(file, lambda row: row["step"] < 2)
+    assert file.read_text(encoding="utf-8") == "".join(text.partition('四1"}\n')[:2])

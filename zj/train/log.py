@@ -110,10 +110,11 @@ def keep_rows(file: Path, wanted) -> None:
     if not file.exists():
         return
     rows = []
-    for line in file.read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("\n") and wanted(json.loads(line)):
+    # As bytes: a text may hold line ends of its own (U+2028), and a row may be cut off within a character.
+    for line in file.read_bytes().splitlines(keepends=True):
+        if line.endswith(b"\n") and wanted(json.loads(line)):
             rows.append(line)
-    write_text(file, "".join(rows))
+    write_text(file, b"".join(rows).decode())
 
 
 def peak_memory_gb(device: torch.device) -> float:

@@ -107,8 +107,8 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         raise ValueError(f"--runs {file.parent}: {file.name} is missing, expected a run that has begun")
     rows = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(keepends=True), 1):
-        if not line.endswith("\n"):
+    for number, line in enumerate(file.read_bytes().splitlines(keepends=True), 1):  # bytes: as in keep_rows
+        if not line.endswith(b"\n"):
             continue
         try:
             row = json.loads(line)
