@@ -36,7 +36,7 @@ line() { # seed, directory: all five stages and the examination
     local dialogues="$clinic/multi.jsonl $clinic/single.jsonl $clinic/task.jsonl $clinic/general.jsonl $clinic/safety.jsonl"
 
     say "1/8 the synthetic clinic: a hand-written table of conditions becomes text, consultations and questions"
-    python -m zj.clinic --out "$clinic" --size "$size" --seed "$seed" --departments 皮肤科
+    python -m zj.clinic --out "$clinic" --size "$size" --seed "$seed" --about 皮肤科
     [ -e "$run/tokenizer/tokenizer.model" ] ||
         python scripts/train_tokenizer.py --data "$clinic/pretrain.jsonl" $dialogues --out "$run/tokenizer" \
             --vocab-size "$vocabulary"

@@ -252,8 +252,8 @@ def test_the_clinic_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_some_departments_are_a_part_of_the_whole_in_the_same_mixture(tmp_path):
-    some_of_them = ("内科", "皮肤科")
+def test_some_conditions_are_a_part_of_the_whole_in_the_same_mixture(tmp_path):
+    some_of_them = ("内科", "湿疹", "痤疮")
     write_clinic(tmp_path / "part", 60, 0, some_of_them)
     write_clinic(tmp_path / "whole", 600, 0)
     for name in ("multi", "prompt", "pretrain"):
@@ -263,7 +263,8 @@ def test_some_departments_are_a_part_of_the_whole_in_the_same_mixture(tmp_path):
         shared = set(part) & set(whole)
         assert shared and [row for row in whole if row in shared] == part[: len(shared)]
     asked = [question_of(json.loads(row)["id"]) for row in (tmp_path / "part" / "prompt.jsonl").open(encoding="utf-8")]
-    assert {q.case.condition.department for q in asked if q.case} <= set(some_of_them)
+    patients = {(q.case.condition.department, q.case.condition.name) for q in asked if q.case}
+    assert all(set(names) & set(some_of_them) for names in patients) and {name for _, name in patients} > {"湿疹", "痤疮"}
     assert 0.15 < sum(q.case is None for q in asked) / len(asked) < 0.45  # 30 % requests, as in the whole clinic
-    with pytest.raises(ValueError, match="--departments: found 牙科"):
+    with pytest.raises(ValueError, match="--about: found 牙科"):
         write_clinic(tmp_path / "none", 5, 0, ["牙科"])

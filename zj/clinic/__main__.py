@@ -16,10 +16,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the nine JSONL files")
     parser.add_argument("--size", type=int, default=1000, help="multi-turn dialogues (default 1000); the rest follows")
     parser.add_argument("--seed", type=int, default=0, help="any whole number (default 0)")
-    parser.add_argument("--departments", nargs="*", default=[], metavar="D", help="only these (default: all fourteen)")
+    parser.add_argument("--about", nargs="*", default=[], metavar="C", help="only these conditions or departments")
     options = parser.parse_args(arguments)
     try:
-        counts = write_clinic(options.out, options.size, options.seed, options.departments)
+        counts = write_clinic(options.out, options.size, options.seed, options.about)
     except (ValueError, OSError) as error:
         print(f"zj.clinic: error: {error}", file=sys.stderr)
         return 2

@@ -44,6 +44,12 @@ class Case:
         return [drug for drug in self.condition.drugs if self.reason_against(drug)]
 
 
+def patient_of(stream: str, seed: int, number: int) -> tuple[random.Random, Case]:
+    """The patient of a stream's record `number`, and the generator for what is said of him."""
+    rng = random.Random(f"{seed}/{stream}/{number}")
+    return rng, draw_case(rng)
+
+
 def draw_case(rng: random.Random, condition: Condition | None = None) -> Case:
     """A patient drawn from the table, consistent in sex, age, course and circumstances."""
     condition = condition or rng.choice(list(CONDITIONS.values()))

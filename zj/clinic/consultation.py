@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 from zj.clinic import doctor, patient
-from zj.clinic.case import Case, draw_case
+from zj.clinic.case import Case, patient_of
 from zj.clinic.phrases import say, some
 from zj.data.records import Dialogue, Turn
 
@@ -41,8 +41,7 @@ class Exchange:
 
 def consultation(seed: int, number: int) -> Dialogue:
     """Multi-turn consultation `number` of the stream that belongs to the seed."""
-    rng = random.Random(f"{seed}/multi/{number}")
-    case = draw_case(rng)
+    rng, case = patient_of("multi", seed, number)
     return Dialogue(f"multi-{number:06d}", converse(rng, case), department=case.condition.department)
 
 
@@ -150,8 +149,7 @@ ADVICE = {
 
 def single(seed: int, number: int) -> Dialogue:
     """One question, one full answer."""
-    rng = random.Random(f"{seed}/single/{number}")
-    case = draw_case(rng)
+    rng, case = patient_of("single", seed, number)
     exchange = one_answer(rng, case)
     return Dialogue(f"single-{number:06d}", ((exchange.said, exchange.answer),), department=case.condition.department)
 

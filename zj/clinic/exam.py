@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from zj.clinic.case import Case, draw_case
 from zj.clinic.consultation import exchanges, one_answer
 from zj.clinic.safety import draw_request
+from zj.clinic.table import Condition
 from zj.data.records import Prompt
 
 
@@ -33,9 +34,9 @@ class Question:
     matter: tuple[str, ...] = ()  # requests: words of which a fitting answer names at least one
 
     @property
-    def department(self) -> str:
+    def condition(self) -> Condition | None:
         """Of the patient; requests have none."""
-        return self.case.condition.department if self.case else ""
+        return self.case.condition if self.case else None
 
     @property
     def first(self) -> bool:

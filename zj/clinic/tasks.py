@@ -6,7 +6,7 @@ import json
 import random
 
 from zj.clinic import patient
-from zj.clinic.case import Case, draw_case
+from zj.clinic.case import Case, patient_of
 from zj.clinic.consultation import converse
 from zj.clinic.facts import CONDITIONS, DEPARTMENTS, DRUGS
 from zj.clinic.phrases import listed, say, some
@@ -17,8 +17,7 @@ Task = tuple[str, str]  # (instruction with its material, the only right answer 
 
 def task(seed: int, number: int) -> Dialogue:
     """Task `number` of the stream that belongs to the seed."""
-    rng = random.Random(f"{seed}/task/{number}")
-    case = draw_case(rng)
+    rng, case = patient_of("task", seed, number)
     instruction, answer = rng.choice(TASKS)(rng, case)
     return Dialogue(f"task-{number:06d}", ((instruction, answer),), department=case.condition.department)
 

@@ -11,59 +11,55 @@ from itertools import islice
 from pathlib import Path
 
 from zj.clinic import consultation, general, safety, tasks, textbook
+from zj.clinic.case import patient_of
 from zj.clinic.exam import question
 from zj.clinic.facts import CONDITIONS, DEPARTMENTS
 from zj.clinic.ranking import FIRST, ranking
+from zj.clinic.table import Condition
 from zj.data.records import Record, as_json
 
-# file -> (records for a clinic of that size, record i of a seed, the department that it is about, "" if none)
-FILES: dict[str, tuple[Callable[[int], int], Callable[[int, int], Record], Callable[[int, int], str]]] = {
-    "pretrain": (lambda size: 3 * size, textbook.document, lambda seed, i: textbook.subject(seed, i)[1].department),
-    "multi": (
-        lambda size: size,
-        consultation.consultation,
-        lambda seed, i: consultation.consultation(seed, i).department,
-    ),
+# file -> (records for a clinic of that size, record i of a seed, the condition that it is about, if any)
+FILES: dict[str, tuple[Callable[[int], int], Callable[[int, int], Record], Callable[[int, int], Condition | None]]] = {
+    "pretrain": (lambda size: 3 * size, textbook.document, lambda seed, i: textbook.subject(seed, i)[1]),
+    "multi": (lambda size: size, consultation.consultation, lambda seed, i: patient_of("multi", seed, i)[1].condition),
     "single": (
         lambda size: -(-size // 7),
         consultation.single,
-        lambda seed, i: consultation.single(seed, i).department,
+        lambda seed, i: patient_of("single", seed, i)[1].condition,
     ),
-    "task": (lambda size: -(-size // 5), tasks.task, lambda seed, i: tasks.task(seed, i).department),
-    "general": (lambda size: -(-size // 10), general.general, lambda seed, i: ""),
-    "safety": (lambda size: -(-size // 8), safety.safety, lambda seed, i: ""),
+    "task": (lambda size: -(-size // 5), tasks.task, lambda seed, i: patient_of("task", seed, i)[1].condition),
+    "general": (lambda size: -(-size // 10), general.general, lambda seed, i: None),
+    "safety": (lambda size: -(-size // 8), safety.safety, lambda seed, i: None),
     # what PPO practises on, what the reward model and DPO learn from, and what trains nothing
     "prompt": (
         lambda size: size,
         lambda seed, i: question(seed, i).prompt,
-        lambda seed, i: question(seed, i).department,
+        lambda seed, i: question(seed, i).condition,
     ),
-    "ranking": (lambda size: max(1, size // 2), ranking, lambda seed, i: question(seed, FIRST + i).department),
+    "ranking": (lambda size: size, ranking, lambda seed, i: question(seed, FIRST + i).condition),
     "exam": (
         lambda size: max(1, size // 4),
         lambda seed, i: question(seed, i, held_out=True).prompt,
-        lambda seed, i: question(seed, i, held_out=True).department,
+        lambda seed, i: question(seed, i, held_out=True).condition,
     ),
 }
 
 
-def write_clinic(
-    directory: str | Path, size: int, seed: int, departments: Sequence[str] = ()
-) -> dict[str, tuple[int, int]]:
+def write_clinic(directory: str | Path, size: int, seed: int, about: Sequence[str] = ()) -> dict[str, tuple[int, int]]:
     """Write the nine JSONL files of a clinic with `size` multi-turn dialogues; {file: (records, characters)}.
 
-    `departments` (none: all) leaves out what is about another one, and goes on until the files are full.
+    `about` names conditions or whole departments (none: all): what is about another one is left out, and the files
+    are filled with what comes later.
     Record i depends on the seed and i only, so a smaller clinic is a prefix of a larger one. Files that are there with
     the same content are left alone; ValueError names one that holds anything else, and then nothing is written.
     """
     if size < 1:
         raise ValueError(f"--size: found {size}, expected a number of dialogues, at least 1")
-    unknown = set(departments) - set(DEPARTMENTS)
-    if unknown:
-        raise ValueError(f"--departments: found {min(unknown)}, expected some of {' '.join(DEPARTMENTS)}")
+    if unknown := set(about) - set(DEPARTMENTS) - set(CONDITIONS):
+        raise ValueError(f"--about: found {min(unknown)}, expected {' '.join(DEPARTMENTS)} or their conditions")
     folder, texts, counts = Path(directory), {}, {}
-    for name, (count, make, department) in FILES.items():
-        wanted = (i for i in itertools.count() if not departments or _about(seed, i, department) in departments)
+    for name, (count, make, subject) in FILES.items():
+        wanted = (i for i in itertools.count() if not about or _names(seed, i, subject) & set(about))
         numbers = islice(wanted, count(size))
         rows = [json.dumps(as_json(make(seed, i)), ensure_ascii=False) for i in numbers]
         texts[folder / f"{name}.jsonl"] = "".join(row + "\n" for row in rows).encode()
@@ -78,10 +74,10 @@ def write_clinic(
     return counts
 
 
-def _about(seed: int, i: int, department: Callable[[int, int], str]) -> str:
-    """The department of a record. What is about none is dealt out as patients are, so that the mixture stays."""
-    found = department(seed, i)
-    return found or random.Random(f"{seed}/about/{i}").choice(list(CONDITIONS.values())).department
+def _names(seed: int, i: int, subject: Callable[[int, int], Condition | None]) -> set[str]:
+    """A record's condition and department. What is about none is dealt out as patients are: the mixture stays."""
+    condition = subject(seed, i) or random.Random(f"{seed}/about/{i}").choice(list(CONDITIONS.values()))
+    return {condition.name, condition.department}
 
 
 def _refuse_foreign(folder: Path, texts: dict[Path, bytes]) -> None:
