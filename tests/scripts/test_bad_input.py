@@ -181,6 +181,25 @@ def test_a_path_through_a_file_cannot_be_written(command, corpus, tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_what_stands_beside_a_config_toml_that_is_not_this_runs_stays(command, line, tmp_path):
+    """Another program's project, and another stage's run that stopped before its first step."""
+    for number, first in enumerate(('name = "mine"', "# sft")):
+        out = tmp_path / f"{number}"
+        (out / "tokenizer").mkdir(parents=True)
+        (out / "tokenizer" / "mine").write_text("mine")
+        (out / "config.toml").write_text(first + "\n")
+        assert f"--out {out}: its config.toml is not that of a dpo run" in preferences(command, line, out, "train_dpo")
+        assert (out / "tokenizer" / "mine").exists() and (out / "config.toml").read_text() == first + "\n"
+
+
+def test_a_finished_run_without_its_metrics_is_finished(command, line, tmp_path):
+    flags = ("--model", line.sft, "--data", line.rankings, "--out", tmp_path / "out", "--device", "cpu")
+    assert command("train_dpo", *flags).status == 0
+    (tmp_path / "out" / "metrics.jsonl").unlink()
+    again = command("train_dpo", *flags)
+    assert (again.status, "is finished" in again.out) == (0, True) and not (tmp_path / "out" / "metrics.jsonl").exists()
+
+
 def test_an_adapter_of_another_shape_is_refused(command, corpus, model, tmp_path):
     from safetensors.torch import load_file, save_file
 

@@ -36,16 +36,24 @@ def open_run(out: str, config: Any, stage: str) -> tuple[Path, dict[str, Any] | 
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "config.toml").exists() and any(folder.iterdir()):
         raise ValueError(f"--out {out}: not empty and not a run of this project; nothing was written")
-    if not (folder / "metrics.jsonl").exists():  # new, or stopped before its first step, by a wrong flag say
+    finished = any((folder / name).exists() for name in RESULTS)
+    if not finished and not (folder / "metrics.jsonl").exists():  # new, or stopped before its first step
+        _check_same_stage(folder, stage)  # config.toml is a common name: what stands beside another's stays there
         for name in PREPARED:
             shutil.rmtree(folder / name, ignore_errors=True)
         write_text(folder / "config.toml", text)
         return folder, None
     _check_same_run(folder, text)
-    if any((folder / name).exists() for name in RESULTS):
+    if finished:
         print(f"{out}: this {stage} run is finished; its result is there", flush=True)
         sys.exit(0)
     return folder, load_checkpoint(folder)
+
+
+def _check_same_stage(folder: Path, stage: str) -> None:
+    file = folder / "config.toml"
+    if file.exists() and not file.read_bytes().startswith(f"# {stage}\n".encode()):
+        raise ValueError(f"--out {folder}: its config.toml is not that of a {stage} run; nothing was written")
 
 
 def _check_same_run(folder: Path, text: str) -> None:
