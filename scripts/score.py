@@ -88,6 +88,7 @@ def main(config: Config) -> None:
     if config.out and out.exists():
         print(f"{out} is there already, nothing was done; remove it to score again")
         return
+    out.parent.mkdir(parents=True, exist_ok=True)  # found out now where it cannot be, not after everything is scored
     if config.best_of:
         stage.need(config, "model")
         check_same_tokenizer(config.model, config.reward)
@@ -97,7 +98,6 @@ def main(config: Config) -> None:
     else:
         rows = of_dialogues(open_judge(config), read_records(config, "dialogue"))
     if config.out:
-        out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         print(f"{out}: {len(rows):,} rows")
     print(NOTICE)

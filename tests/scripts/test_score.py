@@ -179,6 +179,14 @@ def test_a_finished_file_stays_and_an_interrupted_one_leaves_nothing(command, li
     assert done.status == 0 and "nothing was done" in done.out and out.read_text() == "mine"
 
 
+def test_a_place_that_cannot_be_written_is_found_out_before_anything_is_scored(command, line, dialogues, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    flags = ("--reward", line.reward, "--data", tmp_path / "dialogues.jsonl", "--device", "cpu")
+    done = command("score", *flags, "--out", tmp_path / "file" / "scores.jsonl")
+    assert (done.status, done.err.count("\n"), "answers" in done.out) == (2, 1, False), done
+    assert str(tmp_path / "file") in done.err
+
+
 def test_wrong_flags_are_named(command, line, dialogues, tmp_path):
     plain = {"--reward": line.reward, "--data": tmp_path / "dialogues.jsonl"}
     sample = plain | {"--data": line.dialogues, "--model": line.sft, "--best-of": 2, "--out": tmp_path / "out"}
