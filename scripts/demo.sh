@@ -22,9 +22,9 @@ case "$seeds" in '' | *[!0-9]* | 0) echo "demo.sh: error: --seeds is $seeds, exp
 
 if [ "$quick" = yes ]; then
     out="$out-quick"
-    size=200 vocabulary=1000 passes=1 ranked=100 questions=60
+    size=200 vocabulary=1000 passes=1 prompts=100 questions=60
 else
-    size=1200 vocabulary=1600 passes=2 ranked=1200 questions=300
+    size=1200 vocabulary=1600 passes=3 prompts=540 questions=300
 fi
 
 source scripts/environment.sh
@@ -49,10 +49,10 @@ line() { # seed, directory: all five stages and the examination
     python scripts/train_sft.py --config recipes/tiny/sft.toml --model "$run/pretrain" --data $dialogues \
         --epochs "$passes" --seed "$seed" --out "$run/sft"
 
-    say "4/8 four answers of its own to each practice question, ranked by the gold judge"
-    python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --sampled 4 --limit "$ranked" \
+    say "4/8 three answers of its own to each practice question and one of the clinic's, ranked by the gold judge"
+    python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --sampled 3 --slots 64 \
         --seed "$seed" --out "$run/ranked.jsonl"
-    python scripts/rank.py --model "$run/sft" --data "$clinic/exam.jsonl" --sampled 2 --limit "$questions" \
+    python scripts/rank.py --model "$run/sft" --data "$clinic/exam.jsonl" --sampled 2 --slots 64 --limit "$questions" \
         --seed "$seed" --out "$run/held-out-rankings.jsonl"
 
     say "5/8 the reward model learns to rank"
@@ -60,17 +60,18 @@ line() { # seed, directory: all five stages and the examination
         --data "$run/ranked.jsonl" "$clinic/ranking.jsonl" --seed "$seed" --out "$run/reward"
 
     say "6/8 PPO: the policy answers, the reward model judges"
+    [ -e "$run/prompts.jsonl" ] || head -n "$prompts" "$clinic/prompt.jsonl" >"$run/prompts.jsonl"
     python scripts/train_ppo.py --config recipes/tiny/ppo.toml --model "$run/sft" --reward "$run/reward" \
-        --data "$clinic/prompt.jsonl" --seed "$seed" --out "$run/ppo"
+        --data "$run/prompts.jsonl" --seed "$seed" --out "$run/ppo"
 
     say "7/8 DPO: the same rankings, without reward model and sampling"
     python scripts/train_dpo.py --config recipes/tiny/dpo.toml --model "$run/sft" \
-        --data "$run/ranked.jsonl" "$clinic/ranking.jsonl" --seed "$seed" --out "$run/dpo"
+        --data "$run/ranked.jsonl" --seed "$seed" --out "$run/dpo"
 
     say "8/8 the examination: questions and harmful requests that trained nothing, judged without names"
     python scripts/score.py --reward "$run/reward" --kind ranking --data "$run/held-out-rankings.jsonl"
     python scripts/judge.py --models "sft=$run/sft" "ppo=$run/ppo" "dpo=$run/dpo" --data "$clinic/exam.jsonl" \
-        --limit "$questions" --seed "$seed" --out "$run/report.json"
+        --limit "$questions" --slots 64 --seed "$seed" --out "$run/report.json"
     python scripts/compare_runs.py --runs "$run/pretrain" "$run/sft" "$run/reward" "$run/ppo" "$run/dpo"
 }
 

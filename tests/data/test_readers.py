@@ -398,6 +398,7 @@ BAD_RANKINGS = [
     ({"prompt": "x", "responses": ["a", "b"], "ranks": [0, 1]}, r"found ranks = \[0, 1\], expected 2 whole"),
     ({"prompt": "x", "responses": ["a", "b"], "ranks": [1, 2.5]}, r"found ranks = \[1, 2.5\]"),
     ({"prompt": "x", "responses": ["a", "b"], "ranks": [True, 2]}, r"found ranks = \[true, 2\]"),
+    ({"prompt": "x", "responses": ["a", "b"], "ranks": [1, 10**30]}, r"found ranks = \[1, 1000"),
     ({"prompt": "x", "responses": ["a", ""], "ranks": [1, 2]}, "found an empty response 2"),
     (
         {"prompt": "x", "chosen": "a", "rejected": " a "},

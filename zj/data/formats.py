@@ -128,7 +128,7 @@ def _answers_and_ranks(row: Row) -> tuple[tuple[str, ...], tuple[int, ...]]:
 def _explicit(responses: Any, ranks: Any) -> tuple[tuple[str, ...], tuple[int, ...]]:
     if not isinstance(responses, list) or len(responses) < 2:
         raise ValueError(f"found responses = {shown(responses)}, expected a list of at least two")
-    whole = isinstance(ranks, list) and all(type(rank) is int and rank >= 1 for rank in ranks)
+    whole = isinstance(ranks, list) and all(type(rank) is int and 1 <= rank < 2**31 for rank in ranks)
     if not whole or len(ranks) != len(responses):
         raise ValueError(f"found ranks = {shown(ranks)}, expected {len(responses)} whole numbers from 1 (best) on")
     return tuple(text_of(text, f"response {n}") for n, text in enumerate(responses, 1)), tuple(ranks)
