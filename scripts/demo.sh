@@ -24,7 +24,7 @@ if [ "$quick" = yes ]; then
     out="$out-quick"
     size=200 vocabulary=1000 passes=1 prompts=100 questions=60
 else
-    size=1200 vocabulary=1600 passes=3 prompts=540 questions=300
+    size=1200 vocabulary=2400 passes=3 prompts=540 questions=600
 fi
 
 source scripts/environment.sh
@@ -49,9 +49,11 @@ line() { # seed, directory: all five stages and the examination
     python scripts/train_sft.py --config recipes/tiny/sft.toml --model "$run/pretrain" --data $dialogues \
         --epochs "$passes" --seed "$seed" --out "$run/sft"
 
-    say "4/8 three answers of its own to each practice question and one of the clinic's, ranked by the gold judge"
+    say "4/8 its own answers to the practice questions, ranked by the gold judge: three beside one of the clinic's; four"
     python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --sampled 3 --slots 64 \
         --seed "$seed" --out "$run/ranked.jsonl"
+    python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --sampled 4 --slots 64 \
+        --seed "$seed" --out "$run/own.jsonl"
     python scripts/rank.py --model "$run/sft" --data "$clinic/exam.jsonl" --sampled 2 --slots 64 --limit "$questions" \
         --seed "$seed" --out "$run/held-out-rankings.jsonl"
 
@@ -64,9 +66,9 @@ line() { # seed, directory: all five stages and the examination
     python scripts/train_ppo.py --config recipes/tiny/ppo.toml --model "$run/sft" --reward "$run/reward" \
         --data "$run/prompts.jsonl" --seed "$seed" --out "$run/ppo"
 
-    say "7/8 DPO: the same rankings, without reward model and sampling"
+    say "7/8 DPO: from its own ranked answers, without reward model and further sampling"
     python scripts/train_dpo.py --config recipes/tiny/dpo.toml --model "$run/sft" \
-        --data "$run/ranked.jsonl" --seed "$seed" --out "$run/dpo"
+        --data "$run/own.jsonl" --seed "$seed" --out "$run/dpo"
 
     say "8/8 the examination: questions and harmful requests that trained nothing, judged without names"
     python scripts/score.py --reward "$run/reward" --kind ranking --data "$run/held-out-rankings.jsonl"

@@ -40,7 +40,7 @@ Command = tuple[Callable[[Any], None], type[Any]]  # what to call, and the datac
 def run(main: Callable[[Any], None] | Mapping[str, Command], config: type | None = None) -> None:
     """Parse the command line into `config` and call `main` with it; or choose by a first word from a mapping to both.
 
-    Exit status 0: done. 2: a user's mistake, told in one line on stderr. 1, with a traceback: anything else.
+    Exit status 0: done. 2: a user's mistake, told in one line on stderr. 130: Ctrl-C. 1 and a traceback: anything else.
     A mistake is a ValueError raised by the project's own code, or a file that cannot be opened or written.
     """
     script = Path(sys.argv[0]).name
@@ -60,6 +60,9 @@ def run(main: Callable[[Any], None] | Mapping[str, Command], config: type | None
             raise
         print(f"{script}: error: {_one_line(error)}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"\n{script}: interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def parse(config: type[C], arguments: list[str], script: str = "script", description: str = "") -> C:
