@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole line, from a bare checkout to an aligned small doctor: pre-training, fine-tuning, ranked answers, reward
 # model, PPO and DPO on the synthetic clinic's dermatology, then an examination on questions that trained nothing.
-#   bash scripts/demo.sh [--quick] [--seeds N] [--out DIR]     about 15 minutes a seed on 2 CPU cores; --quick 3
+#   bash scripts/demo.sh [--quick] [--seeds N] [--out DIR]     about 12 minutes a seed on 2 CPU cores; --quick 3
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
