@@ -50,19 +50,21 @@ def read_prompts(
     for message in skipped[:5]:
         world.print(f"skipped {message}")
     different = {(prompt.system, prompt.history, prompt.user): prompt for prompt in records}
-    room = config.max_tokens - config.max_new_tokens
-    cut = sum(len(encode_prompt(prompt, tokenizer, template)) > room for prompt in different.values())
+    room, cut = config.max_tokens - config.max_new_tokens, 0
+    parts: tuple[list[Encoded], list[Encoded]] = ([], [])
+    for part, prompts in zip(parts, split(list(different.values()), config.valid_fraction), strict=True):
+        for prompt in prompts:
+            ids = encode_prompt(prompt, tokenizer, template)
+            if len(ids) > room:
+                ids, cut = encode_prompt(prompt, tokenizer, template, room), cut + 1
+            part.append(Encoded(ids, [False] * len(ids), prompt.id))
     world.print(
         f"{len(records):,} prompts read, {len(records) - len(different):,} of them repeats, left out; "
         f"{cut:,} shortened to --max-tokens less --max-new-tokens"
     )
-    parts = []
-    for prompts in split(list(different.values()), config.valid_fraction):
-        ids = [encode_prompt(prompt, tokenizer, template, room) for prompt in prompts]
-        parts.append([Encoded(found, [False] * len(found), p.id) for found, p in zip(ids, prompts, strict=True)])
     if not parts[0]:
         raise ValueError("--data: no prompt to train on is left beside the validation")
-    return parts[0], parts[1]
+    return parts
 
 
 @dataclass(frozen=True)
@@ -122,11 +124,13 @@ def encode_rankings(
         if len(set(ranking.ranks)) == 1:
             tied += 1
             continue
-        answers = encode_answers(ranking.prompt, ranking.answers, tokenizer, template, max_tokens)
+        answers = encode_answers(ranking.prompt, ranking.answers, tokenizer, template)
+        if max_tokens is not None and max(len(answer.ids) for answer in answers) > max_tokens:
+            answers = encode_answers(ranking.prompt, ranking.answers, tokenizer, template, max_tokens)
+            cut += bool(answers)
         long += not answers
         if answers:
             found.append(Ranked(tuple(answers), ranking.ranks))
-            cut += answers[0].counted.index(True) < len(encode_prompt(ranking.prompt, tokenizer, template))
     tokens = sum(ranked.tokens for ranked in found)
     return found, (
         f"{total:,} rankings: {cut:,} shortened, {long:,} too long for --max-tokens {max_tokens}, "

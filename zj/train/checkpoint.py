@@ -60,6 +60,14 @@ def write_text(file: Path, text: str) -> None:
     os.replace(draft, file)
 
 
+def whole_lines(file: Path) -> list[bytes]:
+    """The lines of a file, without one at its end that is still being written or was cut off.
+
+    As bytes: a text may hold line ends of its own (U+2028), and a line may be cut off within a character.
+    """
+    return file.read_bytes().split(b"\n")[:-1]
+
+
 def sync(path: Path) -> None:
     """Ask the disk to keep a file or a directory's entries."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from .checkpoint import write_text
+from .checkpoint import whole_lines, write_text
 from .distributed import World
 
 
@@ -109,11 +109,7 @@ def keep_rows(file: Path, wanted) -> None:
     """Drop the rows of a JSON-lines file that are not wanted, and a last row that was cut off while being written."""
     if not file.exists():
         return
-    rows = []
-    # As bytes: a text may hold line ends of its own (U+2028), and a row may be cut off within a character.
-    for line in file.read_bytes().splitlines(keepends=True):
-        if line.endswith(b"\n") and wanted(json.loads(line)):
-            rows.append(line)
+    rows = [line + b"\n" for line in whole_lines(file) if wanted(json.loads(line))]
     write_text(file, b"".join(rows).decode())
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from zj.config import to_toml
 
-from .checkpoint import load_checkpoint, sync, write_text
+from .checkpoint import load_checkpoint, sync, whole_lines, write_text
 
 RESULTS = ("config.json", "adapter_config.json")  # the last file of a result to be written
 
@@ -115,9 +115,7 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         raise ValueError(f"--runs {file.parent}: {file.name} is missing, expected a run that has begun")
     rows = []
-    for number, line in enumerate(file.read_bytes().splitlines(keepends=True), 1):  # bytes: as in keep_rows
-        if not line.endswith(b"\n"):
-            continue
+    for number, line in enumerate(whole_lines(file), 1):
         try:
             row = json.loads(line)
             row["step"]
