@@ -50,10 +50,8 @@ line() { # seed, directory: all five stages and the examination
         --epochs "$passes" --seed "$seed" --out "$run/sft"
 
     say "4/8 its own answers to the practice questions, ranked by the gold judge: three beside one of the clinic's; four"
-    python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --sampled 3 --slots 64 \
-        --seed "$seed" --out "$run/ranked.jsonl"
-    python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --sampled 4 --slots 64 \
-        --seed "$seed" --out "$run/own.jsonl"
+    python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --slots 64 --seed "$seed" \
+        --sampled 3 4 --out "$run/ranked.jsonl" "$run/own.jsonl"
     python scripts/rank.py --model "$run/sft" --data "$clinic/exam.jsonl" --sampled 2 --slots 64 --limit "$questions" \
         --seed "$seed" --out "$run/held-out-rankings.jsonl"
 

@@ -1,6 +1,7 @@
 """Rank a model's own answers to the clinic's prompts by the gold judge: rankings for train_reward.py and train_dpo.py.
 
 python scripts/rank.py --model runs/sft --data clinic/prompt.jsonl --out rankings.jsonl
+python scripts/rank.py ... --sampled 3 4 --out mixed.jsonl own.jsonl      (two files from one sampling)
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from zj.train.checkpoint import write_text
 class Config:
     model: str = ""  # Hugging Face model or PEFT adapter directory
     data: tuple[str, ...] = ()  # files of the clinic's prompts (prompt.jsonl)
-    out: str = ""  # file of rankings to write, one a line
+    out: tuple[str, ...] = ()  # files of rankings to write, one ranking a line; those that are there stay
     answers: int = 4  # answers to a prompt
-    sampled: int = 3  # of them sampled from the model; the clinic's own answer or degraded ones make up the number
+    sampled: tuple[int, ...] = (3,)  # of them from the model, for each file; the clinic's or degraded ones make it up
     temperature: float = 1.0  # of sampling; 0 takes the most probable token
     max_new_tokens: int = 160  # longest answer; one that is cut off there is judged as it is
     limit: int | None = None  # only the first so many prompts (none: all)
@@ -43,41 +44,42 @@ def main(config: Config) -> None:
     for flag in ("model", "data", "out"):
         if not getattr(config, flag):
             raise ValueError(f"--{flag} is missing")
-    if not 1 <= config.sampled <= config.answers or config.answers < 2:
-        raise ValueError(
-            f"--sampled {config.sampled} --answers {config.answers}: expected 1 <= sampled <= answers >= 2"
-        )
-    out = Path(config.out)
-    if out.is_dir():
-        raise ValueError(f"--out {out} is a directory, expected the name of a file")
-    if out.exists():
-        print(f"{out} is there already, nothing was done; remove it to rank again")
+    if config.answers < 2 or not all(1 <= number <= config.answers for number in config.sampled):
+        told = " ".join(map(str, config.sampled))
+        raise ValueError(f"--sampled {told} --answers {config.answers}: expected 1 <= sampled <= answers >= 2")
+    files, numbers = len(set(config.out)), len(config.sampled)
+    if files != numbers:
+        raise ValueError(f"--out: {files} different files for {numbers} numbers of --sampled, expected as many")
+    missing = dict(zip(map(Path, config.out), config.sampled, strict=True))
+    for out in [*missing]:
+        if out.is_dir():
+            raise ValueError(f"--out {out} is a directory, expected the name of a file")
+        if out.exists():
+            print(f"{out} is there already, nothing was done; remove it to rank again")
+            del missing[out]
+    if not missing:
         return
     questions = read_questions(config.data, config.limit)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    sampled = sample(config, questions)
-    rankings = [ranked(config, asked, texts) for asked, texts in zip(questions, sampled, strict=True)]
-    kept = [ranking for ranking in rankings if len(set(ranking.ranks)) > 1]
-    write_text(out, "".join(json.dumps(as_json(ranking), ensure_ascii=False) + "\n" for ranking in kept))
-    print(f"{out}: {len(kept):,} rankings, {len(rankings) - len(kept):,} left out because all answers tie")
-    tied, pairs = count_ties(kept)
-    print(f"{tied / max(1, pairs):.1%} of their {pairs:,} pairs are ties")
+    for out in missing:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    sampled = sample(config, questions, max(missing.values()))
+    for out, number in missing.items():
+        write(config, out, questions, [texts[:number] for texts in sampled])
     print(f"{SYNTHETIC}\n{NOTICE}")
 
 
-def sample(config: Config, questions: list[Question]) -> list[list[str]]:
-    """`sampled` answers of the model to each question."""
+def sample(config: Config, questions: list[Question], k: int) -> list[list[str]]:
+    """k answers of the model to each question; with the same seed, the first of them are those of a smaller k."""
     device = start(config.device).device
     speaker = load_speaker(config.model, "--model", DTYPES[config.dtype], device)
     said = answers(
         speaker,
-        [asked.prompt for asked in questions for _ in range(config.sampled)],
+        [asked.prompt for asked in questions for _ in range(k)],
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
         seed=config.seed,
         slots=config.slots,
     )
-    k = config.sampled
     texts = [[answer.text for answer in said[at : at + k]] for at in range(0, len(said), k)]
     grades = [judge(asked, text).score for asked, group in zip(questions, texts, strict=True) for text in group]
     cut = sum(not answer.finished for answer in said) / len(said)
@@ -86,6 +88,18 @@ def sample(config: Config, questions: list[Question]) -> list[list[str]]:
         f"{sum(map(len, (answer.text for answer in said))) / len(said):.0f} characters, {cut:.1%} cut off"
     )
     return texts
+
+
+def write(config: Config, out: Path, questions: list[Question], sampled: list[list[str]]) -> None:
+    """One file of rankings, without those whose answers all tie."""
+    rankings = [ranked(config, asked, texts) for asked, texts in zip(questions, sampled, strict=True)]
+    kept = [ranking for ranking in rankings if len(set(ranking.ranks)) > 1]
+    write_text(out, "".join(json.dumps(as_json(ranking), ensure_ascii=False) + "\n" for ranking in kept))
+    tied, pairs = count_ties(kept)
+    print(
+        f"{out}: {len(kept):,} rankings, {len(rankings) - len(kept):,} left out because all answers tie; "
+        f"{tied / max(1, pairs):.1%} of their {pairs:,} pairs are ties"
+    )
 
 
 def ranked(config: Config, asked: Question, sampled: list[str]) -> Ranking:

@@ -85,6 +85,25 @@ def test_a_finished_ranking_is_not_overwritten_and_the_same_command_writes_the_s
     assert again == first and "nothing was done" in said
 
 
+def test_two_files_from_one_sampling_are_those_of_two(command, model, prompts, tmp_path):
+    def call(sampled, out):
+        files = [tmp_path / name for name in out]
+        return command(
+            *("rank", "--model", model, "--data", prompts, "--limit", 4, *SHORT), "--sampled", *sampled, "--out", *files
+        )
+
+    assert call([2], ["two"]).status == call([3], ["three"]).status == 0
+    both = call([3, 2], ["3", "2"])
+    assert both.status == 0 and both.out.count("answers of") == 1
+    for name, alone in (("2", "two"), ("3", "three")):
+        assert (tmp_path / name).read_bytes() == (tmp_path / alone).read_bytes()
+    (tmp_path / "2").unlink()
+    assert call([3, 2], ["3", "2"]).status == 0 and (tmp_path / "2").read_bytes() == (tmp_path / "two").read_bytes()
+    for out in (["one"], ["one", "one"]):
+        refused = call([3, 2], out)
+        assert refused.status == 2 and "1 different files for 2 numbers of --sampled" in refused.err
+
+
 def test_only_sampled_answers_that_tie_are_left_out(command, model, prompts, tmp_path, monkeypatch):
     """Two answers, both from the model, both nonsense of one kind: there is nothing to rank."""
     said = [Answer(text, True) for text in ("嗯", "哦")] * 8
