@@ -54,8 +54,10 @@ def main(config: Config) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     said, own = {}, {}
     for name, folder in models.items():
-        said[name], own[name] = let_answer(config, name, folder, questions)
-    away = divergences(config, models[baseline], said, own)
+        said[name], own[name] = let_answer(
+            config, name, folder, questions, measured=config.temperature > 0 and name != baseline
+        )
+    away = divergences(config, baseline, said, own)
     verdicts = {
         name: [judge(asked, answer.text) for asked, answer in zip(questions, texts, strict=True)]
         for name, texts in said.items()
@@ -85,9 +87,9 @@ def named_models(config: Config) -> dict[str, str]:
 
 
 def let_answer(
-    config: Config, name: str, folder: str, questions: Sequence[Question]
+    config: Config, name: str, folder: str, questions: Sequence[Question], measured: bool
 ) -> tuple[list[Answer], list[float]]:
-    """(a model's answers, its own log-likelihood of each)."""
+    """(a model's answers, its own log-likelihood of each if its divergence from the baseline is to be measured)."""
     print(f"{name}: {len(questions):,} questions to {folder}", flush=True)
     speaker = open_speaker(config, name, folder)
     said = answers(
@@ -98,7 +100,7 @@ def let_answer(
         seed=config.seed,
         slots=config.slots,
     )
-    return said, log_likelihoods(speaker, said, config.temperature or 1.0, TOKENS_PER_PACK)
+    return said, log_likelihoods(speaker, said, config.temperature, TOKENS_PER_PACK) if measured else []
 
 
 def open_speaker(config: Config, name: str, folder: str) -> Speaker:
@@ -112,11 +114,13 @@ def divergences(
 
     Of models that speak in the baseline's token ids only, and not of greedy answers, which estimate nothing.
     """
-    speaker, found = open_speaker(config, "the baseline", baseline), {}
-    for name, texts in said.items():
-        folder = dict(text.split("=", 1) for text in config.models)[name]
-        if config.temperature and Tokenizer.load(folder).same_ids(speaker.tokenizer):
-            theirs = log_likelihoods(speaker, texts, config.temperature, TOKENS_PER_PACK)
+    if not config.temperature:
+        return {}
+    models, found = named_models(config), {baseline: [0.0] * len(said[baseline])}
+    speaker = open_speaker(config, "the baseline", models[baseline])
+    for name, folder in models.items():
+        if name != baseline and Tokenizer.load(folder).same_ids(speaker.tokenizer):
+            theirs = log_likelihoods(speaker, said[name], config.temperature, TOKENS_PER_PACK)
             found[name] = [mine - other for mine, other in zip(own[name], theirs, strict=True)]
     return found
 
