@@ -1,34 +1,50 @@
 #!/usr/bin/env bash
 # The whole line, from a bare checkout to an aligned small doctor: pre-training, fine-tuning, ranked answers, reward
 # model, PPO and DPO on the synthetic clinic's dermatology, then an examination on questions that trained nothing.
-#   bash scripts/demo.sh [--quick] [--seeds N] [--out DIR]     about 12 minutes a seed on 2 CPU cores; --quick 3
+#   bash scripts/demo.sh [--quick] [--seeds N] [--ranks N] [--out DIR]     about 12 minutes a seed on 2 cores; --quick 3
 set -euo pipefail
+trap 'exit 130' INT TERM # a stage that is interrupted saves and ends well; what follows must not begin
 cd "$(dirname "$0")/.."
 
 quick=no
 seeds=1
+ranks=1
 out=runs/demo
 while [ $# -gt 0 ]; do
     case "$1" in
         --quick) quick=yes ;;
         --seeds) seeds="${2:?--seeds needs a number}" && shift ;;
+        --ranks) ranks="${2:?--ranks needs a number}" && shift ;;
         --out) out="${2:?--out needs a directory}" && shift ;;
         -h | --help) sed -n '2,4s/^# \{0,1\}//p' "$0" && exit 0 ;;
-        *) echo "demo.sh: error: unknown flag $1 (--quick, --seeds N, --out DIR)" >&2 && exit 2 ;;
+        *) echo "demo.sh: error: unknown flag $1 (--quick, --seeds N, --ranks N, --out DIR)" >&2 && exit 2 ;;
     esac
     shift
 done
-case "$seeds" in '' | *[!0-9]* | 0) echo "demo.sh: error: --seeds is $seeds, expected 1 or more" >&2 && exit 2 ;; esac
+for number in "--seeds $seeds" "--ranks $ranks"; do
+    case "${number#* }" in '' | *[!0-9]* | 0)
+        echo "demo.sh: error: ${number% *} is ${number#* }, expected 1 or more" >&2 && exit 2 ;;
+    esac
+done
 
 if [ "$quick" = yes ]; then
     out="$out-quick"
     size=200 vocabulary=1000 passes=1 prompts=100 questions=60
 else
-    size=1200 vocabulary=2400 passes=3 prompts=540 questions=600
+    size=1200 vocabulary=2400 passes=3 prompts=1138 questions=600
 fi
 
 source scripts/environment.sh
 environment ""
+train() { # stage, flags
+    local script="scripts/train_$1.py"
+    shift
+    if [ "$ranks" -eq 1 ]; then
+        python "$script" "$@"
+    else
+        torchrun --standalone --nproc-per-node "$ranks" "$script" --shard zero2 "$@"
+    fi
+}
 say() { printf '\n== %s\n' "$*"; }
 
 line() { # seed, directory: all five stages and the examination
@@ -42,11 +58,11 @@ line() { # seed, directory: all five stages and the examination
             --vocab-size "$vocabulary"
 
     say "2/8 pre-training a tiny LLaMA from scratch"
-    python scripts/train_pretrain.py --config recipes/tiny/pretrain.toml --tokenizer "$run/tokenizer" \
+    train pretrain --config recipes/tiny/pretrain.toml --tokenizer "$run/tokenizer" \
         --data "$clinic/pretrain.jsonl" --epochs 1 --seed "$seed" --out "$run/pretrain"
 
     say "3/8 supervised fine-tuning on consultations"
-    python scripts/train_sft.py --config recipes/tiny/sft.toml --model "$run/pretrain" --data $dialogues \
+    train sft --config recipes/tiny/sft.toml --model "$run/pretrain" --data $dialogues \
         --epochs "$passes" --seed "$seed" --out "$run/sft"
 
     say "4/8 its own answers to the practice questions, ranked by the gold judge: three beside one of the clinic's; four"
@@ -56,16 +72,16 @@ line() { # seed, directory: all five stages and the examination
         --seed "$seed" --out "$run/held-out-rankings.jsonl"
 
     say "5/8 the reward model learns to rank"
-    python scripts/train_reward.py --config recipes/tiny/reward.toml --model "$run/sft" \
+    train reward --config recipes/tiny/reward.toml --model "$run/sft" \
         --data "$run/ranked.jsonl" "$clinic/ranking.jsonl" --seed "$seed" --out "$run/reward"
 
     say "6/8 PPO: the policy answers, the reward model judges"
     [ -e "$run/prompts.jsonl" ] || head -n "$prompts" "$clinic/prompt.jsonl" >"$run/prompts.jsonl"
-    python scripts/train_ppo.py --config recipes/tiny/ppo.toml --model "$run/sft" --reward "$run/reward" \
+    train ppo --config recipes/tiny/ppo.toml --model "$run/sft" --reward "$run/reward" \
         --data "$run/prompts.jsonl" --seed "$seed" --out "$run/ppo"
 
     say "7/8 DPO: from its own ranked answers, without reward model and further sampling"
-    python scripts/train_dpo.py --config recipes/tiny/dpo.toml --model "$run/sft" \
+    train dpo --config recipes/tiny/dpo.toml --model "$run/sft" \
         --data "$run/own.jsonl" --seed "$seed" --out "$run/dpo"
 
     say "8/8 the examination: questions and harmful requests that trained nothing, judged without names"

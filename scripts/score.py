@@ -27,11 +27,11 @@ from zj.data.readers import read
 from zj.data.records import Dialogue, Prompt, Ranking
 from zj.data.template import Encoded, encode_answers, load_template
 from zj.data.tokenizer import Tokenizer
-from zj.lora import base_of
+from zj.lora import base_of, load_model
 from zj.model import check_tokenizer_fits
 from zj.preferences import rates
 from zj.rl import pair_accuracy
-from zj.roles import Reward, add_policy, check_same_tokenizer, load_reward, open_backbone, score_all
+from zj.roles import Reward, add_policy, backbone_of, check_same_tokenizer, load_reward, score_all
 from zj.stage import Lora
 from zj.train import DTYPES, start
 from zj.train.checkpoint import write_text
@@ -235,7 +235,8 @@ def read_records(config: Config, kind):
 
 def open_judge(config: Config) -> Judge:
     """The reward model of --reward on its base."""
-    model, _ = open_backbone(config.reward, DTYPES[config.dtype], start(config.device).device)
+    device = start(config.device).device
+    model = load_model(backbone_of(config.reward), DTYPES[config.dtype], device).requires_grad_(False)
     tokenizer = Tokenizer.load(config.reward)
     check_tokenizer_fits(model, len(tokenizer))
     longest = config.max_tokens or model.config.max_position_embeddings

@@ -22,13 +22,14 @@ from zj import stage
 from zj.config import run
 from zj.data.batching import batch, epochs, steps_per_epoch
 from zj.data.tokenizer import Tokenizer
-from zj.lora import base_of, copy_adapter
+from zj.lora import base_of, copy_adapter, load_model
 from zj.model import Llama, check_tokenizer_fits, sequence_logprobs
 from zj.preferences import Ranked, RankedPack, ranked_packs, rates, read_rankings
 from zj.rl import dpo_loss, pair_accuracy, ranked_pairs
-from zj.roles import add_policy, is_adapter, open_backbone
+from zj.roles import add_policy, backbone_of, is_adapter
+from zj.run import Run
 from zj.stage import Lora
-from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, open_run, start
+from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, gathered, open_run, shard, start
 from zj.train.checkpoint import write_text
 from zj.train.log import patience
 
@@ -55,9 +56,11 @@ class Config:
     valid_limit: int = 300  # most prompts that one validation looks at
     save_every: int = 100  # steps between checkpoints
     keep: int = 2  # checkpoints kept
+    stop_after: str = ""  # length of time, e.g. 3h50m, after which the run saves and ends (none: when it is done)
     seed: int = 0  # of a fresh adapter and the order
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the backbone; adapters and optimizer are always fp32
     recompute: bool = False  # activation checkpointing: less memory, a third more time
+    shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
     lora: Lora = Lora(dropout=0.0)  # of a fresh adapter; one that is trained on keeps its own
@@ -75,22 +78,20 @@ class Config:
 def main(config: Config) -> None:
     world = start(config.device)
     stage.need(config, "model")
-    out, saved = open_run(config.out, config, "dpo")
+    out, saved = open_run(config.out, config, "dpo", world)
     tokenizer, template = Tokenizer.load(config.tokenizer or config.model), stage.template_of(config)
     train, valid = read_rankings(config, tokenizer, template, out, world)
-    model, base = open_backbone(config.model, DTYPES[config.dtype], world.device)
+    base = backbone_of(config.model)
+    model = open_model(config, base, world)
     check_tokenizer_fits(model, len(tokenizer))
-    add_policy(model, config.model, base, config.lora, config.seed)
-    copy_adapter(model, "policy", "reference")
-    model.recompute = config.recompute
     reference = Reference(model, config, world, out, train, valid)
 
     indices = epochs(train, config.seed)
     per_epoch = steps_per_epoch(len(train), config.batch_size)
     total = per_epoch * config.epochs
     world.print(f"{len(train):,} prompts an epoch, {per_epoch} steps of {config.batch_size}, {total} steps in all")
-    optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype])
-    this = stage.Run(out, config, world, model, "policy", str(base.resolve()), tokenizer, template, optimizer)
+    optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype], world)
+    this = Run(out, config, world, model, "policy", str(base.resolve()), tokenizer, template, optimizer)
     this.load(saved)
     log = Log(out, this.step, total, world, config.tensorboard, shown=("loss", "accuracy"))
     if this.step == 0:
@@ -111,17 +112,32 @@ def main(config: Config) -> None:
                 told.update({"loss": loss.item(), **numbers})
                 tables.append(table)
             moved = optimizer.step()
-            timed = log.time(sum(len(pack.packed.tokens) for pack in packs))  # computed ones: a prompt once
+            (tokens,) = world.sum(sum(len(pack.packed.tokens) for pack in packs))  # computed ones: a prompt once
+            timed = log.time(int(tokens))
             checked = validate(this, reference, valid, log) if this.due(config.valid_every or per_epoch) else {}
-            log.step(this.step, epoch=epoch, **told, **rates(tables), **moved, **timed, **checked)
-            if this.due(config.save_every):
-                this.save()
+            log.step(this.step, epoch=epoch, **world.add(told), **rates(tables, world), **moved, **timed, **checked)
+            this.save_if_due()
     except Explosion as error:
-        this.save()
-        raise SystemExit(f"train_dpo.py: stopped: {error}; saved after step {this.step}") from None
+        raise this.broken_off(error) from None
     this.finish()
     log.close()
     world.print(f"{out}: done, best validation loss {this.best:.4f}; talk to it: python scripts/chat.py --model {out}")
+    world.leave()
+
+
+def open_model(config: Config, base: Path, world: World) -> Llama:
+    """The frozen base with the adapters "policy" and "reference", which begin as one."""
+    dtype = DTYPES[config.dtype]
+
+    def prepare(model: Llama) -> None:
+        model.requires_grad_(False)
+        add_policy(model, config.model, base, config.lora, config.seed)
+        copy_adapter(model, "policy", "reference")
+        shard(model, [], config.shard, dtype, world)
+
+    model = load_model(base, dtype, world.device, prepare)
+    model.recompute = config.recompute
+    return model
 
 
 def preference(
@@ -148,7 +164,7 @@ def preference(
 
 def best_answers(pack: RankedPack) -> Tensor:
     """[N] tokens of the answers that rank first, EOS included."""
-    first = pack.ranks == torch.stack([pack.ranks[pack.groups == g].min() for g in pack.groups])
+    first = pack.ranks == pack.ranks.new_tensor([pack.ranks[pack.groups == g].min() for g in pack.groups])
     best = torch.zeros(len(pack.packed), dtype=torch.bool, device=first.device).index_put((pack.answers,), first)
     return pack.counted & best.repeat_interleave(pack.packed.bounds.diff().long())
 
@@ -165,14 +181,17 @@ class Reference:
         if file.exists():
             found = json.loads(file.read_text(encoding="utf-8"))
             self.known = found["logprobs"] if found["key"] == key else {}
-        for ranked in lists:
-            missing = [n for n, prompt in enumerate(ranked) if prompt.key not in self.known]
-            if missing:
-                packs = list(ranked_packs(ranked, missing, config.tokens_per_pack, world))
-                for pack in tqdm(packs, "reference", mininterval=patience()):
-                    values = self._compute(pack).split([len(ranked[n].answers) for n in pack.prompts])
-                    self.known |= {ranked[n].key: v.tolist() for n, v in zip(pack.prompts, values, strict=True)}
-        write_text(file, json.dumps({"key": key, "logprobs": self.known}))
+        with gathered(model, config.shard):
+            for ranked in lists:
+                missing = [n for n, prompt in enumerate(ranked) if prompt.key not in self.known]
+                if missing:
+                    packs = list(ranked_packs(ranked, missing, config.tokens_per_pack, world))
+                    for pack in tqdm(packs, "reference", mininterval=patience(), disable=world.rank != 0):
+                        values = self._compute(pack).split([len(ranked[n].answers) for n in pack.prompts])
+                        self.known |= {ranked[n].key: v.tolist() for n, v in zip(pack.prompts, values, strict=True)}
+        for theirs in world.gather(self.known):
+            self.known |= theirs
+        world.first(lambda: write_text(file, json.dumps({"key": key, "logprobs": self.known})))
 
     def of(self, ranked: list[Ranked], pack: RankedPack) -> Tensor:
         """[M], for the answers of a pack of these prompts."""
@@ -197,7 +216,7 @@ def fingerprint(config: Config) -> str:
 
 
 @torch.no_grad()
-def validate(this: stage.Run, reference: Reference, valid: list[Ranked], log: Log) -> dict[str, float]:
+def validate(this: Run, reference: Reference, valid: list[Ranked], log: Log) -> dict[str, float]:
     """Loss, margin and accuracy on held-out prompts; the best policy stays in OUT/best."""
     if not valid:
         return {}
@@ -209,10 +228,11 @@ def validate(this: stage.Run, reference: Reference, valid: list[Ranked], log: Lo
         loss += share.item()
         told.update(numbers)
         tables.append(table)
+    (loss,), margin = this.world.sum(loss), this.world.add(told)["margin"]
     this.keep_best(loss)
-    accuracy = rates(tables)["accuracy"]
-    log.say(f"step {this.step}: validation loss {loss:.4f}, accuracy {accuracy:.3f}, margin {told['margin']:.3f}")
-    return {"valid_loss": loss, "valid_accuracy": accuracy, "valid_margin": told["margin"]}
+    accuracy = rates(tables, this.world)["accuracy"]
+    log.say(f"step {this.step}: validation loss {loss:.4f}, accuracy {accuracy:.3f}, margin {margin:.3f}")
+    return {"valid_loss": loss, "valid_accuracy": accuracy, "valid_margin": margin}
 
 
 if __name__ == "__main__":

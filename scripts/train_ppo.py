@@ -8,7 +8,6 @@ Source: Zhongjing, section 3 "Reinforcement learning"; Schulman et al. 2017; Zie
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections import Counter
@@ -42,8 +41,9 @@ from zj.rl import (
 )
 from zj.rl.rollout import Packs
 from zj.roles import Roles, check_same_tokenizer, open_roles
+from zj.run import Run
 from zj.stage import Lora
-from zj.train import DTYPES, Clock, Explosion, Log, Optim, Optimizer, World, keep_rows, open_run, start
+from zj.train import DTYPES, Clock, Explosion, Log, Optim, Optimizer, World, gathered, open_run, start
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,11 @@ class Config:
     valid_limit: int = 64  # prompts that one validation asks
     save_every: int = 10  # steps between checkpoints
     keep: int = 2  # checkpoints kept
+    stop_after: str = ""  # length of time, e.g. 3h50m, after which the run saves and ends (none: when it is done)
     seed: int = 0  # of a fresh adapter, the order and the answers
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the backbone; adapters, heads and optimizers are always fp32
     recompute: bool = False  # activation checkpointing: less memory, a third more time
+    shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
     lora: Lora = Lora(dropout=0.0)  # of a fresh policy adapter; one that is trained on keeps its own
@@ -118,10 +120,10 @@ def main(config: Config) -> None:
     world = start(config.device)
     stage.need(config, "model", "reward")
     check_same_tokenizer(config.model, config.reward)
-    out, saved = open_run(config.out, config, "ppo")
+    out, saved = open_run(config.out, config, "ppo", world)
     tokenizer, template = Tokenizer.load(config.model), load_template(config.model)
     train, valid = read_prompts(config, tokenizer, template, out, world)
-    roles = open_roles(config, DTYPES[config.dtype], world.device)
+    roles = open_roles(config, DTYPES[config.dtype], world)
     model, ptx = roles.model, read_ptx(config, tokenizer, template, world)
     check_tokenizer_fits(model, len(tokenizer))
     model.recompute = config.recompute
@@ -131,9 +133,9 @@ def main(config: Config) -> None:
     total, per_step = per_epoch * config.epochs, config.ppo_epochs * config.minibatches
     episodes = config.batch_size * config.answers
     world.print(f"{len(train):,} prompts, {len(valid):,} held out; {total} steps of {episodes} answers")
-    optimizer, value_optimizer = optimizers(config, roles, total * per_step)
+    optimizer, value_optimizer = optimizers(config, roles, total * per_step, world)
     controller = AdaptiveKL(config.beta, config.kl_target or 1, config.kl_horizon if config.kl_target else float("inf"))
-    this = stage.Run(out, config, world, model, "policy", roles.base, tokenizer, template, optimizer, per_step=per_step)
+    this = Run(out, config, world, model, "policy", roles.base, tokenizer, template, optimizer, per_step=per_step)
     this.parts |= {"value_head": roles.value_head, "value_optimizer": value_optimizer, "controller": controller}
     this.load(saved)
     log = Log(out, this.step, total, world, config.tensorboard, shown=("score", "kl"))
@@ -147,10 +149,10 @@ def main(config: Config) -> None:
             epoch, chosen = batch(this.step, config.batch_size, indices)
             asked = [train[index].ids for index in chosen for _ in range(config.answers)]
             # 2. The policy answers them.
-            answers = answer(roles, asked, config, f"{config.seed}/rollout/{this.step}", tokenizer.eos_id)
+            answers = answer(this, asked, f"{config.seed}/rollout/{this.step}")
             clock.stop("sample")
             # 3. Policy, reference and value speak of every token, the reward model of every answer.
-            rollout = measure(roles, asked, answers, config, tokenizer.eos_id)
+            rollout = measure(this, roles, asked, answers)
             # 4. An answer that did not come to an end gets a fixed score.
             scores = torch.where(rollout.finished, rollout.scores, config.unfinished)
             # 5. Rewards: the score on the last token, and the KL penalty on all.
@@ -170,45 +172,53 @@ def main(config: Config) -> None:
             timed = log.time(sum(len(ids) for ids in rollout.sequences))
             checked = validate(this, roles, valid, log) if this.due(config.valid_every or per_epoch) else {}
             log.step(this.step, epoch=epoch, **told, **learnt, **clock.seconds, **timed, **checked)
-            if this.due(config.save_every):
-                this.save()
+            this.save_if_due()
     except Explosion as error:
-        this.save()
-        raise SystemExit(f"train_ppo.py: stopped: {error}; saved after step {this.step}") from None
+        raise this.broken_off(error) from None
     this.finish()
     log.close()
     world.print(f"{out}: done; talk to it: python scripts/chat.py --model {out}")
+    world.leave()
 
 
-def optimizers(config: Config, roles: Roles, steps: int) -> tuple[Optimizer, Optimizer]:
+def optimizers(config: Config, roles: Roles, steps: int, world: World) -> tuple[Optimizer, Optimizer]:
     """Of the policy's adapter; of the value role's adapter and head."""
     policy = adapter_parameters(roles.model, "policy").values()
     value = [*adapter_parameters(roles.model, "value").values(), *roles.value_head.parameters()]
-    dtype = DTYPES[config.dtype]
-    return Optimizer(policy, config.optim, steps, dtype), Optimizer(value, config.value_optim, steps, dtype)
+    told = (steps, DTYPES[config.dtype], world)
+    return Optimizer(policy, config.optim, *told), Optimizer(value, config.value_optim, *told)
 
 
 # ---- the steps
 
 
-def answer(roles: Roles, asked: list[list[int]], config: Config, name: str, eos_id: int) -> list[list[int]]:
-    """Sampled from the policy's whole distribution: no top-k, no top-p; a function of weights, prompts and name."""
-    seed = random.Random(name).getrandbits(63)
-    told = {"adapter": "policy", "temperature": config.temperature, "eos_ids": (eos_id,), "seed": seed}
-    return generate(roles.model, asked, config.max_new_tokens, **told)  # type: ignore[arg-type]
+def answer(this: Run, asked: list[list[int]], name: str) -> list[list[int]]:
+    """Sampled from the policy's whole distribution: no top-k, no top-p; a function of weights, prompts and name.
+
+    Each rank answers its share of the different prompts; in the end all know all answers.
+    """
+    config, world, seed = this.config, this.world, random.Random(name).getrandbits(63)
+    told = {"temperature": config.temperature, "eos_ids": (this.tokenizer.eos_id,), "seed": seed}
+    number = {prompt: n for n, prompt in enumerate(dict.fromkeys(map(tuple, asked)))}
+    mine = [i for i, prompt in enumerate(asked) if number[tuple(prompt)] % world.size == world.rank]
+    with gathered(this.model, config.shard):
+        said = generate(this.model, [asked[i] for i in mine], config.max_new_tokens, adapter="policy", **told)
+    found = {i: ids for theirs in world.gather(dict(zip(mine, said, strict=True))) for i, ids in theirs.items()}
+    return [found[i] for i in range(len(asked))]
 
 
-def measure(roles: Roles, asked: list[list[int]], answers: list[list[int]], config: Config, eos_id: int) -> Rollout:
+def measure(this: Run, roles: Roles, asked: list[list[int]], answers: list[list[int]]) -> Rollout:
     """What the four roles say of the answers."""
     return judge(
-        *(roles.model, asked, answers, roles.reward, roles.value_head, packs_of(config)),
-        temperature=config.temperature,
-        eos_id=eos_id,
+        *(roles.model, asked, answers, roles.reward, roles.value_head, packs_of(this)),
+        temperature=this.config.temperature,
+        eos_id=this.tokenizer.eos_id,
+        gather=this.world.gather,
     )
 
 
 def learn(
-    this: stage.Run,
+    this: Run,
     roles: Roles,
     rollout: Rollout,
     advantages: Tensor,
@@ -220,9 +230,9 @@ def learn(
     config, model, told, done = this.config, roles.model, Counter[str](), 0
     end = (this.step + 1) * this.per_step  # also where an explosion has cut the last try short
     for minibatch in minibatches(len(rollout.sequences), config, this.step):
-        (tokens,) = this.world.sum(len(rollout.tokens_of(minibatch)))
+        tokens = len(rollout.tokens_of(minibatch))
         kl = 0.0
-        for chosen in packs_of(config)([len(rollout.sequences[s]) for s in minibatch]):
+        for chosen in packs_of(this)([len(rollout.sequences[s]) for s in minibatch]):
             answers = [minibatch[place] for place in chosen]
             at, (packed, response) = rollout.tokens_of(answers), rollout.pack(answers)
             logprobs = sequence_logprobs(model, packed, response, "policy", config.temperature)[0][response]
@@ -240,11 +250,11 @@ def learn(
         if config.early_stop and this.world.sum(kl)[0] > config.early_stop:
             break
     this.optimizer.steps = value_optimizer.steps = end  # a step stopped early counts as done, for schedule and step
-    means = {name: number / done for name, number in told.items()}
+    means = {name: number / done for name, number in this.world.add(told).items()}
     return means | {"minibatches": done, "value_grad_norm": value_moved["grad_norm"]} | moved
 
 
-def remember(this: stage.Run, ptx: list[Encoded]) -> float:
+def remember(this: Run, ptx: list[Encoded]) -> float:
     """Add the gradient of the PTX term (Ouyang et al. 2022, equation 2), divided by its own count of tokens."""
     config = this.config
     _, chosen = batch(this.optimizer.steps, config.batch_size, epochs(ptx, config.seed))
@@ -267,31 +277,30 @@ def minibatches(count: int, config: Config, step: int) -> Iterator[list[int]]:
         yield from (shuffled[at : at + size] for at in range(0, count, size))
 
 
-def validate(this: stage.Run, roles: Roles, valid: list[Encoded], log: Log) -> dict[str, float]:
+def validate(this: Run, roles: Roles, valid: list[Encoded], log: Log) -> dict[str, float]:
     """Answers to held-out prompts, with the same random numbers each time; they are kept in samples.jsonl."""
     config, some = this.config, valid[: this.config.valid_limit]
     if not some:
         return {}
-    asked, eos = [prompt.ids for prompt in some], this.tokenizer.eos_id
-    rollout = measure(roles, asked, answer(roles, asked, config, f"{config.seed}/valid", eos), config, eos)
+    asked = [prompt.ids for prompt in some]
+    rollout = measure(this, roles, asked, answer(this, asked, f"{config.seed}/valid"))
     scores = torch.where(rollout.finished, rollout.scores, config.unfinished)
-    keep_rows(this.out / "samples.jsonl", lambda row: row["step"] < this.step)
-    with open(this.out / "samples.jsonl", "a", encoding="utf-8") as stream:
-        for index, (prompt, score) in enumerate(zip(some, scores.tolist(), strict=True)):
-            said = {"prompt": this.tokenizer.decode(prompt.ids), "answer": this.tokenizer.decode(rollout.answer(index))}
-            row = {"step": this.step, "where": prompt.where, "score": score, **said}
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-            if index < 2:
-                log.say(f"[score {score:+.2f}] {said['answer']}")
+    rows = []
+    for index, (prompt, score) in enumerate(zip(some, scores.tolist(), strict=True)):
+        said = {"prompt": this.tokenizer.decode(prompt.ids), "answer": this.tokenizer.decode(rollout.answer(index))}
+        rows.append({"step": this.step, "where": prompt.where, "score": score, **said})
+    this.write_samples(rows)
+    for row in rows[:2]:
+        log.say(f"[score {row['score']:+.2f}] {row['answer']}")
     shown = ("score", "kl", "length", "eos_rate")
     told = {name: number for name, number in summary(rollout, scores).items() if name in shown}
     log.say(f"step {this.step}: held-out " + ", ".join(f"{name} {number:.2f}" for name, number in told.items()))
     return {f"valid_{name}": number for name, number in told.items()}
 
 
-def packs_of(config: Config) -> Packs:
-    """How sequences of these lengths are cut into forward passes."""
-    return lambda lengths: pack_plan(lengths, config.tokens_per_pack)[0]
+def packs_of(this: Run) -> Packs:
+    """How sequences of these lengths are cut into forward passes, and which of them are this rank's."""
+    return lambda lengths: pack_plan(lengths, this.config.tokens_per_pack, this.world.size)[this.world.rank]
 
 
 def read_ptx(config: Config, tokenizer: Tokenizer, template: str, world: World) -> list[Encoded]:

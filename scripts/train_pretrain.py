@@ -19,6 +19,7 @@ from zj.data.batching import batch, epochs, steps_per_epoch
 from zj.data.readers import read
 from zj.data.records import Document
 from zj.model import sequence_logprobs
+from zj.run import Run
 from zj.stage import Lora
 from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, open_run, start
 
@@ -43,9 +44,11 @@ class Config:
     valid_limit: int = 1000  # most sequences that one validation looks at
     save_every: int = 100  # steps between checkpoints
     keep: int = 2  # checkpoints kept
+    stop_after: str = ""  # length of time, e.g. 3h50m, after which the run saves and ends (none: when it is done)
     seed: int = 0  # of weights, order, dropout and samples
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the forward pass; optimizer state is always fp32
     recompute: bool = False  # activation checkpointing: less memory, a third more time
+    shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
     lora: Lora = Lora()
@@ -57,9 +60,9 @@ class Config:
 
 def main(config: Config) -> None:
     world = start(config.device)
-    out, saved = open_run(config.out, config, "pretrain")
+    out, saved = open_run(config.out, config, "pretrain", world)
     documents = read_documents(config, out, world)
-    tokenizer = stage.find_tokenizer(config, (d.text for d in documents), out)
+    tokenizer = stage.find_tokenizer(config, (d.text for d in documents), out, world)
     model, adapter, base = stage.find_model(config, tokenizer, out, world)
 
     train, valid = stage.encode_split(documents, tokenizer, config, world)
@@ -68,8 +71,8 @@ def main(config: Config) -> None:
     total = per_epoch * config.epochs
     world.print(f"{per_epoch} steps of {config.batch_size} sequences an epoch, {total} steps in all")
 
-    optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype])
-    this = stage.Run(out, config, world, model, adapter, base, tokenizer, config.template, optimizer)
+    optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype], world)
+    this = Run(out, config, world, model, adapter, base, tokenizer, config.template, optimizer)
     this.load(saved)
     beginnings = [example.ids[:16] for example in valid[:2]]
     log = Log(out, this.step, total, world, config.tensorboard)
@@ -94,19 +97,18 @@ def main(config: Config) -> None:
             timed = log.time(int(tokens))
             checked = this.validate(valid, beginnings, log) if this.due(config.valid_every or per_epoch) else {}
             log.step(this.step, epoch=epoch, loss=loss, counted=counted_tokens, **moved, **timed, **checked)
-            if this.due(config.save_every):
-                this.save()
+            this.save_if_due()
     except Explosion as error:
-        this.save()
-        raise SystemExit(f"train_pretrain.py: stopped: {error}; saved after step {this.step}") from None
+        raise this.broken_off(error) from None
     this.finish()
     log.close()
     world.print(f"{out}: done, best validation loss {this.best:.4f}; next: python scripts/train_sft.py --model {out}")
+    world.leave()
 
 
 def read_documents(config: Config, out: Path, world: World) -> list[Document]:
     """The documents of --data, or of a clinic written into OUT/clinic; bad rows are told or stop the run."""
-    files = config.data or stage.clinic_files(out, config.clinic_size, config.seed, ["pretrain"])
+    files = config.data or stage.clinic_files(out, config, ["pretrain"], world)
     documents, skipped = read(files, "document", config.on_bad_row)
     for message in skipped[:5]:
         world.print(f"skipped {message}")

@@ -24,8 +24,9 @@ from zj.model import Llama, ScalarHead, check_tokenizer_fits
 from zj.preferences import Ranked, ranked_packs, rates, read_rankings
 from zj.rl import CalibratedHead, Calibration, pair_accuracy, ranking_loss
 from zj.roles import Reward, save_reward, score_all
+from zj.run import Run
 from zj.stage import Lora
-from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, open_run, start
+from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, open_run, shard, start
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,12 @@ class Config:
     valid_limit: int = 300  # most prompts that one validation looks at
     save_every: int = 100  # steps between checkpoints
     keep: int = 2  # checkpoints kept
+    stop_after: str = ""  # length of time, e.g. 3h50m, after which the run saves and ends (none: when it is done)
     calibrate_on: int = 128  # training prompts whose answers' scores get mean 0 and deviation 1
     seed: int = 0  # of weights, order and dropout
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the backbone; adapter, head and optimizer are always fp32
     recompute: bool = False  # activation checkpointing: less memory, a third more time
+    shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
     lora: Lora = Lora()
@@ -65,7 +68,7 @@ class Config:
 def main(config: Config) -> None:
     world = start(config.device)
     stage.need(config, "model")
-    out, saved = open_run(config.out, config, "reward")
+    out, saved = open_run(config.out, config, "reward", world)
     tokenizer, template = Tokenizer.load(config.tokenizer or config.model), stage.template_of(config)
     train, valid = read_rankings(config, tokenizer, template, out, world)
     model, head = add_reward(config, tokenizer, world)
@@ -74,15 +77,16 @@ def main(config: Config) -> None:
     per_epoch = steps_per_epoch(len(train), config.batch_size)
     total = per_epoch * config.epochs
     world.print(f"{len(train):,} prompts an epoch, {per_epoch} steps of {config.batch_size}, {total} steps in all")
-    optimizer = Optimizer([*model.parameters(), *head.parameters()], config.optim, total, DTYPES[config.dtype])
+    optimizer = Optimizer([*model.parameters(), *head.parameters()], config.optim, total, DTYPES[config.dtype], world)
 
     def write(folder: Path) -> None:
         raw = Reward(model, CalibratedHead(head, Calibration()))
         calibration = calibration_of(raw, train[: config.calibrate_on], config.tokens_per_pack)
         probe = [answer.ids for ranked in train[:2] for answer in ranked.answers]
-        save_reward(folder, model, CalibratedHead(head, calibration), str(Path(config.model).resolve()), probe)
+        base = str(Path(config.model).resolve())
+        save_reward(folder, model, CalibratedHead(head, calibration), base, probe, writes=world.rank == 0)
 
-    this = stage.Run(out, config, world, model, "reward", config.model, tokenizer, template, optimizer, write=write)
+    this = Run(out, config, world, model, "reward", config.model, tokenizer, template, optimizer, write=write)
     this.parts["head"] = head
     this.load(saved)
     log = Log(out, this.step, total, world, config.tensorboard, shown=("loss", "accuracy"))
@@ -105,31 +109,35 @@ def main(config: Config) -> None:
             loss, tokens = world.sum(loss, sum(len(pack.packed.tokens) for pack in packs))  # computed: a prompt once
             timed = log.time(int(tokens))
             checked = validate(this, head, valid, log) if this.due(config.valid_every or per_epoch) else {}
-            log.step(this.step, epoch=epoch, loss=loss, **rates(tables), **moved, **timed, **checked)
-            if this.due(config.save_every):
-                this.save()
+            log.step(this.step, epoch=epoch, loss=loss, **rates(tables, world), **moved, **timed, **checked)
+            this.save_if_due()
     except Explosion as error:
-        this.save()
-        raise SystemExit(f"train_reward.py: stopped: {error}; saved after step {this.step}") from None
+        raise this.broken_off(error) from None
     this.finish()
     log.close()
     world.print(
         f"{out}: done, best validation loss {this.best:.4f}; score with it: python scripts/score.py --reward {out}"
     )
+    world.leave()
 
 
 def add_reward(config: Config, tokenizer: Tokenizer, world: World) -> tuple[Llama, ScalarHead]:
     """The frozen model of --model with a fresh adapter "reward", and a fresh head."""
-    model = load_model(config.model, DTYPES[config.dtype], world.device)
+    dtype, lora, heads = DTYPES[config.dtype], config.lora, list[ScalarHead]()
+
+    def prepare(model: Llama) -> None:
+        add_adapter(model, "reward", lora.rank, lora.alpha, lora.dropout, lora.targets, config.seed)
+        heads.append(ScalarHead(model.config.hidden_size, config.seed).to(world.device))
+        shard(model, heads, config.shard, dtype, world)
+
+    model = load_model(config.model, dtype, world.device, prepare)
     check_tokenizer_fits(model, len(tokenizer))
-    lora = config.lora
-    add_adapter(model, "reward", lora.rank, lora.alpha, lora.dropout, lora.targets, config.seed)
     model.recompute = config.recompute
-    return model.train(), ScalarHead(model.config.hidden_size, config.seed).to(world.device)
+    return model.train(), heads[0]
 
 
 @torch.no_grad()
-def validate(this: stage.Run, head: ScalarHead, valid: list[Ranked], log: Log) -> dict[str, float]:
+def validate(this: Run, head: ScalarHead, valid: list[Ranked], log: Log) -> dict[str, float]:
     """Loss and pair accuracies on held-out prompts, dropout off; the best model stays in OUT/best."""
     if not valid:
         return {}
@@ -140,8 +148,9 @@ def validate(this: stage.Run, head: ScalarHead, valid: list[Ranked], log: Log) -
         loss += ranking_loss(scores, pack.ranks, pack.groups, len(some)).item()
         tables.append(pair_accuracy(scores, pack.ranks, pack.groups, pack.lengths))
     model.train()
+    (loss,) = this.world.sum(loss)
     this.keep_best(loss)
-    found = rates(tables)
+    found = rates(tables, this.world)
     log.say(f"step {this.step}: validation loss {loss:.4f}; " + ", ".join(f"{k} {v:.3f}" for k, v in found.items()))
     return {"valid_loss": loss} | {f"valid_{name}": rate for name, rate in found.items()}
 

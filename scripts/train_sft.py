@@ -20,6 +20,7 @@ from zj.data.readers import read
 from zj.data.records import Dialogue, Prompt
 from zj.data.template import encode_prompt
 from zj.model import sequence_logprobs
+from zj.run import Run
 from zj.stage import Lora
 from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, open_run, start
 
@@ -45,9 +46,11 @@ class Config:
     valid_limit: int = 1000  # most dialogues that one validation looks at
     save_every: int = 100  # steps between checkpoints
     keep: int = 2  # checkpoints kept
+    stop_after: str = ""  # length of time, e.g. 3h50m, after which the run saves and ends (none: when it is done)
     seed: int = 0  # of weights, order, dropout and samples
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the forward pass; optimizer state is always fp32
     recompute: bool = False  # activation checkpointing: less memory, a third more time
+    shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
     lora: Lora = Lora()
@@ -63,9 +66,9 @@ CLINIC = ("multi", "single", "task", "general", "safety")  # files of the clinic
 
 def main(config: Config) -> None:
     world = start(config.device)
-    out, saved = open_run(config.out, config, "sft")
+    out, saved = open_run(config.out, config, "sft", world)
     dialogues = read_dialogues(config, out, world)
-    tokenizer = stage.find_tokenizer(config, (text for d in dialogues for turn in d.turns for text in turn), out)
+    tokenizer = stage.find_tokenizer(config, (text for d in dialogues for turn in d.turns for text in turn), out, world)
     model, adapter, base = stage.find_model(config, tokenizer, out, world)
 
     train, valid = stage.encode_split(dialogues, tokenizer, config, world)
@@ -77,8 +80,8 @@ def main(config: Config) -> None:
         f"{len(indices(0)):,} dialogues an epoch, {per_epoch} steps of {config.batch_size}, {total} steps in all"
     )
 
-    optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype])
-    this = stage.Run(out, config, world, model, adapter, base, tokenizer, config.template, optimizer)
+    optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype], world)
+    this = Run(out, config, world, model, adapter, base, tokenizer, config.template, optimizer)
     this.load(saved)
     asked = [Prompt(d.id, d.turns[0][0], system=d.system) for d in (by_place[example.where] for example in valid[:2])]
     prompts = [encode_prompt(prompt, tokenizer, config.template, config.max_tokens) for prompt in asked]
@@ -104,19 +107,18 @@ def main(config: Config) -> None:
             timed = log.time(int(tokens))
             checked = this.validate(valid, prompts, log) if this.due(config.valid_every or per_epoch) else {}
             log.step(this.step, epoch=epoch, loss=loss, counted=counted_tokens, **moved, **timed, **checked)
-            if this.due(config.save_every):
-                this.save()
+            this.save_if_due()
     except Explosion as error:
-        this.save()
-        raise SystemExit(f"train_sft.py: stopped: {error}; saved after step {this.step}") from None
+        raise this.broken_off(error) from None
     this.finish()
     log.close()
     world.print(f"{out}: done, best validation loss {this.best:.4f}; talk to it: python scripts/chat.py --model {out}")
+    world.leave()
 
 
 def read_dialogues(config: Config, out: Path, world: World) -> list[Dialogue]:
     """The dialogues of --data, or of a clinic written into OUT/clinic; bad rows are told or stop the run."""
-    files = config.data or stage.clinic_files(out, config.clinic_size, config.seed, CLINIC)
+    files = config.data or stage.clinic_files(out, config, CLINIC, world)
     dialogues, skipped = read(files, "dialogue", config.on_bad_row)
     for message in skipped[:5]:
         world.print(f"skipped {message}")

@@ -107,6 +107,7 @@ def test_every_command_that_is_shown_is_understood(line):
     arguments = [w.replace("recipes/", f"{ROOT}/recipes/") for w in words[1:] if w != "..."]
     numbers = {
         "--vocab-size": "9",
+        "--gpus": "4",
         "--epochs": "1",
         "--number": "1",
         "--seed": "1",

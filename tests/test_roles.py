@@ -14,14 +14,14 @@ from zj.lora import add_adapter, copy_adapter, load_model, load_peft
 from zj.model import Llama, LlamaConfig, Packed, ScalarHead, sequence_logprobs, sequence_values
 from zj.rl import CalibratedHead, Calibration
 from zj.roles import Reward, add_value, load_reward, open_roles, save_reward, score_all
+from zj.train import ALONE
 
-CPU = torch.device("cpu")
 IDS = [[1, 9, 30, 44, 101, 250, 2], [1, 300, 7], [1, 12, 13, 14, 15, 2]]
 PACKED = Packed.of(IDS)
 
 
 def roles_of(model, reward, **more):
-    return open_roles(Config(model=str(model), reward=str(reward), **more), torch.float32, CPU)
+    return open_roles(Config(model=str(model), reward=str(reward), **more), torch.float32, ALONE)
 
 
 @torch.no_grad()
@@ -203,9 +203,9 @@ def test_four_roles_of_13b_weigh_a_tenth_more_than_one():
     add_adapter(model, "policy", 16, 32)
     copy_adapter(model, "policy", "reference")
     add_adapter(model, "reward", 16, 32)
-    value_head = add_value(model, Reward(model, head), zero_head=False)
+    value_head = add_value(model, head, zero_head=False)
     parameters = [*model.parameters(), *head.parameters(), *value_head.parameters()]
-    assert all(p.is_meta for p in parameters)
+    assert all(p.is_meta for name, p in model.named_parameters() if "lora_" not in name)
     for name, p in model.named_parameters():  # as load_reward leaves it
         p.requires_grad_(p.requires_grad and not name.endswith("reward"))
     trained = [p for p in parameters if p.requires_grad]

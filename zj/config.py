@@ -17,8 +17,10 @@ import dataclasses
 import difflib
 import inspect
 import json
+import os
 import sys
 import textwrap
+import time
 import traceback
 import types
 import typing
@@ -58,6 +60,8 @@ def run(main: Callable[[Any], None] | Mapping[str, Command], config: type | None
     except (ValueError, OSError) as error:
         if not _is_users_mistake(error):
             raise
+        if os.environ.get("RANK", "0") != "0":  # if rank 0 tells the same, torchrun ends this process before it does
+            time.sleep(3)
         print(f"{script}: error: {_one_line(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

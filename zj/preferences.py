@@ -20,14 +20,14 @@ from zj.data.template import Encoded, encode_answers, encode_prompt
 from zj.data.tokenizer import Tokenizer
 from zj.model import Packed
 from zj.stage import clinic_files
-from zj.train import World
+from zj.train import ALONE, World
 
 
 def read_rankings(
     config: Any, tokenizer: Tokenizer, template: str, out: Path, world: World
 ) -> tuple[list[Ranked], list[Ranked]]:
     """(training, validation) prompts of --data, or of a clinic written into OUT/clinic; what is left out is told."""
-    files = config.data or clinic_files(out, config.clinic_size, config.seed, ["ranking"])
+    files = config.data or clinic_files(out, config, ["ranking"], world)
     rankings, skipped = read(files, "ranking", config.on_bad_row)
     for message in skipped[:5]:
         world.print(f"skipped {message}")
@@ -45,7 +45,7 @@ def read_prompts(
     config: Any, tokenizer: Tokenizer, template: str, out: Path, world: World
 ) -> tuple[list[Encoded], list[Encoded]]:
     """(training, validation) prompts as ids, without repeats; `where` of each is the prompt's own id."""
-    files = config.data or clinic_files(out, config.clinic_size, config.seed, ["prompt"])
+    files = config.data or clinic_files(out, config, ["prompt"], world)
     records, skipped = read(files, "prompt", config.on_bad_row)
     for message in skipped[:5]:
         world.print(f"skipped {message}")
@@ -142,7 +142,10 @@ def encode_rankings(
 def ranked_packs(
     ranked: Sequence[Ranked], chosen: Sequence[int], tokens_per_pack: int, world: World
 ) -> Iterator[RankedPack]:
-    """This rank's share of the chosen prompts, on the device. A pack holds whole prompts, every answer once."""
+    """This rank's share of the chosen prompts, on the device. A pack holds whole prompts, every answer once.
+
+    As `pack_plan` says, a pack may be empty: then it holds no answer, and one token that does not count.
+    """
     for pack in pack_plan([ranked[index].tokens for index in chosen], tokens_per_pack, world.size)[world.rank]:
         yield _pack([ranked[chosen[place]] for place in pack], tuple(chosen[place] for place in pack), world.device)
 
@@ -151,25 +154,25 @@ def _pack(prompts: Sequence[Ranked], indices: tuple[int, ...], device: torch.dev
     answers = [answer for prompt in prompts for answer in prompt.answers]
     trunks = [prompt.answers[0].ids[: prompt.shared] for prompt in prompts]
     branches = [[answer.ids[prompt.shared :] for answer in prompt.answers] for prompt in prompts]
-    packed = Packed.branching(trunks, branches, device)
+    packed = Packed.branching(trunks, branches, device) if prompts else Packed.of([[0]], device)
     counted = [flag for prompt in prompts for answer in prompt.answers for flag in answer.counted[prompt.shared :]]
-    uncounted = [False] * sum(map(len, trunks))
+    uncounted = [False] * (sum(map(len, trunks)) if prompts else 1)
     groups = [number for number, prompt in enumerate(prompts) for _ in prompt.answers]
     return RankedPack(
         packed,
         torch.tensor(uncounted + counted, device=device),
         torch.arange(len(packed) - len(answers), len(packed), device=device),
-        torch.tensor([rank for prompt in prompts for rank in prompt.ranks], device=device),
-        torch.tensor(groups, device=device),
-        torch.tensor([sum(answer.counted) for answer in answers], device=device),
+        torch.tensor([rank for prompt in prompts for rank in prompt.ranks], dtype=torch.long, device=device),
+        torch.tensor(groups, dtype=torch.long, device=device),
+        torch.tensor([sum(answer.counted) for answer in answers], dtype=torch.long, device=device),
         indices,
     )
 
 
-def rates(tables: Iterable[dict[str, tuple[float, int]]]) -> dict[str, float]:
-    """Tables of (right, all) pairs, added up and divided; an entry without a pair is left out."""
+def rates(tables: Iterable[dict[str, tuple[float, int]]], world: World = ALONE) -> dict[str, float]:
+    """Tables of (right, all) pairs of all ranks, added up and divided; an entry without a pair is left out."""
     right, pairs = Counter[str](), Counter[str]()
-    for table in tables:
+    for table in (table for theirs in world.gather(list(tables)) for table in theirs):
         for name, (good, count) in table.items():
             right[name] += good  # type: ignore[assignment]
             pairs[name] += count

@@ -33,6 +33,7 @@ from zj.lora.adapters import adapter_layers
 from zj.model import Llama, Packed, ScalarHead
 from zj.rl import CalibratedHead, Calibration
 from zj.stage import Lora
+from zj.train import World, gathered, shard
 
 CARD = "reward.json"  # calibration, and scores of a probe to know the model by
 
@@ -59,26 +60,41 @@ class Roles:
     base: str  # directory of the backbone
 
 
-def open_roles(config: Any, dtype: torch.dtype, device: torch.device) -> Roles:
-    """All four roles of PPO, as --model, --reward, --lora, --value-head and --last-layers ask for them."""
-    base = base_of(config.reward)
-    model = load_model(base, dtype, device).requires_grad_(False).eval()
-    reward = load_reward(model, config.reward)
-    add_policy(model, config.model, base, config.lora, config.seed)
-    copy_adapter(model, "policy", "reference")
-    value_head = add_value(model, reward, config.value_head == "zero")
-    if config.last_layers:
-        train_last_layers(model, "policy", config.last_layers)
-    return Roles(model, reward, value_head, str(base.resolve()))
+def open_roles(config: Any, dtype: torch.dtype, world: World) -> Roles:
+    """All four roles of PPO, as --model, --reward, --lora, --value-head, --last-layers and --shard ask for them."""
+    base, heads = base_of(config.reward), list[CalibratedHead]()
+
+    def prepare(model: Llama) -> None:
+        model.requires_grad_(False)
+        reward = add_reward(model, config.reward).head.to(world.device)
+        add_policy(model, config.model, base, config.lora, config.seed)
+        copy_adapter(model, "policy", "reference")
+        value = add_value(model, reward, config.value_head == "zero").to(world.device)
+        if config.last_layers:
+            train_last_layers(model, "policy", config.last_layers)
+        shard(model, [value.head], config.shard, dtype, world)
+        heads.extend((reward, value))
+
+    model = load_model(base, dtype, world.device, prepare)
+    reward = Reward(model, heads[0])
+    with gathered(model, config.shard):
+        check_probe(reward, config.reward)
+    return Roles(model, reward, heads[1], str(base.resolve()))
 
 
-def save_reward(folder: Path, model: Llama, head: CalibratedHead, base: str, probe: list[list[int]]) -> None:
-    """Write adapter, head, calibration, and the scores of `probe` (sequences of ids), by which loading is checked."""
-    save_peft(model, "reward", folder, base=base, head=head.head)
+def save_reward(
+    folder: Path, model: Llama, head: CalibratedHead, base: str, probe: list[list[int]], writes: bool = True
+) -> None:
+    """Write adapter, head, calibration, and the scores of `probe` (sequences of ids), by which loading is checked.
+
+    Of a sharded model every rank calls this, and one of them `writes`.
+    """
+    save_peft(model, "reward", folder, base=base, head=head.head, writes=writes)
     scores = score_all(Reward(model, head), [probe])
     told = {"sequences": probe, "scores": scores, "dtype": str(model.lm_head.weight.dtype)}
     card = {"calibration": asdict(head.calibration), "probe": told}
-    (folder / CARD).write_text(json.dumps(card) + "\n", encoding="utf-8")
+    if writes:
+        (folder / CARD).write_text(json.dumps(card) + "\n", encoding="utf-8")
 
 
 def load_reward(model: Llama, path: str | Path) -> Reward:
@@ -86,18 +102,30 @@ def load_reward(model: Llama, path: str | Path) -> Reward:
 
     Raises ValueError for anything but a complete reward model that belongs to this backbone.
     """
-    path = Path(path)
+    reward = add_reward(model, path)
+    reward.head.to(model.lm_head.weight.device)
+    check_probe(reward, path)
+    return reward
+
+
+def add_reward(model: Llama, path: str | Path) -> Reward:
+    """The same without the check, which needs the backbone's weights; the head stays on the host."""
     head = load_peft_with_head(model, path, "reward")
     freeze_adapter(model, "reward")
     switch_dropout_off(model, "reward")
-    calibration, sequences, expected, dtype = read_card(path, model.config.vocab_size)
-    reward = Reward(model, CalibratedHead(head, calibration).requires_grad_(False))
+    calibration, *_ = read_card(Path(path), model.config.vocab_size)
+    return Reward(model, CalibratedHead(head, calibration).requires_grad_(False))
+
+
+def check_probe(reward: Reward, path: str | Path) -> None:
+    """ValueError unless a reward model scores its probe as it did when it was saved."""
+    model = reward.model
+    _, sequences, expected, dtype = read_card(Path(path), model.config.vocab_size)
     found = torch.tensor(score_all(reward, [sequences]))
     exact = dtype == str(model.lm_head.weight.dtype) == "torch.float32"
     if not torch.allclose(found, expected, rtol=0, atol=1e-3 if exact else 0.2):  # scores have deviation 1
         off = (found - expected).abs().max().item()
         raise ValueError(f"{path}: scores its own probe {off:.3g} off: its base or its weights are not what they were")
-    return reward
 
 
 def read_card(path: Path, vocabulary: int) -> tuple[Calibration, list[list[int]], Tensor, str]:
@@ -143,15 +171,15 @@ def add_policy(model: Llama, start: str, base: Path, lora: Lora, seed: int) -> N
     switch_dropout_off(model, "policy")
 
 
-def add_value(model: Llama, reward: Reward, zero_head: bool) -> CalibratedHead:
+def add_value(model: Llama, reward: CalibratedHead, zero_head: bool) -> CalibratedHead:
     """Give the backbone the adapter "value", trainable: a copy of the reward adapter, and of its head or a zero one."""
     copy_adapter(model, "reward", "value")
     freeze_adapter(model, "value", frozen=False)
     if zero_head:
         head = CalibratedHead(ScalarHead(model.config.hidden_size), Calibration())
         torch.nn.init.zeros_(head.head.weight)
-        return head.to(model.lm_head.weight.device)
-    return copy.deepcopy(reward.head).requires_grad_(True)
+        return head
+    return copy.deepcopy(reward).requires_grad_(True)
 
 
 def train_last_layers(model: Llama, name: str, layers: int) -> None:
@@ -185,7 +213,6 @@ def check_same_tokenizer(model: str, reward: str) -> None:
             raise ValueError(f"--reward {reward}: its {name} differs from that of --model {model}, expected the same")
 
 
-def open_backbone(path: str, dtype: torch.dtype, device: torch.device) -> tuple[Llama, Path]:
-    """(the model that an adapter directory, or a whole model, stands on; where it lies)."""
-    base = base_of(path) if is_adapter(path) else Path(path)
-    return load_model(base, dtype, device).requires_grad_(False).eval(), base
+def backbone_of(path: str) -> Path:
+    """The directory of the model that an adapter directory, or a whole model, stands on."""
+    return base_of(path) if is_adapter(path) else Path(path)

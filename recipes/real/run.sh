@@ -5,6 +5,7 @@
 # reward_test_medical100}.jsonl, zhongjing/CMtMedQA_dev.json and zhongjing/huatuo26M_dev.json; none of it is part of
 # this project.
 set -euo pipefail
+trap 'exit 130' INT TERM # a stage that is interrupted saves and ends well; what follows must not begin
 cd "$(dirname "$0")/../.."
 data="${ZJ_DATA:?set ZJ_DATA to the folder of the data}"
 out="${1:-runs/real}"

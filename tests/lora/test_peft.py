@@ -252,9 +252,10 @@ def test_a_reward_model_is_an_adapter_with_a_head_and_never_read_without(saved, 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_a_model_comes_from_either_kind_of_directory(saved, dtype):
     bare, merged = load_model(saved.parent / "base", dtype), load_model(saved, dtype)
-    expected = make(dtype=dtype)
+    expected = make()
     load_peft(expected, saved, "x")
     merge_adapter(expected, "x")
+    expected.to(dtype)  # the sum is rounded once
     for one, other in zip(merged.parameters(), expected.parameters(), strict=True):
         assert torch.equal(one, other) and one.dtype == dtype
     assert all(torch.equal(p, q) for p, q in zip(bare.parameters(), make(dtype=dtype).parameters(), strict=True))

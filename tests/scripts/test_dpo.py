@@ -22,6 +22,7 @@ from zj.data.template import encode_answers
 from zj.data.tokenizer import Tokenizer
 from zj.lora import load_model
 from zj.model import Packed, sequence_logprobs
+from zj.run import Run, trainable_state
 from zj.train import Log, Optimizer
 
 SMALL = ("--device", "cpu", "--valid-fraction", 0.25, "--batch-size", 12, "--optim.lr", "1e-2")
@@ -125,8 +126,8 @@ def test_the_cache_is_used_again_and_made_again_when_the_model_has_changed(comma
     assert command(*flags).status == 0 and not computed
 
 
-POINTS = [(stage.Run, "save", 1), (stage.Run, "save", 3), (train_dpo.Reference, "_compute", 1), (Log, "step", 5)]
-POINTS += [(stage.Run, "keep_best", 1), (stage.Run, "keep_best", 3), (Optimizer, "step", 1), (stage.Run, "finish", 1)]
+POINTS = [(Run, "save", 1), (Run, "save", 3), (train_dpo.Reference, "_compute", 1), (Log, "step", 5)]
+POINTS += [(Run, "keep_best", 1), (Run, "keep_best", 3), (Optimizer, "step", 1), (Run, "finish", 1)]
 
 
 def test_interrupted_anywhere_it_ends_the_same(command, killed, line, tmp_path):
@@ -211,11 +212,11 @@ def test_a_fresh_adapter_has_what_the_flags_say_and_one_that_is_trained_on_its_o
 def test_the_lowest_validation_loss_is_kept(command, line, tmp_path, monkeypatch):
     losses, weights = iter((5.0, 3.0, 4.0, 3.5)), []
 
-    def keep_best(self, loss, real=stage.Run.keep_best):
-        weights.append(stage.trainable_state(self.model)["model.layers.0.mlp.up_proj.lora_A.policy"].clone())
+    def keep_best(self, loss, real=Run.keep_best):
+        weights.append(trainable_state(self.model)["model.layers.0.mlp.up_proj.lora_A.policy"].clone())
         real(self, next(losses))
 
-    monkeypatch.setattr(stage.Run, "keep_best", keep_best)
+    monkeypatch.setattr(Run, "keep_best", keep_best)
     assert "best validation loss 3.0000" in command(*training(line, tmp_path / "run", "--epochs", 3)).out
     from safetensors.torch import load_file
 

@@ -17,15 +17,16 @@ from zj.config import parse
 from zj.data.readers import read
 from zj.lora.adapters import adapter_layers
 from zj.roles import open_roles
-from zj.train import Log, Optimizer
+from zj.run import Run
+from zj.train import ALONE, Log, Optimizer
 
 
 def log_ratios(calls):
     return [(arguments[0] - arguments[1]).abs().max().item() for arguments, _ in calls]
 
 
-POINTS = [(stage.Run, "save", 1), (stage.Run, "save", 2), (Optimizer, "step", 1), (Optimizer, "step", 23)]
-POINTS += [(train_ppo, "validate", 3), (Log, "step", 3), (stage.Run, "finish", 1)]
+POINTS = [(Run, "save", 1), (Run, "save", 2), (Optimizer, "step", 1), (Optimizer, "step", 23)]
+POINTS += [(train_ppo, "validate", 3), (Log, "step", 3), (Run, "finish", 1)]
 
 
 def test_interrupted_anywhere_it_ends_the_same(command, killed, line, tmp_path):
@@ -34,7 +35,7 @@ def test_interrupted_anywhere_it_ends_the_same(command, killed, line, tmp_path):
     more += ("--ptx", 0.1, "--ptx-data", line.dialogues, "--save-every", 2)
 
     def everything(out):
-        state = torch.load(out / "checkpoints" / "step-5" / "state.pt")
+        state = torch.load(out / "checkpoints" / "step-5" / "rank-0.pt")
         return (
             told(out),
             result(out),
@@ -92,7 +93,7 @@ def test_metrics_and_samples_tell_what_they_promise(command, line, tmp_path):
 def test_only_policy_and_value_have_moved(command, line, tmp_path, spied):
     """And of the policy, with --last-layers, only the last blocks; base, reference and reward keep every bit."""
     config = parse(train_ppo.Config, [*map(str, ppo(line, tmp_path / "run", "--last-layers", 1)[1:])])
-    start = dict(named(open_roles(config, torch.float32, torch.device("cpu"))))
+    start = dict(named(open_roles(config, torch.float32, ALONE)))
     opened = spied(train_ppo, "open_roles")
     assert command(*ppo(line, tmp_path / "run", "--last-layers", 1)).status == 0
     ((_, roles),) = opened
@@ -184,7 +185,7 @@ def test_an_explosion_saves_and_the_steps_stay_aligned(command, line, tmp_path, 
     again = command(*ppo(line, tmp_path / "run", "--optim.patience", 2))
     assert again.status == 0, again.err
     assert [row["step"] for row in told(tmp_path / "run")] == list(range(6))
-    state = torch.load(tmp_path / "run" / "checkpoints" / "step-5" / "state.pt")
+    state = torch.load(tmp_path / "run" / "checkpoints" / "step-5" / "rank-0.pt")
     assert state["optimizer"]["steps"] == state["value_optimizer"]["steps"] == 20
 
 

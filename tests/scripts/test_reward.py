@@ -19,6 +19,7 @@ from zj.lora import adapter_parameters, load_model, load_peft, load_peft_with_he
 from zj.preferences import encode_rankings
 from zj.rl import ranking_loss
 from zj.roles import load_reward, score_all
+from zj.run import Run
 from zj.train import Log, Optimizer
 
 SMALL = ("--device", "cpu", "--valid-fraction", 0.25, "--batch-size", 8, "--lora.rank", 4, "--optim.lr", "1e-2")
@@ -123,8 +124,8 @@ def test_it_is_no_language_model(trained, line, command, tmp_path):
     assert done.status == 2 and done.err.count("\n") == 1 and "is a reward model" in done.err
 
 
-POINTS = [(stage.Run, "save", 1), (stage.Run, "save", 3), (stage.Run, "keep_best", 1), (stage.Run, "keep_best", 3)]
-POINTS += [(Optimizer, "step", 1), (Optimizer, "step", 6), (Log, "step", 7), (stage.Run, "finish", 1)]
+POINTS = [(Run, "save", 1), (Run, "save", 3), (Run, "keep_best", 1), (Run, "keep_best", 3)]
+POINTS += [(Optimizer, "step", 1), (Optimizer, "step", 6), (Log, "step", 7), (Run, "finish", 1)]
 
 
 def test_interrupted_anywhere_it_ends_the_same(command, killed, line, tmp_path):
@@ -175,7 +176,7 @@ def test_the_adapters_flags_reach_it_and_the_last_model_counts_without_validatio
     config = json.loads((tmp_path / "run" / "adapter_config.json").read_text())
     assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (2, 3, 0.25)
     assert config["target_modules"] == ["q_proj", "up_proj"] and not column(tmp_path / "run", "valid_loss")
-    state = torch.load(tmp_path / "run" / "checkpoints" / "step-6" / "state.pt")
+    state = torch.load(tmp_path / "run" / "checkpoints" / "step-6" / "rank-0.pt")
     model = load_model(line.base)
     head = load_peft_with_head(model, tmp_path / "run", "reward")
     assert torch.equal(head.weight, state["head"]["weight"])
@@ -186,11 +187,11 @@ def test_the_adapters_flags_reach_it_and_the_last_model_counts_without_validatio
 def test_the_lowest_validation_loss_is_kept(command, line, tmp_path, monkeypatch):
     losses, heads = iter((5.0, 3.0, 4.0, 3.5)), []
 
-    def keep_best(self, loss, real=stage.Run.keep_best):
+    def keep_best(self, loss, real=Run.keep_best):
         heads.append(self.parts["head"].weight.detach().clone())
         real(self, next(losses))
 
-    monkeypatch.setattr(stage.Run, "keep_best", keep_best)
+    monkeypatch.setattr(Run, "keep_best", keep_best)
     done = command(*training(line, tmp_path / "run", "--epochs", 3))
     assert "best validation loss 3.0000" in done.out
     head = load_peft_with_head(load_model(line.base), tmp_path / "run", "reward").weight

@@ -14,6 +14,7 @@ from zj.config import parse
 from zj.data.template import Encoded, load_template
 from zj.lora import adapter_parameters, load_model
 from zj.model import Packed, sequence_logprobs
+from zj.run import Run, held_out_loss
 from zj.train import World
 
 SMALL = ("--size", "nano", "--vocab-size", "400", "--device", "cpu", "--optim.lr", "5e-3", "--valid-fraction", "0.25")
@@ -110,12 +111,12 @@ def test_validation_is_the_mean_over_tokens_without_dropout_under_the_adapter(tm
     for matrix in adapter_parameters(model, adapter).values():
         torch.nn.init.normal_(matrix, generator=torch.Generator().manual_seed(0))
     whole, single = (stage.packs(EXAMPLES, range(3), tokens, ALONE) for tokens in (99, 1))
-    loss = stage.held_out_loss(model, whole, adapter, ALONE)
+    loss = held_out_loss(model, whole, adapter, ALONE)
     assert model.training
     total = sum(sequence_logprobs(model.eval(), *pack, adapter)[0].sum().item() for pack in single)
     assert loss == pytest.approx(-total / 12, rel=1e-5)
-    assert stage.held_out_loss(model.train(), single, adapter, ALONE) == pytest.approx(loss, rel=1e-5)
-    assert stage.held_out_loss(model, whole, None, ALONE) != pytest.approx(loss, rel=1e-3)  # negative control
+    assert held_out_loss(model.train(), single, adapter, ALONE) == pytest.approx(loss, rel=1e-5)
+    assert held_out_loss(model, whole, None, ALONE) != pytest.approx(loss, rel=1e-3)  # negative control
 
 
 @STAGES
@@ -172,7 +173,7 @@ def test_an_interrupted_run_resumes_to_the_bit(command, corpus, tmp_path, monkey
         return command(script, "--data", corpus / f"{data}.jsonl", "--out", out, *SMALL, *flags)
 
     assert call(tmp_path / "straight").status == 0
-    save = stage.Run.save
+    save = Run.save
 
     def save_and_be_killed(self):
         save(self)
@@ -180,7 +181,7 @@ def test_an_interrupted_run_resumes_to_the_bit(command, corpus, tmp_path, monkey
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage.Run, "save", save_and_be_killed)
+        patch.setattr(Run, "save", save_and_be_killed)
         stopped = call(tmp_path / "cut")
     assert stopped.status == 130 and ".py: interrupted" in stopped.err and "Traceback" not in stopped.err
     again = call(tmp_path / "cut")
@@ -188,7 +189,7 @@ def test_an_interrupted_run_resumes_to_the_bit(command, corpus, tmp_path, monkey
     assert losses(tmp_path / "cut") == losses(tmp_path / "straight")
     assert losses(tmp_path / "cut", "valid_loss") == losses(tmp_path / "straight", "valid_loss")
     one, two = (
-        torch.load(tmp_path / d / "checkpoints" / (tmp_path / d / "latest").read_text() / "state.pt")
+        torch.load(tmp_path / d / "checkpoints" / (tmp_path / d / "latest").read_text() / "rank-0.pt")
         for d in ("cut", "straight")
     )
     assert one["model"].keys() == two["model"].keys() and one["model"]
@@ -238,7 +239,7 @@ def test_nan_stops_the_run_with_everything_saved(command, corpus, tmp_path, monk
     flags = ("--epochs", 9, "--lora.rank", 0, "--optim.patience", 3)
     done = command(*sft(corpus, tmp_path / "run", *flags, script=script, data=data))
     assert done.status == 1
-    state = torch.load(tmp_path / "run" / "checkpoints" / "step-3" / "state.pt")
+    state = torch.load(tmp_path / "run" / "checkpoints" / "step-3" / "rank-0.pt")
     assert all(weight.isfinite().all() for weight in state["model"].values())
 
 
@@ -257,16 +258,16 @@ def test_the_lowest_validation_loss_is_kept_over_an_interruption_too(command, co
         norms.append(model.model.norm.weight.detach().clone())
         return next(losses_to_come)
 
-    def save_and_be_killed(self, save=stage.Run.save):
+    def save_and_be_killed(self, save=Run.save):
         save(self)
         if self.step == 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(stage, "held_out_loss", told)
+    monkeypatch.setattr("zj.run.held_out_loss", told)
     limits = ("--valid-limit", 3, "--tokens-per-pack", 1)
     flags = ("--epochs", 2, "--valid-every", 2, "--save-every", 2, "--lora.rank", 0, *limits)
     with monkeypatch.context() as patch:
-        patch.setattr(stage.Run, "save", save_and_be_killed)
+        patch.setattr(Run, "save", save_and_be_killed)
         assert command(*sft(corpus, tmp_path / "run", *flags)).status == 130
     done = command(*sft(corpus, tmp_path / "run", *flags))
     assert "best validation loss 3.0000" in done.out
@@ -292,7 +293,7 @@ def test_samples_are_what_the_trained_adapter_says_once_a_step(command, corpus, 
 
 def test_without_validation_the_last_model_is_the_result(command, corpus, tmp_path):
     assert command(*sft(corpus, tmp_path / "run", "--valid-fraction", 0, "--epochs", 1, "--lora.rank", 0)).status == 0
-    last = torch.load(tmp_path / "run" / "checkpoints" / "step-4" / "state.pt")["model"]
+    last = torch.load(tmp_path / "run" / "checkpoints" / "step-4" / "rank-0.pt")["model"]
     assert torch.equal(load_model(tmp_path / "run").state_dict()["model.norm.weight"], last["model.norm.weight"])
     assert not losses(tmp_path / "run", "valid_loss")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -27,10 +29,10 @@ def test_the_latest_is_read_back_and_only_the_last_are_kept(tmp_path):
 
 def test_a_flipped_byte_is_detected_and_named(tmp_path):
     folder = save_checkpoint(tmp_path, 1, state(1), keep=1)
-    data = bytearray((folder / "state.pt").read_bytes())
+    data = bytearray((folder / "rank-0.pt").read_bytes())
     data[len(data) // 2] ^= 1
-    (folder / "state.pt").write_bytes(data)
-    with pytest.raises(ValueError, match="state.pt: damaged"):
+    (folder / "rank-0.pt").write_bytes(data)
+    with pytest.raises(ValueError, match="rank-0.pt: damaged"):
         load_checkpoint(tmp_path)
 
 
@@ -55,6 +57,26 @@ def test_a_save_that_is_cut_off_leaves_the_previous_checkpoint(tmp_path, monkeyp
     assert load_checkpoint(tmp_path)["step"] == 1
     save_checkpoint(tmp_path, 2, state(2), keep=1)
     assert load_checkpoint(tmp_path)["step"] == 2
+
+
+def test_a_full_disk_is_told_and_the_previous_checkpoint_stays(tmp_path):
+    """Of a process of its own, which may write files of 100,000 bytes at most."""
+    code = f"""
+import resource, signal, torch
+from pathlib import Path
+from zj.train import save_checkpoint
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+out = Path({str(tmp_path)!r})
+save_checkpoint(out, 1, {{"step": 1, "a": torch.zeros(10)}}, keep=1)
+try:
+    save_checkpoint(out, 2, {{"step": 2, "a": torch.zeros(1_000_000)}}, keep=1)
+except OSError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert "File too large" in done.stdout, done.stderr[-2000:]
+    assert load_checkpoint(tmp_path)["step"] == 1
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from zj import stage
 from zj.lora import add_adapter
 from zj.model import Llama, LlamaConfig, Packed, ScalarHead
 from zj.rl import AdaptiveKL
+from zj.run import Run
 from zj.train import Optim, Optimizer, World, load_checkpoint
 
 PACKED = Packed.of([[1, 5, 9, 2], [1, 7, 2]])
@@ -27,8 +27,8 @@ def a_run(out, best: bool = True, parts: bool = True):
     of = {name: [p for n, p in model.named_parameters() if n.endswith(name)] for name in ("policy", "value")}
     optimizer = Optimizer(of["policy"], Optim(lr=1e-2), 20, torch.float32)
     value_optimizer = Optimizer([*of["value"], *head.parameters()], Optim(lr=1e-2), 20, torch.float32)
-    config, world = SimpleNamespace(keep=1), World(0, 1, torch.device("cpu"))
-    this = stage.Run(out, config, world, model, "policy", "base", None, "ziya", optimizer, per_step=2)
+    config, world = SimpleNamespace(keep=1, stop_after="", shard="none"), World(0, 1, torch.device("cpu"))
+    this = Run(out, config, world, model, "policy", "base", None, "ziya", optimizer, per_step=2)
     if parts:
         this.parts |= {"head": head, "value_optimizer": value_optimizer, "controller": controller}
     return this, head, value_optimizer, controller

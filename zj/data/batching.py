@@ -161,12 +161,10 @@ def pack_plan(lengths: Sequence[int], tokens_per_pack: int, world_size: int = 1)
     longer. All ranks get the same number of packs, because all have to take part in every forward pass, and about
     the same number of tokens. Only where sequences are too few and too long for that is a pack empty
     (`collate` makes it one token that does not count).
-    Raises ValueError where there are fewer sequences than ranks.
     """
     if tokens_per_pack < 1:
         raise ValueError(f"--tokens-per-pack {tokens_per_pack}: expected at least 1")
-    if len(lengths) < world_size or not lengths:
-        raise ValueError(f"--batch-size: found {len(lengths)} sequences for {world_size} processes, expected as many")
+    assert lengths, "nothing to pack"
     packs = _first_fit_decreasing(lengths, tokens_per_pack)
     packs = _divided(packs, lengths, -(-len(packs) // world_size) * world_size)
     return _dealt(packs, lengths, world_size)

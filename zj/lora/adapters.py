@@ -40,8 +40,10 @@ def add_adapter(
         dtype = torch.promote_types(layer.weight.dtype, torch.float32)
         A = torch.empty(rank, width_in, dtype=dtype)
         nn.init.kaiming_uniform_(A, a=math.sqrt(5), generator=generator)  # as a fresh nn.Linear, and as PEFT
-        layer.lora_A[name] = nn.Parameter(A.to(layer.weight.device))
-        layer.lora_B[name] = nn.Parameter(A.new_zeros(width_out, rank).to(layer.weight.device))
+        if not layer.weight.is_meta:  # a model whose weights are still to be read gets real adapters
+            A = A.to(layer.weight.device)
+        layer.lora_A[name] = nn.Parameter(A)
+        layer.lora_B[name] = nn.Parameter(A.new_zeros(width_out, rank))
         layer.scales[name], layer.dropout[name] = alpha / rank, dropout
     for parameter_name, parameter in model.named_parameters():
         if not _is_adapter(parameter_name):

@@ -4,35 +4,74 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
-from zj.model.files import Stored, compare_stored, open_tensors
+from zj.model.config import LlamaConfig
+from zj.model.files import Sliceable, Stored, compare_stored, on_host, open_tensors
 from zj.model.heads import ScalarHead
 from zj.model.llama import Llama
-from zj.model.weights import load_llama
+from zj.model.weights import Prepare, build_llama, open_llama
 
-from .adapters import ALL_LINEAR, adapter_layers, adapter_parameters, add_adapter, merge_adapter
+from .adapters import ALL_LINEAR, adapter_layers, adapter_parameters, add_adapter
 
 CONFIG, SAFE, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 HEAD = "base_model.model.score.weight"  # the head of `LlamaForSequenceClassification` with one label
 
 
-def load_model(path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> Llama:
+def load_model(
+    path: str | Path,
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
+    prepare: Prepare | None = None,
+) -> Llama:
     """A model from its own directory, or from an adapter's: then the adapter is merged into its base, in fp32.
 
     The base of an adapter is the directory its config names, absolute or relative to the adapter's own, and may be an
-    adapter directory itself. Raises ValueError as `load_llama` and `load_peft` do.
+    adapter directory itself. `prepare`: see `build_llama`. Raises ValueError as `load_llama` and `load_peft` do.
     """
+    return build_llama(*open_model(path), dtype, device, prepare)
+
+
+def open_model(path: str | Path) -> tuple[LlamaConfig, dict[str, Sliceable]]:
+    """(config, weights by name) of a model directory, or of an adapter's with the adapter merged in; yet unread."""
     if not (Path(path) / CONFIG).is_file():
-        return load_llama(path, dtype, device)
-    model = load_model(base_of(path), dtype, device)
-    load_peft(model, path, "merged")
-    merge_adapter(model, "merged")
-    return model.requires_grad_(True)  # add_adapter had frozen the base; here it is a whole model again
+        return open_llama(path)
+    config, weights = open_model(base_of(path))
+    card, stored = _open_adapter(Path(path), weights, {})
+    for name in list(weights):
+        A, B = (stored.get(_key(f"{name.removesuffix('.weight')}.lora_{part}")) for part in "AB")
+        if A is not None and B is not None:
+            weights[name] = Merged(weights[name], A, B, _alpha(card) / card["r"])
+    return config, weights
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A weight with an adapter added to it, computed in fp32 where it is sliced, and for these rows alone."""
+
+    base: Sliceable
+    A: Sliceable  # [rank, width_in]
+    B: Sliceable  # [width_out, rank]
+    scale: float
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.base.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.base.dtype
+
+    def __getitem__(self, rows: Any) -> Tensor:
+        exact = torch.promote_types(self.base.dtype, torch.float32)
+        return self.base[rows].to(exact) + self.scale * (self.B[rows].to(exact) @ self.A[...].to(exact))
 
 
 def base_of(path: str | Path) -> Path:
@@ -49,12 +88,14 @@ def base_of(path: str | Path) -> Path:
     raise ValueError(f"{path}: base_model_name_or_path is {named!r}, expected the directory of the base model")
 
 
-def save_peft(model: Llama, name: str, path: str | Path, base: str | Path, head: ScalarHead | None = None) -> None:
+def save_peft(
+    model: Llama, name: str, path: str | Path, base: str | Path, head: ScalarHead | None = None, writes: bool = True
+) -> None:
     """Write adapter `name` as a PEFT directory. `base` is the model it belongs to: a directory, or a published name.
 
     With a `head` it is a reward model, which PEFT opens as a sequence classifier with one label.
-    The weights are read again and compared; adapter_config.json appears last. Raises ValueError for an unknown name
-    and an empty base.
+    The weights are read again and compared; adapter_config.json appears last. Of a sharded model every rank calls this,
+    and one of them `writes`. Raises ValueError for an unknown name and an empty base.
     """
     if not str(base):
         raise ValueError(f"{path}: base is empty, expected the directory of the model that the adapter belongs to")
@@ -62,13 +103,15 @@ def save_peft(model: Llama, name: str, path: str | Path, base: str | Path, head:
     config, tensors = _config_of(model, name, base, head), _peft_tensors(model, name)
     if head is not None:
         tensors[HEAD] = head.weight
+    plain = {key: on_host(matrix) for key, matrix in tensors.items()}
+    if not writes:
+        return
     path.mkdir(parents=True, exist_ok=True)
     (path / f".writing-{CONFIG}").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    plain = {key: matrix.detach().cpu().contiguous() for key, matrix in tensors.items()}
-    save_file(plain, path / f".writing-{SAFE}", metadata={"format": "pt"})
+    save_file(dict(plain), path / f".writing-{SAFE}", metadata={"format": "pt"})
     (path / CONFIG).unlink(missing_ok=True)
     os.replace(path / f".writing-{SAFE}", path / SAFE)
-    compare_stored(open_tensors(path / SAFE), tensors)
+    compare_stored(open_tensors(path / SAFE), plain)
     os.replace(path / f".writing-{CONFIG}", path / CONFIG)
 
 
@@ -81,30 +124,36 @@ def load_peft(model: Llama, path: str | Path, name: str) -> None:
 
 
 def load_peft_with_head(model: Llama, path: str | Path, name: str) -> ScalarHead:
-    """As `load_peft`, for an adapter that was saved with a scalar head, which is returned. ValueError without one."""
+    """As `load_peft`, for an adapter that was saved with a scalar head: returned, on the host. ValueError without."""
     head = ScalarHead(model.config.hidden_size)
     _load(model, Path(path), name, {HEAD: head.weight})
-    return head.to(model.lm_head.weight.device)
+    return head
 
 
 def _load(model: Llama, path: Path, name: str, heads: dict[str, torch.nn.Parameter]) -> None:
-    config = _read_config(path, bool(heads))
-    rank, targets = config["r"], _targets(config, path)
-    stored = _open_adapter(path)
-    _check(stored, _expected(model, rank, targets) | {key: list(head.shape) for key, head in heads.items()}, path)
-    # rank-stabilised LoRA (Kalajdzievski 2023) divides by sqrt(r) where LoRA divides by r
-    alpha = config["lora_alpha"] * (rank**0.5 if config.get("use_rslora") else 1)
-    add_adapter(model, name, rank, alpha, config["lora_dropout"], targets)
+    config, stored = _open_adapter(path, dict(model.named_parameters()), heads)
+    add_adapter(model, name, config["r"], _alpha(config), config["lora_dropout"], _targets(config, path))
     with torch.no_grad():
         for key, matrix in (_peft_tensors(model, name) | heads).items():
             matrix.copy_(stored[key][...])
 
 
-def _open_adapter(path: Path) -> dict[str, Stored]:
-    for name in (SAFE, PICKLED):
-        if (path / name).is_file():
-            return open_tensors(path / name)
-    raise ValueError(f"{path}: no {SAFE} or {PICKLED} there")
+def _open_adapter(
+    path: Path, weights: Mapping[str, Sliceable], heads: Mapping[str, Sliceable]
+) -> tuple[dict, dict[str, Stored]]:
+    """(config, tensors) of an adapter directory, made sure to fit a model of these weights, and these heads."""
+    config = _read_config(path, bool(heads))
+    found = next((path / name for name in (SAFE, PICKLED) if (path / name).is_file()), None)
+    if found is None:
+        raise ValueError(f"{path}: no {SAFE} or {PICKLED} there")
+    stored, shapes = open_tensors(found), _expected(weights, config["r"], _targets(config, path))
+    _check(stored, shapes | {key: list(head.shape) for key, head in heads.items()}, path)
+    return config, stored
+
+
+def _alpha(config: dict) -> float:
+    """Rank-stabilised LoRA (Kalajdzievski 2023) divides by sqrt(r) where LoRA divides by r."""
+    return config["lora_alpha"] * (config["r"] ** 0.5 if config.get("use_rslora") else 1)
 
 
 def _key(path: str) -> str:
@@ -198,10 +247,10 @@ def _targets(config: dict, path: Path) -> list[str]:
     return names
 
 
-def _expected(model: Llama, rank: int, targets: list[str]) -> dict[str, list[int]]:
-    """PEFT key -> shape of every matrix that an adapter of `model` holds."""
+def _expected(weights: Mapping[str, Sliceable], rank: int, targets: list[str]) -> dict[str, list[int]]:
+    """PEFT key -> shape of every matrix that an adapter of a model with these weights holds."""
     shapes: dict[str, list[int]] = {}
-    for name, weight in model.named_parameters():
+    for name, weight in weights.items():
         path = name.removesuffix(".weight")
         if path.rsplit(".", 1)[-1] in targets:
             width_out, width_in = weight.shape

@@ -18,6 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .sharded import whole
+
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 INDEX = ".index.json"  # behind the name of the whole: where the shards are listed
 
@@ -48,11 +50,11 @@ class Stored:
 def open_checkpoint(directory: str | Path) -> dict[str, Stored]:
     """All tensors of a Hugging Face model directory. Raises ValueError naming the file that is absent or broken."""
     directory = Path(directory)
-    for whole in (SAFE, PICKLED):
-        if (directory / whole).is_file():
-            return open_tensors(directory / whole)
-        if (directory / (whole + INDEX)).is_file():
-            return _open_shards(directory / (whole + INDEX))
+    for name in (SAFE, PICKLED):
+        if (directory / name).is_file():
+            return open_tensors(directory / name)
+        if (directory / (name + INDEX)).is_file():
+            return _open_shards(directory / (name + INDEX))
     raise ValueError(f"{directory}: no weights there; expected {SAFE} or {PICKLED}, whole or sharded with an index")
 
 
@@ -127,12 +129,24 @@ def _load_pickled(file: Path) -> Any:
         ) from None
 
 
-def write_checkpoint(directory: Path, tensors: Mapping[str, Sliceable], config: dict, max_shard_bytes: int) -> None:
+def on_host(tensor: Tensor) -> Tensor:
+    """A tensor with all its rows on the host. If it is sharded, every rank has to ask for it."""
+    return whole(tensor.detach()).cpu().contiguous()
+
+
+def write_checkpoint(
+    directory: Path, tensors: Mapping[str, Sliceable], config: dict, max_shard_bytes: int, writes: bool = True
+) -> None:
     """Write a model directory, one shard in memory at a time, then read it again and compare every byte.
 
     Other files in the directory stay, an older model in it is replaced. Shards are written under temporary names, and
-    config.json appears last: a directory that has one is complete.
+    config.json appears last: a directory that has one is complete. A rank that does not write takes part in making
+    sharded tensors whole, twice: for writing and for comparing.
     """
+    if not writes:
+        for tensor in (*tensors.values(), *tensors.values()):
+            on_host(tensor[...])
+        return
     directory.mkdir(parents=True, exist_ok=True)
     shards = _plan_shards(tensors, max_shard_bytes)
     temporary = {name: directory / f".writing-{name}" for name in [*shards, SAFE + INDEX, "config.json"]}
@@ -142,7 +156,7 @@ def write_checkpoint(directory: Path, tensors: Mapping[str, Sliceable], config: 
         index = {"metadata": {"total_size": sum(map(_bytes, tensors.values()))}, "weight_map": places}
         _write_json(temporary[SAFE + INDEX], index)
         for file, names in shards.items():
-            part = {name: tensors[name][...].detach().cpu().contiguous() for name in names}
+            part = {name: on_host(tensors[name][...]) for name in names}
             save_file(part, temporary[file], metadata={"format": "pt"})
         for old in _old_files(directory):
             old.unlink()
@@ -160,7 +174,7 @@ def compare_stored(stored: Mapping[str, Stored], tensors: Mapping[str, Sliceable
     """Assert that what was written is what was meant, to the last bit."""
     assert stored.keys() == tensors.keys(), f"wrote {len(tensors)} tensors, found {len(stored)}"
     for name, tensor in tensors.items():
-        written, meant = stored[name][...].contiguous(), tensor[...].detach().cpu().contiguous()
+        written, meant = stored[name][...].contiguous(), on_host(tensor[...])
         assert written.shape == meant.shape and written.dtype == meant.dtype, f"{stored[name].file}: {name}"
         assert torch.equal(written.view(torch.uint8), meant.view(torch.uint8)), f"{stored[name].file}: {name}"
 

@@ -6,7 +6,7 @@ missing, left over or of another shape is passed over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,15 @@ from torch import Tensor
 from .config import LlamaConfig
 from .files import Sliceable, Stored, open_checkpoint, write_checkpoint
 from .llama import Llama
+from .sharded import local, my_rows
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 SHARD_BYTES = 5_000_000_000
 
 
-@torch.no_grad()
+Prepare = Callable[[Llama], None]  # what is done to a model whose weights are still on the meta device
+
+
 def load_llama(path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> Llama:
     """Read a Hugging Face directory (config.json and weights of any floating dtype) into a model of `dtype`.
 
@@ -31,24 +34,47 @@ def load_llama(path: str | Path, dtype: torch.dtype = torch.float32, device: str
     one is missing, left over or of another shape, if a file is absent, broken or holds more than tensors, and for
     delta weights.
     """
+    return build_llama(*open_llama(path), dtype, device)
+
+
+def open_llama(path: str | Path) -> tuple[LlamaConfig, dict[str, Sliceable]]:
+    """What a Hugging Face directory holds, checked and not yet read: (config, weights by name)."""
     config = LlamaConfig.from_hf(path)
     stored = open_checkpoint(path)
     _check(stored, config, Path(path))
     _refuse_delta(stored, Path(path))
+    return config, dict(stored)
+
+
+@torch.no_grad()
+def build_llama(
+    config: LlamaConfig,
+    weights: dict[str, Sliceable],
+    dtype: torch.dtype,
+    device: str | torch.device,
+    prepare: Prepare | None = None,
+) -> Llama:
+    """A model with these weights, which are read one by one. `prepare` may add adapters to it and shard it before.
+
+    Of a sharded model each rank reads its own rows and nothing else.
+    """
     with torch.device("meta"):
         model = Llama(config).to(dtype)
-    model.to_empty(device=device)
+    if prepare is not None:
+        prepare(model)
+    model._apply(lambda tensor: torch.empty_like(tensor, device=device) if tensor.is_meta else tensor.to(device))
     model.tie_weights()
     parameters = dict(model.named_parameters())
-    for name in list(stored):  # in the order of the files; a shard is let go with its last tensor
-        parameters[name].copy_(stored.pop(name)[...])
+    for name in list(weights):  # in the order of the files; a shard is let go with its last tensor
+        local(parameters[name]).copy_(weights.pop(name)[my_rows(parameters[name])])
     return model.eval()
 
 
-def save_llama(model: Llama, path: str | Path, max_shard_bytes: int = SHARD_BYTES) -> None:
+def save_llama(model: Llama, path: str | Path, max_shard_bytes: int = SHARD_BYTES, writes: bool = True) -> None:
     """Write `model` as a Hugging Face directory: config.json and safetensors, in shards if one file is too small.
 
-    Everything is read again and compared. Raises ValueError for a model that carries adapters: they would be lost.
+    Everything is read again and compared. Of a sharded model every rank calls this, and one of them `writes`.
+    Raises ValueError for a model that carries adapters: they would be lost.
     """
     parameters = dict(model.named_parameters())
     surplus = [name for name in parameters if name not in _shapes(model.config)]
@@ -57,7 +83,7 @@ def save_llama(model: Llama, path: str | Path, max_shard_bytes: int = SHARD_BYTE
         raise ValueError(
             f"{path}: the model carries adapters ({names}) that would be lost: merge_adapter or remove_adapter first"
         )
-    _write(Path(path), model.config, parameters, max_shard_bytes)
+    _write(Path(path), model.config, parameters, max_shard_bytes, writes)
 
 
 def check_tokenizer_fits(model: Llama | LlamaConfig, n_ids: int) -> None:
@@ -131,9 +157,11 @@ def _counterpart(ours: Mapping[str, Stored], theirs: Mapping[str, Stored], name:
     return ours[name]
 
 
-def _write(path: Path, config: LlamaConfig, tensors: Mapping[str, Sliceable], max_shard_bytes: int) -> None:
+def _write(
+    path: Path, config: LlamaConfig, tensors: Mapping[str, Sliceable], max_shard_bytes: int, writes: bool = True
+) -> None:
     dtype = str(tensors[EMBEDDING].dtype).removeprefix("torch.")
-    write_checkpoint(path, tensors, config.to_hf() | {"torch_dtype": dtype}, max_shard_bytes)
+    write_checkpoint(path, tensors, config.to_hf() | {"torch_dtype": dtype}, max_shard_bytes, writes)
 
 
 def _shapes(config: LlamaConfig) -> dict[str, torch.Size]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,8 @@ from zj.model import Llama, Packed, generate, sequence_logprobs, sequence_values
 
 from .advantage import kl_estimates
 
-Packs = Callable[[Sequence[int]], list[list[int]]]  # lengths of sequences -> which of them make each pack
+Packs = Callable[[Sequence[int]], list[list[int]]]  # lengths of sequences -> which of them make each pack of this rank
+Gather = Callable[[Any], list[Any]]  # what this rank has found -> what every rank has found
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,8 @@ class Rollout:
     def tokens_of(self, chosen: Sequence[int]) -> Tensor:
         """Indices into the R response tokens of these answers, one after the other."""
         bounds = self.bounds.tolist()
-        return torch.cat([torch.arange(bounds[s], bounds[s + 1]) for s in chosen]).to(self.logprobs.device)
+        found = [torch.arange(bounds[s], bounds[s + 1]) for s in chosen]
+        return torch.cat([torch.arange(0), *found]).to(self.logprobs.device)
 
     def pack(self, chosen: Sequence[int]) -> tuple[Packed, Tensor]:
         """These sequences end to end, and which of the tokens are response [N]."""
@@ -49,9 +52,9 @@ class Rollout:
 
 
 def pack(sequences: list[list[int]], starts: list[int], device: torch.device) -> tuple[Packed, Tensor]:
-    """Sequences end to end, and which tokens belong to their answers [N] bool."""
-    packed = Packed.of(sequences, device)
-    begins = torch.tensor(starts).repeat_interleave(torch.tensor(packed.lengths)).to(device)
+    """Sequences end to end, and which tokens belong to their answers [N] bool; of none, one token that does not."""
+    packed = Packed.of(sequences or [[0]], device)
+    begins = torch.tensor(starts or [1]).repeat_interleave(torch.tensor(packed.lengths)).to(device)
     return packed, packed.positions >= begins
 
 
@@ -88,30 +91,31 @@ def judge(
     *,
     temperature: float,
     eos_id: int,
+    gather: Gather = lambda mine: [mine],
 ) -> Rollout:
     """Log-probs of the adapters "policy" and "reference", values of "value", scores of `reward` (one a sequence).
 
     Log-probs come from the forward pass that training uses and not from sampling, so that the first ratio is 1.
+    With several ranks each speaks of its own packs of the answers, and all hold the whole rollout in the end.
     """
     sequences = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
     starts = [len(prompt) for prompt in prompts]
     device = model.lm_head.weight.device
-    told: list[list[Tensor]] = [[] for _ in sequences]  # for each sequence: [4, its response tokens]
-    scores: list[float] = [0.0] * len(sequences)
+    mine: dict[int, tuple[Tensor, float]] = {}  # sequence -> [4, its response tokens], its score
     for chosen in packs([len(ids) for ids in sequences]):
         packed, response = pack([sequences[s] for s in chosen], [starts[s] for s in chosen], device)
         policy, entropy = sequence_logprobs(model, packed, response, "policy", temperature)
         reference, _ = sequence_logprobs(model, packed, response, "reference", temperature)
         values = sequence_values(model, packed, value_head, "value")
         rows = torch.stack([policy, entropy, reference, values])[:, response]
-        for s, row in zip(chosen, rows.split([len(answers[s]) for s in chosen], dim=1), strict=True):
-            told[s].append(row)
-        for s, score in zip(chosen, reward(packed).tolist(), strict=True):
-            scores[s] = score
-    logprobs, entropy, ref_logprobs, values = torch.cat([row for rows in told for row in rows], dim=1)
+        scores = reward(packed).tolist()[: len(chosen)]
+        lengths = [len(answers[s]) for s in chosen]
+        mine |= dict(zip(chosen, zip(rows.cpu().split(lengths, dim=1), scores, strict=True), strict=True))
+    told = {s: found for theirs in gather(mine) for s, found in theirs.items()}
+    logprobs, entropy, ref_logprobs, values = torch.cat([told[s][0] for s in range(len(told))], dim=1).to(device)
     finished = torch.tensor([answer[-1] == eos_id for answer in answers], device=device)
-    told_scores = torch.tensor(scores, dtype=logprobs.dtype, device=device)
-    return Rollout(sequences, starts, finished, logprobs, entropy, ref_logprobs, values, told_scores)
+    judged = torch.tensor([told[s][1] for s in range(len(told))], dtype=logprobs.dtype, device=device)
+    return Rollout(sequences, starts, finished, logprobs, entropy, ref_logprobs, values, judged)
 
 
 def summary(rollout: Rollout, scores: Tensor) -> dict[str, float]:

@@ -1,12 +1,15 @@
-"""What every training stage shares: processes, optimizer, checkpoints, the run directory, logs. Knows no loss."""
+"""What every training stage shares: ranks, sharding, optimizer, checkpoints, the run directory, logs. Knows no loss."""
 
-from .checkpoint import load_checkpoint, save_checkpoint
-from .distributed import DTYPES, World, start
+from .checkpoint import Rows, load_checkpoint, restore, save_checkpoint
+from .distributed import ALONE, DTYPES, World, start
 from .log import Clock, Log, keep_rows
 from .optim import Explosion, Guard, Optim, Optimizer, learning_rate
 from .run import open_run, publish_best, read_rows, read_run, replace_folder
+from .sharding import gathered, shard
+from .stop import Stop
 
 __all__ = [
+    "ALONE",
     "DTYPES",
     "Clock",
     "Explosion",
@@ -14,7 +17,10 @@ __all__ = [
     "Log",
     "Optim",
     "Optimizer",
+    "Rows",
+    "Stop",
     "World",
+    "gathered",
     "keep_rows",
     "learning_rate",
     "load_checkpoint",
@@ -23,6 +29,8 @@ __all__ = [
     "read_rows",
     "read_run",
     "replace_folder",
+    "restore",
     "save_checkpoint",
+    "shard",
     "start",
 ]

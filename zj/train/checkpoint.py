@@ -1,8 +1,10 @@
 """Checkpoints that are whole or not there: written beside, synced, renamed; verified before they are trusted.
 
-OUT/checkpoints/step-120/state.pt        tensors and numbers, read with weights_only
+OUT/checkpoints/step-120/rank-0.pt       tensors and numbers, read with weights_only; of sharded tensors a rank's rows
 OUT/checkpoints/step-120/manifest.json   size and hash of each file, written last
 OUT/latest                               "step-120"
+
+A checkpoint of any number of ranks is read by any other number.
 """
 
 from __future__ import annotations
@@ -11,45 +13,127 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+
+from zj.model.sharded import is_sharded, local, my_rows
+
+from .distributed import ALONE, World
 
 
-def save_checkpoint(out: Path, step: int, state: dict[str, Any], keep: int) -> Path:
+def save_checkpoint(out: Path, step: int, state: dict[str, Any], keep: int, world: World = ALONE) -> Path:
     """Write OUT/checkpoints/step-N, point `latest` at it, drop all but the last `keep`. OSError if the disk is full."""
     root = out / "checkpoints"
-    root.mkdir(exist_ok=True)
-    for leftover in root.glob(".tmp-*"):
-        shutil.rmtree(leftover)
     final, draft = root / f"step-{step}", root / f".tmp-step-{step}"
-    draft.mkdir()
-    torch.save(state, draft / "state.pt")
-    write_text(draft / "manifest.json", json.dumps({"state.pt": _fingerprint(draft / "state.pt")}))
-    sync(draft / "state.pt")
-    if final.exists():  # left by a run that stopped between this line and the next, and is complete itself
-        shutil.rmtree(final)
-    os.rename(draft, final)
-    sync(root)
-    write_text(out / "latest", final.name)
-    for old in sorted(root.glob("step-*"), key=_step_of)[:-keep]:
-        shutil.rmtree(old)
+    world.first(lambda: _begin(root, draft))
+    mine: dict[str, Any] | OSError
+    try:
+        file = draft / f"rank-{world.rank}.pt"
+        with open(file, "wb") as stream:
+            torch.save(_share(state, world.rank == 0), stream)
+        sync(file)
+        mine = {file.name: _fingerprint(file)}
+    except (OSError, RuntimeError) as error:
+        cause = error.__context__ if isinstance(error, RuntimeError) else error  # torch.save hides what the disk says
+        if not isinstance(cause, OSError):
+            raise
+        mine = cause
+    manifest: dict[str, Any] = {}
+    for found in world.gather(mine):
+        if isinstance(found, OSError):
+            raise found
+        manifest |= found
+    world.first(lambda: _publish(out, draft, final, manifest, keep))
     return final
 
 
-def load_checkpoint(out: Path) -> dict[str, Any] | None:
-    """The state that `latest` points at, or None if there is none yet. ValueError names a damaged file."""
+def _begin(root: Path, draft: Path) -> None:
+    root.mkdir(exist_ok=True)
+    for leftover in root.glob(".tmp-*"):
+        shutil.rmtree(leftover)
+    draft.mkdir()
+
+
+def _publish(out: Path, draft: Path, final: Path, manifest: dict[str, Any], keep: int) -> None:
+    write_text(draft / "manifest.json", json.dumps(manifest))
+    if final.exists():  # left by a run that stopped between this line and the next, and is complete itself
+        shutil.rmtree(final)
+    os.rename(draft, final)
+    sync(final.parent)
+    write_text(out / "latest", final.name)
+    for old in sorted(final.parent.glob("step-*"), key=_step_of)[:-keep]:
+        shutil.rmtree(old)
+
+
+def load_checkpoint(out: Path, world: World = ALONE) -> dict[str, Any] | None:
+    """The state that `latest` points at, or None if there is none yet. ValueError names a damaged file.
+
+    Tensors that were sharded come as `Rows`; `restore` puts either kind back. Nothing is read before it is needed.
+    """
     if not (out / "latest").exists():
         return None
     folder = out / "checkpoints" / (out / "latest").read_text(encoding="utf-8").strip()
     if not (folder / "manifest.json").is_file():
         raise ValueError(f"{out / 'latest'}: points at {folder}, which is not a complete checkpoint")
-    for name, expected in json.loads((folder / "manifest.json").read_text(encoding="utf-8")).items():
-        found = _fingerprint(folder / name)
-        if found != expected:
-            raise ValueError(f"{folder / name}: damaged, found {found}, expected {expected}")
-    return torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    files = [folder / f"rank-{rank}.pt" for rank in range(len(manifest))]
+    for damage in world.gather([_damage(file, manifest.get(file.name)) for file in files[world.rank :: world.size]]):
+        if any(damage):
+            raise ValueError(next(filter(None, damage)))
+    return _merged([torch.load(file, map_location="cpu", weights_only=True, mmap=True) for file in files])
+
+
+def _damage(file: Path, expected: dict[str, Any] | None) -> str:
+    found = _fingerprint(file) if file.is_file() else None
+    return "" if found == expected else f"{file}: damaged, found {found}, expected {expected}"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A tensor of a checkpoint in pieces, the rows that each rank had, in their order."""
+
+    pieces: list[Tensor]
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        start, stop, _ = rows.indices(sum(map(len, self.pieces)))
+        found, first = [], 0
+        for piece in self.pieces:
+            found.append(piece[max(start - first, 0) : max(stop - first, 0)])
+            first += len(piece)
+        return torch.cat(found)
+
+
+@torch.no_grad()
+def restore(target: Tensor, saved: Tensor | Rows) -> Tensor:
+    """Put a saved tensor, or what of it belongs to this rank, into `target`."""
+    local(target).copy_(saved[my_rows(target)] if target.ndim else saved)  # type: ignore[arg-type]
+    return target
+
+
+SHARD = "rows of a sharded tensor"  # key of a dict that stands in a rank's state in the place of such a tensor
+
+
+def _share(state: Any, first: bool) -> Any:
+    """What a rank saves: its rows of sharded tensors; rank 0 also what all ranks have alike."""
+    if isinstance(state, Tensor):
+        return {SHARD: local(state)} if is_sharded(state) else state if first else None
+    if isinstance(state, dict):
+        return {key: _share(value, first) for key, value in state.items()}
+    return [_share(value, first) for value in state] if isinstance(state, list | tuple) else state
+
+
+def _merged(states: list[Any]) -> Any:
+    """The state of the whole from those of the ranks."""
+    state = states[0]
+    if isinstance(state, dict):
+        if SHARD in state:
+            return Rows([part[SHARD] for part in states])
+        return {key: _merged([part[key] for part in states]) for key in state}
+    return [_merged(list(parts)) for parts in zip(*states, strict=True)] if isinstance(state, list) else state
 
 
 def write_text(file: Path, text: str) -> None:
@@ -77,12 +161,17 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _fingerprint(file: Path) -> dict[str, Any]:
+def file_digest(file: Path) -> bytes:
+    """A hash of a file's contents."""
     digest = hashlib.blake2b(digest_size=16)
     with open(file, "rb") as stream:
         while block := stream.read(1 << 22):
             digest.update(block)
-    return {"bytes": file.stat().st_size, "blake2b": digest.hexdigest()}
+    return digest.digest()
+
+
+def _fingerprint(file: Path) -> dict[str, Any]:
+    return {"bytes": file.stat().st_size, "blake2b": file_digest(file).hex()}
 
 
 def _step_of(folder: Path) -> int:

@@ -1,17 +1,21 @@
-"""Who takes part in a run, and what they tell each other. One process without torchrun is the world of size 1.
-
-Sharding is put on a plain model from the outside, here and nowhere else; the rest of the project asks only these
-functions. This version serves one process.
-"""
+"""Who takes part in a run, and what they tell each other. One process without torchrun is the world of size 1."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
+import torch.distributed as dist
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PATIENCE = timedelta(minutes=30)  # how long a rank waits for the others, who may be writing a large model
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,16 +30,68 @@ class World:
             print(*words, flush=True)
 
     def sum(self, *numbers: float) -> list[float]:
-        """Each number added up over the ranks."""
-        return list(numbers)
+        """Each number added up over the ranks, in fp64."""
+        if self.size == 1:
+            return list(numbers)
+        total = torch.tensor(numbers, dtype=torch.float64, device=self.device)
+        dist.all_reduce(total)
+        return total.tolist()
+
+    def add(self, numbers: Mapping[str, float]) -> dict[str, float]:
+        """Each number by its name, added up over the ranks; all of them know the same names."""
+        return dict(zip(numbers, self.sum(*numbers.values()), strict=True))
+
+    def gather(self, mine: T) -> list[T]:
+        """What every rank brings, in the order of the ranks: numbers, texts, small tensors on the host."""
+        if self.size == 1:
+            return [mine]
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, mine)
+        return found
+
+    def first(self, work: Callable[[], T]) -> T:
+        """What rank 0 alone does, such as writing files: its result, or its error, is everyone's."""
+        if self.size == 1:
+            return work()
+        told: list[Any] = [None, None]
+        if self.rank == 0:
+            try:
+                told[0] = work()
+            except (ValueError, OSError, SystemExit) as error:
+                told[1] = error
+        dist.broadcast_object_list(told, src=0)
+        if told[1] is not None:
+            raise told[1]
+        return told[0]
+
+    def leave(self) -> None:
+        """Part from the others in good order; the last thing that a rank does."""
+        if dist.is_initialized():
+            dist.barrier()
+            dist.destroy_process_group()
+        sys.stdout.flush()
+
+
+ALONE = World(0, 1, torch.device("cpu"))
 
 
 def start(device: str) -> World:
     """Join the run. `device` is "auto" (a GPU if there is one), "cpu" or "cuda"; ValueError if it is not there."""
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        raise ValueError("torchrun started several processes; this version trains with --nproc-per-node 1")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: torch finds no CUDA device here; use --device cpu")
-    return World(0, 1, torch.device(device))
+    rank, size, local = (int(os.environ.get(name, default)) for name, default in _TORCHRUN.items())
+    mine = torch.device(device)
+    if device == "cuda":
+        if local >= torch.cuda.device_count():
+            raise ValueError(f"--nproc-per-node: rank {rank} has no GPU, there are {torch.cuda.device_count()} here")
+        mine = torch.device("cuda", local)
+        torch.cuda.set_device(mine)
+    if size > 1 and not dist.is_initialized():
+        dist.init_process_group(BACKENDS[device], timeout=PATIENCE)
+    return World(rank, size, mine)
+
+
+_TORCHRUN = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
+BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}

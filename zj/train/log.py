@@ -29,10 +29,11 @@ class Log:
         shown: tuple[str, ...] = ("loss",),  # numbers of a step that stand beside the bar
     ):
         self.file = out / "metrics.jsonl"
-        keep_rows(self.file, lambda row: row["step"] <= start > 0)  # a run that begins writes its step 0 anew
-        self.device, self.shown = world.device, shown
+        self.world, self.shown = world, shown
         self.writer = None
-        if tensorboard:
+        if world.rank == 0:
+            keep_rows(self.file, lambda row: row["step"] <= start > 0)  # a run that begins writes its step 0 anew
+        if tensorboard and world.rank == 0:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
@@ -55,7 +56,7 @@ class Log:
     def time(self, tokens: int) -> dict[str, float]:
         """What the step that just ended took: tokens, seconds, tokens/s, peak memory."""
         seconds = time.perf_counter() - self.clock
-        memory = peak_memory_gb(self.device)
+        memory = peak_memory_gb(self.world.device)
         return {"tokens": tokens, "seconds": seconds, "tokens_per_s": tokens / seconds, "memory_gb": memory}
 
     def step(self, step: int, **numbers: float) -> None:
@@ -69,6 +70,8 @@ class Log:
 
     def write(self, row: dict[str, Any]) -> None:
         """Append one object to metrics.jsonl."""
+        if self.world.rank != 0:
+            return
         with open(self.file, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
         for name, value in row.items():
@@ -77,8 +80,9 @@ class Log:
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
-        self.bar.write(text, file=sys.stdout)
-        sys.stdout.flush()
+        if self.world.rank == 0:
+            self.bar.write(text, file=sys.stdout)
+            sys.stdout.flush()
 
     def close(self) -> None:
         """Leave the bar as it stands."""

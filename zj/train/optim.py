@@ -13,6 +13,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from zj.model.sharded import is_sharded, whole
+
+from .checkpoint import Rows, restore
+from .distributed import ALONE, World
+from .sharding import add_gradients
+
 
 @dataclass(frozen=True)
 class Optim:
@@ -91,8 +97,15 @@ class Guard:
 class Optimizer:
     """Trainable weights in 16 bit get an fp32 master copy here, which is what AdamW moves."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], config: Optim, total_steps: int, compute: torch.dtype):
-        """`compute` is the dtype of the forward and backward pass; fp16 needs the loss scaled."""
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        config: Optim,
+        total_steps: int,
+        compute: torch.dtype,
+        world: World = ALONE,
+    ):
+        """`compute` is the dtype of the forward and backward pass; fp16 needs the loss scaled. Made after `shard`."""
         self.weights = [p for p in parameters if p.requires_grad]
         assert self.weights, "nothing is trainable"
         self.masters = [p if p.dtype.itemsize >= 4 else p.detach().float().requires_grad_() for p in self.weights]
@@ -102,13 +115,14 @@ class Optimizer:
         betas = (config.beta1, config.beta2)
         self.adam = torch.optim.AdamW([g for g in groups if g["params"]], betas=betas, eps=config.eps, fused=True)
         self.guard = Guard(config.explosion)
-        self.config, self.total_steps, self.steps = config, total_steps, 0
+        self.config, self.total_steps, self.steps, self.world = config, total_steps, 0, world
+        self.sum = world.size if is_sharded(self.weights[0]) else 1  # sharded gradients come as means over the ranks
         device = self.weights[0].device.type
         self.scaler = torch.amp.GradScaler(device, enabled=compute == torch.float16, init_scale=2.0**13)
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradient of one pack's share of the loss."""
-        self.scaler.scale(loss).backward()
+        """Add the gradient of one pack's share of the loss. All ranks have to call it equally often."""
+        self.scaler.scale(self.sum * loss).backward()
         for weight, master in zip(self.weights, self.masters, strict=True):
             if weight is not master and weight.grad is not None:
                 gradient = weight.grad.float()
@@ -116,10 +130,14 @@ class Optimizer:
                 weight.grad = None
 
     def step(self) -> dict[str, float]:
-        """Unscale, judge, clip, move. Returns what happened; raises Explosion after `patience` explosions in a row."""
+        """Unscale, judge, clip, move. Returns what happened; raises Explosion after `patience` explosions in a row.
+
+        Every rank sees the same norm and so does the same.
+        """
         lr = learning_rate(self.steps, self.total_steps, self.config) * self.guard.lr_scale
+        add_gradients(self.masters, self.world)
         self.scaler.unscale_(self.adam)
-        norm = nn.utils.get_total_norm([p.grad for p in self.masters if p.grad is not None]).item()
+        norm = whole(nn.utils.get_total_norm([p.grad for p in self.masters if p.grad is not None])).item()
         # an fp16 overflow is the loss scale's business as long as the scale can still go down
         overflow = self.scaler.is_enabled() and not math.isfinite(norm) and self.scaler.get_scale() > 1
         factor = 0.0 if overflow else self.guard.judge(norm)
@@ -151,7 +169,7 @@ class Optimizer:
         """All that the next step depends on, the masters included."""
         return {
             "masters": [m.detach() for w, m in zip(self.weights, self.masters, strict=True) if w is not m],
-            "adam": self.adam.state_dict(),
+            "adam": self.adam.state_dict()["state"],
             "guard": vars(self.guard).copy(),
             "scaler": self.scaler.state_dict(),
             "steps": self.steps,
@@ -159,11 +177,20 @@ class Optimizer:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict) -> None:
-        """Go on as if never interrupted."""
+        """Go on as if never interrupted; the checkpoint may be that of another number of ranks."""
         masters = [m for w, m in zip(self.weights, self.masters, strict=True) if w is not m]
         for master, saved in zip(masters, state["masters"], strict=True):
-            master.copy_(saved)
-        self.adam.load_state_dict(state["adam"])
+            restore(master, saved)
+        fresh = self.adam.state_dict()
+        moved = [p for group in self.adam.param_groups for p in group["params"]]
+        fresh["state"] = {index: _moments(moved[index], saved) for index, saved in state["adam"].items()}
+        self.adam.load_state_dict(fresh)
         self.guard = Guard(**state["guard"])
         self.scaler.load_state_dict(state["scaler"])
         self.steps = state["steps"]
+
+
+def _moments(weight: Tensor, saved: dict[str, Tensor | Rows]) -> dict[str, Tensor]:
+    """AdamW's memory of one weight: its means, and a count of steps, which is no matter of rows."""
+    count = {"step": torch.empty(())}
+    return {name: restore(count.get(name, torch.zeros_like(weight)), rows) for name, rows in saved.items()}

@@ -6,48 +6,94 @@ and, at the end, the result itself: a Hugging Face model or a PEFT adapter, so t
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from zj.config import to_toml
 
-from .checkpoint import load_checkpoint, sync, whole_lines, write_text
+from .checkpoint import file_digest, load_checkpoint, sync, whole_lines, write_text
+from .distributed import ALONE, World
 
 RESULTS = ("config.json", "adapter_config.json")  # the last file of a result to be written
+
+FREE = ("stop_after ", "device ")  # what may change where a run goes on
 
 PREPARED = ("clinic", "tokenizer", "base")  # made from the config alone before the first step
 
 
-def open_run(out: str, config: Any, stage: str) -> tuple[Path, dict[str, Any] | None]:
+def open_run(out: str, config: Any, stage: str, world: World = ALONE) -> tuple[Path, dict[str, Any] | None]:
     """Make OUT, or go on with the run that is in it: (directory, state of its latest checkpoint or None).
 
-    A finished run says so and exits with status 0. ValueError if OUT holds anything else than this very run.
+    A finished run says so and exits with status 0. ValueError if OUT holds anything else than this very run, or if
+    another process is at work in it.
     """
     if not out:
         raise ValueError("--out is missing: the directory that this run will write")
-    folder, text = Path(out), f"# {stage}\n{to_toml(config)}"
+    folder = Path(out)
+    found = world.first(lambda: _take(folder, f"# {stage}\n{_contents(config)}{to_toml(config)}", stage))
+    if found == "finished":
+        world.print(f"{out}: this {stage} run is finished; its result is there")
+        world.leave()
+        sys.exit(0)
+    return folder, load_checkpoint(folder, world) if found == "begun" else None
+
+
+def _contents(config: Any) -> str:
+    """A line for config.toml that tells the contents of all data files: a run goes on with what it began with."""
+    digest, paths = hashlib.blake2b(digest_size=8), [Path(p) for p in getattr(config, "data", ())]
+    paths += [Path(p) for p in getattr(config, "ptx_data", ())]
+    files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    for file in (file for file in files if file.is_file()):  # one that is missing is told by who reads it
+        digest.update(file_digest(file))
+    return f"# contents of --data: {digest.hexdigest()}\n" if files else ""
+
+
+def _take(folder: Path, text: str, stage: str) -> Literal["new", "begun", "finished"]:
+    """Make the directory this run's own, and tell what is in it."""
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--out {out}: is a file, expected a directory")
+        raise ValueError(f"--out {folder}: is a file, expected a directory")
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "config.toml").exists() and any(folder.iterdir()):
-        raise ValueError(f"--out {out}: not empty and not a run of this project; nothing was written")
+    if not (folder / "config.toml").exists() and any(file.name != LOCK for file in folder.iterdir()):
+        raise ValueError(f"--out {folder}: not empty and not a run of this project; nothing was written")
     finished = any((folder / name).exists() for name in RESULTS)
     if not finished and not (folder / "metrics.jsonl").exists():  # new, or stopped before its first step
         _check_same_stage(folder, stage)  # config.toml is a common name: what stands beside another's stays there
+        _lock(folder)
         for name in PREPARED:
             shutil.rmtree(folder / name, ignore_errors=True)
         write_text(folder / "config.toml", text)
-        return folder, None
+        return "new"
     _check_same_run(folder, text)
     if finished:
-        print(f"{out}: this {stage} run is finished; its result is there", flush=True)
-        sys.exit(0)
-    return folder, load_checkpoint(folder)
+        return "finished"
+    _lock(folder)
+    return "begun"
+
+
+LOCK = ".lock"
+_held: dict[Path, Any] = {}  # files whose locks end with this process, however it ends
+
+
+def _lock(folder: Path) -> None:
+    """Refuse to work where another process does. ValueError says which."""
+    file = open(folder / LOCK, "a+", encoding="utf-8")  # noqa: SIM115, open as long as the process lives
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise ValueError(f"--out {folder}: another run is at work in it ({file.read().strip()})") from None
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    file.flush()
+    _held[folder.resolve()] = file
 
 
 def _check_same_stage(folder: Path, stage: str) -> None:
@@ -58,7 +104,7 @@ def _check_same_stage(folder: Path, stage: str) -> None:
 
 def _check_same_run(folder: Path, text: str) -> None:
     found = (folder / "config.toml").read_text(encoding="utf-8")
-    differ = [line for line in _lines(text) if line not in _lines(found)]
+    differ = [line for line in _lines(text) if line not in _lines(found) and not line.startswith(FREE)]
     if differ:
         raise ValueError(
             f"--out {folder}: holds another run; this one says '{differ[0]}' where its config.toml does not"
@@ -74,12 +120,20 @@ def _lines(text: str) -> list[str]:
     return found
 
 
-def replace_folder(folder: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a directory beside `folder`, then put it in its place."""
+def replace_folder(folder: Path, write: Callable[[Path], object], world: World = ALONE) -> None:
+    """Let `write` fill a directory beside `folder`, then put it in its place. All ranks call `write`, rank 0 writes."""
     draft = folder.with_name(f".tmp-{folder.name}")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
+    world.first(lambda: _empty(draft))
     write(draft)
+    world.first(lambda: _put(draft, folder))
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+
+
+def _put(draft: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     os.rename(draft, folder)
     sync(folder.parent)
@@ -87,6 +141,7 @@ def replace_folder(folder: Path, write: Callable[[Path], object]) -> None:
 
 def publish_best(folder: Path) -> None:
     """Make OUT/best the result of the run: the same files stand in OUT itself, the one that readers open first last."""
+    (folder / LOCK).unlink(missing_ok=True)
     files = sorted((folder / "best").iterdir(), key=lambda file: file.name in RESULTS)
     for file in files:
         target = folder / file.name

@@ -1,0 +1,87 @@
+"""The five stages in miniature, run by one process and by several."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tests.line import Line, make_line, write_rows
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = ("train_pretrain", "train_sft", "train_reward", "train_dpo", "train_ppo")
+COMMON = ("--device", "cpu", "--max-tokens", 60, "--batch-size", 8, "--tokens-per-pack", 96, "--valid-fraction", 0.1)
+COMMON += ("--optim.warmup", 0.5, "--save-every", 5)  # Adam's first steps, all of one size, stay small
+
+Job = list[str]
+
+
+@pytest.fixture(scope="session")
+def line(tmp_path_factory) -> Line:
+    folder = tmp_path_factory.mktemp("line")
+    made = make_line(folder)
+    rows = [json.loads(row) for row in made.dialogues.read_text(encoding="utf-8").splitlines()]
+    write_rows(folder / "documents.jsonl", [{"text": row["query"] + row["response"]} for row in rows])
+    return made
+
+
+def job(line: Line, stage: str, out: Path, *more: Any) -> Job:
+    """A short run of a stage on the line."""
+    model, data = line.sft, line.rankings
+    flags: tuple[Any, ...] = ("--lora.dropout", 0, "--epochs", 3)
+    if stage == "train_pretrain":  # all weights
+        model, data, flags = line.base, line.base.parent / "documents.jsonl", ("--lora.rank", 0, "--epochs", 3)
+    elif stage == "train_sft":
+        data = line.dialogues
+    elif stage == "train_reward":
+        model, flags = line.base, (*flags, "--calibrate-on", 6)
+    elif stage == "train_dpo":
+        flags = ("--epochs", 3, "--sft", 0.2)
+    elif stage == "train_ppo":
+        data, flags = (
+            line.dialogues,
+            ("--reward", line.reward, "--max-new-tokens", 8, "--ppo-epochs", 2, "--answers", 2),
+        )
+        flags += ("--ptx", 0.1, "--ptx-data", line.dialogues, "--epochs", 2, "--value-optim.warmup", 0.5)
+    return [stage, *map(str, ("--model", model, "--data", data, "--out", out, *COMMON, *flags, *more))]
+
+
+def together(jobs: Sequence[Job], ranks: int, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the jobs one after the other on so many ranks."""
+    (folder / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
+    return torchrun(ranks, ROOT / "tests" / "parallel" / "worker.py", folder / "jobs.json")
+
+
+def torchrun(ranks: int, *command: Any, **more: Any) -> subprocess.CompletedProcess[str]:
+    """torchrun --nproc-per-node N ..., as its user would."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    return subprocess.run(
+        [*start, *map(str, command)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        **more,
+    )
+
+
+def numbers(out: Path) -> list[dict[str, float]]:
+    """What a run tells of its steps, without clocks and memory."""
+    rows = map(json.loads, (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    clocks = ("seconds", "tokens", "memory_gb")  # an empty pack is a token more
+    return [{name: value for name, value in row.items() if not name.startswith(clocks)} for row in rows]
+
+
+def weights(out: Path) -> dict[str, Tensor]:
+    """What a run ends in."""
+    (file,) = [*out.glob("adapter_model.safetensors"), *out.glob("model.safetensors")]
+    return load_file(file)

@@ -1,0 +1,97 @@
+"""A rank reads its own rows of a checkpoint and nothing else: counted in memory, and told from what is read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.parallel.conftest import ROOT, torchrun
+
+LOADER = """
+import json, sys, threading, time
+import torch, torch.distributed as dist
+from zj.lora import load_model
+from zj.model import Llama
+from zj.model.files import open_checkpoint
+from zj.model.sharded import local
+from zj.train import shard, start
+
+def anonymous():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) * 1024
+
+folder, how = sys.argv[1:]
+world = start("cpu")
+dist.all_reduce(torch.zeros(1))
+import torch.distributed.fsdp
+before, peak, done = anonymous(), 0, False
+
+def watch():
+    global peak
+    while not done:
+        peak = max(peak, anonymous())
+        time.sleep(0.001)
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+if how == "whole":  # control: every rank reads all of it first
+    model = load_model(folder, torch.float16)
+    shard(model, [], "zero3", torch.float16, world)
+else:
+    model = load_model(folder, torch.float16, "cpu", lambda model: shard(model, [], how, torch.float16, world))
+done = True
+watcher.join()
+mine = sum(local(p).numel() * p.element_size() for p in model.parameters())
+print(json.dumps({"rank": world.rank, "grown": max(peak, anonymous()) - before, "mine": mine}), flush=True)
+world.leave()
+"""
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """0.4 GB of fp16 weights in four files."""
+    import torch
+
+    from zj.model import Llama, LlamaConfig, save_llama
+
+    folder = tmp_path_factory.mktemp("large")
+    config = LlamaConfig(
+        vocab_size=8000,
+        hidden_size=1024,
+        intermediate_size=2816,
+        num_hidden_layers=14,
+        num_attention_heads=8,
+        num_key_value_heads=8,
+    )
+    with torch.device("meta"):
+        model = Llama(config).half()
+    model.to_empty(device="cpu")
+    for weight in model.parameters():
+        weight.data.fill_(0.5)
+    save_llama(model, folder, max_shard_bytes=110_000_000)
+    return folder
+
+
+def grown(checkpoint, tmp_path, how):
+    """For each of two ranks: by how much it grew while loading, and the bytes of its own rows."""
+    (tmp_path / "loader.py").write_text(LOADER, encoding="utf-8")
+    done = torchrun(2, tmp_path / "loader.py", checkpoint, how)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert len(found) == 2 and ROOT.is_dir()
+    return [(row["grown"], row["mine"]) for row in found]
+
+
+def test_a_rank_needs_memory_for_its_own_rows(checkpoint, tmp_path):
+    """Its shard, a tenth of it, and the largest tensor, which is read on its way."""
+    total = sum(file.stat().st_size for file in checkpoint.glob("*.safetensors"))
+    for size, mine in grown(checkpoint, tmp_path, "zero3"):
+        assert mine == pytest.approx(total / 2, rel=0.01)
+        assert size < 1.1 * mine + 8000 * 1024 * 2 / 2, (size / mine, mine)
+
+
+def test_reading_all_of_it_first_needs_twice_as_much(checkpoint, tmp_path):
+    """Negative control of the measurement."""
+    for size, mine in grown(checkpoint, tmp_path, "whole"):
+        assert size > 1.7 * mine

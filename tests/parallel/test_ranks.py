@@ -1,0 +1,95 @@
+"""Several ranks are one process: same losses, same weights, for every stage and every way of sharding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.parallel.conftest import STAGES, job, numbers, together, weights
+
+
+def run_all(line, folder, ranks, *more):
+    """Each stage on so many ranks; where their directories are."""
+    done = together([job(line, stage, folder / stage, *more) for stage in STAGES], ranks, folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def assert_same(one, other, rel, atol):
+    """What two runs tell, and what they end in."""
+    expected, found = numbers(one), numbers(other)
+    assert len(expected) == len(found) > 10
+    for row, also in zip(expected, found, strict=True):
+        assert row.keys() == also.keys() and also == pytest.approx(row, rel=rel, abs=rel), row["step"]
+    mine, theirs = weights(one), weights(other)
+    assert mine.keys() == theirs.keys()
+    for name, weight in mine.items():
+        torch.testing.assert_close(theirs[name], weight, rtol=rel, atol=atol)
+
+
+@pytest.fixture(scope="module")
+def alone(line, tmp_path_factory):
+    """stage -> directory of the run of one process that shards nothing."""
+    return run_all(line, tmp_path_factory.mktemp("alone"), 1)
+
+
+@pytest.fixture(scope="module", params=["1 zero2", "2 none", "2 zero2", "2 zero3", "3 zero3"])
+def several(request, line, tmp_path_factory):
+    """The same runs on so many ranks, sharded so."""
+    ranks, how = request.param.split()
+    return run_all(line, tmp_path_factory.mktemp("several"), int(ranks), "--shard", how)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_ranks_tell_and_learn_what_one_process_does(alone, several, stage):
+    """fp32: sums in another order differ by 1e-6 of a number; AdamW makes more of it where a gradient is near 0."""
+    assert_same(alone / stage, several / stage, rel=1e-4, atol=2e-5)
+    losses = [[row["loss"] for row in numbers(folder / stage)[1:]] for folder in (alone, several)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5, abs=1e-6)
+
+
+def test_other_data_is_another_run(alone, line, tmp_path):
+    """Negative control: the comparison above notices another order of the batches."""
+    done = together([job(line, "train_sft", tmp_path / "other", "--seed", 1)], 1, tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    with pytest.raises(AssertionError):
+        assert_same(alone / "train_sft", tmp_path / "other", rel=1e-4, atol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def half(line, tmp_path_factory):
+    """The same in bf16, on one rank."""
+    return run_all(line, tmp_path_factory.mktemp("half"), 1, "--shard", "zero2", "--dtype", "bf16")
+
+
+@pytest.fixture(scope="module", params=["zero2", "zero3"])
+def half_shared(request, line, tmp_path_factory):
+    """In bf16, on two ranks."""
+    return run_all(line, tmp_path_factory.mktemp(request.param), 2, "--shard", request.param, "--dtype", "bf16")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_ranks_agree_in_16_bit(half, half_shared, stage):
+    """bf16 rounds every activation to 3 digits, the same way on every rank: a pack's place changes nothing but sums."""
+    one, other = ([row["loss"] for row in numbers(folder / stage)[1:]] for folder in (half, half_shared))
+    steps = 4 if stage == "train_ppo" else len(one)  # later, an answer that was drawn otherwise has changed the course
+    assert other[:steps] == pytest.approx(one[:steps], rel=0.03, abs=0.01)
+
+
+def test_fp16_with_loss_scaling_on_two_ranks(line, tmp_path):
+    """Widths of the toy only: a CPU multiplies fp16 slowly. Every step is taken, and the loss goes down."""
+    done = together([job(line, "train_sft", tmp_path / "run", "--shard", "zero3", "--dtype", "fp16")], 2, tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = numbers(tmp_path / "run")[1:]
+    assert all(row["loss_factor"] == 1.0 and row["loss_scale"] == 2.0**13 for row in rows)
+    assert rows[-1]["loss"] < 0.9 * rows[0]["loss"]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("how", ["none", "zero2", "zero3"])
+def test_every_stage_on_a_gpu_in_fp16(line, tmp_path, how):
+    """NCCL with one rank, fp16 with loss scaling: no step is left out after the scale has settled."""
+    run_all(line, tmp_path, 1, "--shard", how, "--dtype", "fp16", "--device", "cuda")
+    for stage in STAGES:
+        assert all(row["loss_factor"] == 1.0 for row in numbers(tmp_path / stage)[-5:])
+        assert all(weight.isfinite().all() for weight in weights(tmp_path / stage).values())

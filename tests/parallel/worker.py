@@ -1,0 +1,55 @@
+"""One rank that runs training scripts one after the other, in one process group: torchrun worker.py JOBS.json
+
+JOBS.json: [[script, flag, value, ...], ...]. Starting two processes and torch costs as much as a dozen toy runs.
+A script named train_sft+nan3-9 is train_sft in which rank 1's log-probs are no numbers at steps 3 to 9.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from zj.config import parse
+from zj.train import World
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    leave, World.leave = World.leave, lambda self: dist.barrier()  # type: ignore[method-assign]
+    with open(sys.argv[1], encoding="utf-8") as stream:
+        jobs = json.load(stream)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    for job, *flags in jobs:
+        name, _, steps = job.partition("+nan")
+        script = import_module(f"scripts.{name}")
+        if steps:
+            break_at(script, *(int(step) for step in steps.split("-")))
+        try:
+            script.main(parse(script.Config, flags))
+        except SystemExit as stop:
+            if stop.code:
+                raise
+    leave(World(dist.get_rank(), dist.get_world_size(), torch.device("cpu")))
+
+
+def break_at(script: Any, first: int, last: int | None = None) -> None:
+    """Let the training passes of these steps, of one pack each, come out as NaN on rank 1."""
+    real, steps = script.sequence_logprobs, 0
+
+    def broken(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        nonlocal steps
+        steps += torch.is_grad_enabled()
+        logprobs, entropy = real(*arguments)
+        bad = dist.get_rank() == 1 and torch.is_grad_enabled() and first <= steps <= (last or first)
+        return logprobs * float("nan") if bad else logprobs, entropy
+
+    script.sequence_logprobs = broken
+
+
+if __name__ == "__main__":
+    main()
