@@ -1,0 +1,605 @@
+"""scripts/plan.py: what it foretells is what real objects weigh, what autograd keeps and what a step computes."""
+
+from __future__ import annotations
+
+import json
+import weakref
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from zj.lora import add_adapter, copy_adapter
+from zj.model import (
+    Llama,
+    LlamaConfig,
+    Packed,
+    ScalarHead,
+    generate,
+    heads,
+    sequence_logprobs,
+    sequence_values,
+    token_logprobs,
+)
+from zj.model import llama as network
+from zj.model.cache import Cache
+from zj.model.llama import rotary_angles
+from zj.planning import Job, held, kept_by_block, moments, norm_bytes
+from zj.roles import open_roles, train_last_layers
+from zj.stage import Lora
+from zj.train import DTYPES, Optim, Optimizer, World, shard
+from zj.train.distributed import ALONE
+from zj.workload import bytes_sent, forward_flops, step_of, training_flops
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SHAPE = LlamaConfig(300, 64, 160, 4, 4, 2)  # two query heads share a key head
+TOY = LlamaConfig(10, 4, 6, 1, 1, 1)  # weights: root group 2 * 10 * 4 + 4, block 4 * 16 + 3 * 24 + 2 * 4; 228 in all
+LENGTHS = (200, 312)
+TOKENS = sum(LENGTHS)
+KINDS = {"full": Lora(rank=0), "lora": Lora(rank=4, dropout=0.0), "dropout": Lora(rank=4, dropout=0.1)}
+KINDS["some"] = Lora(rank=4, dropout=0.0, targets=("q_proj", "v_proj", "down_proj"))
+
+
+def recipe_of(stage="sft", **fields):
+    config = import_module(f"scripts.train_{stage}").Config
+    return config(**{"device": "cpu", "max_tokens": TOKENS, "tokens_per_pack": TOKENS} | fields)
+
+
+def job_of(stage="sft", shape=SHAPE, gpus=1, shard="none", **fields):
+    return Job(stage, recipe_of(stage, **fields), shape, gpus, shard)
+
+
+def model_of(kind, dtype="fp32", recompute=False):
+    """(a model that train_sft.py would make, the adapter that it trains)."""
+    model, lora = Llama(SHAPE), KINDS[kind]
+    model.init_weights(0)
+    model.to(DTYPES[dtype])
+    model.recompute = recompute
+    if lora.rank:
+        add_adapter(model, "policy", lora.rank, lora.alpha, lora.dropout, lora.targets)
+    return model.train(), "policy" if lora.rank else None
+
+
+def packed():
+    return Packed.of([[5 + n % 7] * length for n, length in enumerate(LENGTHS)])
+
+
+def bytes_of(tensors):
+    return sum(t.numel() * t.element_size() for t in tensors)
+
+
+# ---- weights, gradients, optimizer state
+
+
+def stands(parameters, dtype):
+    """(weights, gradients, optimizer state) in bytes, of real objects after two packs and a step."""
+    parameters = list(parameters)
+    optimizer = Optimizer(parameters, Optim(), 9, dtype)
+    loss = sum((p.float() ** 2).sum() for p in parameters if p.requires_grad)
+    loss.backward()  # as Optimizer.backward begins, so that 16-bit gradients are still there
+    gradients = bytes_of(p.grad for p in optimizer.weights)
+    gradients += 2 * gradients if optimizer.weights[0].itemsize == 2 else 0  # its fp32 copy, twice as large
+    for p in optimizer.weights:
+        p.grad = None
+    optimizer.backward(sum((p.float() ** 2).sum() for p in optimizer.weights))
+    optimizer.step()
+    means = [t for state in optimizer.adam.state.values() for name, t in state.items() if name != "step"]
+    masters = [m for w, m in zip(optimizer.weights, optimizer.masters, strict=True) if w is not m]
+    return bytes_of(parameters), gradients, bytes_of(means) + bytes_of(masters)
+
+
+def foretold(job):
+    memory = moments(job)["loss"]
+    return memory.weights, memory.gradients, memory.optimizer
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_fine_tuning_stands_as_foretold(kind, dtype):
+    model, _ = model_of(kind, dtype)
+    assert foretold(job_of(lora=KINDS[kind], dtype=dtype)) == stands(model.parameters(), DTYPES[dtype])
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_reward_and_dpo_stand_as_foretold(dtype):
+    model, head = model_of("lora", dtype)[0], ScalarHead(64)
+    job = job_of("reward", lora=KINDS["lora"], dtype=dtype)
+    assert foretold(job) == stands([*model.parameters(), *head.parameters()], DTYPES[dtype])
+    copy_adapter(model, "policy", "reference")
+    assert foretold(job_of("dpo", lora=KINDS["lora"], dtype=dtype)) == stands(model.parameters(), DTYPES[dtype])
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_four_roles_stand_as_foretold(line, layers):
+    recipe = recipe_of("ppo", model=str(line.base), reward=str(line.reward), last_layers=layers, max_new_tokens=9)
+    rank = json.loads((line.reward / "adapter_config.json").read_text())["r"]
+    recipe = replace(recipe, lora=Lora(rank=rank, dropout=0.0))
+    roles = open_roles(recipe, torch.float32, ALONE)
+    parts = (roles.model, roles.reward.head, roles.value_head)
+    found = stands((p for part in parts for p in part.parameters()), torch.float32)
+    assert foretold(Job("ppo", recipe, LlamaConfig.from_hf(line.base))) == found
+
+
+def test_a_13b_model_is_counted_on_the_meta_device():
+    """26.18 GB of fp16 weights (tests/test_roles.py), whole or in quarters, and four adapters in fp32."""
+    shape, lora = LlamaConfig.named("13b"), Lora(rank=16, dropout=0.0)
+    with torch.device("meta"):
+        bare = bytes_of(Llama(shape).half().parameters())
+    assert bare == pytest.approx(26.18e9, rel=1e-3)
+    adapter = 4 * 40 * 16 * (4 * (5120 + 5120) + 3 * (5120 + 13824))
+    job = job_of("ppo", shape, lora=lora, dtype="fp16", max_tokens=4096)
+    assert foretold(job) == (bare + 4 * adapter + 2 * 20480, 2 * adapter + 20480, 2 * (2 * adapter + 20480))
+    shared = replace(job, gpus=4, shard="zero2")  # all rows come in fours but that of a head
+    assert moments(shared)["loss"].weights == (bare + 4 * adapter) // 4 + 2 * 20480
+    assert moments(shared)["loss"].gathered == moments(shared)["sampling"].gathered == bare + 2 * adapter
+    assert moments(job)["sampling"].gathered == 0
+    block = 2 * (4 * 5120**2 + 3 * 5120 * 13824 + 2 * 5120) + 2 * adapter // 40
+    root = 2 * (2 * 39424 * 5120 + 5120)
+    assert moments(replace(shared, shard="zero3"))["loss"].gathered == root + 2 * block
+    sft = job_of("sft", shape, gpus=4, shard="zero3", lora=Lora(rank=0), dtype="fp16")
+    assert foretold(sft) == (2 * bare // 4, 2 * bare // 4, 4 * bare // 4)  # fp32, sharded
+
+
+def test_gradients_that_wait_to_be_shared_out_by_hand():
+    """Those of the root group and of one block as they are computed, in bf16, and of the block in fp32."""
+    toy = {"shape": TOY, "gpus": 4, "dtype": "bf16"}
+    for how, lora, waiting in (
+        ("zero2", Lora(rank=0), 2 * 84 + 144 * (2 + 4)),
+        ("zero3", Lora(rank=0), 2 * 84 + 144 * (2 + 4)),
+        ("zero3", Lora(rank=1, targets=("q_proj",)), 8 * (2 + 4)),
+        ("none", Lora(rank=0), 0),
+    ):
+        found = moments(job_of(shard=how, lora=lora, **toy))
+        assert found["block"].gathered - found["loss"].gathered == waiting
+
+
+@pytest.mark.parametrize("rows, gpus", [(8, 4), (7, 4), (1, 4), (5, 3), (3, 8)])
+def test_a_shard_is_the_largest_of_the_chunks(rows, gpus):
+    weight = torch.empty(rows, 6)
+    job = job_of(gpus=gpus, shard="zero2")
+    assert held(job, weight) == weight.chunk(gpus)[0].numel()  # as FSDP2 cuts
+    assert held(job, weight[:, 0]) == weight[:, 0].chunk(gpus)[0].numel()
+    assert held(replace(job, shard="none"), weight) == 6 * rows
+
+
+# ---- activations
+
+
+def kept(model, act):
+    """Bytes of the different storages, parameters apart, that autograd keeps of `act`."""
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    found = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            found[storage.data_ptr()] = (storage.nbytes(), tensor)  # held, so that no other takes its place
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        act()
+    return sum(size for size, _ in found.values())
+
+
+def of_a_block(kind, dtype):
+    model, adapter = model_of(kind, dtype)
+    x = torch.randn(TOKENS, 64, dtype=DTYPES[dtype], requires_grad=True)
+    pack = packed()
+    rotary = rotary_angles(pack.positions, SHAPE, x.dtype)
+    return kept(model, lambda: model.model.layers[1](x, rotary, pack, adapter)) - bytes_of(rotary)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "some"])
+def test_what_a_block_keeps_to_the_byte(kind, dtype):
+    assert kept_by_block(job_of(lora=KINDS[kind], dtype=dtype)) == of_a_block(kind, dtype)
+
+
+class FusedNorm(torch.autograd.Function):
+    """Keeps what CUDA's kernel keeps: input, weight and 1 / rms. Its gradients have the right shapes only."""
+
+    @staticmethod
+    def forward(ctx, x, weight, eps):
+        rstd = (x.float().pow(2).mean(-1, keepdim=True) + eps).rsqrt()
+        ctx.save_for_backward(x, weight, rstd)
+        return (x * rstd).to(x.dtype) * weight
+
+    @staticmethod
+    def backward(ctx, d_out):
+        x, weight, _ = ctx.saved_tensors
+        return torch.empty_like(x), torch.empty_like(weight) if ctx.needs_input_grad[1] else None, None
+
+
+class Varlen(torch.autograd.Function):
+    """Keeps what torch.nn.attention.varlen keeps: q, k, v, result and log-normalisers."""
+
+    @staticmethod
+    def forward(ctx, q, k, v):
+        out = torch.empty_like(q)
+        ctx.save_for_backward(q, k, v, out, torch.empty(q.shape[1], len(q)))
+        return out
+
+
+@pytest.mark.parametrize("kind", ["full", "lora", "dropout"])
+def test_what_a_block_keeps_on_a_gpu_to_the_byte(kind, monkeypatch):
+    """Stand-ins for CUDA's kernels, with the shapes and types that those keep."""
+    monkeypatch.setattr(F, "rms_norm", lambda x, shape, weight, eps: FusedNorm.apply(x, weight, eps))
+    monkeypatch.setattr(F, "dropout", lambda x, p, train: torch.native_dropout(x, p, train)[0] if p else x)
+    wide = {"repeats": 2, "dim": 1}
+    monkeypatch.setattr(
+        network, "attend", lambda q, k, v, _: Varlen.apply(q, k.repeat_interleave(**wide), v.repeat_interleave(**wide))
+    )
+    job = job_of(lora=KINDS[kind], dtype="bf16", device="cuda")
+    assert kept_by_block(job) == of_a_block(kind, "bf16")
+    assert kept_by_block(job) != kept_by_block(job_of(lora=KINDS[kind], dtype="bf16"))  # control: not those of a CPU
+
+
+def of_a_model(kind, dtype, recompute):
+    model, adapter = model_of(kind, dtype, recompute)
+    return kept(model, lambda: model(packed(), adapter))
+
+
+def foretold_of_a_model(kind, dtype, recompute):
+    job = job_of(lora=KINDS[kind], dtype=dtype, recompute=recompute)
+    return moments(job)["loss"].activations + TOKENS * (norm_bytes(job) + 4)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("recompute", [False, True])
+def test_what_a_model_keeps_within_a_tenth(kind, dtype, recompute):
+    found = of_a_model(kind, dtype, recompute)
+    assert foretold_of_a_model(kind, dtype, recompute) == pytest.approx(found, rel=0.1)
+
+
+def test_a_tenth_tells_kinds_apart():
+    """Negative control: what is foretold of one kind of training is not what another one keeps."""
+    for one, other in (("full", "dropout"), ("dropout", "lora"), ("lora", "some")):
+        assert foretold_of_a_model(one, "fp32", False) != pytest.approx(of_a_model(other, "fp32", False), rel=0.1)
+    assert foretold_of_a_model("lora", "fp32", True) != pytest.approx(of_a_model("lora", "fp32", False), rel=0.1)
+    assert foretold_of_a_model("lora", "bf16", False) != pytest.approx(of_a_model("lora", "fp32", False), rel=0.1)
+
+
+class Live(TorchDispatchMode):
+    """Bytes of all storages made in here that are still alive, and the most there have been at a time."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = self.peak = 0
+        self.sizes = {}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        given = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
+        out = function(*args, **(kwargs or {}))
+        for storage in (t.untyped_storage() for t in tree_leaves(out) if isinstance(t, torch.Tensor)):
+            if storage._cdata not in self.sizes and storage._cdata not in given:
+                self.sizes[storage._cdata] = storage.nbytes()
+                self.now += storage.nbytes()
+                weakref.finalize(storage, self.free, storage._cdata)
+        self.peak = max(self.peak, self.now)
+        return out
+
+    def free(self, key):
+        self.now -= self.sizes.pop(key)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", ["full", "lora", "dropout"])
+@pytest.mark.parametrize("recompute", [False, True])
+def test_the_peak_of_a_pack_within_a_tenth(kind, dtype, recompute, monkeypatch):
+    """All that is alive in forward and backward pass, of a second pack so that gradients are there already."""
+    monkeypatch.setattr(heads, "CHUNK_ELEMENTS", 1 << 14)  # 54 of 512 rows at a time
+    model, adapter = model_of(kind, dtype, recompute)
+    optimizer, pack = Optimizer(model.parameters(), Optim(), 9, DTYPES[dtype]), packed()
+    with Live() as live:
+        for _ in range(2):
+            live.peak = 0
+            loss = sequence_logprobs(model, pack, pack.positions > 0, adapter)[0].sum()
+            optimizer.backward(loss)
+            del loss
+    job = job_of(lora=KINDS[kind], dtype=dtype, recompute=recompute)
+    told = max(m.total - m.weights - m.optimizer for name, m in moments(job).items() if name != "sampling")
+    assert told == pytest.approx(live.peak, rel=0.1)
+
+
+def test_the_cache_of_sampling():
+    ppo = {"batch_size": 40, "max_tokens": 100, "max_new_tokens": 9, "lora": KINDS["lora"], "dtype": "bf16"}
+    cpu, layers, key_heads, wide = torch.device("cpu"), 4, 2, 16
+    assert moments(job_of("ppo", **ppo))["sampling"].cache == 32 * 100 * layers * 2 * key_heads * wide * 2
+    for valid_limit, slots in ((8, 10), (64, 16)):  # most are those of a step, of a validation
+        job = job_of("ppo", gpus=4, valid_limit=valid_limit, **ppo)
+        assert moments(job)["sampling"].cache == Cache(SHAPE, slots, 100, torch.bfloat16, cpu).stored.nbytes
+    two = Cache(SHAPE, 2, TOKENS + 64, torch.float32, cpu).stored.nbytes
+    assert moments(job_of())["sampling"].cache == two
+    for stage in ("reward", "dpo"):
+        assert "sampling" not in moments(job_of(stage, lora=KINDS["lora"]))
+    assert "sampling" not in moments(job_of(valid_fraction=0.0))
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("chunk", [1 << 10, 1 << 14])
+@pytest.mark.parametrize("stage, kind", [("sft", "full"), ("sft", "lora"), ("ppo", "lora"), ("reward", "lora")])
+def test_the_peak_of_a_loss_within_a_tenth(stage, kind, chunk, dtype, monkeypatch):
+    """From the last block's result to its gradient, with CUDA's norm."""
+    monkeypatch.setattr(heads, "CHUNK_ELEMENTS", chunk)
+    monkeypatch.setattr(F, "rms_norm", lambda x, shape, weight, eps: FusedNorm.apply(x, weight, eps))
+    model, scalar = model_of(kind, dtype)[0], ScalarHead(64)
+    last = torch.randn(TOKENS, 64, dtype=DTYPES[dtype], requires_grad=True)
+    losses = {
+        "sft": lambda x: token_logprobs(x, model.lm_head.weight, torch.arange(TOKENS) % 300)[0].sum(),
+        "ppo": lambda x: scalar(x).sum(),
+        "reward": lambda x: scalar(x[packed().last]).sum(),
+    }
+    peaks = []
+    for name in ("sft", "ppo") if stage == "ppo" else (stage,):  # PPO's policy and value take turns
+        last.grad = None
+        with Live() as live:
+            loss = losses[name](model.model.norm(last))
+            live.peak = 0
+            loss.backward()
+        peaks.append(live.peak + last.nbytes)  # the norm's input was there before
+    job = job_of(stage, lora=KINDS[kind], dtype=dtype, device="cuda")
+    assert moments(job)["loss"].loss == pytest.approx(max(peaks), rel=0.1)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_the_peak_of_sampling_within_a_tenth(dtype):
+    ppo = {"batch_size": 16, "max_tokens": 100, "max_new_tokens": 9, "lora": KINDS["lora"], "valid_fraction": 0.0}
+    model, adapter = model_of("lora", dtype)
+    with Live() as live:
+        generate(model, [[5 + n] * 91 for n in range(16)], 9, adapter=adapter, eos_ids=())
+    memory = moments(job_of("ppo", dtype=dtype, **ppo))["sampling"]
+    assert memory.total - memory.weights - memory.optimizer == pytest.approx(live.peak, rel=0.1)
+
+
+# ---- FLOPs
+
+
+def flops_of(act):
+    """Those of matrix products; of attention half of what a full N x N would take."""
+
+    def forward(q, k, v, *_, **__):
+        return 2 * q[0] * q[1] * q[2] * k[2] * q[3]
+
+    ops = torch.ops.aten
+    own = {
+        ops._scaled_dot_product_flash_attention_for_cpu: forward,
+        ops._scaled_dot_product_flash_attention_for_cpu_backward: lambda g, q, k, *_, **__: 2.5 * forward(q, k, k),
+    }
+    counter = FlopCounterMode(display=False, custom_mapping=own)
+    with counter:
+        act()
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("kind", ["full", "lora", "some"])
+def test_flops_are_those_of_the_products(kind, recompute):
+    (model, adapter), job = model_of(kind, recompute=recompute), job_of(lora=KINDS[kind], recompute=recompute)
+    one = Packed.of([[5] * TOKENS])
+    counted = one.positions > 0
+    asked = (TOKENS - 1) / TOKENS
+    with torch.no_grad():
+        found = flops_of(lambda: sequence_logprobs(model, one, counted, adapter))
+    assert found == pytest.approx(TOKENS * forward_flops(job, TOKENS, asked), rel=1e-9)
+    found = flops_of(lambda: sequence_logprobs(model, one, counted, adapter)[0].sum().backward())
+    told = TOKENS * training_flops(job, TOKENS, asked)
+    assert told == pytest.approx(found, rel=1e-9 if kind == "full" else 0.1)  # nothing goes below a first block
+
+
+@pytest.mark.parametrize("last_layers", [0, 1])
+def test_flops_of_a_step_of_ppo(last_layers):
+    """Four roles judge one answer; policy and value learn from it twice."""
+    model = Llama(SHAPE)
+    model.init_weights(0)
+    for name in ("policy", "value"):
+        add_adapter(model, name, 4, 8)
+    if last_layers:
+        train_last_layers(model, "policy", last_layers)
+    one, head = Packed.of([[5] * TOKENS]), ScalarHead(64)
+    answer = one.positions >= 400
+
+    def learn():
+        sequence_logprobs(model, one, answer, "policy")[0].sum().backward()
+        sequence_values(model, one, head, "value").sum().backward()
+
+    def judge():
+        model(Packed.of([[5] * 400]), "policy")  # the prompt is read
+        for _ in ("policy", "reference"):
+            sequence_logprobs(model, one, answer, "policy")
+        for _ in ("reward", "value"):
+            model(one, "value")
+
+    with torch.no_grad():
+        found = flops_of(judge)
+    found += 2 * flops_of(learn)
+    job = job_of("ppo", batch_size=1, ppo_epochs=2, lora=KINDS["lora"], last_layers=last_layers, max_new_tokens=112)
+    assert step_of(job, 400, 112).flops == pytest.approx(found, rel=0.03)
+
+
+def test_six_flops_a_weight_and_eight_with_recomputation():
+    """Kaplan et al. 2020: C = 6 N a token; Narayanan et al. 2021, equation 3, short sequences: 4 / 3 of it."""
+    shape = LlamaConfig.named("13b")
+    weights = 40 * (4 * 5120**2 + 3 * 5120 * 13824)
+    full = job_of(shape=shape, lora=Lora(rank=0))
+    assert training_flops(full, 1, 0.0) == pytest.approx(6 * weights, rel=1e-4)
+    again = training_flops(replace(full, recipe=recipe_of(lora=Lora(rank=0), recompute=True)), 1, 0.0)
+    assert again == pytest.approx(8 * weights - 2 * 40 * 5120 * 13824, rel=1e-4)  # less the last product of each block
+    assert training_flops(job_of(shape=shape), 1, 0.0) == pytest.approx(4 * weights, rel=0.01)
+    two = training_flops(job_of(shape=shape), 1, 0.0, layers=2)  # HuatuoGPT's: all forward, 2 of 40 blocks backward
+    assert two == pytest.approx((2 + 2 * 2 / 40) * weights, rel=0.01)
+
+
+# ---- bytes between GPUs
+
+
+def test_bytes_sent_by_hand():
+    toy = {"shape": TOY, "gpus": 4, "lora": Lora(rank=0), "max_tokens": 4, "tokens_per_pack": 8, "batch_size": 16}
+    told = {how: bytes_sent(job_of(shard=how, **toy), 4) for how in ("none", "zero2", "zero3")}
+    # two packs of two sequences for each GPU; a ring sends 3 / 4 of what it gathers or reduces
+    assert told == {
+        "none": 0.75 * 2 * 4 * 228,
+        "zero2": 0.75 * 2 * (4 * 228 + 4 * 228),
+        "zero3": 0.75 * 2 * (4 * 228 + 4 * 228 + 4 * 228),
+    }
+    short = bytes_sent(job_of(shard="zero3", dtype="bf16", **toy), 4)
+    assert short == 0.75 * 2 * (2 * 228 + 2 * 228 + 4 * 228)  # gradients are reduced in fp32
+    assert bytes_sent(replace(job_of(shard="zero3", **toy), gpus=1), 4) == 0
+
+
+def test_bytes_sent_in_ppo_by_hand():
+    """Rank 1 on q alone: 8 weights an adapter, four adapters, two of them trained, and a head of 4 with the value."""
+    toy = {"shape": TOY, "gpus": 2, "max_tokens": 4, "max_new_tokens": 2, "tokens_per_pack": 4}
+    toy |= {"batch_size": 4, "minibatches": 2, "ppo_epochs": 3, "lora": Lora(rank=1, dropout=0.0, targets=("q_proj",))}
+    told = {how: bytes_sent(job_of("ppo", shard=how, **toy), 4) for how in ("none", "zero2", "zero3")}
+    weights, gradients = 4 * (228 + 4 * 8), 4 * (2 * 8 + 4)
+    # each GPU judges two packs by four roles; three times it learns from one pack in each of two minibatches
+    assert told == {
+        "none": 0.5 * 6 * 2 * gradients,
+        "zero2": 0.5 * (weights + 12 * weights + 6 * gradients),
+        "zero3": 0.5 * (weights + 8 * weights + 2 * 12 * weights + 6 * gradients),
+    }
+
+
+@pytest.fixture
+def four():
+    """The first of four ranks, with others that only seem to be there: what is sent is counted, nothing arrives."""
+    store = pytest.importorskip("torch.testing._internal.distributed.fake_pg").FakeStore()
+    dist.init_process_group("fake", store=store, rank=0, world_size=4)
+    yield World(0, 4, torch.device("cpu"))
+    dist.destroy_process_group()
+
+
+class Sent(TorchDispatchMode):
+    """Bytes of what is gathered or reduced: each collective's largest tensor is the whole of it."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function.namespace == "c10d":
+            self.bytes += max(bytes_of([t]) for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("kind, dtype", [("full", "bf16"), ("lora", "fp32"), ("lora", "bf16")])
+@pytest.mark.parametrize("how", ["zero2", "zero3"])
+def test_a_sharded_model_weighs_and_sends_what_is_foretold(four, how, kind, dtype):
+    model, adapter = model_of(kind, "fp32" if kind == "full" else dtype, recompute=True)
+    shard(model, [], how, DTYPES[dtype], four)
+    pack = packed()
+    with Sent() as sent:
+        sequence_logprobs(model, pack, pack.positions > 0, adapter)[0].sum().backward()
+    job = job_of(shard=how, gpus=4, lora=KINDS[kind], dtype=dtype, batch_size=4)
+    assert bytes_sent(job, TOKENS) == 0.75 * sent.bytes
+    weights = [p.to_local() for p in model.parameters()]
+    gradients = [p.grad.to_local() for p in model.parameters() if p.grad is not None]
+    assert foretold(job)[:2] == (bytes_of(weights), bytes_of(gradients))
+
+
+def test_dpo_pays_for_its_reference():
+    live, cached = (job_of("dpo", lora=KINDS["lora"], epochs=4, reference=how) for how in ("live", "cached"))
+    once = forward_flops(live, 99, 1.0)
+    assert step_of(live, 99).flops - step_of(cached, 99).flops == pytest.approx(32 * 99 * once * 3 / 4)
+    both = [bytes_sent(replace(job, gpus=2, shard="zero3"), 99) for job in (live, cached)]
+    assert both[0] - both[1] == pytest.approx(bytes_sent(replace(cached, gpus=2, shard="zero2"), 99), rel=0.2)
+
+
+# ---- the command
+
+SFT = ("--recipe", ROOT / "recipes/zhongjing/sft.toml", "--gpus", 4)
+
+
+def test_the_papers_fine_tuning_is_planned(command, tmp_path):
+    """13B, fp16, ZeRO-2 on 4 cards of 80 GB (Zhongjing, section 4.1)."""
+    out = tmp_path / "plan.json"
+    more = ("--shard", "zero2", "--tokens", 64000 * 300, "--records", 64000, "--out", out)
+    done = command("plan", *SFT, *more)
+    assert (done.status, done.err) == (0, "")
+    told = json.loads(out.read_text())
+    assert told["fits"] == [80, 141] and told["steps"] == 3 * 1000
+    totals = {name: sum(memory.values()) for name, memory in told["memory"].items()}
+    assert told["peak"] == max(totals.values())
+    rows = {line.split("  ")[0]: line.split()[1:] for line in done.out.splitlines() if line}
+    assert rows["total"] == [f"{total / 1e9:.1f}" for total in totals.values()]
+    assert rows["weights"] == ["6.6"] * 3 and rows["fits on"][1:] == ["80,", "141", "GB"]
+    lines = done.out.splitlines()
+    start = lines.index(next(line for line in lines if line.startswith("GB per GPU")))
+    assert {len(line) for line in lines[start : start + 10]} == {44}  # aligned
+    step = step_of(job_of_recipe("sft", *SFT[1:2], shard="zero2", gpus=4), 300)
+    assert told["hours"] == pytest.approx(3000 * step.flops / (4 * 312e12 * 0.4) / 3600)
+    assert told["sent_per_step"] == step.sent and told["leaves_node_per_step"] == 0
+    assert "nothing leaves a node" in done.out
+    twice = command("plan", *SFT, *more, "--utilization", 0.8, "--gpus-per-node", 2)
+    assert json.loads(out.read_text())["hours"] == pytest.approx(told["hours"] / 2)
+    assert "as much leaves each node" in twice.out
+
+
+def job_of_recipe(stage, file, **more):
+    from zj.config import parse
+
+    recipe = parse(import_module(f"scripts.train_{stage}").Config, ["--config", str(file)])
+    return Job(stage, recipe, LlamaConfig.named("13b"), **more)
+
+
+def test_the_papers_ppo_is_planned(command, tmp_path):
+    recipe = ("--stage", "ppo", "--recipe", ROOT / "recipes/zhongjing/ppo.toml", "--gpus", 4)
+    more = ("--tokens", 6400 * 100, "--records", 6400, "--answer-tokens", 200, "--out", tmp_path / "plan.json")
+    done = command("plan", *recipe, *more)
+    told = json.loads((tmp_path / "plan.json").read_text())
+    assert done.status == 0 and set(told["memory"]) == {"loss", "block", "sampling"} and told["steps"] == 2 * 200
+    job = job_of_recipe("ppo", recipe[3], gpus=4)
+    slower = command("plan", *recipe, *more, "--bandwidth", 1000)
+    assert slower.status == 0
+    longer = json.loads((tmp_path / "plan.json").read_text())["seconds_per_step"]
+    read = step_of(job, 100, 200).read  # 26 GB of weights, and the cache of 8 answers, 200 times
+    assert read == pytest.approx(200 * (26e9 + 8 * 200 * 40 * 2 * 5120 * 2), rel=0.02)
+    assert longer - told["seconds_per_step"] == pytest.approx(read * (1 / 1000e9 - 1 / 2039e9) / 0.4)
+
+
+def test_a_models_config_is_enough(command, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(LlamaConfig.named("13b").to_hf()))
+    by_name, by_file = command("plan", *SFT), command("plan", *SFT, "--model", tmp_path)
+    assert by_file.out == by_name.out.replace("of 13b", f"of {tmp_path}")
+    assert command("plan", *SFT, "--size", "7b").out != by_name.out  # control
+
+
+def test_all_weights_of_13b_need_more_than_one_card(command):
+    """Negative control: what does not fit is not said to fit."""
+    flags = ("--recipe", ROOT / "recipes/huatuogpt/sft.toml")
+    assert "none of 24, 40, 80, 141 GB" in command("plan", *flags, "--gpus", 8, "--shard", "none").out
+    assert "on       80, 141 GB" in command("plan", *flags, "--gpus", 8, "--shard", "zero3").out
+
+
+BAD = {
+    "stage": (("--stage", "rlhf"), "--stage"),
+    "gpus": (("--gpus", 0), "--gpus is 0, expected at least 1"),
+    "nodes": (("--gpus-per-node", 0), "--gpus-per-node is 0"),
+    "shard": (("--shard", "zero1"), "--shard"),
+    "utilization": (("--utilization", 1.5), "--utilization is 1.5, expected 0 < utilization <= 1"),
+    "tflops": (("--tflops", 0), "--tflops is 0.0, expected more than 0"),
+    "size": (("--size", "14b"), "no model size '14b'"),
+    "other stage": (("--recipe", ROOT / "recipes/zhongjing/ppo.toml"), "unknown key 'max_new_tokens'"),
+    "no recipe": (("--recipe", "nowhere.toml"), "--recipe nowhere.toml: no such file"),
+    "no model": (("--model", "nowhere"), "nowhere: no config.json there"),
+    "records": (("--records", 10), "--records: expected --tokens with it"),
+    "too long": (("--tokens", 100000, "--records", 10), "10000 each, expected at most 1024"),
+    "answers": (("--answer-tokens", 10), "--answer-tokens: only ppo samples answers"),
+    "long answers": (("--stage", "ppo", "--answer-tokens", 999), "--answer-tokens is 999, expected at most 256"),
+    "layers": (("--stage", "ppo", "--size", "nano", "--recipe", "{huge}"), "--last-layers is 3, expected at most 2"),
+    "flag": (("--gpu", 2), "unknown flag --gpu (did you mean --gpus?)"),
+}
+
+
+@pytest.mark.parametrize("flags, message", BAD.values(), ids=BAD)
+def test_bad_input_is_one_line(command, tmp_path, flags, message):
+    (tmp_path / "huge.toml").write_text("last_layers = 3\n")
+    done = command("plan", *(str(flag).format(huge=tmp_path / "huge.toml") for flag in flags))
+    assert (done.status, done.err.count("\n"), done.out) == (2, 1, ""), done.err
+    assert message in done.err and "plan.py: error:" in done.err
