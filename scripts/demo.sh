@@ -3,6 +3,7 @@
 # model, PPO and DPO on the synthetic clinic's dermatology, then an examination on questions that trained nothing.
 #   bash scripts/demo.sh [--quick] [--seeds N] [--ranks N] [--out DIR]     about 12 minutes a seed on 2 cores; --quick 3
 set -euo pipefail
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=600 # seconds that torchrun leaves a step after a signal (its own: 30)
 trap 'exit 130' INT TERM # a stage that is interrupted saves and ends well; what follows must not begin
 cd "$(dirname "$0")/.."
 
@@ -31,7 +32,7 @@ if [ "$quick" = yes ]; then
     out="$out-quick"
     size=200 vocabulary=1000 passes=1 prompts=100 questions=60
 else
-    size=1200 vocabulary=2400 passes=3 prompts=1138 questions=600
+    size=1200 vocabulary=2400 passes=3 prompts=854 questions=600
 fi
 
 source scripts/environment.sh

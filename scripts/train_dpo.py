@@ -21,6 +21,7 @@ from tqdm import tqdm
 from zj import stage
 from zj.config import run
 from zj.data.batching import batch, epochs, steps_per_epoch
+from zj.data.readers import files_of
 from zj.data.tokenizer import Tokenizer
 from zj.lora import base_of, copy_adapter, load_model
 from zj.model import Llama, check_tokenizer_fits, sequence_logprobs
@@ -78,7 +79,8 @@ class Config:
 def main(config: Config) -> None:
     world = start(config.device)
     stage.need(config, "model")
-    out, saved = open_run(config.out, config, "dpo", world)
+    files = files_of(config.data) if config.data else []
+    out, saved = open_run(config.out, config, "dpo", world, files)
     tokenizer, template = Tokenizer.load(config.tokenizer or config.model), stage.template_of(config)
     train, valid = read_rankings(config, tokenizer, template, out, world)
     base = backbone_of(config.model)

@@ -21,7 +21,7 @@ from torch import Tensor
 from zj import stage
 from zj.config import run
 from zj.data.batching import batch, epochs, order, pack_plan, steps_per_epoch
-from zj.data.readers import read
+from zj.data.readers import files_of, read
 from zj.data.template import Encoded, encode_all, load_template
 from zj.data.tokenizer import Tokenizer
 from zj.lora import adapter_parameters
@@ -120,7 +120,8 @@ def main(config: Config) -> None:
     world = start(config.device)
     stage.need(config, "model", "reward")
     check_same_tokenizer(config.model, config.reward)
-    out, saved = open_run(config.out, config, "ppo", world)
+    files = files_of((*config.data, *config.ptx_data)) if config.data else []
+    out, saved = open_run(config.out, config, "ppo", world, files)
     tokenizer, template = Tokenizer.load(config.model), load_template(config.model)
     train, valid = read_prompts(config, tokenizer, template, out, world)
     roles = open_roles(config, DTYPES[config.dtype], world)

@@ -16,7 +16,7 @@ from typing import Literal
 from zj import stage
 from zj.config import run
 from zj.data.batching import batch, epochs, steps_per_epoch
-from zj.data.readers import read
+from zj.data.readers import files_of, read
 from zj.data.records import Document
 from zj.model import sequence_logprobs
 from zj.run import Run
@@ -60,7 +60,8 @@ class Config:
 
 def main(config: Config) -> None:
     world = start(config.device)
-    out, saved = open_run(config.out, config, "pretrain", world)
+    files = files_of(config.data) if config.data else []
+    out, saved = open_run(config.out, config, "pretrain", world, files)
     documents = read_documents(config, out, world)
     tokenizer = stage.find_tokenizer(config, (d.text for d in documents), out, world)
     model, adapter, base = stage.find_model(config, tokenizer, out, world)

@@ -18,6 +18,7 @@ import torch
 from zj import stage
 from zj.config import run
 from zj.data.batching import batch, epochs, pack_plan, steps_per_epoch
+from zj.data.readers import files_of
 from zj.data.tokenizer import Tokenizer
 from zj.lora import add_adapter, load_model
 from zj.model import Llama, ScalarHead, check_tokenizer_fits
@@ -68,7 +69,8 @@ class Config:
 def main(config: Config) -> None:
     world = start(config.device)
     stage.need(config, "model")
-    out, saved = open_run(config.out, config, "reward", world)
+    files = files_of(config.data) if config.data else []
+    out, saved = open_run(config.out, config, "reward", world, files)
     tokenizer, template = Tokenizer.load(config.tokenizer or config.model), stage.template_of(config)
     train, valid = read_rankings(config, tokenizer, template, out, world)
     model, head = add_reward(config, tokenizer, world)

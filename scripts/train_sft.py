@@ -16,7 +16,7 @@ from typing import Literal
 from zj import stage
 from zj.config import run
 from zj.data.batching import batch, epochs, parse_mix, steps_per_epoch
-from zj.data.readers import read
+from zj.data.readers import files_of, read
 from zj.data.records import Dialogue, Prompt
 from zj.data.template import encode_prompt
 from zj.model import sequence_logprobs
@@ -66,7 +66,8 @@ CLINIC = ("multi", "single", "task", "general", "safety")  # files of the clinic
 
 def main(config: Config) -> None:
     world = start(config.device)
-    out, saved = open_run(config.out, config, "sft", world)
+    files = files_of(config.data) if config.data else []
+    out, saved = open_run(config.out, config, "sft", world, files)
     dialogues = read_dialogues(config, out, world)
     tokenizer = stage.find_tokenizer(config, (text for d in dialogues for turn in d.turns for text in turn), out, world)
     model, adapter, base = stage.find_model(config, tokenizer, out, world)

@@ -17,7 +17,7 @@ from zj.data.template import Encoded, save_template
 from zj.data.tokenizer import Tokenizer
 from zj.lora import save_peft
 from zj.model import Llama, generate, save_llama, sequence_logprobs
-from zj.model.sharded import is_sharded
+from zj.model.sharded import at_rest, is_sharded
 from zj.stage import Pack, cross_entropy, packs
 from zj.train import (
     Explosion,
@@ -155,13 +155,14 @@ class Run:
 
 def trainable_state(module: nn.Module) -> dict[str, Tensor]:
     """What a checkpoint keeps of a model or a head: the trainable weights by name."""
+    at_rest(module)
     return {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
 
 
 @torch.no_grad()
 def load_trainable_state(module: nn.Module, state: dict[str, Tensor | Rows]) -> None:
     """Put a checkpoint's weights back."""
-    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    parameters = trainable_state(module)
     assert parameters.keys() == state.keys(), "the checkpoint belongs to another model"
     for name, parameter in parameters.items():
         restore(parameter, state[name])

@@ -6,6 +6,7 @@
 # GPUS (4) and STOP_AFTER (none; a queue's time, e.g. 23h30m) may be set. Start the same command again at any time: what
 # is finished is left alone, what was interrupted goes on. 仅供研究，不能代替医生。Research only, no substitute for a physician.
 set -euo pipefail
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=1800 # seconds that torchrun leaves a step after a signal (its own: 30)
 trap 'exit 130' INT TERM # a stage that is interrupted saves and ends well; what follows must not begin
 base="${BASE:?set BASE to the directory of Ziya-LLaMA-13B-v1}" data="${DATA:?set DATA to the directory of the data}"
 base="$(realpath "$base")" data="$(realpath "$data")" out="$(realpath -m "${1:-runs/zhongjing-13b}")" gpus="${GPUS:-4}"

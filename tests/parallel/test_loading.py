@@ -50,7 +50,7 @@ world.leave()
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """0.4 GB of fp16 weights in four files."""
+    """1.1 GB of fp16 weights in eleven files."""
     import torch
 
     from zj.model import Llama, LlamaConfig, save_llama
@@ -60,7 +60,7 @@ def checkpoint(tmp_path_factory):
         vocab_size=8000,
         hidden_size=1024,
         intermediate_size=2816,
-        num_hidden_layers=14,
+        num_hidden_layers=42,
         num_attention_heads=8,
         num_key_value_heads=8,
     )
@@ -84,11 +84,11 @@ def grown(checkpoint, tmp_path, how):
 
 
 def test_a_rank_needs_memory_for_its_own_rows(checkpoint, tmp_path):
-    """Its shard, a tenth of it, and the largest tensor, which is read on its way."""
+    """Its shard and a tenth of it: what is being read, and some 30 MB whatever the size."""
     total = sum(file.stat().st_size for file in checkpoint.glob("*.safetensors"))
     for size, mine in grown(checkpoint, tmp_path, "zero3"):
         assert mine == pytest.approx(total / 2, rel=0.01)
-        assert size < 1.1 * mine + 8000 * 1024 * 2 / 2, (size / mine, mine)
+        assert size < 1.1 * mine, (size / mine, mine)
 
 
 def test_reading_all_of_it_first_needs_twice_as_much(checkpoint, tmp_path):

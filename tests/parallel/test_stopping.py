@@ -17,7 +17,7 @@ import torch
 from scripts import train_sft
 from tests.parallel.conftest import ROOT, STAGES, job, numbers, together, torchrun, weights
 from zj.config import parse
-from zj.train import load_checkpoint
+from zj.train import Rows, load_checkpoint
 from zj.train.stop import seconds
 
 ENV = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -111,7 +111,7 @@ def test_a_stopped_run_goes_on_to_the_bit(line, tmp_path):
     same(tmp_path / "straight", tmp_path / "cut")
 
 
-@pytest.mark.parametrize("before, after", [(2, 1), (1, 2), (2, 3)])
+@pytest.mark.parametrize("before, after", [(2, 1), pytest.param(2, 3, marks=pytest.mark.slow)])
 def test_another_number_of_ranks_goes_on(line, tmp_path, before, after):
     """To rounding: sums are in another order."""
     jobs = {n: job(line, "train_pretrain", tmp_path / n, "--shard", "zero3") for n in ("straight", "moved")}
@@ -156,6 +156,23 @@ def test_thirty_kills_of_every_stage(line, tmp_path, stage):
     for number in range(6):
         (tmp_path / str(number)).mkdir()
         killed_again_and_again(line, tmp_path / str(number), stage, 5, seed=number)
+
+
+def test_16_bit_checkpoints_hold_fp32_and_go_on_to_the_bit(line, tmp_path):
+    """A validation leaves weights whole and rounded under zero2; what is saved after it must be what is stored."""
+    more = ("--shard", "zero2", "--dtype", "bf16", "--valid-every", 5, "--save-every", 5)
+    jobs = {n: job(line, "train_reward", tmp_path / n, *more) for n in ("straight", "cut")}
+    assert together([jobs["straight"]], 2, tmp_path).returncode == 0
+    name, *flags = jobs["cut"]
+    process = begin(2, name, *flags)
+    wait_for(lambda: (tmp_path / "cut" / "checkpoints" / "step-5").exists(), process)
+    kill(process)
+    state = load_checkpoint(tmp_path / "cut")
+    assert state is not None and all(isinstance(rows, Rows) for rows in state["model"].values())
+    assert {piece.dtype for rows in state["model"].values() for piece in rows.pieces} == {torch.float32}
+    assert torchrun(2, f"scripts/{name}.py", *flags).returncode == 0
+    same(tmp_path / "straight", tmp_path / "cut")
+    assert all(weight.dtype == torch.float32 for weight in weights(tmp_path / "cut").values())
 
 
 def test_two_runs_do_not_share_a_directory(line, tmp_path):

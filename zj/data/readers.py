@@ -52,7 +52,7 @@ def read(paths: Paths, kind: Kind, on_bad_row: OnBadRow = "stop") -> Found[Any]:
     Raises ValueError for a file that cannot be read at all, for the first bad row unless `on_bad_row` is "skip",
     and when no record is left.
     """
-    files = _files(paths)
+    files = files_of(paths)
     records: list[Record] = []
     skipped: list[str] = []
     for path in files:
@@ -75,7 +75,8 @@ def read(paths: Paths, kind: Kind, on_bad_row: OnBadRow = "stop") -> Found[Any]:
     return records, skipped
 
 
-def _files(paths: Paths) -> list[Path]:
+def files_of(paths: Paths) -> list[Path]:
+    """The files that are read for these paths. ValueError where there is none."""
     found: list[Path] = []
     for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
         if path.is_dir():

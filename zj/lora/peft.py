@@ -17,6 +17,7 @@ from zj.model.config import LlamaConfig
 from zj.model.files import Sliceable, Stored, compare_stored, on_host, open_tensors
 from zj.model.heads import ScalarHead
 from zj.model.llama import Llama
+from zj.model.sharded import at_rest
 from zj.model.weights import Prepare, build_llama, open_llama
 
 from .adapters import ALL_LINEAR, adapter_layers, adapter_parameters, add_adapter
@@ -100,8 +101,10 @@ def save_peft(
     if not str(base):
         raise ValueError(f"{path}: base is empty, expected the directory of the model that the adapter belongs to")
     path = Path(path)
+    at_rest(model)
     config, tensors = _config_of(model, name, base, head), _peft_tensors(model, name)
     if head is not None:
+        at_rest(head)
         tensors[HEAD] = head.weight
     plain = {key: on_host(matrix) for key, matrix in tensors.items()}
     if not writes:

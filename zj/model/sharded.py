@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def is_sharded(tensor: Tensor) -> bool:
@@ -20,6 +20,13 @@ def whole(tensor: Tensor) -> Tensor:
 def local(tensor: Tensor) -> Tensor:
     """The rows that this rank holds; what is written into them is written into the tensor."""
     return cast(Any, tensor).to_local() if is_sharded(tensor) else tensor
+
+
+def at_rest(module: nn.Module) -> None:
+    """Put weights that a forward pass has made whole, rounded to the dtype it computes in, back to what is stored."""
+    for part in module.modules():
+        if hasattr(part, "reshard"):
+            cast(Any, part).reshard()
 
 
 def my_rows(tensor: Tensor) -> slice:

@@ -17,7 +17,7 @@ from torch import Tensor
 from .config import LlamaConfig
 from .files import Sliceable, Stored, open_checkpoint, write_checkpoint
 from .llama import Llama
-from .sharded import local, my_rows
+from .sharded import at_rest, local, my_rows
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 SHARD_BYTES = 5_000_000_000
@@ -76,6 +76,7 @@ def save_llama(model: Llama, path: str | Path, max_shard_bytes: int = SHARD_BYTE
     Everything is read again and compared. Of a sharded model every rank calls this, and one of them `writes`.
     Raises ValueError for a model that carries adapters: they would be lost.
     """
+    at_rest(model)
     parameters = dict(model.named_parameters())
     surplus = [name for name in parameters if name not in _shapes(model.config)]
     if surplus:

@@ -110,7 +110,8 @@ def judge(
         rows = torch.stack([policy, entropy, reference, values])[:, response]
         scores = reward(packed).tolist()[: len(chosen)]
         lengths = [len(answers[s]) for s in chosen]
-        mine |= dict(zip(chosen, zip(rows.cpu().split(lengths, dim=1), scores, strict=True), strict=True))
+        parts = [part.clone() for part in rows.cpu().split(lengths, dim=1)]  # a view would be sent with its whole pack
+        mine |= dict(zip(chosen, zip(parts, scores, strict=True), strict=True))
     told = {s: found for theirs in gather(mine) for s, found in theirs.items()}
     logprobs, entropy, ref_logprobs, values = torch.cat([told[s][0] for s in range(len(told))], dim=1).to(device)
     finished = torch.tensor([answer[-1] == eos_id for answer in answers], device=device)

@@ -54,19 +54,19 @@ def save_checkpoint(out: Path, step: int, state: dict[str, Any], keep: int, worl
 def _begin(root: Path, draft: Path) -> None:
     root.mkdir(exist_ok=True)
     for leftover in root.glob(".tmp-*"):
-        shutil.rmtree(leftover)
+        shutil.rmtree(leftover, ignore_errors=True)
     draft.mkdir()
 
 
 def _publish(out: Path, draft: Path, final: Path, manifest: dict[str, Any], keep: int) -> None:
     write_text(draft / "manifest.json", json.dumps(manifest))
-    if final.exists():  # left by a run that stopped between this line and the next, and is complete itself
-        shutil.rmtree(final)
+    if final.exists():  # the same step, saved before: it stays until the new one stands
+        os.rename(final, draft.with_name(f"{draft.name}-old"))
     os.rename(draft, final)
     sync(final.parent)
     write_text(out / "latest", final.name)
     for old in sorted(final.parent.glob("step-*"), key=_step_of)[:-keep]:
-        shutil.rmtree(old)
+        shutil.rmtree(old, ignore_errors=True)  # a network disk keeps files that are still open
 
 
 def load_checkpoint(out: Path, world: World = ALONE) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,16 +29,18 @@ FREE = ("stop_after ", "device ")  # what may change where a run goes on
 PREPARED = ("clinic", "tokenizer", "base")  # made from the config alone before the first step
 
 
-def open_run(out: str, config: Any, stage: str, world: World = ALONE) -> tuple[Path, dict[str, Any] | None]:
+def open_run(
+    out: str, config: Any, stage: str, world: World = ALONE, data: Sequence[Path] = ()
+) -> tuple[Path, dict[str, Any] | None]:
     """Make OUT, or go on with the run that is in it: (directory, state of its latest checkpoint or None).
 
-    A finished run says so and exits with status 0. ValueError if OUT holds anything else than this very run, or if
-    another process is at work in it.
+    A finished run says so and exits with status 0. ValueError if OUT holds anything else than this very run on this
+    very `data`, or if another process is at work in it.
     """
     if not out:
         raise ValueError("--out is missing: the directory that this run will write")
     folder = Path(out)
-    found = world.first(lambda: _take(folder, f"# {stage}\n{_contents(config)}{to_toml(config)}", stage))
+    found = world.first(lambda: _take(folder, f"# {stage}\n{_contents(data)}{to_toml(config)}", stage))
     if found == "finished":
         world.print(f"{out}: this {stage} run is finished; its result is there")
         world.leave()
@@ -46,14 +48,11 @@ def open_run(out: str, config: Any, stage: str, world: World = ALONE) -> tuple[P
     return folder, load_checkpoint(folder, world) if found == "begun" else None
 
 
-def _contents(config: Any) -> str:
+def _contents(files: Iterable[Path]) -> str:
     """A line for config.toml that tells the contents of all data files: a run goes on with what it began with."""
-    digest, paths = hashlib.blake2b(digest_size=8), [Path(p) for p in getattr(config, "data", ())]
-    paths += [Path(p) for p in getattr(config, "ptx_data", ())]
-    files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-    for file in (file for file in files if file.is_file()):  # one that is missing is told by who reads it
-        digest.update(file_digest(file))
-    return f"# contents of --data: {digest.hexdigest()}\n" if files else ""
+    digests = [file_digest(file) for file in files]
+    whole = hashlib.blake2b(b"".join(digests), digest_size=8)
+    return f"# contents of --data: {whole.hexdigest()}\n" if digests else ""
 
 
 def _take(folder: Path, text: str, stage: str) -> Literal["new", "begun", "finished"]:
@@ -141,7 +140,6 @@ def _put(draft: Path, folder: Path) -> None:
 
 def publish_best(folder: Path) -> None:
     """Make OUT/best the result of the run: the same files stand in OUT itself, the one that readers open first last."""
-    (folder / LOCK).unlink(missing_ok=True)
     files = sorted((folder / "best").iterdir(), key=lambda file: file.name in RESULTS)
     for file in files:
         target = folder / file.name
@@ -150,6 +148,7 @@ def publish_best(folder: Path) -> None:
             os.link(file, target)
         except OSError:  # a file system without hard links
             shutil.copyfile(file, target)
+    (folder / LOCK).unlink(missing_ok=True)
     sync(folder)
 
 

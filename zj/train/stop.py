@@ -7,6 +7,7 @@ import signal
 import time
 from typing import Any
 
+TWICE = 10.0  # seconds within which signals are one request
 BEGAN = time.monotonic()  # of this process, up to the import of this file
 
 
@@ -16,21 +17,24 @@ class Stop:
     def __init__(self, after: str = ""):
         """`after` is a length of time such as 3h50m, counted from the start of the process ("": no limit)."""
         self.deadline = BEGAN + seconds(after) if after else float("inf")
-        self.signalled = False
+        self.signalled = float("inf")  # when
 
     def listen(self) -> None:
-        """From here on SIGTERM and Ctrl-C ask for a stop instead of ending the process; the second of them ends it."""
+        """From here on SIGTERM and Ctrl-C ask for a stop instead of ending the process.
+
+        Queues and torchrun may send the same request twice; one that comes later than that ends the process.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._hear)
 
     def _hear(self, number: int, frame: Any) -> None:
-        self.signalled = True
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if time.monotonic() > self.signalled + TWICE:
+            raise KeyboardInterrupt
+        self.signalled = min(self.signalled, time.monotonic())
 
     def asked(self) -> bool:
         """Whether to stop now."""
-        return self.signalled or time.monotonic() > self.deadline
+        return self.signalled < float("inf") or time.monotonic() > self.deadline
 
 
 def seconds(text: str) -> int:
