@@ -84,8 +84,7 @@ def main(config: Config) -> None:
     tokenizer, template = Tokenizer.load(config.tokenizer or config.model), stage.template_of(config)
     train, valid = read_rankings(config, tokenizer, template, out, world)
     base = backbone_of(config.model)
-    model = open_model(config, base, world)
-    check_tokenizer_fits(model, len(tokenizer))
+    model = open_model(config, base, len(tokenizer), world)
     reference = Reference(model, config, world, out, train, valid)
 
     indices = epochs(train, config.seed)
@@ -127,11 +126,12 @@ def main(config: Config) -> None:
     world.leave()
 
 
-def open_model(config: Config, base: Path, world: World) -> Llama:
+def open_model(config: Config, base: Path, ids: int, world: World) -> Llama:
     """The frozen base with the adapters "policy" and "reference", which begin as one."""
     dtype = DTYPES[config.dtype]
 
     def prepare(model: Llama) -> None:
+        check_tokenizer_fits(model, ids)
         model.requires_grad_(False)
         add_policy(model, config.model, base, config.lora, config.seed)
         copy_adapter(model, "policy", "reference")

@@ -128,12 +128,12 @@ def add_reward(config: Config, tokenizer: Tokenizer, world: World) -> tuple[Llam
     dtype, lora, heads = DTYPES[config.dtype], config.lora, list[ScalarHead]()
 
     def prepare(model: Llama) -> None:
+        check_tokenizer_fits(model, len(tokenizer))
         add_adapter(model, "reward", lora.rank, lora.alpha, lora.dropout, lora.targets, config.seed)
         heads.append(ScalarHead(model.config.hidden_size, config.seed).to(world.device))
         shard(model, heads, config.shard, dtype, world)
 
     model = load_model(config.model, dtype, world.device, prepare)
-    check_tokenizer_fits(model, len(tokenizer))
     model.recompute = config.recompute
     return model.train(), heads[0]
 

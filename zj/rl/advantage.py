@@ -38,15 +38,11 @@ def gae(rewards: Tensor, values: Tensor, bounds: Tensor, gamma: float, lam: floa
     return result, result + values.detach()
 
 
-def whiten(x: Tensor, shift_mean: bool = True, moments: tuple[float, float] | None = None) -> Tensor:
-    """(x - mean) / sqrt(variance + 1e-8), population variance; without `shift_mean` the mean stays. [N] -> [N]
-
-    `moments` are the (mean, variance) of all ranks' x together, where there are several.
-    """
+def whiten(x: Tensor, shift_mean: bool = True) -> Tensor:
+    """(x - mean) / sqrt(variance + 1e-8), population variance; without `shift_mean` the mean stays. [N] -> [N]"""
     exact = x.to(torch.promote_types(x.dtype, torch.float32))
-    mean, variance = moments or (exact.mean(), exact.var(unbiased=False))
-    scale = (torch.as_tensor(variance, dtype=exact.dtype) + 1e-8).rsqrt()
-    return (exact - mean) * scale + (0 if shift_mean else mean)
+    mean, variance = exact.mean(), exact.var(unbiased=False)
+    return (exact - mean) * (variance + 1e-8).rsqrt() + (0 if shift_mean else mean)
 
 
 def kl_estimates(logprobs: Tensor, ref_logprobs: Tensor) -> tuple[Tensor, Tensor]:
