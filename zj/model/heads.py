@@ -113,4 +113,5 @@ class ScalarHead(nn.Module):
         self.weight = nn.Parameter(weight / (width + 1) ** 0.5)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return F.linear(hidden.to(self.weight.dtype), self.weight).squeeze(-1)
+        scores = F.linear(hidden.to(self.weight.dtype), self.weight).squeeze(-1)
+        return scores.clone()  # of a sharded head FSDP2 wants no view
