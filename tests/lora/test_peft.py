@@ -64,7 +64,9 @@ def edit(folder, **changes) -> None:
 
 
 def test_the_files_are_pefts_own(saved):
-    assert sorted(f.name for f in saved.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    assert sorted(f.name for f in saved.iterdir()) == [
+        *("SHA256SUMS", "adapter_config.json", "adapter_model.safetensors")
+    ]
     config = json.loads((saved / "adapter_config.json").read_text())
     wanted = {
         "peft_type": "LORA",
@@ -137,7 +139,8 @@ def test_what_was_written_is_compared(tmp_path, monkeypatch):
 def test_older_spellings_are_read(saved):
     model = adapted()
     tensors = load_file(saved / "adapter_model.safetensors")
-    (saved / "adapter_model.safetensors").unlink()
+    for name in ("adapter_model.safetensors", "SHA256SUMS"):
+        (saved / name).unlink()
     torch.save(tensors, saved / "adapter_model.bin", _use_new_zipfile_serialization=False)
     edit(saved, rank_pattern=..., alpha_pattern=..., use_dora=..., layers_to_transform=..., target_modules="all-linear")
     loaded = make()
@@ -162,6 +165,7 @@ def test_rank_stabilised_adapters_are_scaled_by_the_root_of_the_rank(saved):
 def test_half_precision_adapters_become_fp32(saved):
     tensors = {k: v.half() for k, v in load_file(saved / "adapter_model.safetensors").items()}
     save_file(tensors, saved / "adapter_model.safetensors")
+    (saved / "SHA256SUMS").unlink()
     model = make()
     load_peft(model, saved, "a")
     for key, matrix in adapter_parameters(model, "a").items():

@@ -33,7 +33,7 @@ def watch():
         peak = max(peak, anonymous())
         time.sleep(0.001)
 
-watcher = threading.Thread(target=watch)
+watcher = threading.Thread(target=watch, daemon=True)
 watcher.start()
 if how == "whole":  # control: every rank reads all of it first
     model = load_model(folder, torch.float16)
@@ -95,3 +95,21 @@ def test_reading_all_of_it_first_needs_twice_as_much(checkpoint, tmp_path):
     """Negative control of the measurement."""
     for size, mine in grown(checkpoint, tmp_path, "whole"):
         assert size > 1.7 * mine
+
+
+def test_a_flipped_bit_is_found_by_one_of_the_ranks(checkpoint, tmp_path):
+    """Each rank checks the checksums of half of the files; the one that finds it names it."""
+    shard = sorted(checkpoint.glob("*.safetensors"))[3]
+    with open(shard, "r+b") as file:
+        file.seek(-1, 2)
+        last = file.read(1)
+        file.seek(-1, 2)
+        file.write(bytes([last[0] ^ 1]))
+    try:
+        (tmp_path / "loader.py").write_text(LOADER, encoding="utf-8")
+        done = torchrun(2, tmp_path / "loader.py", checkpoint, "zero3")
+    finally:
+        with open(shard, "r+b") as file:
+            file.seek(-1, 2)
+            file.write(last)
+    assert done.returncode != 0 and done.stderr.count(f"{shard.name}: damaged, its checksum") == 1

@@ -232,3 +232,15 @@ def test_nan_again_and_again_ends_a_run_with_all_saved(line, tmp_path):
     state = load_checkpoint(tmp_path / "run")
     assert state is not None and state["optimizer"]["steps"] == 4
     assert all(rows[:].isfinite().all() for rows in state["model"].values())
+
+
+def test_a_rank_that_dies_takes_the_run_down(line, tmp_path, monkeypatch):
+    """With its own traceback first, within 10 s of it, though torchrun would wait for the other rank for ten minutes."""
+    monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "600")
+    name, *flags = job(line, "train_sft", tmp_path / "run", *ONE_PACK)
+    done = together([[f"{name}+die3", *flags]], 2, tmp_path)
+    last = (tmp_path / "run" / "metrics.jsonl").stat().st_mtime
+    assert done.returncode == 1 and time.time() - last < 10
+    told = done.stderr.index("Traceback")
+    assert done.stderr.index("RuntimeError: the card has fallen off the bus") < done.stderr.find("Traceback", told + 1)
+    assert steps_done(tmp_path / "run") == 2

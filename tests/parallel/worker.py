@@ -1,13 +1,16 @@
 """One rank that runs training scripts one after the other, in one process group: torchrun worker.py JOBS.json
 
 JOBS.json: [[script, flag, value, ...], ...]. Starting two processes and torch costs as much as a dozen toy runs.
-A script named train_sft+nan3-9 is train_sft in which rank 1's log-probs are no numbers at steps 3 to 9.
+A script named train_sft+nan3-9 is train_sft in which rank 1's log-probs are no numbers at steps 3 to 9; in
+train_sft+die3 rank 1 fails at step 3, where rank 0 hears no signal, as in a collective operation of a GPU.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import time
 from importlib import import_module
 from typing import Any
 
@@ -25,10 +28,12 @@ def main() -> None:
         jobs = json.load(stream)
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     for job, *flags in jobs:
-        name, _, steps = job.partition("+nan")
+        name, _, fault = job.partition("+")
         script = import_module(f"scripts.{name}")
-        if steps:
-            break_at(script, *(int(step) for step in steps.split("-")))
+        if fault.startswith("nan"):
+            break_at(script, *(int(step) for step in fault[3:].split("-")))
+        elif fault.startswith("die"):
+            die_at(script, int(fault[3:]))
         try:
             script.main(parse(script.Config, flags))
         except SystemExit as stop:
@@ -49,6 +54,23 @@ def break_at(script: Any, first: int, last: int | None = None) -> None:
         return logprobs * float("nan") if bad else logprobs, entropy
 
     script.sequence_logprobs = broken
+
+
+def die_at(script: Any, step: int) -> None:
+    """Let rank 1 fail in the training pass of this step, of one pack each, and rank 0 wait deaf to signals."""
+    real, steps = script.sequence_logprobs, 0
+
+    def fatal(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        nonlocal steps
+        steps += torch.is_grad_enabled()
+        if steps == step and dist.get_rank() == 1:
+            raise RuntimeError("the card has fallen off the bus")
+        if steps == step:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+            time.sleep(3600)
+        return real(*arguments)
+
+    script.sequence_logprobs = fatal
 
 
 if __name__ == "__main__":

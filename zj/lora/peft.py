@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from zj.model.checksums import SUMS, check_sums, write_sums
 from zj.model.config import LlamaConfig
 from zj.model.files import Sliceable, Stored, compare_stored, on_host, open_tensors
 from zj.model.heads import ScalarHead
@@ -112,8 +113,11 @@ def save_peft(
     path.mkdir(parents=True, exist_ok=True)
     (path / f".writing-{CONFIG}").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     save_file(dict(plain), path / f".writing-{SAFE}", metadata={"format": "pt"})
-    (path / CONFIG).unlink(missing_ok=True)
-    os.replace(path / f".writing-{SAFE}", path / SAFE)
+    write_sums(path / f".writing-{SUMS}", {SAFE: path / f".writing-{SAFE}"})
+    for old in (CONFIG, SUMS):
+        (path / old).unlink(missing_ok=True)
+    for name in (SAFE, SUMS):
+        os.replace(path / f".writing-{name}", path / name)
     compare_stored(open_tensors(path / SAFE), plain)
     os.replace(path / f".writing-{CONFIG}", path / CONFIG)
 
@@ -151,6 +155,7 @@ def _open_adapter(
         raise ValueError(f"{path}: no {SAFE} or {PICKLED} there")
     stored, shapes = open_tensors(found), _expected(weights, config["r"], _targets(config, path))
     _check(stored, shapes | {key: list(head.shape) for key, head in heads.items()}, path)
+    check_sums(path)
     return config, stored
 
 

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .checksums import SUMS, write_sums
 from .sharded import whole
 
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
@@ -149,7 +150,7 @@ def write_checkpoint(
         return
     directory.mkdir(parents=True, exist_ok=True)
     shards = _plan_shards(tensors, max_shard_bytes)
-    temporary = {name: directory / f".writing-{name}" for name in [*shards, SAFE + INDEX, "config.json"]}
+    temporary = {name: directory / f".writing-{name}" for name in [*shards, SAFE + INDEX, SUMS, "config.json"]}
     places = {name: file for file, names in shards.items() for name in names}
     try:
         _write_json(temporary["config.json"], config)
@@ -158,6 +159,7 @@ def write_checkpoint(
         for file, names in shards.items():
             part = {name: on_host(tensors[name][...]) for name in names}
             save_file(part, temporary[file], metadata={"format": "pt"})
+        write_sums(temporary[SUMS], {file: temporary[file] for file in shards})
         for old in _old_files(directory):
             old.unlink()
         if len(shards) == 1:
@@ -196,7 +198,7 @@ def _plan_shards(tensors: Mapping[str, Sliceable], max_shard_bytes: int) -> dict
 
 def _old_files(directory: Path) -> Iterator[Path]:
     """What would be taken for a part of the new model, config.json first. A .bin stays: safetensors go before it."""
-    for pattern in ("config.json", SAFE, SAFE + INDEX, "model-*-of-*.safetensors"):
+    for pattern in ("config.json", SUMS, SAFE, SAFE + INDEX, "model-*-of-*.safetensors"):
         yield from directory.glob(pattern)
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
 
+import torch.distributed as dist
 from torch import Tensor, nn
+
+T = TypeVar("T")
 
 
 def is_sharded(tensor: Tensor) -> bool:
@@ -37,3 +41,9 @@ def my_rows(tensor: Tensor) -> slice:
     each = -(-len(tensor) // mesh.size())  # as torch.chunk cuts, and so FSDP2
     start = min(each * mesh.get_local_rank(), len(tensor))
     return slice(start, start + len(local(tensor)))
+
+
+def my_share(things: Sequence[T]) -> Sequence[T]:
+    """Those that this rank deals with, where any rank could."""
+    ranks = dist.is_available() and dist.is_initialized()
+    return things[dist.get_rank() :: dist.get_world_size()] if ranks else things

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .checksums import check_sums
 from .config import LlamaConfig
 from .files import Sliceable, Stored, open_checkpoint, write_checkpoint
 from .llama import Llama
@@ -31,8 +32,8 @@ def load_llama(path: str | Path, dtype: torch.dtype = torch.float32, device: str
 
     The model is in evaluation mode (no dropout): call `.train()` on it to train. Host memory: the model plus one tensor
     (and pages of the shard at hand, which the kernel may drop). Raises ValueError, naming the file and the tensor, if
-    one is missing, left over or of another shape, if a file is absent, broken or holds more than tensors, and for
-    delta weights.
+    one is missing, left over or of another shape, if a file is absent, broken or holds more than tensors, for delta
+    weights, and if a file is not what the directory's SHA256SUMS says, where there is one.
     """
     return build_llama(*open_llama(path), dtype, device)
 
@@ -42,6 +43,7 @@ def open_llama(path: str | Path) -> tuple[LlamaConfig, dict[str, Sliceable]]:
     config = LlamaConfig.from_hf(path)
     stored = open_checkpoint(path)
     _check(stored, config, Path(path))
+    check_sums(Path(path))
     _refuse_delta(stored, Path(path))
     return config, dict(stored)
 

@@ -9,7 +9,6 @@ A checkpoint of any number of ranks is read by any other number.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zj.model.checksums import file_digest
 from zj.model.sharded import is_sharded, local, my_rows
 
 from .distributed import ALONE, World
@@ -161,17 +161,8 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def file_digest(file: Path) -> bytes:
-    """A hash of a file's contents."""
-    digest = hashlib.blake2b(digest_size=16)
-    with open(file, "rb") as stream:
-        while block := stream.read(1 << 22):
-            digest.update(block)
-    return digest.digest()
-
-
 def _fingerprint(file: Path) -> dict[str, Any]:
-    return {"bytes": file.stat().st_size, "blake2b": file_digest(file).hex()}
+    return {"bytes": file.stat().st_size, "sha256": file_digest(file)}
 
 
 def _step_of(folder: Path) -> int:

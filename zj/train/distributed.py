@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,9 +15,11 @@ import torch
 import torch.distributed as dist
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+GRACE = 4.0  # seconds that a rank has to end by itself when another is gone
 PATIENCE = timedelta(minutes=30)  # how long a rank waits for the others, who may be writing a large model
 
 T = TypeVar("T")
+_parting = threading.Event()  # this rank leaves in good order
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class World:
 
     def leave(self) -> None:
         """Part from the others in good order; the last thing that a rank does."""
+        _parting.set()
         if dist.is_initialized():
             dist.barrier()
             dist.destroy_process_group()
@@ -90,7 +95,32 @@ def start(device: str) -> World:
         torch.cuda.set_device(mine)
     if size > 1 and not dist.is_initialized():
         dist.init_process_group(BACKENDS[device], timeout=PATIENCE)
-    return World(rank, size, mine)
+    world = World(rank, size, mine)
+    if size > 1 and not _parting.is_set():
+        here = [pid for host, pid in world.gather((socket.gethostname(), os.getpid())) if host == socket.gethostname()]
+        threading.Thread(target=_end_with, args=(here,), daemon=True).start()
+    return world
+
+
+def _end_with(others: list[int]) -> None:
+    """End this process soon after another rank of this host is gone: it may be waiting for that one for half an hour.
+
+    Its main thread cannot: a collective operation of NCCL that never ends lets no signal through.
+    """
+    while not _parting.wait(1.0):
+        if not all(map(_lives, others)):
+            _parting.wait(GRACE)  # it may fail by itself, and say why
+            os._exit(1)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 _TORCHRUN = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}

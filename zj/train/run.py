@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zj.config import to_toml
+from zj.model.checksums import file_digest
 
-from .checkpoint import file_digest, load_checkpoint, sync, whole_lines, write_text
+from .checkpoint import load_checkpoint, sync, whole_lines, write_text
 from .distributed import ALONE, World
 
 RESULTS = ("config.json", "adapter_config.json")  # the last file of a result to be written
@@ -51,8 +52,8 @@ def open_run(
 def _contents(files: Iterable[Path]) -> str:
     """A line for config.toml that tells the contents of all data files: a run goes on with what it began with."""
     digests = [file_digest(file) for file in files]
-    whole = hashlib.blake2b(b"".join(digests), digest_size=8)
-    return f"# contents of --data: {whole.hexdigest()}\n" if digests else ""
+    whole = hashlib.sha256("".join(digests).encode())
+    return f"# contents of --data: {whole.hexdigest()[:16]}\n" if digests else ""
 
 
 def _take(folder: Path, text: str, stage: str) -> Literal["new", "begun", "finished"]:
