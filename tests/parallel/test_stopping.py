@@ -235,7 +235,7 @@ def test_nan_again_and_again_ends_a_run_with_all_saved(line, tmp_path):
 
 
 def test_a_rank_that_dies_takes_the_run_down(line, tmp_path, monkeypatch):
-    """With its own traceback first, within 10 s of it, though torchrun would wait for the other rank for ten minutes."""
+    """With its own traceback first, within 10 s, though torchrun would wait ten minutes for the other rank."""
     monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "600")
     name, *flags = job(line, "train_sft", tmp_path / "run", *ONE_PACK)
     done = together([[f"{name}+die3", *flags]], 2, tmp_path)

@@ -59,6 +59,25 @@ def test_a_save_that_is_cut_off_leaves_the_previous_checkpoint(tmp_path, monkeyp
     assert load_checkpoint(tmp_path)["step"] == 2
 
 
+def test_a_process_that_ends_between_two_moves_loses_nothing(tmp_path, monkeypatch):
+    """The same step saved again: the older one is moved aside, then the newer one into its place."""
+    save_checkpoint(tmp_path, 1, state(1), keep=1)
+    moves, rename = [], os.rename
+
+    def cut(source, target):
+        moves.append(target)
+        if len(moves) == 2:
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", cut)
+        with pytest.raises(KeyboardInterrupt):
+            save_checkpoint(tmp_path, 1, state(1), keep=1)
+    assert not (tmp_path / "checkpoints" / "step-1").exists()  # it was that moment
+    assert load_checkpoint(tmp_path)["step"] == 1
+
+
 def test_a_full_disk_is_told_and_the_previous_checkpoint_stays(tmp_path):
     """Of a process of its own, which may write files of 100,000 bytes at most."""
     code = f"""

@@ -61,7 +61,7 @@ def _begin(root: Path, draft: Path) -> None:
 def _publish(out: Path, draft: Path, final: Path, manifest: dict[str, Any], keep: int) -> None:
     write_text(draft / "manifest.json", json.dumps(manifest))
     if final.exists():  # the same step, saved before: it stays until the new one stands
-        os.rename(final, draft.with_name(f"{draft.name}-old"))
+        os.rename(final, _aside(final))
     os.rename(draft, final)
     sync(final.parent)
     write_text(out / "latest", final.name)
@@ -77,6 +77,7 @@ def load_checkpoint(out: Path, world: World = ALONE) -> dict[str, Any] | None:
     if not (out / "latest").exists():
         return None
     folder = out / "checkpoints" / (out / "latest").read_text(encoding="utf-8").strip()
+    world.first(lambda: _put_back(folder))
     if not (folder / "manifest.json").is_file():
         raise ValueError(f"{out / 'latest'}: points at {folder}, which is not a complete checkpoint")
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
@@ -85,6 +86,16 @@ def load_checkpoint(out: Path, world: World = ALONE) -> dict[str, Any] | None:
         if any(damage):
             raise ValueError(next(filter(None, damage)))
     return _merged([torch.load(file, map_location="cpu", weights_only=True, mmap=True) for file in files])
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".tmp-{folder.name}-old")
+
+
+def _put_back(folder: Path) -> None:
+    """A process that ended between the two moves of `_publish` had not put the new one in its place."""
+    if not folder.exists() and _aside(folder).exists():
+        os.rename(_aside(folder), folder)
 
 
 def _damage(file: Path, expected: dict[str, Any] | None) -> str:
