@@ -27,6 +27,7 @@ from zj.config import run
 from zj.data.readers import read
 from zj.lora import adapter_parameters, add_adapter
 from zj.model import Llama, LlamaConfig, Packed, generate, sequence_logprobs
+from zj.model.prepared import lay_out_frozen
 from zj.timing import ANSWERED, TOKENS_PER_CHARACTER, drawn_length, matmul_rate, report
 from zj.train import DTYPES, start
 from zj.train.log import peak_memory_gb
@@ -99,6 +100,7 @@ class Ours:
         self.model = Llama(LlamaConfig.named(config.size)).to(device, DTYPES[config.dtype])
         self.model.init_weights(config.seed)
         add_adapter(self.model, "policy", rank=16, alpha=32, seed=config.seed)
+        lay_out_frozen(self.model)
         self.trained = list(adapter_parameters(self.model, "policy").values())
         self.adam = torch.optim.AdamW(self.trained, fused=True)
         self.device, self.batch = device, config.batch_size

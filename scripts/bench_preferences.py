@@ -37,6 +37,7 @@ from zj.data.template import Encoded, encode_prompt, save_template
 from zj.data.tokenizer import Tokenizer, train_tokenizer
 from zj.lora import adapter_parameters, add_adapter, copy_adapter
 from zj.model import Llama, LlamaConfig, ScalarHead, load_llama, save_llama, sequence_logprobs
+from zj.model.prepared import lay_out_frozen
 from zj.preferences import Ranked, ranked_packs
 from zj.rl import CalibratedHead, Calibration, dpo_loss, ranked_pairs, ranking_loss
 from zj.roles import save_reward
@@ -118,6 +119,7 @@ def our_reward(config: Config, base: Path) -> Step:
     """As scripts/train_reward.py."""
     world, model = opened(config, base)
     add_adapter(model, "reward", rank=16, alpha=32, seed=config.seed)
+    lay_out_frozen(model)
     head = ScalarHead(model.config.hidden_size, config.seed).to(world.device)
     adam = torch.optim.AdamW([*adapter_parameters(model, "reward").values(), *head.parameters()], fused=True)
 
@@ -136,6 +138,7 @@ def our_dpo(config: Config, base: Path) -> Step:
     world, model = opened(config, base)
     add_adapter(model, "policy", rank=16, alpha=32, seed=config.seed)
     copy_adapter(model, "policy", "reference")
+    lay_out_frozen(model)
     adam = torch.optim.AdamW(adapter_parameters(model, "policy").values(), fused=True)
 
     def step(pairs: list[Ranked]) -> None:

@@ -38,7 +38,7 @@ FILES: dict[str, tuple[Callable[[int], int], Callable[[int, int], Record], Calla
     ),
     "ranking": (lambda size: size, ranking, lambda seed, i: question(seed, FIRST + i).condition),
     "exam": (
-        lambda size: max(1, size // 2),
+        lambda size: size,
         lambda seed, i: question(seed, i, held_out=True).prompt,
         lambda seed, i: question(seed, i, held_out=True).condition,
     ),

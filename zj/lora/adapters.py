@@ -75,8 +75,8 @@ def merge_adapter(model: Llama, name: str) -> None:
     Every other adapter then stands on the merged base.
     """
     for _, layer in adapter_layers(model, name):
-        delta = layer.delta(name)
-        layer.weight.copy_(layer.weight.to(delta.dtype) + delta)
+        layer.weight.copy_(layer.merged(name))
+        layer.laid_out = None
     remove_adapter(model, name)
 
 

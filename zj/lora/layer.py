@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zj.model.prepared import LaidOut, Prepared
+
 
 class LoRALinear(nn.Module):
     """Holds the `weight` of the layer it replaces, under the same name, and pairs (A, B) by adapter name.
@@ -24,14 +26,17 @@ class LoRALinear(nn.Module):
         self.lora_B = nn.ParameterDict()  # name -> [width_out, rank]
         self.scales: dict[str, float | None] = {}  # name -> alpha / rank
         self.dropout: dict[str, float] = {}
+        self.laid_out: LaidOut | None = None  # the frozen weight made ready, see `lay_out_frozen`
 
-    def forward(self, x: Tensor, adapter: str | None = None) -> Tensor:
-        y = F.linear(x, self.weight)
+    def forward(self, x: Tensor, adapter: str | Prepared | None = None) -> Tensor:
+        if isinstance(adapter, Prepared):
+            return adapter.linear(self, x)
+        y = F.linear(x, self.weight) if self.laid_out is None else self.laid_out(x)
         if adapter is None or (scale := self.scale_of(adapter)) is None:
             return y
         A, B = self.lora_A[adapter].to(x.dtype), self.lora_B[adapter].to(x.dtype)
         x = F.dropout(x, self.dropout[adapter], self.training)
-        return torch.addmm(y, F.linear(x, A), B.T, alpha=scale)
+        return y.addmm_(F.linear(x, A), B.T, alpha=scale)
 
     def scale_of(self, adapter: str) -> float | None:
         """alpha / rank, or None where the adapter leaves this layer alone."""
@@ -45,3 +50,11 @@ class LoRALinear(nn.Module):
         scale = self.scale_of(adapter)
         assert scale is not None, f"adapter {adapter!r} leaves this layer alone"
         return scale * (self.lora_B[adapter] @ self.lora_A[adapter])
+
+    @torch.no_grad()
+    def merged(self, adapter: str | None) -> Tensor:
+        """The weight with an adapter in it, computed in fp32 and rounded once."""
+        if adapter is None or self.scale_of(adapter) is None:
+            return self.weight
+        delta = self.delta(adapter)
+        return (self.weight.to(delta.dtype) + delta).to(self.weight.dtype)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .cache import Cache
 from .llama import Llama
+from .prepared import prepared
 
 PROMPT_TOKENS = 8192  # of waiting prompts that join one step (a longer prompt joins alone)
 
@@ -93,13 +94,14 @@ def _run(
     waiting, active = deque(rows), list[_Row]()  # active[s] works in slot s of the cache
     training = model.training
     model.eval()
+    ready = prepared(model, adapter)
     try:
         while waiting or active:
             copied, fresh = _admit(waiting, active, cache, slots)
             packed = cache.pack([row.ids[-1:] for row in active + copied] + [row.ids for row in fresh])
             active += copied + fresh
-            hidden = model(packed, adapter, cache=cache)
-            tokens = sampling.choose(model.logits(hidden[packed.last]), active)
+            hidden = model(packed, ready, cache=cache)
+            tokens = sampling.choose(model.logits(hidden[packed.last], ready), active)
             for row, token in zip(active, tokens, strict=True):
                 row.take(token)
                 yield row.index, token

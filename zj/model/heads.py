@@ -25,27 +25,38 @@ def token_logprobs(hidden: Tensor, weight: Tensor, targets: Tensor, temperature:
 
 
 class _ChunkedLogProbs(torch.autograd.Function):
-    """Saves the log-normaliser of each row; the backward pass computes the chunk's logits again."""
+    """Saves the log-normaliser of each row; the backward pass computes the chunk's logits again.
+
+    Not so for a frozen head: d log p_y / d hidden = (W_y - sum_v p_v W_v) / temperature is known in the forward pass.
+    """
 
     @staticmethod
     def forward(ctx, hidden, weight, targets, temperature):
         exact = torch.promote_types(hidden.dtype, torch.float32)
         normaliser = torch.empty(len(hidden), dtype=exact, device=hidden.device)
         logprobs, entropy = torch.empty_like(normaliser), torch.empty_like(normaliser)
+        frozen = ctx.needs_input_grad[0] and not ctx.needs_input_grad[1] and hidden.dtype == exact
+        slope = torch.empty_like(hidden) if frozen else None  # 16 bit would lose the small p_v
         for rows in _chunks(hidden, weight):
             logits = _logits(hidden[rows], weight, temperature)
             normaliser[rows] = logits.logsumexp(-1)
             logprobs[rows] = logits.gather(1, targets[rows, None]).squeeze(1) - normaliser[rows]
             # entropy = log Z - sum_v p_v z_v
             p = (logits - normaliser[rows, None]).exp_()
+            if slope is not None:
+                slope[rows] = (weight[targets[rows]] - p @ weight).div_(temperature)
             entropy[rows] = normaliser[rows] - p.mul_(logits).sum(-1)
-        ctx.save_for_backward(hidden, weight, targets, normaliser, entropy)
+        ctx.save_for_backward(hidden, weight, targets, normaliser, entropy, slope)
         ctx.temperature = temperature
+        ctx.set_materialize_grads(False)
         return logprobs, entropy
 
     @staticmethod
     def backward(ctx, d_logprobs, d_entropy):
-        hidden, weight, targets, normaliser, entropy = ctx.saved_tensors
+        hidden, weight, targets, normaliser, entropy, slope = ctx.saved_tensors
+        if slope is not None and d_entropy is None and d_logprobs is not None:
+            return slope.mul(d_logprobs[:, None]), None, None, None
+        d_logprobs, d_entropy = (torch.zeros_like(entropy) if d is None else d for d in (d_logprobs, d_entropy))
         d_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         d_weight = torch.zeros_like(weight, dtype=normaliser.dtype) if ctx.needs_input_grad[1] else None
         for rows in _chunks(hidden, weight):

@@ -18,6 +18,7 @@ from .cache import Cache
 from .config import LlamaConfig
 from .heads import token_logprobs
 from .packed import Packed
+from .prepared import Prepared
 
 
 class Llama(nn.Module):
@@ -32,7 +33,7 @@ class Llama(nn.Module):
     def forward(
         self,
         packed: Packed,
-        adapter: str | None = None,
+        adapter: str | Prepared | None = None,
         targets: Tensor | None = None,
         temperature: float = 1.0,
         cache: Cache | None = None,
@@ -55,9 +56,9 @@ class Llama(nn.Module):
             return hidden
         return token_logprobs(hidden, self.lm_head.weight, targets, temperature)
 
-    def logits(self, hidden: Tensor) -> Tensor:
+    def logits(self, hidden: Tensor, adapter: str | Prepared | None = None) -> Tensor:
         """[..., D] -> [..., V]. For a few positions; training goes through `token_logprobs`."""
-        return self.lm_head(hidden)
+        return self.lm_head(hidden, adapter if isinstance(adapter, Prepared) else None)
 
     def tie_weights(self) -> None:
         """Let the head share the embedding's weight, if the config says so (again after `to_empty`)."""
@@ -155,10 +156,16 @@ class Linear(nn.Module):
         super().__init__()
         self.weight: Tensor = nn.Parameter(torch.empty(width_out, width_in))
 
-    def forward(self, x: Tensor, adapter: str | None = None) -> Tensor:
+    def forward(self, x: Tensor, adapter: str | Prepared | None = None) -> Tensor:
+        if isinstance(adapter, Prepared):
+            return adapter.linear(self, x)
+        return F.linear(x, self.merged(adapter))
+
+    def merged(self, adapter: str | None) -> Tensor:
+        """The weight with an adapter in it."""
         if adapter is not None:
             raise ValueError(f"unknown adapter {adapter!r}: this model has none (add_adapter makes one)")
-        return F.linear(x, self.weight)
+        return self.weight
 
 
 def rotary_angles(positions: Tensor, config: LlamaConfig, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ from .checksums import check_sums
 from .config import LlamaConfig
 from .files import Sliceable, Stored, open_checkpoint, write_checkpoint
 from .llama import Llama
+from .prepared import lay_out_frozen
 from .sharded import at_rest, local, my_rows
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -69,6 +70,7 @@ def build_llama(
     parameters = dict(model.named_parameters())
     for name in list(weights):  # in the order of the files; a shard is let go with its last tensor
         local(parameters[name]).copy_(weights.pop(name)[my_rows(parameters[name])])
+    lay_out_frozen(model)
     return model.eval()
 
 

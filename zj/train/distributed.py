@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -86,6 +88,8 @@ def start(device: str) -> World:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: torch finds no CUDA device here; use --device cpu")
+    if device == "cpu":
+        _keep_freed_memory()
     rank, size, local = (int(os.environ.get(name, default)) for name, default in _TORCHRUN.items())
     mine = torch.device(device)
     if device == "cuda":
@@ -121,6 +125,14 @@ def _lives(pid: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def _keep_freed_memory() -> None:
+    """Ask glibc not to hand back activations after every step: each of their pages would be zeroed again."""
+    with suppress(OSError, AttributeError):  # another libc
+        mallopt, (trim_threshold, mmap_threshold) = ctypes.CDLL("libc.so.6").mallopt, (-1, -3)  # malloc.h
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(mmap_threshold, 2**30)
 
 
 _TORCHRUN = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
