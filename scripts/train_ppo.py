@@ -233,9 +233,8 @@ def learn(
     for minibatch in minibatches(len(rollout.sequences), config, this.step):
         tokens = len(rollout.tokens_of(minibatch))
         kl = 0.0
-        for chosen in packs_of(this)([len(rollout.sequences[s]) for s in minibatch]):
-            answers = [minibatch[place] for place in chosen]
-            at, (packed, response) = rollout.tokens_of(answers), rollout.pack(answers)
+        for answers, packed, response in rollout.packs(minibatch, packs_of(this)):
+            at = rollout.tokens_of(answers)
             logprobs = sequence_logprobs(model, packed, response, "policy", config.temperature)[0][response]
             loss, said = policy_loss(logprobs, rollout.logprobs[at], advantages[at], config.clip, tokens)
             this.optimizer.backward(loss)
@@ -271,11 +270,13 @@ def remember(this: Run, ptx: list[Encoded]) -> float:
 
 
 def minibatches(count: int, config: Config, step: int) -> Iterator[list[int]]:
-    """The answers, in a new order for each pass, cut into minibatches."""
-    size = -(-count // config.minibatches)
+    """The prompts, each with its answers, in a new order for each pass, cut into minibatches of answers."""
+    prompts, k = count // config.answers, config.answers
+    size = -(-prompts // config.minibatches)
     for number in range(config.ppo_epochs):
-        shuffled = order(count, config.seed, step * config.ppo_epochs + number)
-        yield from (shuffled[at : at + size] for at in range(0, count, size))
+        shuffled = order(prompts, config.seed, step * config.ppo_epochs + number)
+        for at in range(0, prompts, size):
+            yield [prompt * k + answer for prompt in shuffled[at : at + size] for answer in range(k)]
 
 
 def validate(this: Run, roles: Roles, valid: list[Encoded], log: Log) -> dict[str, float]:
@@ -300,7 +301,7 @@ def validate(this: Run, roles: Roles, valid: list[Encoded], log: Log) -> dict[st
 
 
 def packs_of(this: Run) -> Packs:
-    """How sequences of these lengths are cut into forward passes, and which of them are this rank's."""
+    """How prompts of these lengths, answers included, are cut into forward passes, and which are this rank's."""
     return lambda lengths: pack_plan(lengths, this.config.tokens_per_pack, this.world.size)[this.world.rank]
 
 

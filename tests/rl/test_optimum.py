@@ -182,8 +182,11 @@ class Task:
         return gap(self.logprobs("policy"), self.optimum)
 
     def reward(self, packed: Packed) -> Tensor:
-        ids = packed.tokens.tolist()
-        return self.rewards[[self.answers.index(ids[a + len(PROMPT) : b]) for a, b in packed.spans]]
+        ids, told = packed.tokens.tolist(), []
+        for (a, b), parent in zip(packed.spans, packed.parents or [-1] * len(packed), strict=True):
+            said = ids[a + 1 : b] if parent >= 0 else ids[a + len(PROMPT) : b]  # PROMPT[-1] begins a branch
+            told.append(self.rewards[self.answers.index(said)] if said else torch.tensor(0.0))
+        return torch.stack([torch.as_tensor(score) for score in told])
 
     def all_of_them(self, number: int) -> tuple[Rollout, Tensor]:
         """Every answer once, and the probability of the answer that a token belongs to: the exact expectation."""

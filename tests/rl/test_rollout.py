@@ -340,3 +340,35 @@ def test_the_adapters_of_the_tests_differ(model):
     hidden = [model(Packed.of(PROMPTS), role).detach() for role in (*ROLES, None)]
     assert all((a - b).abs().max() > 0.1 for n, a in enumerate(hidden) for b in hidden[:n])
     assert len(adapter_parameters(model, "policy")) == 28
+
+
+def test_a_prompt_of_several_answers_is_computed_once_and_nothing_changes(model):
+    """Side by side they share it, each behind another prompt they do not: the same numbers, fewer tokens."""
+    prompts, answers = PROMPTS[:2] * 2, [*ANSWERS[:2], ANSWERS[1], ANSWERS[0]]
+    together_order = [0, 2, 1, 3]
+    apart = ask(model, prompts, answers)
+    shared = ask(model, [prompts[s] for s in together_order], [answers[s] for s in together_order])
+    at = apart.tokens_of(together_order)
+    for name in NUMBERS:
+        expected = getattr(apart, name)[at if name != "scores" else torch.tensor(together_order)]
+        torch.testing.assert_close(getattr(shared, name), expected, rtol=1e-12, atol=1e-12)
+    assert (shared.logprobs - apart.logprobs[at].flip(0)).abs().max() > 1e-3  # control: the order matters
+    saved = sum(len(prompt) - 1 for prompt in PROMPTS[:2])
+    (packed, response), (whole, _) = shared.pack(range(4)), apart.pack(range(4))
+    assert len(packed.tokens) == len(whole.tokens) - saved > 0
+    assert packed.tokens[response].tolist() == [token for s in range(4) for token in shared.answer(s)]
+
+
+def test_answers_to_one_prompt_stay_in_one_pack(model):
+    """What is cut into packs are prompts with their answers, not answers."""
+    rollout = ask(model, [PROMPTS[0]] * 3 + [PROMPTS[1]], [*ANSWERS[:3], ANSWERS[3]])
+    sizes = []
+
+    def one_each(lengths):
+        sizes.extend(lengths)
+        return [[number] for number in range(len(lengths))]
+
+    found = [answers for answers, _, _ in rollout.packs([3, 0, 1, 2], one_each)]
+    assert found == [[3], [0, 1, 2]]
+    prompt = len(PROMPTS[0]) - 1
+    assert sizes == [len(rollout.sequences[3]), prompt + sum(len(rollout.sequences[s]) - prompt for s in range(3))]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -13,7 +14,8 @@ from zj.model import Llama, Packed, generate, sequence_logprobs, sequence_values
 
 from .advantage import kl_estimates
 
-Packs = Callable[[Sequence[int]], list[list[int]]]  # lengths of sequences -> which of them make each pack of this rank
+Packs = Callable[[Sequence[int]], list[list[int]]]
+# lengths of prompts with their answers -> which of them make each pack of this rank
 Gather = Callable[[Any], list[Any]]  # what this rank has found -> what every rank has found
 
 
@@ -47,15 +49,49 @@ class Rollout:
         return torch.cat([torch.arange(0), *found]).to(self.logprobs.device)
 
     def pack(self, chosen: Sequence[int]) -> tuple[Packed, Tensor]:
-        """These sequences end to end, and which of the tokens are response [N]."""
-        return pack([self.sequences[s] for s in chosen], [self.starts[s] for s in chosen], self.logprobs.device)
+        """These answers and their prompts, and which of the tokens are response [N], in the order of `chosen`."""
+        return pack(self.sequences, self.starts, chosen, self.logprobs.device)
+
+    def packs(self, chosen: Sequence[int], packs: Packs) -> Iterator[tuple[list[int], Packed, Tensor]]:
+        """The same in several packs, with the answers that are in each."""
+        return cut(self.sequences, self.starts, chosen, packs, self.logprobs.device)
 
 
-def pack(sequences: list[list[int]], starts: list[int], device: torch.device) -> tuple[Packed, Tensor]:
-    """Sequences end to end, and which tokens belong to their answers [N] bool; of none, one token that does not."""
-    packed = Packed.of(sequences or [[0]], device)
-    begins = torch.tensor(starts or [1]).repeat_interleave(torch.tensor(packed.lengths)).to(device)
-    return packed, packed.positions >= begins
+def cut(
+    sequences: list[list[int]], starts: list[int], chosen: Sequence[int], packs: Packs, device: torch.device
+) -> Iterator[tuple[list[int], Packed, Tensor]]:
+    """Packs of these answers: which are in it, and what `pack` makes of them. Those to one prompt stay together."""
+    groups = by_prompt(sequences, starts, chosen)
+    for some in packs([sum(map(len, trunk_and_branches(sequences, starts, group))) for group in groups]):
+        answers = [s for group in some for s in groups[group]]
+        yield answers, *pack(sequences, starts, answers, device)
+
+
+def pack(
+    sequences: list[list[int]], starts: list[int], chosen: Sequence[int], device: torch.device
+) -> tuple[Packed, Tensor]:
+    """Answers behind their prompts, and which tokens are response [N] bool; of none, one token that is not.
+
+    A prompt is computed once for all answers to it that stand together in `chosen`.
+    """
+    if not chosen:
+        return Packed.of([[0]], device), torch.zeros(1, dtype=torch.bool, device=device)
+    parts = [trunk_and_branches(sequences, starts, group) for group in by_prompt(sequences, starts, chosen)]
+    packed = Packed.branching([trunk for trunk, *_ in parts], [branches for _, *branches in parts], device)
+    trunks = packed.lengths[: len(packed) - len(chosen)]
+    begins = torch.tensor([*trunks, *(starts[s] for s in chosen)]).repeat_interleave(torch.tensor(packed.lengths))
+    return packed, packed.positions >= begins.to(device)
+
+
+def by_prompt(sequences: list[list[int]], starts: list[int], chosen: Sequence[int]) -> list[list[int]]:
+    """Neighbours in `chosen` that answer the same prompt."""
+    return [list(group) for _, group in groupby(chosen, key=lambda s: sequences[s][: starts[s]])]
+
+
+def trunk_and_branches(sequences: list[list[int]], starts: list[int], group: Sequence[int]) -> list[list[int]]:
+    """What answers to one prompt share, then the rest of each. A prompt's last token predicts, and so begins, each."""
+    shared = starts[group[0]] - 1 if len(group) > 1 else 0
+    return [sequences[group[0]][:shared], *(sequences[s][shared:] for s in group)]
 
 
 def collect(
@@ -102,13 +138,12 @@ def judge(
     starts = [len(prompt) for prompt in prompts]
     device = model.lm_head.weight.device
     mine: dict[int, tuple[Tensor, float]] = {}  # sequence -> [4, its response tokens], its score
-    for chosen in packs([len(ids) for ids in sequences]):
-        packed, response = pack([sequences[s] for s in chosen], [starts[s] for s in chosen], device)
+    for chosen, packed, response in cut(sequences, starts, range(len(sequences)), packs, device):
         policy, entropy = sequence_logprobs(model, packed, response, "policy", temperature)
         reference, _ = sequence_logprobs(model, packed, response, "reference", temperature)
         values = sequence_values(model, packed, value_head, "value")
         rows = torch.stack([policy, entropy, reference, values])[:, response]
-        scores = reward(packed).tolist()[: len(chosen)]
+        scores = reward(packed).tolist()[len(packed) - len(chosen) :]
         lengths = [len(answers[s]) for s in chosen]
         parts = [part.clone() for part in rows.cpu().split(lengths, dim=1)]  # a view would be sent with its whole pack
         mine |= dict(zip(chosen, zip(parts, scores, strict=True), strict=True))
