@@ -73,6 +73,22 @@ def checkpoint(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def pickled(checkpoint, tmp_path_factory):
+    """The same weights in .bin files."""
+    import torch
+    from safetensors.torch import load_file
+
+    folder = tmp_path_factory.mktemp("pickled")
+    (folder / "config.json").write_bytes((checkpoint / "config.json").read_bytes())
+    index = json.loads((checkpoint / "model.safetensors.index.json").read_text())
+    for shard in set(index["weight_map"].values()):
+        torch.save(load_file(checkpoint / shard), folder / shard.replace("safetensors", "bin"))
+    index["weight_map"] = {name: shard.replace("safetensors", "bin") for name, shard in index["weight_map"].items()}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    return folder
+
+
 def grown(checkpoint, tmp_path, how):
     """For each of two ranks: by how much it grew while loading, and the bytes of its own rows."""
     (tmp_path / "loader.py").write_text(LOADER, encoding="utf-8")
@@ -83,10 +99,12 @@ def grown(checkpoint, tmp_path, how):
     return [(row["grown"], row["mine"]) for row in found]
 
 
-def test_a_rank_needs_memory_for_its_own_rows(checkpoint, tmp_path):
+@pytest.mark.parametrize("form", ["checkpoint", "pickled"])
+def test_a_rank_needs_memory_for_its_own_rows(form, request, tmp_path):
     """Its shard and a tenth of it: what is being read, and some 30 MB whatever the size."""
-    total = sum(file.stat().st_size for file in checkpoint.glob("*.safetensors"))
-    for size, mine in grown(checkpoint, tmp_path, "zero3"):
+    folder = request.getfixturevalue(form)
+    total = sum(file.stat().st_size for file in (*folder.glob("*.safetensors"), *folder.glob("*.bin")))
+    for size, mine in grown(folder, tmp_path, "zero3"):
         assert mine == pytest.approx(total / 2, rel=0.01)
         assert size < 1.1 * mine, (size / mine, mine)
 
