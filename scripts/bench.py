@@ -28,7 +28,7 @@ from zj.data.readers import read
 from zj.lora import adapter_parameters, add_adapter
 from zj.model import Llama, LlamaConfig, Packed, generate, sequence_logprobs
 from zj.model.prepared import lay_out_frozen
-from zj.timing import ANSWERED, TOKENS_PER_CHARACTER, drawn_length, matmul_rate, report
+from zj.timing import ANSWERED, TOKENS_PER_CHARACTER, drawn_length, matmul_rate, report, write_report
 from zj.train import DTYPES, start
 from zj.train.log import peak_memory_gb
 
@@ -53,6 +53,7 @@ class Config:
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of weights and computation
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     peers: bool = True  # also time transformers + peft, if they are installed
+    out: str = ""  # JSON file of every round, with versions and device (none: only the table)
 
     def __post_init__(self) -> None:
         for case in self.cases:
@@ -88,9 +89,12 @@ def main(config: Config) -> None:
         "generate": lambda side: side.generate(prompts, ragged),
         "generate-equal": lambda side: side.generate(short, [64] * len(short)),
     }
+    found: dict[str, Any] = {"matmul GFLOP/s": gflops}
     for case in config.cases:
-        report(TITLES[case], [(side.name, partial(acts[case], side)) for side in sides], config.rounds)
+        found[case] = report(TITLES[case], [(side.name, partial(acts[case], side)) for side in sides], config.rounds)
     print(f"peak memory of the process: {peak_memory_gb(device):.1f} GB")
+    if config.out:
+        write_report(config.out, config, found)
 
 
 class Ours:

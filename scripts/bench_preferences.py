@@ -41,7 +41,7 @@ from zj.model.prepared import lay_out_frozen
 from zj.preferences import Ranked, ranked_packs
 from zj.rl import CalibratedHead, Calibration, dpo_loss, ranked_pairs, ranking_loss
 from zj.roles import save_reward
-from zj.timing import ANSWERED, TOKENS_PER_CHARACTER, drawn_length, matmul_rate, report, spread
+from zj.timing import ANSWERED, TOKENS_PER_CHARACTER, drawn_length, matmul_rate, report, spread, write_report
 from zj.train import DTYPES, World, start
 from zj.train.log import peak_memory_gb
 
@@ -67,6 +67,7 @@ class Config:
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of weights and computation
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     peers: bool = True  # also time trl, if it is installed
+    out: str = ""  # JSON file of every round, with versions and device (none: only the table)
 
     def __post_init__(self) -> None:
         for case in self.cases:
@@ -81,24 +82,24 @@ def main(config: Config) -> None:
     torch.set_num_threads(config.threads)
     device = start(config.device).device
     print(f"{config.size} {config.dtype} on {device}, {config.threads} threads")
-    print(f"matmul: {matmul_rate(device, DTYPES[config.dtype]):,.0f} GFLOP/s")
+    found: dict[str, Any] = {"matmul GFLOP/s": matmul_rate(device, DTYPES[config.dtype])}
+    print(f"matmul: {found['matmul GFLOP/s']:,.0f} GFLOP/s")
     with TemporaryDirectory() as folder:
         base = Path(folder) / "base"
         model = Llama(LlamaConfig.named(config.size)).to(DTYPES[config.dtype])
         model.init_weights(config.seed)
         save_llama(model, base)
         for case in config.cases:
-            if case == "ppo":
-                time_ppo(config, base)
-            else:
-                time_pairs(config, base, case)
+            found[case] = time_ppo(config, base) if case == "ppo" else time_pairs(config, base, case)
     print(f"peak memory of this process: {peak_memory_gb(device):.1f} GB")
+    if config.out:
+        write_report(config.out, config, found)
 
 
 # ---- pairs
 
 
-def time_pairs(config: Config, base: Path, case: str) -> None:
+def time_pairs(config: Config, base: Path, case: str) -> dict[str, list[float]]:
     """Ours and trl's steps of the reward model or of DPO, turn by turn."""
     batches = draw_pairs(config, LlamaConfig.named(config.size).vocab_size)
     tokens = sum(len(answer.ids) for pairs in batches for pair in pairs for answer in pair.answers)
@@ -112,7 +113,7 @@ def time_pairs(config: Config, base: Path, case: str) -> None:
         return tokens
 
     title = f"{case}, {config.batch_size} pairs and {tokens / len(batches):,.0f} real tokens a step (real tok/s)"
-    report(title, [(name, partial(act, step)) for name, step in sides.items()], config.rounds)
+    return report(title, [(name, partial(act, step)) for name, step in sides.items()], config.rounds)
 
 
 def our_reward(config: Config, base: Path) -> Step:
@@ -249,7 +250,7 @@ def pair_lengths(config: Config, dice: random.Random) -> list[tuple[int, int, in
 # ---- PPO
 
 
-def time_ppo(config: Config, base: Path) -> None:
+def time_ppo(config: Config, base: Path) -> dict[str, list[float]]:
     """Run scripts/train_ppo.py for a few steps and print what its log says of their phases."""
     folder, tokenizer = base.parent, digits_tokenizer(base)
     write_reward(config, base, tokenizer)
@@ -267,10 +268,11 @@ def time_ppo(config: Config, base: Path) -> None:
     print(f"ppo, {sizes}, minibatches of {-(-config.prompts // config.minibatches)} (seconds a step)")
     totals = [sum(row[f"seconds_{phase}"] for phase in PHASES) for row in rows]
     print(f"  {'zj':24} {spread(totals, '.2f')}")
-    for phase in PHASES:
-        seconds = [row[f"seconds_{phase}"] for row in rows]
+    found = {phase: [row[f"seconds_{phase}"] for row in rows] for phase in PHASES}
+    for phase, seconds in found.items():
         print(f"    {phase:22} {spread(seconds, '.2f')}  {sum(seconds) / sum(totals):.0%}")
     print(f"    peak memory {rows[-1]['memory_gb']:.1f} GB")
+    return {"seconds a step": totals} | found
 
 
 def digits_tokenizer(folder: Path) -> Tokenizer:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import platform
 import random
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import asdict
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,10 +22,10 @@ ANSWERED = 0.6  # part of a dialogue that is answers
 Case = Callable[[], int]  # does the work once and returns how many useful tokens it was
 
 
-def report(title: str, cases: list[tuple[str, Case]], rounds: int) -> None:
+def report(title: str, cases: list[tuple[str, Case]], rounds: int) -> dict[str, list[float]]:
     """Time the cases turn by turn, after one turn that does not count; print tokens per second, median [min-max].
 
-    Of two cases, also the ratio of the first to the second, round by round.
+    Of two cases, also the ratio of the first to the second, round by round. Returns the speed of every round by name.
     """
     speeds: dict[str, list[float]] = {name: [] for name, _ in cases}
     for turn in range(rounds + 1):
@@ -33,8 +40,28 @@ def report(title: str, cases: list[tuple[str, Case]], rounds: int) -> None:
     for name, seen in speeds.items():
         print(f"  {name:24} {spread(seen, ',.0f')}", flush=True)
     if len(speeds) == 2:
-        ratios = [a / b for a, b in zip(*speeds.values(), strict=True)]
-        print(f"  {'ratio':24} {spread(ratios, '.2f')}", flush=True)
+        speeds["ratio"] = [a / b for a, b in zip(*speeds.values(), strict=True)]
+        print(f"  {'ratio':24} {spread(speeds['ratio'], '.2f')}", flush=True)
+    return speeds
+
+
+def write_report(file: str, settings: Any, found: dict[str, Any]) -> None:
+    """What was measured, with what and on what, as JSON; an existing file is replaced."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    versions = {name: version(name) for name in ("torch", "transformers", "peft", "trl") if find_spec(name)}
+    whole = {"device": device, "versions": versions, "settings": asdict(settings), "found": found}
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    Path(file).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    print(f"{file}: every round")
+
+
+def _processor() -> str:
+    """The name that Linux gives it, or what Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 def spread(seen: list[float], form: str) -> str:
