@@ -30,9 +30,9 @@ done
 
 if [ "$quick" = yes ]; then
     out="$out-quick"
-    size=200 vocabulary=1000 passes=1 prompts=100 questions=60
+    size=200 vocabulary=1000 passes=1 prompts=70 questions=60 rankings=60
 else
-    size=1200 vocabulary=2400 passes=3 prompts=854 questions=600
+    size=1200 vocabulary=2400 passes=3 prompts=854 questions=1200 rankings=600
 fi
 
 source scripts/environment.sh
@@ -69,8 +69,8 @@ line() { # seed, directory: all five stages and the examination
     say "4/8 its own answers to the practice questions, ranked by the gold judge: three beside one of the clinic's; four"
     python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --slots 64 --seed "$seed" \
         --sampled 3 4 --out "$run/ranked.jsonl" "$run/own.jsonl"
-    python scripts/rank.py --model "$run/sft" --data "$clinic/exam.jsonl" --sampled 2 --slots 64 --limit "$questions" \
-        --seed "$seed" --out "$run/held-out-rankings.jsonl"
+    python scripts/rank.py --model "$run/sft" --data "$clinic/exam.jsonl" --slots 64 --limit "$rankings" \
+        --seed "$seed" --sampled 0 2 --out "$run/held-out-degraded.jsonl" "$run/held-out-mixed.jsonl"
 
     say "5/8 the reward model learns to rank"
     train reward --config recipes/tiny/reward.toml --model "$run/sft" \
@@ -86,7 +86,9 @@ line() { # seed, directory: all five stages and the examination
         --data "$run/own.jsonl" --seed "$seed" --out "$run/dpo"
 
     say "8/8 the examination: questions and harmful requests that trained nothing, judged without names"
-    python scripts/score.py --reward "$run/reward" --kind ranking --data "$run/held-out-rankings.jsonl"
+    for kind in degraded mixed; do # none of the four answers is the model's own; two are
+        python scripts/score.py --reward "$run/reward" --kind ranking --data "$run/held-out-$kind.jsonl"
+    done
     python scripts/judge.py --models "sft=$run/sft" "ppo=$run/ppo" "dpo=$run/dpo" --data "$clinic/exam.jsonl" \
         --limit "$questions" --slots 64 --seed "$seed" --out "$run/report.json"
     python scripts/compare_runs.py --runs "$run/pretrain" "$run/sft" "$run/reward" "$run/ppo" "$run/dpo"

@@ -30,7 +30,7 @@ class Config:
     data: tuple[str, ...] = ()  # files of the clinic's prompts (prompt.jsonl)
     out: tuple[str, ...] = ()  # files of rankings to write, one ranking a line; those that are there stay
     answers: int = 4  # answers to a prompt
-    sampled: tuple[int, ...] = (3,)  # of them from the model, for each file; the clinic's or degraded ones make it up
+    sampled: tuple[int, ...] = (3,)  # of them from the model, for each file; the clinic's and degraded ones make it up
     temperature: float = 1.0  # of sampling; 0 takes the most probable token
     max_new_tokens: int = 160  # longest answer; one that is cut off there is judged as it is
     limit: int | None = None  # only the first so many prompts (none: all)
@@ -44,9 +44,10 @@ def main(config: Config) -> None:
     for flag in ("model", "data", "out"):
         if not getattr(config, flag):
             raise ValueError(f"--{flag} is missing")
-    if config.answers < 2 or not all(1 <= number <= config.answers for number in config.sampled):
+    possible = min(config.sampled) >= 0 and 1 <= max(config.sampled) <= config.answers
+    if config.answers < 2 or not possible:
         told = " ".join(map(str, config.sampled))
-        raise ValueError(f"--sampled {told} --answers {config.answers}: expected 1 <= sampled <= answers >= 2")
+        raise ValueError(f"--sampled {told} --answers {config.answers}: expected 0 to all of 2 or more")
     files, numbers = len(set(config.out)), len(config.sampled)
     if files != numbers:
         raise ValueError(f"--out: {files} different files for {numbers} numbers of --sampled, expected as many")
@@ -62,7 +63,7 @@ def main(config: Config) -> None:
     questions = read_questions(config.data, config.limit)
     for out in missing:
         out.parent.mkdir(parents=True, exist_ok=True)
-    sampled = sample(config, questions, max(missing.values()))
+    sampled = sample(config, questions, max(1, *missing.values()))
     for out, number in missing.items():
         write(config, out, questions, [texts[:number] for texts in sampled])
     print(f"{SYNTHETIC}\n{NOTICE}")

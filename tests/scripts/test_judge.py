@@ -99,6 +99,12 @@ def test_two_files_from_one_sampling_are_those_of_two(command, model, prompts, t
         assert (tmp_path / name).read_bytes() == (tmp_path / alone).read_bytes()
     (tmp_path / "2").unlink()
     assert call([3, 2], ["3", "2"]).status == 0 and (tmp_path / "2").read_bytes() == (tmp_path / "two").read_bytes()
+    assert call([4, 0], ["4", "0"]).status == 0
+    own, others = (
+        {text for row in map(json.loads, (tmp_path / name).open(encoding="utf-8")) for text in row["responses"]}
+        for name in "40"
+    )
+    assert own and others and not own & others
     for out in (["one"], ["one", "one"]):
         refused = call([3, 2], out)
         assert refused.status == 2 and "1 different files for 2 numbers of --sampled" in refused.err
