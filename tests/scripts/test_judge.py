@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+import torch
 
 from zj.answers import Answer
 from zj.clinic import judge, question, question_of, rank
@@ -42,9 +43,10 @@ def adapter_of(model, folder: Path, seed: float) -> Path:
     """An adapter that changes nothing (seed 0), or one that does."""
     net = load_model(model)
     add_adapter(net, "policy", rank=2, alpha=4.0)
+    generator = torch.Generator().manual_seed(0)
     for name, parameter in net.named_parameters():
         if "lora_B" in name and seed:
-            parameter.data.normal_(0, seed)
+            parameter.data.normal_(0, seed, generator=generator)
     save_peft(net, "policy", folder, base=str(model))
     Tokenizer.load(model).save(folder)
     save_template(folder, "ziya")
@@ -157,7 +159,8 @@ def test_the_report_holds_every_verdict_and_the_table_is_their_mean(command, mod
         assert sum(shares) == pytest.approx(1, abs=1e-12)
         assert re.search(f"gold score .*{column['gold score']['mean']:.3f} \\[", said)
     assert report["settings"]["models"] == [f"base={model}", f"tuned={adapter}"] and "仅供研究" in said
-    assert report["table"]["tuned"]["KL to baseline"]["mean"] > 0 == report["table"]["base"]["KL to baseline"]["mean"]
+    divergence = [report["table"][name]["KL to baseline"]["mean"] for name in ("base", "tuned")]
+    assert divergence[0] == 0 != divergence[1]  # an estimate from 12 answers may be negative
     texts = {name: [row["answers"][name]["text"] for row in rows] for name in ("base", "tuned")}
     assert texts["base"] != texts["tuned"]
     assert report_of(command, tmp_path, "again.json", *flags)[0]["questions"] == rows
