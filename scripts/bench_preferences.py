@@ -34,14 +34,23 @@ from zj.config import run
 from zj.data.readers import read
 from zj.data.records import Prompt, as_json
 from zj.data.template import Encoded, encode_prompt, save_template
-from zj.data.tokenizer import Tokenizer, train_tokenizer
+from zj.data.tokenizer import Tokenizer
 from zj.lora import adapter_parameters, add_adapter, copy_adapter
 from zj.model import Llama, LlamaConfig, ScalarHead, load_llama, save_llama, sequence_logprobs
 from zj.model.prepared import lay_out_frozen
 from zj.preferences import Ranked, ranked_packs
 from zj.rl import CalibratedHead, Calibration, dpo_loss, ranked_pairs, ranking_loss
 from zj.roles import save_reward
-from zj.timing import ANSWERED, TOKENS_PER_CHARACTER, drawn_length, matmul_rate, report, spread, write_report
+from zj.timing import (
+    ANSWERED,
+    TOKENS_PER_CHARACTER,
+    digits_tokenizer,
+    drawn_length,
+    matmul_rate,
+    report,
+    spread,
+    write_report,
+)
 from zj.train import DTYPES, World, start
 from zj.train.log import peak_memory_gb
 
@@ -273,14 +282,6 @@ def time_ppo(config: Config, base: Path) -> dict[str, list[float]]:
         print(f"    {phase:22} {spread(seconds, '.2f')}  {sum(seconds) / sum(totals):.0%}")
     print(f"    peak memory {rows[-1]['memory_gb']:.1f} GB")
     return {"seconds a step": totals} | found
-
-
-def digits_tokenizer(folder: Path) -> Tokenizer:
-    """A tokenizer in which every digit is one token, so that prompts have the lengths they are meant to."""
-    pieces = 256 + 5 + 11  # bytes, special tokens, digits and space
-    tokenizer = train_tokenizer(["0123456789 " * 20], folder, pieces)
-    save_template(folder, "ziya")
-    return tokenizer
 
 
 def write_reward(config: Config, base: Path, tokenizer: Tokenizer) -> None:

@@ -57,8 +57,12 @@ class Job:
 
     @property
     def pack(self) -> int:
-        """Most tokens in a forward pass: a sequence that is longer than --tokens-per-pack is a pack of its own."""
-        return max(self.recipe.tokens_per_pack, self.recipe.max_tokens)
+        """Most tokens in a forward pass: what is longer than --tokens-per-pack is a pack of its own.
+
+        That is a sequence, or in PPO a prompt with all answers to it.
+        """
+        more = (self.recipe.answers - 1) * self.recipe.max_new_tokens if self.stage == "ppo" else 0
+        return max(self.recipe.tokens_per_pack, self.recipe.max_tokens + more)
 
     @property
     def rows(self) -> int:
@@ -242,6 +246,7 @@ def loss_bytes(job: Job) -> int:
 
     Log-probs: a copy of what they are asked of and its gradient; a chunk of logits, its probabilities and gradient, and
     the next one's logits, in fp32; of a trained head the gradient in fp32 and in b. Then three gradients at a time.
+    In fp32 a frozen head's logits are done with when the backward pass begins.
     Values: hidden states and their gradient in fp32. Scores: two gradients.
     """
     b, states, vocabulary = job.dtype.itemsize, job.pack * job.shape.hidden_size, job.shape.vocab_size
@@ -250,7 +255,8 @@ def loss_bytes(job: Job) -> int:
         return norm + 2 * states * b
     chunk = min(job.pack, max(1, heads.CHUNK_ELEMENTS // vocabulary)) * vocabulary
     head = vocabulary * job.shape.hidden_size * (4 + b) if job.full else 0
-    logprobs = max(2 * states * b + 4 * 4 * chunk + head, 3 * states * b)
+    logits = 4 * 4 * chunk + head if job.full or job.dtype != torch.float32 else 0
+    logprobs = max(2 * states * b + logits, 3 * states * b)
     return norm + max(logprobs, 8 * states if job.stage == "ppo" else 0)
 
 

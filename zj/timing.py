@@ -16,6 +16,9 @@ from typing import Any
 
 import torch
 
+from zj.data.template import save_template
+from zj.data.tokenizer import Tokenizer, train_tokenizer
+
 TOKENS_PER_CHARACTER = 0.6  # of a Chinese LLaMA tokenizer
 ANSWERED = 0.6  # part of a dialogue that is answers
 
@@ -72,6 +75,14 @@ def spread(seen: list[float], form: str) -> str:
 def drawn_length(dice: random.Random) -> int:
     """Tokens of a dialogue such as those of CMtMedQA: about 360, 80 to 830."""
     return min(830, max(80, round(dice.gauss(360, 120))))
+
+
+def digits_tokenizer(folder: Path) -> Tokenizer:
+    """Written into a directory: every digit is a token, so that texts have the lengths they are meant to."""
+    pieces = 256 + 5 + 11  # bytes, special tokens, digits and space
+    tokenizer = train_tokenizer(["0123456789 " * 20], folder, pieces)
+    save_template(folder, "ziya")
+    return tokenizer
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:

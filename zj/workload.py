@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from zj.data.batching import pack_plan
 from zj.planning import SLOTS, Job, build, count, linears
 
@@ -27,18 +29,27 @@ class Step:
 def step_of(job: Job, length: int, answer: int = 0) -> Step:
     """A step whose sequences have this many tokens: those of a record, and in PPO of a prompt and its answer.
 
-    Packs are planned as for training. All tokens are taken for counted ones but those of PPO's prompts. Validation,
-    checkpoints and PTX are left out.
+    Packs are planned as for training. All tokens are taken for counted ones but those of PPO's prompts, each of which
+    is computed once for all answers to it. Validation, checkpoints and PTX are left out.
     """
     recipe, whole = job.recipe, length + answer
     if job.stage == "ppo":
-        tokens = recipe.batch_size * recipe.answers * whole
-        flops = recipe.batch_size * length * forward_flops(job, length) + tokens * ppo_flops(job, whole, answer / whole)
-        return Step(tokens, flops, bytes_read(job, length, answer), bytes_sent(job, whole))
+        group, seen = prompt_with_answers(length, answer, recipe.answers)
+        asked = recipe.answers * answer / group
+        flops = length * forward_flops(job, length) + group * ppo_flops(job, seen, asked)
+        told = bytes_read(job, length, answer), bytes_sent(job, group)
+        return Step(recipe.batch_size * recipe.answers * whole, recipe.batch_size * flops, *told)
     asked = 0.0 if job.stage == "reward" else 1.0
     tokens = recipe.batch_size * length
     flops = training_flops(job, length, asked) + references(job) * forward_flops(job, length, asked)
     return Step(tokens, tokens * flops, 0.0, bytes_sent(job, length))
+
+
+def prompt_with_answers(length: int, answer: int, answers: int) -> tuple[int, float]:
+    """(tokens of a prompt and all answers to it, the length of a sequence in which a token sees as many keys)."""
+    tokens = length + answers * answer
+    pairs = length * length / 2 + answers * answer * (length + answer / 2)
+    return tokens, 2 * pairs / tokens
 
 
 def references(job: Job) -> float:
@@ -51,7 +62,7 @@ def references(job: Job) -> float:
 # ---- FLOPs
 
 
-def forward_flops(job: Job, length: int, asked: float = 0.0) -> float:
+def forward_flops(job: Job, length: float, asked: float = 0.0) -> float:
     """Of a token in a sequence of `length` tokens, `asked` of which (a part, 0 to 1) want a log-prob:
 
     2 (layers * W + A + asked * V * D) + layers * 4 Q T / 2, with W the weights of a block's linear layers, A those of
@@ -61,7 +72,7 @@ def forward_flops(job: Job, length: int, asked: float = 0.0) -> float:
     return 2 * (blocks + adapter + asked * head) + attention
 
 
-def training_flops(job: Job, length: int, asked: float, layers: int = 0) -> float:
+def training_flops(job: Job, length: float, asked: float, layers: int = 0) -> float:
     """Of a token, forward and backward; `layers`: how many of the last blocks the backward pass goes through (0: all).
 
     Backward: twice the forward pass's products of a trained weight, once those of a frozen one; the head's logits once
@@ -77,17 +88,18 @@ def training_flops(job: Job, length: int, asked: float, layers: int = 0) -> floa
         _, inner, width = linears(job.shape)["down_proj"]
         last = job.shape.num_hidden_layers * inner * width if job.full else 0
         through += 2 * (blocks + adapter - last) + attention
-    return forward_flops(job, length, asked) + part * through + (gradients + 2) * asked * head
+    again = 2 if job.full or job.dtype != torch.float32 else 0  # in fp32 a frozen head's logits are computed once
+    return forward_flops(job, length, asked) + part * through + (gradients + again) * asked * head
 
 
-def ppo_flops(job: Job, length: int, asked: float) -> float:
+def ppo_flops(job: Job, length: float, asked: float) -> float:
     """Of a token, once it is sampled: four roles judge it; policy and value learn from it in every pass."""
     judged = 2 * forward_flops(job, length, asked) + 2 * forward_flops(job, length)
     policy = training_flops(job, length, asked, job.recipe.last_layers)
     return judged + job.recipe.ppo_epochs * (policy + training_flops(job, length, 0.0))
 
 
-def flop_parts(job: Job, length: int) -> tuple[int, int, int, float]:
+def flop_parts(job: Job, length: float) -> tuple[int, int, int, float]:
     """Multiplications of a token with: the blocks' weights, an adapter's, the head's; FLOPs of its attention."""
     shape, lora = job.shape, job.recipe.lora
     layers, found = shape.num_hidden_layers, linears(shape)
@@ -103,6 +115,8 @@ def flop_parts(job: Job, length: int) -> tuple[int, int, int, float]:
 
 def bytes_sent(job: Job, length: int) -> float:
     """By each GPU in a step, in a ring: (W - 1) / W of what is gathered or reduced; an all-reduce is one of each.
+
+    `length`: tokens of what packs hold whole, a record or a prompt with all its answers.
 
     none   the fp32 gradients are all-reduced, once an optimizer step
     zero2  all weights are gathered once for a pack's forward and backward pass, its gradients reduced to shards
@@ -127,11 +141,11 @@ def passes(job: Job, length: int) -> tuple[int, int, int, int]:
     if job.stage != "ppo":
         packs = count_packs(job, recipe.batch_size, length)
         return 1, packs if job.stage == "dpo" and recipe.reference == "live" else 0, packs, 0
-    answers = recipe.batch_size * recipe.answers
-    size = -(-answers // recipe.minibatches)
-    sizes = [min(size, answers - start) for start in range(0, answers, size)]
+    prompts = recipe.batch_size
+    size = -(-prompts // recipe.minibatches)
+    sizes = [min(size, prompts - start) for start in range(0, prompts, size)]
     learnt = recipe.ppo_epochs * sum(count_packs(job, each, length) for each in sizes)
-    return recipe.ppo_epochs * len(sizes), 4 * count_packs(job, answers, length), 2 * learnt, 1
+    return recipe.ppo_epochs * len(sizes), 4 * count_packs(job, prompts, length), 2 * learnt, 1
 
 
 def count_packs(job: Job, sequences: int, length: int) -> int:
