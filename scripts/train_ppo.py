@@ -231,8 +231,7 @@ def learn(
     config, model, told, done = this.config, roles.model, Counter[str](), 0
     end = (this.step + 1) * this.per_step  # also where an explosion has cut the last try short
     for minibatch in minibatches(len(rollout.sequences), config, this.step):
-        tokens = len(rollout.tokens_of(minibatch))
-        kl = 0.0
+        tokens, kl = len(rollout.tokens_of(minibatch)), 0.0
         for answers, packed, response in rollout.packs(minibatch, packs_of(this)):
             at = rollout.tokens_of(answers)
             logprobs = sequence_logprobs(model, packed, response, "policy", config.temperature)[0][response]
