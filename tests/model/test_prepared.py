@@ -31,6 +31,11 @@ def make(dtype: torch.dtype = torch.float32, tied: bool = False, adapters: tuple
     return model.eval()
 
 
+@pytest.fixture(autouse=True)
+def no_weight_is_too_small(monkeypatch):
+    monkeypatch.setattr(module, "NUMBERS", 0)
+
+
 @torch.no_grad()
 def logits(model: Llama, adapter: str | Prepared | None) -> torch.Tensor:
     """Of every token of every prompt."""
@@ -148,12 +153,14 @@ def test_a_model_that_is_read_for_training_is_laid_out_and_a_merged_one_no_more(
 
 
 @ready
-@pytest.mark.parametrize("why", ["trained", "fp64", "large"])
+@pytest.mark.parametrize("why", ["trained", "fp64", "large", "small"])
 def test_what_is_trained_or_suits_not_is_left_as_it_is(why, monkeypatch):
     model = make(torch.float64 if why == "fp64" else torch.float32)
     if why == "trained":
         model.requires_grad_(True)
     if why == "large":
         monkeypatch.setattr(module, "BYTES", 0)
+    if why == "small":
+        monkeypatch.setattr(module, "NUMBERS", 1 << 18)
     lay_out_frozen(model)
     assert all(part.laid_out is None for part in model.modules() if hasattr(part, "laid_out"))
