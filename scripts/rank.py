@@ -44,10 +44,10 @@ def main(config: Config) -> None:
     for flag in ("model", "data", "out"):
         if not getattr(config, flag):
             raise ValueError(f"--{flag} is missing")
-    possible = min(config.sampled) >= 0 and 1 <= max(config.sampled) <= config.answers
-    if config.answers < 2 or not possible:
+    possible = [0 <= number <= config.answers for number in config.sampled]
+    if config.answers < 2 or not possible or not all(possible):
         told = " ".join(map(str, config.sampled))
-        raise ValueError(f"--sampled {told} --answers {config.answers}: expected 0 to all of 2 or more")
+        raise ValueError(f"--sampled {told} --answers {config.answers}: expected 0 to --answers, which is 2 or more")
     files, numbers = len(set(config.out)), len(config.sampled)
     if files != numbers:
         raise ValueError(f"--out: {files} different files for {numbers} numbers of --sampled, expected as many")
@@ -63,7 +63,8 @@ def main(config: Config) -> None:
     questions = read_questions(config.data, config.limit)
     for out in missing:
         out.parent.mkdir(parents=True, exist_ok=True)
-    sampled = sample(config, questions, max(1, *missing.values()))
+    most = max(missing.values())
+    sampled = sample(config, questions, most) if most else [[] for _ in questions]
     for out, number in missing.items():
         write(config, out, questions, [texts[:number] for texts in sampled])
     print(f"{SYNTHETIC}\n{NOTICE}")

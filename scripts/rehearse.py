@@ -4,7 +4,7 @@
     python scripts/rehearse.py --size 13b --dtype fp16 --ranks 4 --shard zero2 --out /scratch/rehearsal
 
 Weights of that size are written as published ones are, in shards, and read from there. The table tells for each stage
-the peak memory of a GPU beside what scripts/plan.py says of the same run, tokens per second, steps that fp16's loss
+the peak memory of a GPU beside what scripts/plan.py says of the same run, tokens per second, updates that fp16's loss
 scaling left out, and the last loss. On a CPU memory is that of the process and not comparable.
 """
 
@@ -30,6 +30,7 @@ from zj.train import DTYPES
 
 STAGES = ("pretrain", "sft", "reward", "dpo", "ppo")
 SCRIPTS = Path(__file__).parent
+FREE = ("out", "stages", "device")  # what is not in the name of a stage's directory
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,11 @@ class Config:
 
 def main(config: Config) -> None:
     out = Path(config.out)
-    base = write_base(config, out / "base")
+    base = write_base(config, out / f"base-{config.size}-{config.dtype}-{config.seed}")
+    settings = [str(getattr(config, field.name)) for field in fields(config) if field.name not in FREE]
     rows = []
     for stage in config.stages:
-        folder = out / "-".join([stage, config.dtype, config.shard, str(config.ranks), str(config.length)])
+        folder = out / "-".join([stage, *settings])
         print(f"== {stage}", flush=True)
         rehearse(config, stage, base, folder)
         rows.append((stage, *told(folder), planned(config, stage, base, folder)))
@@ -92,7 +94,7 @@ def write_base(config: Config, folder: Path) -> Path:
 
 def rehearse(config: Config, stage: str, base: Path, folder: Path) -> None:
     """Run the stage's own script."""
-    data = folder.parent / f"{stage}-{config.length}-{config.batch_size}-{config.steps}.jsonl"
+    data = folder.with_suffix(".jsonl")
     data.write_text("".join(json.dumps(row) + "\n" for row in records(config, stage)), encoding="utf-8")
     flags: dict[str, Any] = {"model": base, "data": data, "out": folder, "epochs": 1, "valid_fraction": 0.0}
     for name in ("batch_size", "tokens_per_pack", "dtype", "shard", "device", "seed"):
@@ -139,12 +141,12 @@ def records(config: Config, stage: str) -> Iterator[dict[str, Any]]:
 
 
 def told(folder: Path) -> tuple[int, int, float, float, float]:
-    """What a run's metrics say: steps, those left out, the last loss, tokens/s after the first step, peak GB."""
+    """What a run's metrics say: steps, updates left out, the last loss, tokens/s after the first step, peak GB."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if "seconds" in row]
     later = rows[1:] or rows  # the first one warms up
     speed = sum(row["tokens"] for row in later) / sum(row["seconds"] for row in later)
-    skipped = sum(row["loss_factor"] == 0 for row in rows)
+    skipped = sum(row.get("left_out", int(row["loss_factor"] == 0)) for row in rows)  # PPO makes several in a step
     return len(rows), skipped, rows[-1].get("loss", math.nan), speed, rows[-1]["memory_gb"]
 
 

@@ -21,12 +21,12 @@ from torch import Tensor
 from zj import stage
 from zj.config import run
 from zj.data.batching import batch, epochs, order, pack_plan, steps_per_epoch
-from zj.data.readers import files_of, read
-from zj.data.template import Encoded, encode_all, load_template
+from zj.data.readers import files_of
+from zj.data.template import Encoded, load_template
 from zj.data.tokenizer import Tokenizer
 from zj.lora import adapter_parameters
 from zj.model import check_tokenizer_fits, generate, sequence_logprobs, sequence_values
-from zj.preferences import read_prompts
+from zj.preferences import read_prompts, read_ptx
 from zj.rl import (
     AdaptiveKL,
     Rollout,
@@ -58,7 +58,7 @@ class Config:
     max_new_tokens: int = 256  # longest answer
     batch_size: int = 64  # prompts of one step
     answers: int = 1  # answers to each prompt (HuatuoGPT: k)
-    tokens_per_pack: int = 4096  # tokens in one forward pass; memory only, the gradient does not depend on it
+    tokens_per_pack: int = 4096  # tokens in one forward pass, more if a prompt with its answers has; memory only
     epochs: int = 1  # passes over the prompts
     temperature: float = 1.0  # of sampling; divides the logits of every role that has any
     beta: float = 0.05  # KL penalty in the reward, per nat
@@ -68,7 +68,7 @@ class Config:
     gamma: float = 1.0  # discount of later rewards
     lam: float = 0.95  # GAE: 0 trusts the values, 1 the rewards
     ppo_epochs: int = 4  # passes over each step's answers
-    minibatches: int = 2  # optimizer steps in each pass
+    minibatches: int = 2  # optimizer steps in each pass; each is on whole prompts, so at most --batch-size
     clip: float = 0.2  # how far the ratio of probabilities counts
     value_clip: float = 0.2  # how far a value may move in one step
     value_head: Literal["reward", "zero"] = "reward"  # what the value role's head starts as
@@ -112,6 +112,8 @@ class Config:
             raise ValueError(
                 f"--max-new-tokens {self.max_new_tokens}: expected less than --max-tokens {self.max_tokens}"
             )
+        if self.minibatches > self.batch_size:
+            raise ValueError(f"--minibatches is {self.minibatches}, expected at most --batch-size {self.batch_size}")
         if bool(self.ptx) != bool(self.ptx_data):
             raise ValueError("--ptx and --ptx-data: expected both or neither")
 
@@ -228,7 +230,7 @@ def learn(
     ptx: list[Encoded],
 ) -> dict[str, float]:
     """All passes over the answers; means over their minibatches of what the losses tell."""
-    config, model, told, done = this.config, roles.model, Counter[str](), 0
+    config, model, told, done, left_out = this.config, roles.model, Counter[str](), 0, 0
     end = (this.step + 1) * this.per_step  # also where an explosion has cut the last try short
     for minibatch in minibatches(len(rollout.sequences), config, this.step):
         tokens, kl = len(rollout.tokens_of(minibatch)), 0.0
@@ -245,12 +247,13 @@ def learn(
         if config.ptx:
             told["ptx_loss"] += remember(this, ptx)  # type: ignore[assignment]
         moved, value_moved = this.optimizer.step(), value_optimizer.step()
-        done += 1
+        done, left_out = done + 1, left_out + [moved["loss_factor"], value_moved["loss_factor"]].count(0)
         if config.early_stop and this.world.sum(kl)[0] > config.early_stop:
             break
     this.optimizer.steps = value_optimizer.steps = end  # a step stopped early counts as done, for schedule and step
     means = {name: number / done for name, number in this.world.add(told).items()}
-    return means | {"minibatches": done, "value_grad_norm": value_moved["grad_norm"]} | moved
+    counts = {"minibatches": done, "left_out": left_out}  # updates that were, of both roles
+    return means | counts | {"value_grad_norm": value_moved["grad_norm"]} | moved
 
 
 def remember(this: Run, ptx: list[Encoded]) -> float:
@@ -269,7 +272,7 @@ def remember(this: Run, ptx: list[Encoded]) -> float:
 
 
 def minibatches(count: int, config: Config, step: int) -> Iterator[list[int]]:
-    """The prompts, each with its answers, in a new order for each pass, cut into minibatches of answers."""
+    """The prompts, each with its answers, in a new order for each pass, cut into minibatches."""
     prompts, k = count // config.answers, config.answers
     size = -(-prompts // config.minibatches)
     for number in range(config.ppo_epochs):
@@ -302,18 +305,6 @@ def validate(this: Run, roles: Roles, valid: list[Encoded], log: Log) -> dict[st
 def packs_of(this: Run) -> Packs:
     """How prompts of these lengths, answers included, are cut into forward passes, and which are this rank's."""
     return lambda lengths: pack_plan(lengths, this.config.tokens_per_pack, this.world.size)[this.world.rank]
-
-
-def read_ptx(config: Config, tokenizer: Tokenizer, template: str, world: World) -> list[Encoded]:
-    """The dialogues of --ptx-data, encoded as in fine-tuning. ValueError if none is left."""
-    if not config.ptx:
-        return []
-    dialogues, _ = read(config.ptx_data, "dialogue", config.on_bad_row)
-    found, counts = encode_all(dialogues, tokenizer, template, config.max_tokens)
-    world.print(f"ptx: {counts}")
-    if not found:
-        raise ValueError(f"--ptx-data: nothing is left with --max-tokens {config.max_tokens} ({counts})")
-    return found
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from torch import Tensor
 from zj.data.batching import pack_plan, split
 from zj.data.readers import read
 from zj.data.records import Ranking
-from zj.data.template import Encoded, encode_answers, encode_prompt
+from zj.data.template import Encoded, encode_all, encode_answers, encode_prompt
 from zj.data.tokenizer import Tokenizer
 from zj.model import Packed
 from zj.stage import clinic_files
@@ -65,6 +65,18 @@ def read_prompts(
     if not parts[0]:
         raise ValueError("--data: no prompt to train on is left beside the validation")
     return parts
+
+
+def read_ptx(config: Any, tokenizer: Tokenizer, template: str, world: World) -> list[Encoded]:
+    """The dialogues of --ptx-data, encoded as in fine-tuning. ValueError if none is left."""
+    if not config.ptx:
+        return []
+    dialogues, _ = read(config.ptx_data, "dialogue", config.on_bad_row)
+    found, counts = encode_all(dialogues, tokenizer, template, config.max_tokens)
+    world.print(f"ptx: {counts}")
+    if not found:
+        raise ValueError(f"--ptx-data: nothing is left with --max-tokens {config.max_tokens} ({counts})")
+    return found
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from zj.data.template import TEMPLATES, Encoded, encode_all, load_template
 from zj.data.tokenizer import Tokenizer, train_tokenizer
 from zj.lora import ALL_LINEAR, add_adapter, count_parameters, load_model
 from zj.model import Llama, LlamaConfig, Packed, save_llama
+from zj.model.prepared import lay_out_frozen
 from zj.model.weights import check_tokenizer_fits
 from zj.train import DTYPES, Stop, World, replace_folder, shard
 
@@ -85,6 +86,7 @@ def find_model(config: Any, tokenizer: Tokenizer, out: Path, world: World) -> tu
         if adapter:
             make_once(base, lambda folder: save_llama(model, folder), world)
         prepare(model)
+        lay_out_frozen(model)
     model.recompute = config.recompute
     trained, every = count_parameters(model)
     ranks = f", {config.shard} over {world.size} ranks" if sharded or world.size > 1 else ""

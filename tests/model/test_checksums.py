@@ -11,6 +11,7 @@ import pytest
 
 from zj.lora import add_adapter, load_model, load_peft, save_peft
 from zj.model import Llama, LlamaConfig, load_llama, save_llama
+from zj.model.weights import apply_delta
 
 SUMS = "SHA256SUMS"
 
@@ -44,9 +45,10 @@ def test_the_sums_are_those_of_every_shard(sharded):
 def test_the_common_tool_reads_them_and_writes_what_is_read(sharded):
     assert subprocess.run(["sha256sum", "--check", "--quiet", SUMS], cwd=sharded).returncode == 0
     names = sorted(file.name for file in sharded.glob("*.safetensors"))
-    told = subprocess.run(["sha256sum", "--binary", *names], cwd=sharded, capture_output=True, text=True, check=True)
-    (sharded / SUMS).write_text(told.stdout)  # as a user makes them for a published model
-    load_llama(sharded)
+    for options in (["--binary", *names], [f"./{name}" for name in names]):
+        told = subprocess.run(["sha256sum", *options], cwd=sharded, capture_output=True, text=True, check=True)
+        (sharded / SUMS).write_text(told.stdout + "\n")  # as a user makes them for a published model
+        load_llama(sharded)
     flip(sharded / names[1], -5)
     with pytest.raises(ValueError, match=f"{names[1]}: damaged, its checksum"):
         load_llama(sharded)
@@ -88,6 +90,19 @@ def test_sums_that_say_nothing_are_refused(sharded, line, words):
     (sharded / SUMS).write_text(line + "\n")
     with pytest.raises(ValueError, match=words):
         load_llama(sharded)
+
+
+def test_both_sides_of_a_delta_are_checked(sharded, tmp_path):
+    shard = max(sharded.glob("*.safetensors"))
+    flip(shard, -5)
+    for base, delta in ((sharded, tmp_path / "other"), (tmp_path / "other", sharded)):
+        save_llama(make(), tmp_path / "other")
+        with pytest.raises(ValueError, match=f"{shard.name}: damaged"):
+            apply_delta(base, delta, tmp_path / "out")
+
+
+def test_others_may_read_what_they_may_read_beside_it(sharded):
+    assert {file.stat().st_mode for file in sharded.iterdir()} == {(sharded / "config.json").stat().st_mode}
 
 
 def test_another_model_in_the_same_place_has_its_own(sharded):

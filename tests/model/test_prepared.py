@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -132,24 +134,44 @@ def test_gradients_are_those_of_the_plain_weights():
     found = gradients(model)
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-4 * float(gradient.abs().max()))
-    model.model.layers[1].mlp.down_proj.laid_out = LaidOut(-model.model.layers[1].mlp.down_proj.weight)
+    layer = model.model.layers[1].mlp.down_proj
+    layer.laid_out = LaidOut(-layer.weight)
+    layer.laid_out.version = layer.weight._version
     other = gradients(model)  # control: it is the weight laid out that counts
     assert any((other[name] - gradient).abs().max() > 0.1 * gradient.abs().max() for name, gradient in expected.items())
 
 
 @ready
-def test_a_model_that_is_read_for_training_is_laid_out_and_a_merged_one_no_more(tmp_path):
+def test_a_model_that_is_read_for_training_is_laid_out(tmp_path):
     save_llama(make(adapters=()), tmp_path)
     model = load_model(tmp_path, prepare=lambda model: add_adapter(model, "policy", rank=2, alpha=4))
     layers = [part for part in model.modules() if hasattr(part, "laid_out")]
     assert len(layers) == 14 and all(layer.laid_out is not None for layer in layers)
-    with torch.no_grad():
-        for weight in adapter_parameters(model, "policy").values():
-            weight.fill_(0.1)
+
+
+@ready
+def test_a_weight_that_has_changed_since_is_the_one_that_counts():
+    """Merged into, loaded anew, trained: nothing is taken from what was laid out before."""
+    model, other = make(), make(adapters=("policy", "other"))
+    lay_out_frozen(model)
     expected = logits(model, "policy")
     merge_adapter(model, "policy")
-    assert all(layer.laid_out is None for layer in layers)
     torch.testing.assert_close(logits(model, None), expected, rtol=1e-5, atol=1e-5)
+    add_adapter(model, "policy", rank=2, alpha=4)
+    lay_out_frozen(model)
+    model.load_state_dict({name: weight for name, weight in other.state_dict().items() if ".other" not in name})
+    assert torch.equal(logits(model, "policy"), logits(other, "policy"))
+    lay_out_frozen(model)
+    model.requires_grad_(True)
+    model(Packed.of(PROMPTS), "policy").sum().backward()
+    assert all(weight.grad is not None for name, weight in model.named_parameters() if "proj.weight" in name)
+
+
+@ready
+def test_a_copy_of_a_model_can_be_made():
+    model = make()
+    lay_out_frozen(model)
+    torch.testing.assert_close(logits(copy.deepcopy(model), "policy"), logits(model, "policy"), rtol=1e-5, atol=1e-5)
 
 
 @ready

@@ -221,7 +221,7 @@ def test_wrong_flags_are_named(command, model, prompts, tmp_path):
         ("rank", {"--model": model, "--out": tmp_path}, "is a directory"),
         ("rank", {"--model": tmp_path / "nowhere"}, "nowhere"),
         ("rank", {"--model": model, "--sampled": 5}, "--sampled 5"),
-        ("rank", {"--model": model, "--sampled": 0}, "--sampled 0"),
+        ("rank", {"--model": model, "--sampled": -1}, "--sampled -1"),
         ("rank", {"--model": model, "--limit": 0}, "--limit is 0"),
         ("rank", {"--model": model, "--max-new-tokens": 0}, "--max-new-tokens is 0"),
         ("rank", {"--model": model, "--max-new-tokens": 10**6}, "--max-new-tokens is 1000000"),

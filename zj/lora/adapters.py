@@ -76,7 +76,6 @@ def merge_adapter(model: Llama, name: str) -> None:
     """
     for _, layer in adapter_layers(model, name):
         layer.weight.copy_(layer.merged(name))
-        layer.laid_out = None
     remove_adapter(model, name)
 
 

@@ -31,7 +31,8 @@ class LoRALinear(nn.Module):
     def forward(self, x: Tensor, adapter: str | Prepared | None = None) -> Tensor:
         if isinstance(adapter, Prepared):
             return adapter.linear(self, x)
-        y = F.linear(x, self.weight) if self.laid_out is None else self.laid_out(x)
+        ready = self.laid_out
+        y = ready(x) if ready is not None and ready.serves(self.weight, x) else F.linear(x, self.weight)
         if adapter is None or (scale := self.scale_of(adapter)) is None:
             return y
         A, B = self.lora_A[adapter].to(x.dtype), self.lora_B[adapter].to(x.dtype)

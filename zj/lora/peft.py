@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,11 +114,12 @@ def save_peft(
     path.mkdir(parents=True, exist_ok=True)
     (path / f".writing-{CONFIG}").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     save_file(dict(plain), path / f".writing-{SAFE}", metadata={"format": "pt"})
+    shutil.copymode(path / f".writing-{CONFIG}", path / f".writing-{SAFE}")  # safetensors lets nobody else read it
     write_sums(path / f".writing-{SUMS}", {SAFE: path / f".writing-{SAFE}"})
     for old in (CONFIG, SUMS):
         (path / old).unlink(missing_ok=True)
-    for name in (SAFE, SUMS):
-        os.replace(path / f".writing-{name}", path / name)
+    for file in (SAFE, SUMS):
+        os.replace(path / f".writing-{file}", path / file)
     compare_stored(open_tensors(path / SAFE), plain)
     os.replace(path / f".writing-{CONFIG}", path / CONFIG)
 

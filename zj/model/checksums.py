@@ -36,8 +36,10 @@ def check_sums(directory: Path) -> None:
 
 def _read_sums(listing: Path) -> dict[Path, str]:
     found = {}
-    for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), 1):
-        row = re.fullmatch(r"([0-9a-f]{64}) [ *]([^/]+)", line)
+    for number, line in enumerate(listing.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        row = re.fullmatch(r"([0-9a-f]{64}) [ *](?:\./)?([^/]+)", line)
+        if row is None and not line.strip():
+            continue
         if row is None:
             raise ValueError(f"{listing}:{number}: expected a line of sha256sum, for a file of this directory")
         found[listing.parent / row[2]] = row[1]

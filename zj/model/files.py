@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,6 +160,7 @@ def write_checkpoint(
         for file, names in shards.items():
             part = {name: on_host(tensors[name][...]) for name in names}
             save_file(part, temporary[file], metadata={"format": "pt"})
+            shutil.copymode(temporary["config.json"], temporary[file])  # safetensors lets nobody else read it
         write_sums(temporary[SUMS], {file: temporary[file] for file in shards})
         for old in _old_files(directory):
             old.unlink()

@@ -94,8 +94,8 @@ def _run(
     waiting, active = deque(rows), list[_Row]()  # active[s] works in slot s of the cache
     training = model.training
     model.eval()
-    ready = prepared(model, adapter)
     try:
+        ready = prepared(model, adapter)
         while waiting or active:
             copied, fresh = _admit(waiting, active, cache, slots)
             packed = cache.pack([row.ids[-1:] for row in active + copied] + [row.ids for row in fresh])

@@ -2,6 +2,8 @@
 
 torch's own product takes a weight as it lies: in training it runs at four fifths of the machine's rate, and in
 decoding, where a few rows meet every weight, it reads memory at a fifth. On a GPU nothing here is used.
+
+Memory: two copies of each frozen weight in training, one of every weight while text is generated.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from .sharded import is_sharded
 
 ROWS = 16  # that the layout is made for; others are multiplied as exactly
-BYTES = 4 << 30  # the largest model of which copies are made
+BYTES = 1 << 30  # of weights that are copied so; a larger model is left as it is
 NUMBERS = 1 << 18  # of the smallest weight that training gains by: oneDNN needs 1.5 ms for every new number of rows
 
 
@@ -44,7 +46,7 @@ def prepared(model: nn.Module, adapter: str | None) -> Prepared | str | None:
 def lay_out_frozen(model: nn.Module) -> None:
     """Make the frozen linear layers of a model ready for training beside them, where that is of use.
 
-    The last thing done to a model before training: whoever changes such a weight afterwards has to do it again.
+    A weight that is changed or trained afterwards is no longer taken from what was laid out.
     """
     frozen = [layer for layer in _linears(model) if not layer.weight.requires_grad and hasattr(layer, "laid_out")]
     if _fit([layer.weight for layer in frozen]):
@@ -58,9 +60,17 @@ class LaidOut:
 
     def __init__(self, weight: Tensor):
         self.forward, self.backward = _laid_out(weight), _laid_out(weight.T)
+        self.version = weight._version  # goes up when the weight is changed in place
+
+    def serves(self, weight: Tensor, x: Tensor) -> bool:
+        """Whether the weight is still what was laid out, and frozen."""
+        return weight._version == self.version and not weight.requires_grad and weight.dtype == x.dtype
 
     def __call__(self, x: Tensor) -> Tensor:
         return _FrozenLinear.apply(x, self)
+
+    def __reduce__(self) -> tuple[type, tuple]:
+        return type(None), ()  # a copy of a layer has none
 
 
 class _FrozenLinear(torch.autograd.Function):

@@ -125,6 +125,8 @@ def apply_delta(base: str | Path, delta: str | Path, out: str | Path, max_shard_
     config, theirs, ours = LlamaConfig.from_hf(delta), open_checkpoint(delta), open_checkpoint(base)
     _check(theirs, config, Path(delta))
     _check(ours, LlamaConfig.from_hf(base), Path(base))
+    for directory in (base, delta):
+        check_sums(Path(directory))
     _refuse_delta(ours, Path(base))
     if not is_delta(theirs):
         raise ValueError(f"{delta}: not delta weights but a whole model already, its norm weights are gains")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -72,9 +73,9 @@ class World:
 
     def leave(self) -> None:
         """Part from the others in good order; the last thing that a rank does."""
-        _parting.set()
         if dist.is_initialized():
             dist.barrier()
+            _parting.set()
             dist.destroy_process_group()
         sys.stdout.flush()
 
@@ -101,9 +102,18 @@ def start(device: str) -> World:
         dist.init_process_group(BACKENDS[device], timeout=PATIENCE)
     world = World(rank, size, mine)
     if size > 1 and not _parting.is_set():
-        here = [pid for host, pid in world.gather((socket.gethostname(), os.getpid())) if host == socket.gethostname()]
+        here = [pid for place, pid in world.gather((_place(), os.getpid())) if place == _place()]
         threading.Thread(target=_end_with, args=(here,), daemon=True).start()
     return world
+
+
+def _place() -> tuple[str, ...]:
+    """Where a process number means something: this machine since its start, and the container if it has its own."""
+    told = [socket.gethostname()]
+    for file in (Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")):
+        with suppress(OSError):
+            told.append(os.readlink(file) if file.is_symlink() else file.read_text(encoding="utf-8"))
+    return tuple(told)
 
 
 def _end_with(others: list[int]) -> None:
@@ -112,8 +122,9 @@ def _end_with(others: list[int]) -> None:
     Its main thread cannot: a collective operation of NCCL that never ends lets no signal through.
     """
     while not _parting.wait(1.0):
-        if not all(map(_lives, others)):
-            _parting.wait(GRACE)  # it may fail by itself, and say why
+        gone = [pid for pid in others if not _lives(pid)]
+        if gone and not _parting.wait(GRACE):  # it may fail by itself, and say why
+            print(f"process {gone[0]}, another rank of this run, has died", file=sys.stderr, flush=True)
             os._exit(1)
 
 
@@ -131,8 +142,8 @@ def _keep_freed_memory() -> None:
     """Ask glibc not to hand back activations after every step: each of their pages would be zeroed again."""
     with suppress(OSError, AttributeError):  # another libc
         mallopt, (trim_threshold, mmap_threshold) = ctypes.CDLL("libc.so.6").mallopt, (-1, -3)  # malloc.h
-        mallopt(trim_threshold, 2**31 - 1)
-        mallopt(mmap_threshold, 2**30)
+        if mallopt(mmap_threshold, 2**30) or mallopt(mmap_threshold, 2**25):  # older ones take 32 MiB at most
+            mallopt(trim_threshold, 2**31 - 1)
 
 
 _TORCHRUN = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
