@@ -99,7 +99,7 @@ def grown(checkpoint, tmp_path, how):
     return [(row["grown"], row["mine"]) for row in found]
 
 
-@pytest.mark.parametrize("form", ["checkpoint", "pickled"])
+@pytest.mark.parametrize("form", ["checkpoint", pytest.param("pickled", marks=pytest.mark.slow)])
 def test_a_rank_needs_memory_for_its_own_rows(form, request, tmp_path):
     """Its shard and a tenth of it: what is being read, and some 30 MB whatever the size."""
     folder = request.getfixturevalue(form)

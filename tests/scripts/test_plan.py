@@ -424,7 +424,8 @@ def test_flops_of_a_step_of_ppo(last_layers, answers):
     with torch.no_grad():
         found = flops_of(judge)
     found += 2 * flops_of(learn)
-    told = {"batch_size": 1, "answers": answers, "ppo_epochs": 2, "last_layers": last_layers, "max_new_tokens": 112}
+    told = {"batch_size": 1, "minibatches": 1, "answers": answers, "ppo_epochs": 2, "max_new_tokens": 112}
+    told |= {"last_layers": last_layers}
     assert step_of(job_of("ppo", lora=KINDS["lora"], **told), 400, 112).flops == pytest.approx(found, rel=0.03)
 
 

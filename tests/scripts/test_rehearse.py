@@ -17,7 +17,7 @@ def cells(told: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    "stages", [("reward", "ppo"), pytest.param(("pretrain", "sft", "dpo"), marks=pytest.mark.slow)]
+    "stages", [("reward",), pytest.param(("pretrain", "sft", "reward", "dpo", "ppo"), marks=pytest.mark.slow)]
 )
 def test_the_table_tells_what_the_runs_and_the_plan_say(command, tmp_path, stages):
     flags = ("--out", tmp_path, "--stages", *stages, *SHORT)
