@@ -67,9 +67,9 @@ line() { # seed, directory: all five stages and the examination
         --epochs "$passes" --seed "$seed" --out "$run/sft"
 
     say "4/8 its own answers to the practice questions, ranked by the gold judge: three beside one of the clinic's; four"
-    python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --slots 64 --seed "$seed" \
+    python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --slots 128 --seed "$seed" \
         --sampled 3 4 --out "$run/ranked.jsonl" "$run/own.jsonl"
-    python scripts/rank.py --model "$run/sft" --data "$clinic/exam.jsonl" --slots 64 --limit "$rankings" \
+    python scripts/rank.py --model "$run/sft" --data "$clinic/exam.jsonl" --slots 128 --limit "$rankings" \
         --seed "$seed" --sampled 0 2 --out "$run/held-out-degraded.jsonl" "$run/held-out-mixed.jsonl"
 
     say "5/8 the reward model learns to rank"
@@ -90,7 +90,7 @@ line() { # seed, directory: all five stages and the examination
         python scripts/score.py --reward "$run/reward" --kind ranking --data "$run/held-out-$kind.jsonl"
     done
     python scripts/judge.py --models "sft=$run/sft" "ppo=$run/ppo" "dpo=$run/dpo" --data "$clinic/exam.jsonl" \
-        --limit "$questions" --slots 64 --seed "$seed" --out "$run/report.json"
+        --limit "$questions" --slots 256 --seed "$seed" --out "$run/report.json"
     python scripts/compare_runs.py --runs "$run/pretrain" "$run/sft" "$run/reward" "$run/ppo" "$run/dpo"
 }
 
