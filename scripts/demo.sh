@@ -30,9 +30,9 @@ done
 
 if [ "$quick" = yes ]; then
     out="$out-quick"
-    size=200 vocabulary=1000 passes=1 prompts=70 questions=60 rankings=60
+    size=100 vocabulary=1000 passes=1 ranking_passes=1 prompts=70 questions=60 rankings=60
 else
-    size=1200 vocabulary=2400 passes=3 prompts=854 questions=1200 rankings=600
+    size=1200 vocabulary=2400 passes=3 ranking_passes=2 prompts=854 questions=1200 rankings=600
 fi
 
 source scripts/environment.sh
@@ -74,7 +74,8 @@ line() { # seed, directory: all five stages and the examination
 
     say "5/8 the reward model learns to rank"
     train reward --config recipes/tiny/reward.toml --model "$run/sft" \
-        --data "$run/ranked.jsonl" "$clinic/ranking.jsonl" --seed "$seed" --out "$run/reward"
+        --data "$run/ranked.jsonl" "$clinic/ranking.jsonl" \
+        --epochs "$ranking_passes" --seed "$seed" --out "$run/reward"
 
     say "6/8 PPO: the policy answers, the reward model judges"
     [ -e "$run/prompts.jsonl" ] || head -n "$prompts" "$clinic/prompt.jsonl" >"$run/prompts.jsonl"
