@@ -22,18 +22,17 @@ from tqdm import tqdm
 from zj import NOTICE, stage
 from zj.answers import Speaker, answers
 from zj.config import run
-from zj.data.batching import pack_plan
 from zj.data.readers import read
 from zj.data.records import Dialogue, Prompt, Ranking
-from zj.data.template import Encoded, encode_answers, load_template
+from zj.data.template import encode_answers, load_template
 from zj.data.tokenizer import Tokenizer
 from zj.lora import base_of, load_model
 from zj.model import check_tokenizer_fits
-from zj.preferences import rates
+from zj.preferences import Ranked, ranked_packs, rates
 from zj.rl import pair_accuracy
-from zj.roles import Reward, add_policy, backbone_of, check_same_tokenizer, load_reward, score_all
+from zj.roles import Reward, add_policy, backbone_of, check_same_tokenizer, load_reward, score_packs
 from zj.stage import Lora
-from zj.train import DTYPES, start
+from zj.train import DTYPES, World, start
 from zj.train.checkpoint import write_text
 from zj.train.log import patience
 
@@ -196,20 +195,22 @@ def score(judge: Judge, asked: Sequence[tuple[Prompt, Sequence[str]]]) -> list[S
     ]
     if missing := sum(not encoded for encoded in read_as):
         print(f"{missing:,} of {len(read_as):,} too long for --max-tokens {judge.max_tokens}, left out")
-    scores = iter(score_sequences(judge, [one for encoded in read_as for one in encoded]))
-    return [Scored([next(scores) for _ in encoded], [sum(one.counted) for one in encoded]) for encoded in read_as]
+    scores = iter(score_prompts(judge, [Ranked(tuple(e), (1,) * len(e)) for e in read_as if e]))
+    return [Scored(next(scores), [sum(a.counted) for a in e]) if e else Scored([], []) for e in read_as]
 
 
-def score_sequences(judge: Judge, sequences: list[Encoded]) -> list[float]:
-    """One score for each, in their order, with a progress bar."""
-    scores = [0.0] * len(sequences)
-    plan = pack_plan([len(one.ids) for one in sequences], judge.tokens_per_pack)[0] if sequences else []
-    with tqdm(total=len(sequences), unit="score", mininterval=patience(), dynamic_ncols=True) as bar:
-        for pack in plan:
-            for place, number in zip(pack, score_all(judge.reward, [[sequences[s].ids for s in pack]]), strict=True):
-                scores[place] = number
-            bar.update(len(pack))
-    return scores
+def score_prompts(judge: Judge, prompts: list[Ranked]) -> list[list[float]]:
+    """The scores [K] of each prompt's answers, in their order, with a progress bar. A prompt is computed once."""
+    found: list[list[float]] = [[] for _ in prompts]
+    alone = World(0, 1, judge.reward.model.lm_head.weight.device)
+    packs = ranked_packs(prompts, range(len(prompts)), judge.tokens_per_pack, alone) if prompts else []
+    count = sum(len(prompt.answers) for prompt in prompts)
+    with tqdm(total=count, unit="score", mininterval=patience(), dynamic_ncols=True) as bar:
+        for pack, scores in score_packs(judge.reward, packs):
+            for group, score in zip(pack.groups.tolist(), scores.tolist(), strict=True):
+                found[pack.prompts[group]].append(score)
+            bar.update(len(scores))
+    return found
 
 
 def summary(scores: list[float]) -> str:

@@ -17,14 +17,14 @@ import torch
 
 from zj import stage
 from zj.config import run
-from zj.data.batching import batch, epochs, pack_plan, steps_per_epoch
+from zj.data.batching import batch, epochs, steps_per_epoch
 from zj.data.readers import files_of
 from zj.data.tokenizer import Tokenizer
 from zj.lora import add_adapter, load_model
 from zj.model import Llama, ScalarHead, check_tokenizer_fits
 from zj.preferences import Ranked, ranked_packs, rates, read_rankings
 from zj.rl import CalibratedHead, Calibration, pair_accuracy, ranking_loss
-from zj.roles import Reward, save_reward, score_all
+from zj.roles import Reward, save_reward, score_packs
 from zj.run import Run
 from zj.stage import Lora
 from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, open_run, shard, start
@@ -83,7 +83,7 @@ def main(config: Config) -> None:
 
     def write(folder: Path) -> None:
         raw = Reward(model, CalibratedHead(head, Calibration()))
-        calibration = calibration_of(raw, train[: config.calibrate_on], config.tokens_per_pack)
+        calibration = calibration_of(raw, train[: config.calibrate_on], config.tokens_per_pack, world)
         probe = [answer.ids for ranked in train[:2] for answer in ranked.answers]
         base = str(Path(config.model).resolve())
         save_reward(folder, model, CalibratedHead(head, calibration), base, probe, writes=world.rank == 0)
@@ -138,18 +138,15 @@ def add_reward(config: Config, tokenizer: Tokenizer, world: World) -> tuple[Llam
     return model.train(), heads[0]
 
 
-@torch.no_grad()
 def validate(this: Run, head: ScalarHead, valid: list[Ranked], log: Log) -> dict[str, float]:
-    """Loss and pair accuracies on held-out prompts, dropout off; the best model stays in OUT/best."""
+    """Loss and pair accuracies on held-out prompts; the best model stays in OUT/best."""
     if not valid:
         return {}
-    model, some = this.model.eval(), range(min(len(valid), this.config.valid_limit))
+    some, raw = range(min(len(valid), this.config.valid_limit)), Reward(this.model, CalibratedHead(head, Calibration()))
     loss, tables = 0.0, []
-    for pack in ranked_packs(valid, some, this.config.tokens_per_pack, this.world):
-        scores = head(model(pack.packed, "reward")[pack.packed.last[pack.answers]])
+    for pack, scores in score_packs(raw, ranked_packs(valid, some, this.config.tokens_per_pack, this.world)):
         loss += ranking_loss(scores, pack.ranks, pack.groups, len(some)).item()
         tables.append(pair_accuracy(scores, pack.ranks, pack.groups, pack.lengths))
-    model.train()
     (loss,) = this.world.sum(loss)
     this.keep_best(loss)
     found = rates(tables, this.world)
@@ -157,11 +154,11 @@ def validate(this: Run, head: ScalarHead, valid: list[Ranked], log: Log) -> dict
     return {"valid_loss": loss} | {f"valid_{name}": rate for name, rate in found.items()}
 
 
-def calibration_of(reward: Reward, examples: list[Ranked], tokens_per_pack: int) -> Calibration:
+def calibration_of(reward: Reward, examples: list[Ranked], tokens_per_pack: int, world: World) -> Calibration:
     """Gain and bias that give the answers of these prompts scores of mean 0 and deviation 1."""
-    sequences = [answer.ids for ranked in examples for answer in ranked.answers]
-    plan = pack_plan([len(ids) for ids in sequences], tokens_per_pack)[0]
-    return Calibration.of(torch.tensor(score_all(reward, [[sequences[s] for s in pack] for pack in plan])))
+    packs = ranked_packs(examples, range(len(examples)), tokens_per_pack, world)
+    mine = [score for _, scores in score_packs(reward, packs) for score in scores.tolist()]
+    return Calibration.of(torch.tensor([score for theirs in world.gather(mine) for score in theirs]))
 
 
 if __name__ == "__main__":

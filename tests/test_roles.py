@@ -132,11 +132,11 @@ def test_a_reward_model_opens_in_any_precision(line, tmp_path, saved, loaded):
     add_adapter(model, "reward", 2, 4)
     say_something(model, "reward")
     raw = CalibratedHead(ScalarHead(32), Calibration())
-    calibration = Calibration.of(torch.tensor(score_all(Reward(model, raw), [IDS])))
+    calibration = Calibration.of(torch.tensor(score_all(Reward(model, raw), IDS)))
     save_reward(tmp_path, model, CalibratedHead(raw.head, calibration), str(line.base), IDS)
     reward = load_reward(load_model(line.base, loaded), tmp_path)
     expected = json.loads((tmp_path / "reward.json").read_text())["probe"]["scores"]
-    assert score_all(reward, [IDS]) == pytest.approx(expected, abs=0 if saved == loaded else 0.1)
+    assert score_all(reward, IDS) == pytest.approx(expected, abs=0 if saved == loaded else 0.1)
     with torch.no_grad():
         assert reward(PACKED).mean().item() == pytest.approx(0, abs=0.1)
 
@@ -180,7 +180,7 @@ def test_what_is_not_what_it_was_scores_its_probe_off(line):
     with pytest.raises(ValueError, match=r"scores its own probe 0\.\d+ off: its base or its weights are not what"):
         load_reward(model, line.reward)
     reward = load_reward(load_model(line.base), line.reward)  # control: nothing is off where nothing has changed
-    assert json.loads((line.reward / "reward.json").read_text())["probe"]["scores"] == score_all(reward, [PROBE])
+    assert json.loads((line.reward / "reward.json").read_text())["probe"]["scores"] == score_all(reward, PROBE)
 
 
 # --- memory

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import filecmp
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from zj.lora import (
 )
 from zj.lora.adapters import adapter_layers
 from zj.model import Llama, Packed, ScalarHead
+from zj.preferences import RankedPack
 from zj.rl import CalibratedHead, Calibration
 from zj.stage import Lora
 from zj.train import World, gathered, shard
@@ -90,7 +92,7 @@ def save_reward(
     Of a sharded model every rank calls this, and one of them `writes`.
     """
     save_peft(model, "reward", folder, base=base, head=head.head, writes=writes)
-    scores = score_all(Reward(model, head), [probe])
+    scores = score_all(Reward(model, head), probe)
     told = {"sequences": probe, "scores": scores, "dtype": str(model.lm_head.weight.dtype)}
     card = {"calibration": asdict(head.calibration), "probe": told}
     if writes:
@@ -121,7 +123,7 @@ def check_probe(reward: Reward, path: str | Path) -> None:
     """ValueError unless a reward model scores its probe as it did when it was saved."""
     model = reward.model
     _, sequences, expected, dtype = read_card(Path(path), model.config.vocab_size)
-    found = torch.tensor(score_all(reward, [sequences]))
+    found = torch.tensor(score_all(reward, sequences))
     exact = dtype == str(model.lm_head.weight.dtype) == "torch.float32"
     if not torch.allclose(found, expected, rtol=0, atol=1e-3 if exact else 0.2):  # scores have deviation 1
         off = (found - expected).abs().max().item()
@@ -146,12 +148,23 @@ def read_card(path: Path, vocabulary: int) -> tuple[Calibration, list[list[int]]
 
 
 @torch.no_grad()
-def score_all(reward: Reward, packs: list[list[list[int]]]) -> list[float]:
-    """Scores of all sequences, pack by pack, in their order; dropout off."""
+def score_packs(reward: Reward, packs: Iterable[RankedPack]) -> Iterator[tuple[RankedPack, Tensor]]:
+    """Each pack with the scores [M] of its answers; dropout off."""
     training = reward.model.training
     reward.model.eval()
-    device = reward.model.lm_head.weight.device
-    scores = [score for pack in packs for score in reward(Packed.of(pack, device)).tolist()]
+    try:
+        for pack in packs:
+            yield pack, reward(pack.packed)[pack.answers]
+    finally:
+        reward.model.train(training)
+
+
+@torch.no_grad()
+def score_all(reward: Reward, sequences: list[list[int]]) -> list[float]:
+    """Scores of sequences of ids, each for itself; dropout off."""
+    training = reward.model.training
+    reward.model.eval()
+    scores = reward(Packed.of(sequences, reward.model.lm_head.weight.device)).tolist()
     reward.model.train(training)
     return scores
 

@@ -45,7 +45,7 @@ def test_peft_opens_our_reward_model_and_gives_its_raw_scores(line):
     assert theirs == pytest.approx(ours, abs=1e-5)
     assert max(ours) - min(ours) > 0.1
     card = json.loads((line.reward / "reward.json").read_text())["calibration"]  # what peft knows nothing of
-    calibrated = score_all(load_reward(load_model(line.base), line.reward), [SEQUENCES])
+    calibrated = score_all(load_reward(load_model(line.base), line.reward), SEQUENCES)
     assert [card["gain"] * score + card["bias"] for score in theirs] == pytest.approx(calibrated, abs=1e-5)
     bare = their_scores(classifier(line))
     assert max(abs(a - b) for a, b in zip(bare, ours, strict=True)) > 0.1  # control: without our adapter and head

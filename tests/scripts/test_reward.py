@@ -40,7 +40,7 @@ def examples(line):
 
 def scores_of(reward, prompts):
     """One by one, without packs: [prompts][answers]."""
-    return [[score_all(reward, [[answer.ids]])[0] for answer in prompt.answers] for prompt in prompts]
+    return [[score_all(reward, [answer.ids])[0] for answer in prompt.answers] for prompt in prompts]
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +205,6 @@ def test_it_may_begin_from_the_fine_tuned_adapter_and_the_clinics_rankings(comma
     assert done.status == 0, done.err
     assert (tmp_path / "run" / "clinic" / "ranking.jsonl").exists()
     reward = load_reward(load_model(line.sft), tmp_path / "run")
-    assert len(score_all(reward, [[[1, 5, 2]]])) == 1
+    assert len(score_all(reward, [[1, 5, 2]])) == 1
     with pytest.raises(ValueError, match="scores its own probe"):
         load_reward(load_model(line.base), tmp_path / "run")  # control: the bare base is another model

@@ -169,7 +169,7 @@ def test_a_finished_file_stays_and_an_interrupted_one_leaves_nothing(command, li
     flags = ("--reward", line.reward, "--data", tmp_path / "dialogues.jsonl", "--device", "cpu")
     out = tmp_path / "new" / "scores.jsonl"
     with monkeypatch.context() as patch:
-        patch.setattr("scripts.score.score_all", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("scripts.score.score_packs", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         assert command("score", *flags, "--out", out).status == 130
     assert not out.exists()
     assert command("score", *flags, "--out", out).status == 0
