@@ -58,6 +58,7 @@ class Config:
     max_new_tokens: int = 256  # longest answer
     batch_size: int = 64  # prompts of one step
     answers: int = 1  # answers to each prompt (HuatuoGPT: k)
+    slots: int = 32  # answers a rank works on at a time; more are faster and need more memory
     tokens_per_pack: int = 4096  # tokens in one forward pass, more if a prompt with its answers has; memory only
     epochs: int = 1  # passes over the prompts
     temperature: float = 1.0  # of sampling; divides the logits of every role that has any
@@ -95,8 +96,9 @@ class Config:
     def __post_init__(self) -> None:
         stage.check(self)
         stage.check_adapter(self, dropout=False)
-        at_least = {"max_new_tokens": 1, "answers": 1, "ppo_epochs": 1, "minibatches": 1, "last_layers": 0, "beta": 0}
-        for name, low in (at_least | {"kl_target": 0, "early_stop": 0, "ptx": 0}).items():
+        at_least = dict.fromkeys(("max_new_tokens", "answers", "slots", "ppo_epochs", "minibatches"), 1)
+        at_least |= dict.fromkeys(("last_layers", "beta", "kl_target", "early_stop", "ptx"), 0)
+        for name, low in at_least.items():
             if not low <= getattr(self, name) < math.inf:
                 flag = name.replace("_", "-")
                 raise ValueError(f"--{flag} is {getattr(self, name)}, expected at least {low}")
@@ -201,7 +203,7 @@ def answer(this: Run, asked: list[list[int]], name: str) -> list[list[int]]:
     Each rank answers its share of the different prompts; in the end all know all answers.
     """
     config, world, seed = this.config, this.world, random.Random(name).getrandbits(63)
-    told = {"temperature": config.temperature, "eos_ids": (this.tokenizer.eos_id,), "seed": seed}
+    told = {"temperature": config.temperature, "eos_ids": (this.tokenizer.eos_id,), "seed": seed, "slots": config.slots}
     number = {prompt: n for n, prompt in enumerate(dict.fromkeys(map(tuple, asked)))}
     mine = [i for i, prompt in enumerate(asked) if number[tuple(prompt)] % world.size == world.rank]
     with gathered(this.model, config.shard):

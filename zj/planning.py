@@ -23,7 +23,6 @@ from zj.model.generate import PROMPT_TOKENS
 from zj.roles import train_last_layers
 from zj.train import DTYPES
 
-SLOTS = 32  # answers that a GPU works on at a time
 SAMPLES = 2, 64  # answers of a validation of the first two stages, their longest
 
 ADAPTERS = {  # stage -> (adapters that are trained, adapters that are not)
@@ -244,8 +243,8 @@ def norm_bytes(job: Job) -> int:
 def loss_bytes(job: Job) -> int:
     """Bytes between the last block and the loss, when the backward pass begins; the final norm keeps its input.
 
-    Log-probs: a copy of what they are asked of and its gradient; a chunk of logits, its probabilities and gradient, and
-    the next one's logits, in fp32; of a trained head the gradient in fp32 and in b. Then three gradients at a time.
+    Log-probs: a copy of what they are asked of and its gradient; a chunk of logits, which become theirs, and the
+    next one's, in fp32 and in b; of a trained head the gradient in fp32 and in b. Then three gradients at a time.
     In fp32 a frozen head's logits are done with when the backward pass begins.
     Values: hidden states and their gradient in fp32. Scores: two gradients.
     """
@@ -255,7 +254,7 @@ def loss_bytes(job: Job) -> int:
         return norm + 2 * states * b
     chunk = min(job.pack, max(1, heads.CHUNK_ELEMENTS // vocabulary)) * vocabulary
     head = vocabulary * job.shape.hidden_size * (4 + b) if job.full else 0
-    logits = 4 * 4 * chunk + head if job.full or job.dtype != torch.float32 else 0
+    logits = 2 * (4 if b == 4 else 4 + b) * chunk + head if job.full or b < 4 else 0
     logprobs = max(2 * states * b + logits, 3 * states * b)
     return norm + max(logprobs, 8 * states if job.stage == "ppo" else 0)
 
@@ -268,7 +267,7 @@ def sampled(job: Job) -> tuple[int, int]:
     recipe = job.recipe
     if job.stage == "ppo":
         held_out = -(-recipe.valid_limit // job.gpus) if recipe.valid_fraction else 0
-        return min(SLOTS, max(job.rows, held_out)), recipe.max_tokens
+        return min(recipe.slots, max(job.rows, held_out)), recipe.max_tokens
     prompt = {"pretrain": 16, "sft": recipe.max_tokens}.get(job.stage, 0)
     return (SAMPLES[0], prompt + SAMPLES[1]) if prompt and recipe.valid_fraction else (0, 0)
 

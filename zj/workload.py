@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from zj.data.batching import pack_plan
-from zj.planning import SLOTS, Job, build, count, linears
+from zj.planning import Job, build, count, linears
 
 
 @dataclass(frozen=True)
@@ -154,12 +154,12 @@ def count_packs(job: Job, sequences: int, length: int) -> int:
 
 
 def bytes_read(job: Job, length: int, answer: int) -> float:
-    """By each GPU to sample its answers of a step, at least: for each token of SLOTS rows all weights and the cache.
+    """By each GPU to sample its answers of a step, at least: for each token of `slots` rows all weights and the cache.
 
-    32 rows want some 32 FLOPs of every byte of 16-bit weights, fewer than any GPU has, so that memory sets the pace.
+    32 rows want some 32 FLOPs of every byte of 16-bit weights, fewer than any GPU has: memory sets the pace.
     """
     blocks, adapter, head, _ = flop_parts(job, length)
-    slots = min(SLOTS, job.rows)
+    slots = min(job.recipe.slots, job.rows)
     shape = job.shape
     token = 2 * shape.num_hidden_layers * shape.num_key_value_heads * shape.head_dim
     numbers = blocks + adapter + head + slots * (length + answer / 2) * token

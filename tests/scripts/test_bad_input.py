@@ -248,6 +248,7 @@ OWN = {
         (("--lora.dropout", "0.1"), "--lora.dropout is 0.1, expected 0"),
         (("--value-optim.lr", "-1"), "--value-optim.lr is -1.0"),
         (("--answers", "0"), "--answers is 0"),
+        (("--slots", "0"), "--slots is 0"),
         (("--beta", "inf"), "--beta is inf"),
         (("--gamma", "1.1"), "--gamma is 1.1"),
         (("--lam", "nan"), "--lam is nan"),

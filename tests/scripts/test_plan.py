@@ -314,8 +314,9 @@ def test_the_cache_of_sampling():
     ppo = {"batch_size": 40, "max_tokens": 100, "max_new_tokens": 9, "lora": KINDS["lora"], "dtype": "bf16"}
     cpu, layers, key_heads, wide = torch.device("cpu"), 4, 2, 16
     assert moments(job_of("ppo", **ppo))["sampling"].cache == 32 * 100 * layers * 2 * key_heads * wide * 2
-    for valid_limit, slots in ((8, 10), (64, 16)):  # most are those of a step, of a validation
-        job = job_of("ppo", gpus=4, valid_limit=valid_limit, **ppo)
+    # most are those of a step, of a validation; as many as may be
+    for valid_limit, most, slots in ((8, 32, 10), (64, 32, 16), (64, 12, 12)):
+        job = job_of("ppo", gpus=4, valid_limit=valid_limit, slots=most, **ppo)
         assert moments(job)["sampling"].cache == Cache(SHAPE, slots, 100, torch.bfloat16, cpu).stored.nbytes
     two = Cache(SHAPE, 2, TOKENS + 64, torch.float32, cpu).stored.nbytes
     assert moments(job_of())["sampling"].cache == two

@@ -144,13 +144,14 @@ def test_the_first_ratio_of_each_rollout_is_1(command, line, tmp_path, spied, mo
 # --- other flags
 
 
-def test_what_is_learnt_does_not_depend_on_packs(command, line, tmp_path):
-    for tokens in (1, 100, 4096):
-        assert command(*ppo(line, tmp_path / str(tokens), "--tokens-per-pack", tokens)).status == 0
+def test_what_is_learnt_does_not_depend_on_packs_and_slots(command, line, tmp_path):
+    other = {"one": ("--tokens-per-pack", 1), "few": ("--tokens-per-pack", 100), "slots": ("--slots", 3)}
+    for folder, flags in ({"wide": ()} | other).items():
+        assert command(*ppo(line, tmp_path / folder, *flags)).status == 0
     names = ("loss", "value_loss", "grad_norm", "value_grad_norm", "approx_kl", "score")
-    for tokens, name in product((1, 100), names):  # two steps: later, a rounding may draw another token
-        wide = column(tmp_path / "4096", name)[:2]
-        assert column(tmp_path / str(tokens), name)[:2] == pytest.approx(wide, rel=1e-3, abs=1e-5), name
+    for folder, name in product(other, names):  # two steps: later, a rounding may draw another token
+        wide = column(tmp_path / "wide", name)[:2]
+        assert column(tmp_path / folder, name)[:2] == pytest.approx(wide, rel=1e-3, abs=1e-5), name
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])

@@ -39,10 +39,10 @@ class _ChunkedLogProbs(torch.autograd.Function):
         slope = torch.empty_like(hidden) if frozen else None  # 16 bit would lose the small p_v
         for rows in _chunks(hidden, weight):
             logits = _logits(hidden[rows], weight, temperature)
-            normaliser[rows] = logits.logsumexp(-1)
+            p = logits.softmax(-1)  # one pass of torch's; its logsumexp takes four
+            normaliser[rows] = logits.amax(-1) - p.amax(-1).log()
             logprobs[rows] = logits.gather(1, targets[rows, None]).squeeze(1) - normaliser[rows]
             # entropy = log Z - sum_v p_v z_v
-            p = (logits - normaliser[rows, None]).exp_()
             if slope is not None:
                 slope[rows] = (weight[targets[rows]] - p @ weight).div_(temperature)
             entropy[rows] = normaliser[rows] - p.mul_(logits).sum(-1)
@@ -56,18 +56,20 @@ class _ChunkedLogProbs(torch.autograd.Function):
         hidden, weight, targets, normaliser, entropy, slope = ctx.saved_tensors
         if slope is not None and d_entropy is None and d_logprobs is not None:
             return slope.mul(d_logprobs[:, None]), None, None, None
-        d_logprobs, d_entropy = (torch.zeros_like(entropy) if d is None else d for d in (d_logprobs, d_entropy))
+        d_logprobs = (torch.zeros_like(entropy) if d_logprobs is None else d_logprobs) / ctx.temperature
         d_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         d_weight = torch.zeros_like(weight, dtype=normaliser.dtype) if ctx.needs_input_grad[1] else None
         for rows in _chunks(hidden, weight):
             logits = _logits(hidden[rows], weight, ctx.temperature)
             log_p = logits.sub_(normaliser[rows, None])
-            p = log_p.exp()
             # d log p_y / dz = 1[y] - p          d entropy / dz_v = -p_v (log p_v + entropy)
-            d_logits = log_p.add_(entropy[rows, None]).mul_(-d_entropy[rows, None]).sub_(d_logprobs[rows, None])
-            d_logits.mul_(p)
+            if d_entropy is None:
+                d_logits = log_p.exp_().mul_(-d_logprobs[rows, None])
+            else:
+                p = log_p.exp()
+                d_slope = d_entropy[rows, None] / ctx.temperature
+                d_logits = log_p.add_(entropy[rows, None]).mul_(-d_slope).sub_(d_logprobs[rows, None]).mul_(p)
             d_logits.scatter_add_(1, targets[rows, None], d_logprobs[rows, None])
-            d_logits.div_(ctx.temperature)
             d_logits = d_logits.to(hidden.dtype)
             if d_hidden is not None:
                 d_hidden[rows] = d_logits @ weight
@@ -83,7 +85,8 @@ def _chunks(hidden: Tensor, weight: Tensor):
 
 def _logits(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
     logits = F.linear(hidden, weight)
-    return logits.to(torch.promote_types(logits.dtype, torch.float32)).div_(temperature)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return logits if temperature == 1 else logits.div_(temperature)
 
 
 def sequence_logprobs(model, packed, counted: Tensor, adapter: str | None = None, temperature: float = 1.0):
