@@ -64,19 +64,21 @@ def test_values_and_gradients_equal_the_dense_ones(temperature):
     assert (results[0][0] - other).abs().max() > 1e-6
 
 
+@pytest.mark.parametrize("frozen", [True, False])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("asked", [(1, 0), (0, 1), (1, 1)])
-def test_a_frozen_head_changes_no_gradient_of_the_hidden_states(temperature, asked):
-    """Of log-probs, of entropies, of both: the first is known in the forward pass already."""
+def test_each_way_to_a_gradient_equals_the_dense_one(asked, temperature, frozen):
+    """Of log-probs, of entropies, of both; that of log-probs is known in the forward pass if the head is frozen."""
     hidden, weight, targets = inputs()
-    weight.requires_grad_(False)
+    weight.requires_grad_(not frozen)
     mixture = torch.randn(2, N, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     results = []
     for function in (token_logprobs, dense):
         told = function(hidden, weight, targets, temperature)
         loss = sum((a * x).sum() for a, x, wanted in zip(mixture, told, asked, strict=True) if wanted)
-        results.append(torch.autograd.grad(loss, hidden)[0])
-    close(*results)
+        results.append(torch.autograd.grad(loss, [x for x in (hidden, weight) if x.requires_grad]))
+    for one, other in zip(*results, strict=True):
+        close(one, other)
 
 
 def test_gradients_equal_finite_differences():
