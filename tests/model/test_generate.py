@@ -196,13 +196,13 @@ def test_copies_of_a_prompt_differ(model):
     assert rows[0] == sample(model, [PROMPTS[0]])[0] and rows[8] == sample(model, [PROMPTS[1]])[0]
 
 
-def computed(model, prompts, **more) -> int:
-    """Tokens that `generate` lets through the model."""
+def computed(model, prompts, limit=4, **more) -> list[int]:
+    """Tokens that `generate` lets through the model, in each forward pass."""
     seen = []
     hook = model.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0].tokens)))
-    generate(model, prompts, 4, eos_ids=(), **more)
+    generate(model, prompts, limit, eos_ids=(), **more)
     hook.remove()
-    return sum(seen)
+    return seen
 
 
 def test_copies_of_a_prompt_compute_it_once_and_change_no_answer(model):
@@ -213,8 +213,12 @@ def test_copies_of_a_prompt_compute_it_once_and_change_no_answer(model):
         alone = sample(model, crowd, slots=1)  # one after the other: nobody is there to copy from
         assert sample(model, crowd, slots=slots) == alone, slots
     for slots in (2, 4):  # the first one is a step ahead of the second, which so is there for the third to copy from
-        assert computed(model, [long] * 4, slots=slots) == 40 + 3 + 4 * 3
-    assert computed(model, [long] * 4, slots=1) == 4 * (40 + 3)
+        assert sum(computed(model, [long] * 4, slots=slots)) == 40 + 3 + 4 * 3
+    assert sum(computed(model, [long] * 4, slots=1)) == 4 * (40 + 3)
+
+
+def test_copies_do_not_wait_for_a_row_that_is_done_at_once(model):
+    assert computed(model, [PROMPTS[0]] * 50, 1, slots=50) == [50 * len(PROMPTS[0])]
 
 
 def test_a_copy_comes_from_a_row_that_has_moved_on(model):

@@ -151,19 +151,20 @@ def _admit(waiting: deque[_Row], active: list[_Row], cache: Cache, slots: int) -
     """
     holders = {row.prompt: slot for slot, row in enumerate(active)}
     copied, fresh, later = list[_Row](), list[_Row](), list[_Row]()
-    tokens = 0
+    tokens, ahead = 0, set[str]()  # prompts that will still be there to be copied
     while waiting and len(active) + len(copied) + len(fresh) + len(later) < slots:
         row = waiting[0]
         if row.prompt in holders:
             cache.copy(holders[row.prompt], len(row.ids) - 1)
             copied.append(row)
-        elif any(row.prompt == other.prompt for other in fresh):
+        elif row.prompt in ahead:
             later.append(row)
         else:
             tokens += len(row.ids)
             if fresh and tokens > PROMPT_TOKENS:
                 break
             fresh.append(row)
+            ahead.update([row.prompt] if row.left > 1 else [])
         waiting.popleft()
     waiting.extendleft(reversed(later))
     return copied, fresh
