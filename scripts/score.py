@@ -200,17 +200,31 @@ def score(judge: Judge, asked: Sequence[tuple[Prompt, Sequence[str]]]) -> list[S
 
 
 def score_prompts(judge: Judge, prompts: list[Ranked]) -> list[list[float]]:
-    """The scores [K] of each prompt's answers, in their order, with a progress bar. A prompt is computed once."""
-    found: list[list[float]] = [[] for _ in prompts]
+    """The scores [K] of each prompt's answers, in their order, with a progress bar.
+
+    A prompt is computed once for as many of its answers as --tokens-per-pack has room for.
+    """
+    pieces = [(index, piece) for index, prompt in enumerate(prompts) for piece in cut(prompt, judge.tokens_per_pack)]
     alone = World(0, 1, judge.reward.model.lm_head.weight.device)
-    packs = ranked_packs(prompts, range(len(prompts)), judge.tokens_per_pack, alone) if prompts else []
-    count = sum(len(prompt.answers) for prompt in prompts)
+    parts = [piece for _, piece in pieces]
+    packs = ranked_packs(parts, range(len(parts)), judge.tokens_per_pack, alone) if parts else []
+    found: list[list[float]] = [[] for _ in parts]
+    count = sum(len(piece.answers) for piece in parts)
     with tqdm(total=count, unit="score", mininterval=patience(), dynamic_ncols=True) as bar:
         for pack, scores in score_packs(judge.reward, packs):
             for group, score in zip(pack.groups.tolist(), scores.tolist(), strict=True):
                 found[pack.prompts[group]].append(score)
             bar.update(len(scores))
-    return found
+    whole: list[list[float]] = [[] for _ in prompts]
+    for (index, _), some in zip(pieces, found, strict=True):
+        whole[index] += some
+    return whole
+
+
+def cut(prompt: Ranked, tokens: int) -> list[Ranked]:
+    """The answers in turn, so many at a time that they and their prompt, counted for each, have at most `tokens`."""
+    n = max(1, tokens // max(len(answer.ids) for answer in prompt.answers))
+    return [Ranked(prompt.answers[at : at + n], prompt.ranks[at : at + n]) for at in range(0, len(prompt.answers), n)]
 
 
 def summary(scores: list[float]) -> str:

@@ -156,7 +156,8 @@ def count_packs(job: Job, sequences: int, length: int) -> int:
 def bytes_read(job: Job, length: int, answer: int) -> float:
     """By each GPU to sample its answers of a step, at least: for each token of `slots` rows all weights and the cache.
 
-    32 rows want some 32 FLOPs of every byte of 16-bit weights, fewer than any GPU has: memory sets the pace.
+    The default of 32 rows wants some 32 FLOPs of every byte of 16-bit weights, fewer than any GPU has: memory sets the
+    pace. Hundreds of rows would want more time than this says.
     """
     blocks, adapter, head, _ = flop_parts(job, length)
     slots = min(job.recipe.slots, job.rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
@@ -25,6 +27,9 @@ def assert_same(one, other, rel, atol):
     assert mine.keys() == theirs.keys()
     for name, weight in mine.items():
         torch.testing.assert_close(theirs[name], weight, rtol=rel, atol=atol)
+    if (one / "reward.json").exists():
+        mine, theirs = (json.loads((folder / "reward.json").read_text())["calibration"] for folder in (one, other))
+        assert theirs == pytest.approx(mine, rel=rel, abs=rel)
 
 
 @pytest.fixture(scope="module")

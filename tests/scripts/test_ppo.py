@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from importlib import import_module
 from itertools import product
 
 import pytest
@@ -144,7 +145,8 @@ def test_the_first_ratio_of_each_rollout_is_1(command, line, tmp_path, spied, mo
 # --- other flags
 
 
-def test_what_is_learnt_does_not_depend_on_packs_and_slots(command, line, tmp_path):
+def test_what_is_learnt_does_not_depend_on_packs_and_slots(command, line, tmp_path, spied):
+    caches = spied(import_module("zj.model.generate"), "Cache")
     other = {"one": ("--tokens-per-pack", 1), "few": ("--tokens-per-pack", 100), "slots": ("--slots", 3)}
     for folder, flags in ({"wide": ()} | other).items():
         assert command(*ppo(line, tmp_path / folder, *flags)).status == 0
@@ -152,6 +154,8 @@ def test_what_is_learnt_does_not_depend_on_packs_and_slots(command, line, tmp_pa
     for folder, name in product(other, names):  # two steps: later, a rounding may draw another token
         wide = column(tmp_path / "wide", name)[:2]
         assert column(tmp_path / folder, name)[:2] == pytest.approx(wide, rel=1e-3, abs=1e-5), name
+    slots = [arguments[1] for arguments, _ in caches]
+    assert max(slots[-len(slots) // 4 :]) == 3 < max(slots)  # the last run was the one with three
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])

@@ -147,11 +147,11 @@ def _rows(prompts: Sequence[Sequence[int]], limits: list[int], seed: int) -> lis
 def _admit(waiting: deque[_Row], active: list[_Row], cache: Cache, slots: int) -> tuple[list[_Row], list[_Row]]:
     """Rows for the free slots: those that copy their prompt from a row at work, all but its last token; all others.
 
-    Of equal prompts that wait together, one goes ahead and the others copy from it a step later.
+    Of equal prompts that wait together, one goes ahead and the others copy from it a step later, if it will be there.
     """
     holders = {row.prompt: slot for slot, row in enumerate(active)}
     copied, fresh, later = list[_Row](), list[_Row](), list[_Row]()
-    tokens, ahead = 0, set[str]()  # prompts that will still be there to be copied
+    tokens, ahead = 0, set[str]()  # prompts of rows that take more than one token
     while waiting and len(active) + len(copied) + len(fresh) + len(later) < slots:
         row = waiting[0]
         if row.prompt in holders:

@@ -46,6 +46,7 @@ class _ChunkedLogProbs(torch.autograd.Function):
             if slope is not None:
                 slope[rows] = (weight[targets[rows]] - p @ weight).div_(temperature)
             entropy[rows] = normaliser[rows] - p.mul_(logits).sum(-1)
+            del logits, p  # before the next chunk's come
         ctx.save_for_backward(hidden, weight, targets, normaliser, entropy, slope)
         ctx.temperature = temperature
         ctx.set_materialize_grads(False)
