@@ -195,33 +195,29 @@ def score(judge: Judge, asked: Sequence[tuple[Prompt, Sequence[str]]]) -> list[S
     ]
     if missing := sum(not encoded for encoded in read_as):
         print(f"{missing:,} of {len(read_as):,} too long for --max-tokens {judge.max_tokens}, left out")
-    scores = iter(score_prompts(judge, [Ranked(tuple(e), (1,) * len(e)) for e in read_as if e]))
-    return [Scored(next(scores), [sum(a.counted) for a in e]) if e else Scored([], []) for e in read_as]
+    scores = iter(score_answers(judge, [Ranked(tuple(e), (1,) * len(e)) for e in read_as if e]))
+    return [Scored([next(scores) for _ in encoded], [sum(one.counted) for one in encoded]) for encoded in read_as]
 
 
-def score_prompts(judge: Judge, prompts: list[Ranked]) -> list[list[float]]:
-    """The scores [K] of each prompt's answers, in their order, with a progress bar.
+def score_answers(judge: Judge, prompts: list[Ranked]) -> list[float]:
+    """One score for each answer to each prompt, in their order, with a progress bar.
 
     A prompt is computed once for as many of its answers as --tokens-per-pack has room for.
     """
-    pieces = [(index, piece) for index, prompt in enumerate(prompts) for piece in cut(prompt, judge.tokens_per_pack)]
+    pieces = [piece for prompt in prompts for piece in pieces_of(prompt, judge.tokens_per_pack)]
     alone = World(0, 1, judge.reward.model.lm_head.weight.device)
-    parts = [piece for _, piece in pieces]
-    packs = ranked_packs(parts, range(len(parts)), judge.tokens_per_pack, alone) if parts else []
-    found: list[list[float]] = [[] for _ in parts]
-    count = sum(len(piece.answers) for piece in parts)
+    packs = ranked_packs(pieces, range(len(pieces)), judge.tokens_per_pack, alone) if pieces else []
+    found: list[list[float]] = [[] for _ in pieces]
+    count = sum(len(piece.answers) for piece in pieces)
     with tqdm(total=count, unit="score", mininterval=patience(), dynamic_ncols=True) as bar:
         for pack, scores in score_packs(judge.reward, packs):
             for group, score in zip(pack.groups.tolist(), scores.tolist(), strict=True):
                 found[pack.prompts[group]].append(score)
             bar.update(len(scores))
-    whole: list[list[float]] = [[] for _ in prompts]
-    for (index, _), some in zip(pieces, found, strict=True):
-        whole[index] += some
-    return whole
+    return [score for scores in found for score in scores]
 
 
-def cut(prompt: Ranked, tokens: int) -> list[Ranked]:
+def pieces_of(prompt: Ranked, tokens: int) -> list[Ranked]:
     """The answers in turn, so many at a time that they and their prompt, counted for each, have at most `tokens`."""
     n = max(1, tokens // max(len(answer.ids) for answer in prompt.answers))
     return [Ranked(prompt.answers[at : at + n], prompt.ranks[at : at + n]) for at in range(0, len(prompt.answers), n)]
