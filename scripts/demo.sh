@@ -30,9 +30,9 @@ done
 
 if [ "$quick" = yes ]; then
     out="$out-quick"
-    size=80 vocabulary=1000 passes=1 ranking_passes=1 prompts=40 questions=40 rankings=40
+    size=80 vocabulary=1000 passes=1 prompts=40 questions=40 rankings=40
 else
-    size=1200 vocabulary=2400 passes=3 ranking_passes=2 prompts=854 questions=1200 rankings=600
+    size=1000 vocabulary=2400 passes=3 prompts=854 questions=1000 rankings=600
 fi
 
 source scripts/environment.sh
@@ -75,7 +75,7 @@ line() { # seed, directory: all five stages and the examination
     say "5/8 the reward model learns to rank"
     train reward --config recipes/tiny/reward.toml --model "$run/sft" \
         --data "$run/ranked.jsonl" "$clinic/ranking.jsonl" \
-        --epochs "$ranking_passes" --seed "$seed" --out "$run/reward"
+        --seed "$seed" --out "$run/reward"
 
     say "6/8 PPO: the policy answers, the reward model judges"
     [ -e "$run/prompts.jsonl" ] || head -n "$prompts" "$clinic/prompt.jsonl" >"$run/prompts.jsonl"

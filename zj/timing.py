@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import random
 import statistics
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,16 @@ def digits_tokenizer(folder: Path) -> Tokenizer:
     tokenizer = train_tokenizer(["0123456789 " * 20], folder, pieces)
     save_template(folder, "ziya")
     return tokenizer
+
+
+def peak_bytes(act: Callable[[], Any]) -> int:
+    """Most bytes of tensors held at a time while `act` runs, beyond those held before."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler tells of its own files otherwise
+    with torch.profiler.profile(profile_memory=True) as profile:
+        act()
+    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return max(accumulate(changes, initial=0))
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:

@@ -36,7 +36,7 @@ FILES: dict[str, tuple[Callable[[int], int], Callable[[int, int], Record], Calla
         lambda seed, i: question(seed, i).prompt,
         lambda seed, i: question(seed, i).condition,
     ),
-    "ranking": (lambda size: size, ranking, lambda seed, i: question(seed, FIRST + i).condition),
+    "ranking": (lambda size: 2 * size, ranking, lambda seed, i: question(seed, FIRST + i).condition),
     "exam": (
         lambda size: size,
         lambda seed, i: question(seed, i, held_out=True).prompt,
