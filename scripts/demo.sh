@@ -32,7 +32,7 @@ if [ "$quick" = yes ]; then
     out="$out-quick"
     size=80 vocabulary=1000 passes=1 prompts=40 questions=40 rankings=40
 else
-    size=1000 vocabulary=2400 passes=3 prompts=854 questions=1000 rankings=600
+    size=1200 vocabulary=2400 passes=3 prompts=730 questions=1000 rankings=600
 fi
 
 source scripts/environment.sh

@@ -42,7 +42,7 @@ class Config:
     data: tuple[str, ...] = ()  # files of rankings or of chosen and rejected answers (none: the synthetic clinic)
     tokenizer: str = ""  # tokenizer.model or its directory (none: the model's)
     template: str = ""  # prompt format, stored with the result (none: the model's)
-    clinic_size: int = 1000  # size of the synthetic clinic
+    clinic_size: int = 1200  # size of the synthetic clinic
     on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
     max_tokens: int = 1024  # longest sequence; older turns are left out to fit
     batch_size: int = 32  # prompts (with all their answers) per optimizer step, over all ranks

@@ -52,7 +52,7 @@ class Config:
     model: str = ""  # fine-tuned model that becomes policy and reference: the reward model's base, or an adapter of it
     reward: str = ""  # directory that train_reward.py wrote; its base is the backbone of all roles
     data: tuple[str, ...] = ()  # files of prompts (of dialogues: their last question is asked; none: the clinic)
-    clinic_size: int = 1000  # size of the synthetic clinic
+    clinic_size: int = 1200  # size of the synthetic clinic
     on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
     max_tokens: int = 1024  # longest prompt and answer together; older turns of the prompt are left out to fit
     max_new_tokens: int = 256  # longest answer

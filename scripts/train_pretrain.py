@@ -33,7 +33,7 @@ class Config:
     template: str = "ziya"  # prompt format of the stages to come, stored with the result
     size: str = "tiny"  # size of a fresh model
     vocab_size: int = 4000  # pieces of a tokenizer trained on the data
-    clinic_size: int = 1000  # size of the synthetic clinic, in multi-turn dialogues
+    clinic_size: int = 1200  # size of the synthetic clinic, in multi-turn dialogues
     on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
     max_tokens: int = 1024  # longest sequence; a longer document is cut into several
     batch_size: int = 64  # sequences per optimizer step, over all ranks

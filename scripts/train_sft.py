@@ -34,7 +34,7 @@ class Config:
     template: str = "ziya"  # prompt format, stored with the result
     size: str = "tiny"  # size of a fresh model
     vocab_size: int = 4000  # pieces of a tokenizer trained on the data
-    clinic_size: int = 1000  # multi-turn dialogues of the synthetic clinic
+    clinic_size: int = 1200  # multi-turn dialogues of the synthetic clinic
     mix: str = ""  # parts of each epoch, e.g. multi=7,single=1 (none: all the data)
     on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
     max_tokens: int = 1024  # longest sequence; older turns are left out to fit
