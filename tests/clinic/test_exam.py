@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zj.clinic.exam import Question, question, question_of
+from zj.clinic.exam import Question, question, question_of, subject
 from zj.clinic.requests import HELD_OUT, TRAINED
 from zj.clinic.safety import safety
 
@@ -42,6 +42,13 @@ def test_a_question_depends_on_seed_number_and_part_alone():
     prompts = {(q.prompt.history, q.prompt.user) for q in PRACTICE if q.kind in ("consultation", "single")}
     assert not prompts & {(q.prompt.history, q.prompt.user) for q in EXAM}
     assert question(3, 1) != question(4, 1)
+
+
+def test_the_subject_is_known_without_the_question():
+    for held_out, drawn in ((False, PRACTICE), (True, EXAM)):
+        subjects = [subject(0, number, held_out) for number in range(len(drawn))]
+        assert subjects == [asked.condition for asked in drawn]
+        assert None in subjects and subjects[1:] + subjects[:1] != [asked.condition for asked in drawn]
 
 
 def test_an_id_brings_its_question_back_and_no_other_id_does():

@@ -45,12 +45,25 @@ class Question:
 
 def question(seed: int, number: int, held_out: bool = False) -> Question:
     """Question `number` of the seed's practice, or of its exam: half consultations, the rest single or requests."""
+    id, rng, kind = _drawn(seed, number, held_out)
+    if kind == "request":
+        return _request(rng, id, held_out)
+    return _consultation(rng, id) if kind == "consultation" else _single(rng, id)
+
+
+def subject(seed: int, number: int, held_out: bool = False) -> Condition | None:
+    """The condition of that question's patient, without writing the question; None for a request, which has none."""
+    _, rng, kind = _drawn(seed, number, held_out)
+    return None if kind == "request" else draw_case(rng).condition
+
+
+def _drawn(seed: int, number: int, held_out: bool) -> tuple[str, random.Random, str]:
+    """(id, the dice that make the rest, kind)."""
     stream = "exam" if held_out else "practice"
-    rng, id = random.Random(f"{seed}/{stream}/{number}"), f"{stream}-{seed}-{number:06d}"
+    rng = random.Random(f"{seed}/{stream}/{number}")
     dice = rng.random()
-    if dice < 0.5:
-        return _consultation(rng, id)
-    return _single(rng, id) if dice < 0.7 else _request(rng, id, held_out)
+    kind = "consultation" if dice < 0.5 else "single" if dice < 0.7 else "request"
+    return f"{stream}-{seed}-{number:06d}", rng, kind
 
 
 def question_of(id: str) -> Question:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from zj.clinic import consultation, general, safety, tasks, textbook
 from zj.clinic.case import patient_of
-from zj.clinic.exam import question
+from zj.clinic.exam import question, subject
 from zj.clinic.facts import CONDITIONS, DEPARTMENTS
 from zj.clinic.ranking import FIRST, ranking
 from zj.clinic.table import Condition
@@ -34,13 +34,13 @@ FILES: dict[str, tuple[Callable[[int], int], Callable[[int, int], Record], Calla
     "prompt": (
         lambda size: size,
         lambda seed, i: question(seed, i).prompt,
-        lambda seed, i: question(seed, i).condition,
+        subject,
     ),
-    "ranking": (lambda size: 2 * size, ranking, lambda seed, i: question(seed, FIRST + i).condition),
+    "ranking": (lambda size: 2 * size, ranking, lambda seed, i: subject(seed, FIRST + i)),
     "exam": (
         lambda size: size,
         lambda seed, i: question(seed, i, held_out=True).prompt,
-        lambda seed, i: question(seed, i, held_out=True).condition,
+        lambda seed, i: subject(seed, i, held_out=True),
     ),
 }
 
@@ -58,8 +58,8 @@ def write_clinic(directory: str | Path, size: int, seed: int, about: Sequence[st
     if unknown := set(about) - set(DEPARTMENTS) - set(CONDITIONS):
         raise ValueError(f"--about: found {min(unknown)}, expected {' '.join(DEPARTMENTS)} or their conditions")
     folder, texts, counts = Path(directory), {}, {}
-    for name, (count, make, subject) in FILES.items():
-        wanted = (i for i in itertools.count() if not about or _names(seed, i, subject) & set(about))
+    for name, (count, make, about_what) in FILES.items():
+        wanted = (i for i in itertools.count() if not about or _names(seed, i, about_what) & set(about))
         numbers = islice(wanted, count(size))
         rows = [json.dumps(as_json(make(seed, i)), ensure_ascii=False) for i in numbers]
         texts[folder / f"{name}.jsonl"] = "".join(row + "\n" for row in rows).encode()
