@@ -107,10 +107,12 @@ def main(config: Config) -> None:
             for pack in packs:
                 logprobs, _ = sequence_logprobs(model, pack.packed, pack.counted, "policy")
                 loss, numbers, table = preference(config, pack, logprobs, reference.of(train, pack), len(chosen))
-                if config.sft:
-                    loss = loss + config.sft * stage.cross_entropy(logprobs[best_answers(pack)], best_tokens)
-                optimizer.backward(loss)
                 told.update({"loss": loss.item(), **numbers})
+                if config.sft:
+                    likely = stage.cross_entropy(logprobs[best_answers(pack)], best_tokens)
+                    told.update({"sft_loss": likely.item()})
+                    loss = loss + config.sft * likely
+                optimizer.backward(loss)
                 tables.append(table)
             moved = optimizer.step()
             (tokens,) = world.sum(sum(len(pack.packed.tokens) for pack in packs))  # computed ones: a prompt once

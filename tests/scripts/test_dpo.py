@@ -170,7 +170,7 @@ def test_the_first_gradient_is_beta_times_one_less_two_smoothings(command, line,
 
 
 def test_the_sft_term_is_the_cross_entropy_of_the_best_answers(command, line, tmp_path):
-    """Added to log 2 at the first step: all answers of rank 1, with EOS, in nats per token."""
+    """All answers of rank 1, with EOS, in nats per token; told beside the loss, which stays that of the validation."""
     assert command(*training(line, tmp_path / "run", "--sft", 0.5, "--batch-size", 36)).status == 0
     model, tokenizer, total, tokens = load_model(line.sft), Tokenizer.load(line.sft), 0.0, 0
     for ranking in sides(line)[0]:
@@ -179,7 +179,20 @@ def test_the_sft_term_is_the_cross_entropy_of_the_best_answers(command, line, tm
         ):
             total -= logprob * (rank == 1)
             tokens += (len(tokenizer.encode(text)) + 1) * (rank == 1)
-    assert column(tmp_path / "run", "loss")[0] == pytest.approx(math.log(2) + 0.5 * total / tokens, rel=1e-5)
+    assert column(tmp_path / "run", "sft_loss")[0] == pytest.approx(total / tokens, rel=1e-5)
+    assert column(tmp_path / "run", "loss")[0] == pytest.approx(math.log(2), rel=1e-6)
+
+
+def test_the_sft_term_is_learnt_with_its_weight(command, line, tmp_path):
+    """Label smoothing of 0.5 leaves DPO no gradient at the start, so the first one is the term's."""
+    norms = {}
+    for weight in (0, 0.25, 0.5):
+        out = tmp_path / str(weight)
+        more = ("--sft", weight, "--label-smoothing", 0.5, "--batch-size", 36)
+        assert command(*training(line, out, *more)).status == 0
+        norms[weight] = column(out, "grad_norm")[0]
+    assert norms[0.5] == pytest.approx(2 * norms[0.25], rel=1e-4)  # fp32
+    assert norms[0] < 1e-4 * norms[0.5]
 
 
 def test_pairs_of_chosen_and_rejected_are_rankings_of_two(command, line, tmp_path):
