@@ -50,7 +50,7 @@ class Config:
     epochs: int = 1  # passes over the data
     beta: float = 0.1  # how dear it is to leave the reference: the beta of the KL penalty that DPO stands for
     label_smoothing: float = 0.0  # probability that a pair is labelled the wrong way round
-    sft: float = 0.0  # weight of the cross-entropy of the best answers, nats/token, added to the loss
+    sft: float = 0.0  # weight of the cross-entropy of the best answers, nats/token (sft_loss), beside the loss
     reference: Literal["cached", "live"] = "cached"  # its log-probs: computed once before training, or in every step
     valid_fraction: float = 0.1  # part of the prompts held out for validation
     valid_every: int = 0  # steps between validations (0: once an epoch)

@@ -87,8 +87,13 @@ def digits_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def peak_bytes(act: Callable[[], Any]) -> int:
+def peak_bytes(act: Callable[[], Any], device: torch.device) -> int:
     """Most bytes of tensors held at a time while `act` runs, beyond those held before."""
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        act()
+        return torch.cuda.max_memory_allocated(device) - before
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler tells of its own files otherwise
     with torch.profiler.profile(profile_memory=True) as profile:
         act()

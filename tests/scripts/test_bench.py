@@ -9,7 +9,7 @@ import torch
 
 from zj.timing import peak_bytes
 
-MB = 1 << 20
+MB, CPU = 1 << 20, torch.device("cpu")
 SMALL = ("--size", "nano", "--batch-size", 2, "--prompts", 2, "--rounds", 1, "--threads", 1, "--no-peers")
 
 
@@ -36,8 +36,8 @@ def test_peak_counts_what_is_held_at_a_time():
 
     slack = 4096  # scalars and alignment
     before = torch.ones(MB)
-    assert peak_bytes(one_after_the_other) == pytest.approx(MB, abs=slack)
-    assert peak_bytes(together) == pytest.approx(3 * MB, abs=slack)
+    assert peak_bytes(one_after_the_other, CPU) == pytest.approx(MB, abs=slack)
+    assert peak_bytes(together, CPU) == pytest.approx(3 * MB, abs=slack)
     assert before.sum() == MB
 
 

@@ -31,11 +31,7 @@ FILES: dict[str, tuple[Callable[[int], int], Callable[[int, int], Record], Calla
     "general": (lambda size: -(-size // 10), general.general, lambda seed, i: None),
     "safety": (lambda size: -(-size // 8), safety.safety, lambda seed, i: None),
     # what PPO practises on, what the reward model and DPO learn from, and what trains nothing
-    "prompt": (
-        lambda size: size,
-        lambda seed, i: question(seed, i).prompt,
-        subject,
-    ),
+    "prompt": (lambda size: size, lambda seed, i: question(seed, i).prompt, subject),
     "ranking": (lambda size: 2 * size, ranking, lambda seed, i: subject(seed, FIRST + i)),
     "exam": (
         lambda size: size,
@@ -85,4 +81,6 @@ def _refuse_foreign(folder: Path, texts: dict[Path, bytes]) -> None:
         raise ValueError(f"--out: {folder} is not a directory")
     for path, text in texts.items():
         if path.exists() and (not path.is_file() or path.read_bytes() != text):
-            raise ValueError(f"--out: {path} exists with other content; expected none, or the same size and seed")
+            raise ValueError(
+                f"--out: {path} exists with other content; expected none, or the same size, seed and version"
+            )
