@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import torch
@@ -29,6 +30,8 @@ from zj.data.readers import read
 from zj.lora import adapter_parameters, add_adapter
 from zj.model import Llama, LlamaConfig, Packed, generate, sequence_logprobs, token_logprobs
 from zj.model.prepared import lay_out_frozen
+from zj.planning import Job
+from zj.stage import Lora
 from zj.timing import (
     ANSWERED,
     TOKENS_PER_CHARACTER,
@@ -41,6 +44,7 @@ from zj.timing import (
 )
 from zj.train import DTYPES, start
 from zj.train.log import peak_memory_gb
+from zj.workload import flop_parts
 
 TITLES = {
     "sft": "SFT, dialogues of real length (counted tok/s)",
@@ -53,7 +57,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Config:
-    cases: tuple[str, ...] = tuple(TITLES)  # what to time, sft sft-equal loss generate generate-equal
+    cases: tuple[str, ...] = tuple(TITLES)  # what to measure: sft sft-equal loss generate generate-equal
     size: str = "small"  # size of the model
     data: tuple[str, ...] = ()  # dialogues whose lengths are used (none: drawn)
     batch_size: int = 8  # dialogues per optimizer step
@@ -100,7 +104,7 @@ def main(config: Config) -> None:
     }
     found: dict[str, Any] = {"matmul GFLOP/s": gflops}
     for case in config.cases:
-        if case == "loss":
+        if case not in acts:
             continue
         found[case] = report(TITLES[case], [(side.name, partial(acts[case], side)) for side in sides], config.rounds)
         if case in trained:
@@ -125,6 +129,7 @@ class Ours:
         self.trained = list(adapter_parameters(self.model, "policy").values())
         self.adam = torch.optim.AdamW(self.trained, fused=True)
         self.device, self.batch = device, config.batch_size
+        self.job = Job("sft", SimpleNamespace(lora=Lora(rank=16)), self.model.config)
 
     def train(self, sequences: list[list[int]]) -> int:
         for at in range(0, len(sequences), self.batch):
@@ -142,15 +147,15 @@ class Ours:
     def flops(self, sequences: list[list[int]]) -> float:
         """What one pass of training over them needs, recomputation not counted.
 
-        Per token 4 for each frozen weight (forward, gradient of the input), 6 for an adapter's (its own gradient too);
-        the head's for counted tokens only; attention in each layer 6 n^2 D for n tokens (causal: half of all pairs).
+        4 for each product with a frozen weight (forward, gradient of the input), 6 with an adapter's (its own gradient
+        too); the head's for counted tokens only; the backward pass of attention is twice its forward pass.
         """
-        shape, adapters = self.model.config, sum(p.numel() for p in self.trained)
-        head = self.model.lm_head.weight.numel()
-        blocks = sum(p.numel() for p in self.model.model.layers.parameters()) - adapters
-        tokens, squares = (sum(len(s) ** power for s in sequences) for power in (1, 2))
-        attention = 6 * shape.num_hidden_layers * squares * shape.hidden_size
-        return tokens * (4 * blocks + 6 * adapters) + counted_tokens(sequences) * 4 * head + attention
+        needed = 0.0
+        for sequence in sequences:
+            blocks, adapter, head, attention = flop_parts(self.job, len(sequence))
+            counted = counted_tokens([sequence])
+            needed += len(sequence) * (4 * blocks + 6 * adapter + 3 * attention) + counted * 4 * head
+        return needed
 
 
 def loss_memory(device: torch.device) -> dict[str, float]:

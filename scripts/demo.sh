@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole line, from a bare checkout to an aligned small doctor: pre-training, fine-tuning, ranked answers, reward
 # model, PPO and DPO on the synthetic clinic's dermatology, then an examination on questions that trained nothing.
-#   bash scripts/demo.sh [--quick] [--seeds N] [--ranks N] [--out DIR]     11 to 14 minutes a seed on 2 cores; --quick 2
+#   bash scripts/demo.sh [--quick] [--seeds N] [--ranks N] [--out DIR]     12 to 14 minutes a seed on 2 cores; --quick 2
 set -euo pipefail
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=600 # seconds that torchrun leaves a step after a signal (its own: 30)
 trap 'exit 130' INT TERM # a stage that is interrupted saves and ends well; what follows must not begin
