@@ -8,7 +8,7 @@ import platform
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -24,30 +24,41 @@ from zj.data.tokenizer import Tokenizer, train_tokenizer
 TOKENS_PER_CHARACTER = 0.6  # of a Chinese LLaMA tokenizer
 ANSWERED = 0.6  # part of a dialogue that is answers
 
-Case = Callable[[], int]  # does the work once and returns how many useful tokens it was
+Case = Callable[[], int]  # does the work once and returns how many useful tokens (or other units) it was
 
 
-def report(title: str, cases: list[tuple[str, Case]], rounds: int) -> dict[str, list[float]]:
-    """Time the cases turn by turn, after one turn that does not count; print tokens per second, median [min-max].
+def report(
+    title: str, cases: Sequence[tuple[str, Case]], rounds: int, device: torch.device, least: float = 0.0
+) -> dict[str, Any]:
+    """Time the cases turn by turn and print units a second, median [min-max]; what every round found, by name.
 
-    Of two cases, also the ratio of the first to the second, round by round. Returns the speed of every round by name.
+    A turn before them does not count; it tells the most memory that tensors take. Of two cases, also the ratio of the
+    first to the second, round by round. `least`: the seconds that the work takes at best; "share" is that of the time
+    that the first case took.
     """
     speeds: dict[str, list[float]] = {name: [] for name, _ in cases}
-    for turn in range(rounds + 1):
+    shares, peaks = [], {name: peak_bytes(act, device) / 1e6 for name, act in cases}
+    for _ in range(rounds):
         for name, act in cases:
             began = time.perf_counter()
-            tokens = act()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            if turn:
-                speeds[name].append(tokens / (time.perf_counter() - began))
+            units = act()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            seconds = time.perf_counter() - began
+            speeds[name].append(units / seconds)
+            if name == cases[0][0] and least:
+                shares.append(least / seconds)
     print(title)
     for name, seen in speeds.items():
-        print(f"  {name:24} {spread(seen, ',.0f')}", flush=True)
+        print(f"  {name:24} {spread(seen, ',.0f')}  {peaks[name]:7,.0f} MB", flush=True)
+    found: dict[str, Any] = {"title": title, **speeds, "peak MB": peaks}
     if len(speeds) == 2:
-        speeds["ratio"] = [a / b for a, b in zip(*speeds.values(), strict=True)]
-        print(f"  {'ratio':24} {spread(speeds['ratio'], '.2f')}", flush=True)
-    return speeds
+        found["ratio"] = [a / b for a, b in zip(*speeds.values(), strict=True)]
+        print(f"  {'ratio':24} {spread(found['ratio'], '.2f')}", flush=True)
+    if shares:
+        found["share"] = shares
+        print(f"  {'of the limit':24} {spread(shares, '.0%')}", flush=True)
+    return found
 
 
 def write_report(file: str, settings: Any, found: dict[str, Any]) -> None:
@@ -100,15 +111,3 @@ def peak_bytes(act: Callable[[], Any], device: torch.device) -> int:
     events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
     changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
     return max(accumulate(changes, initial=0))
-
-
-def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Best GFLOP/s of a few products of the shapes that training has."""
-    a, b = (torch.randn(2048, 2048, device=device).to(dtype) for _ in range(2))
-    best = 0.0
-    for _ in range(8):
-        began = time.perf_counter()
-        c = a @ b
-        float(c[0, 0])  # waits for the device
-        best = max(best, 2 * 2048**3 / (time.perf_counter() - began) / 1e9)
-    return best

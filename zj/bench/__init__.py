@@ -1,0 +1,1 @@
+"""What scripts/bench.py times: each phase by the project's own functions and by what a user would pick instead."""

@@ -1,0 +1,52 @@
+"""Loading weights, beside transformers and beside reading the files; the memory of the loss, beside all logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from zj.model import load_llama, token_logprobs
+from zj.timing import Case, peak_bytes
+from zj.train import DTYPES
+
+from .peers import hush
+
+
+def loading(config: Any, base: Path, device: torch.device, peer: bool) -> list[tuple[str, Case]]:
+    """Who loads the weights of a directory, as (name, act); an act returns their kilobytes."""
+    files, dtype = list(base.glob("*.safetensors")), DTYPES[config.dtype]
+    kilobytes = sum(file.stat().st_size for file in files) // 1000
+
+    def ours() -> int:
+        load_llama(base, dtype, device)
+        return kilobytes
+
+    def theirs() -> int:
+        hush()
+        from transformers import LlamaForCausalLM
+
+        LlamaForCausalLM.from_pretrained(base, dtype=dtype).to(device)
+        return kilobytes
+
+    return [("zj", ours), ("transformers", theirs)] if peer else [("zj", ours)]
+
+
+def loss_memory(device: torch.device) -> dict[str, float]:
+    """MB that log-probs of 1,024 tokens and their gradient take at width 1,024, ours and with all logits; fp32."""
+    hidden = torch.randn(1024, 1024, device=device, requires_grad=True)
+    head = torch.randn(39424, 1024, device=device)
+    targets = torch.randint(len(head), (len(hidden),), device=device)
+    losses = {
+        "zj": lambda: -token_logprobs(hidden, head, targets)[0].mean(),
+        "all logits": lambda: F.cross_entropy(F.linear(hidden, head), targets),
+    }
+
+    def gradient(loss: Callable[[], torch.Tensor]) -> torch.Tensor:
+        return torch.autograd.grad(loss(), hidden)[0]
+
+    return {name: peak_bytes(partial(gradient, loss), device) / 1e6 for name, loss in losses.items()}

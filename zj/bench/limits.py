@@ -1,0 +1,70 @@
+"""The least time that a piece of work can take on a machine: its FLOPs at the measured rate of matrix products, and for
+text that is generated token by token the bytes that each step must read, at the measured rate of reading."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from zj import workload
+from zj.planning import Job
+
+Piece = tuple[int, int, int]  # tokens that stand together, tokens before them that they see too, how many are counted
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a device was seen to do at best."""
+
+    flops: float  # of matrix products, a second
+    bytes: float  # read, a second
+
+
+def measure(device: torch.device, dtype: torch.dtype) -> Machine:
+    """The best of a few products of the shapes that training has, and of a few sums over 512 MiB."""
+    a, b = (torch.randn(2048, 2048, device=device).to(dtype) for _ in range(2))
+    much = torch.ones(1 << 27, device=device)
+    return Machine(2 * 2048**3 / min(_seconds(lambda: a @ b)), much.nbytes / min(_seconds(much.sum)))
+
+
+def _seconds(act: Callable[[], torch.Tensor]) -> Iterable[float]:
+    for _ in range(8):
+        began = time.perf_counter()
+        float(act().view(-1)[0])  # waits for the device
+        yield time.perf_counter() - began
+
+
+def forward_flops(job: Job, pieces: Iterable[Piece]) -> float:
+    """Of the forward pass; the head's for counted tokens only."""
+    return sum(n * workload.forward_flops(job, 2 * before + n, counted / n) for n, before, counted in pieces)
+
+
+def training_flops(job: Job, pieces: Iterable[Piece]) -> float:
+    """Forward and backward pass, recomputation not counted.
+
+    4 for each product with a frozen weight (forward, gradient of the input), 6 with an adapter's (its own gradient
+    too); the backward pass of attention is twice its forward pass.
+    """
+    needed = 0.0
+    for tokens, before, counted in pieces:
+        blocks, adapter, head, attention = workload.flop_parts(job, 2 * before + tokens)
+        needed += tokens * (4 * blocks + 6 * adapter + 3 * attention) + counted * 4 * head
+    return needed
+
+
+def generation_seconds(job: Job, machine: Machine, prompts: Sequence[int], new: Sequence[int]) -> float:
+    """Of answers of `new` tokens to prompts of these lengths, all at work together.
+
+    The prompts are computed at the rate of products. Then every step reads the weights once, an adapter merged, and the
+    keys and values of each row at work.
+    """
+    blocks, _, head, _ = workload.flop_parts(job, 0)
+    shape, size = job.shape, job.dtype.itemsize
+    token = 2 * shape.num_hidden_layers * shape.num_key_value_heads * shape.head_dim
+    read = float(max(new) - 1) * (blocks + head) * size  # the first new token is the prompt's own step
+    read += sum((n - 1) * (p + n / 2) * token * size for p, n in zip(prompts, new, strict=True))
+    first = sum(p * (2 * blocks + workload.flop_parts(job, p)[3]) + 2 * head for p in prompts)
+    return first / machine.flops + read / machine.bytes

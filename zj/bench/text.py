@@ -1,0 +1,133 @@
+"""LoRA fine-tuning and generation, beside transformers' model with peft's LoRA."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zj.data.batching import pack_plan
+from zj.data.readers import read
+from zj.lora import adapter_parameters, add_adapter
+from zj.model import Packed, generate, load_llama, sequence_logprobs
+from zj.model.prepared import lay_out_frozen
+from zj.planning import Job
+from zj.stage import Lora
+from zj.timing import ANSWERED, TOKENS_PER_CHARACTER, drawn_length
+from zj.train import DTYPES
+
+from .limits import Machine, generation_seconds, training_flops
+from .peers import hush
+
+
+class Ours:
+    """As scripts/train_sft.py and chat.py."""
+
+    name = "zj"
+
+    def __init__(self, config: Any, base: Path, device: torch.device):
+        self.model = load_llama(base, DTYPES[config.dtype], device)
+        add_adapter(self.model, "policy", rank=16, alpha=32, seed=config.seed)
+        lay_out_frozen(self.model)
+        self.adam = torch.optim.AdamW(adapter_parameters(self.model, "policy").values(), fused=True)
+        self.config, self.device = config, device
+        self.job = Job("sft", SimpleNamespace(lora=Lora(rank=16), dtype=config.dtype), self.model.config)
+
+    def train(self, sequences: list[list[int]]) -> int:
+        size = self.config.batch_size
+        for batch in (sequences[at : at + size] for at in range(0, len(sequences), size)):
+            for some in pack_plan([len(s) for s in batch], self.config.tokens_per_pack)[0]:
+                packed = Packed.of([batch[place] for place in some], self.device)
+                counted = torch.cat([last_part(n) for n in packed.lengths]).to(self.device)
+                logprobs, _ = sequence_logprobs(self.model, packed, counted, "policy")
+                (-logprobs.sum() / counted_tokens(batch)).backward()
+            self.adam.step()
+            self.adam.zero_grad()
+        return counted_tokens(sequences)
+
+    def generate(self, prompts: list[list[int]], limits: list[int]) -> int:
+        return sum(map(len, generate(self.model, prompts, limits, adapter="policy", eos_ids=())))
+
+    def least_seconds(self, machine: Machine, act: str, sequences: list[list[int]], *limits: list[int]) -> float:
+        """What `act`, train or generate, takes at best."""
+        if act == "generate":
+            return generation_seconds(self.job, machine, list(map(len, sequences)), *limits)
+        pieces = [(len(sequence), 0, counted_tokens([sequence])) for sequence in sequences]
+        return training_flops(self.job, pieces) / machine.flops
+
+
+class Peer:
+    """transformers' model and generate with peft's LoRA, used as their documentation shows: batches are padded."""
+
+    name = "transformers + peft"
+
+    def __init__(self, config: Any, base: Path, device: torch.device):
+        hush()
+        from peft import LoraConfig, get_peft_model
+        from transformers import LlamaForCausalLM
+
+        theirs = LlamaForCausalLM.from_pretrained(base, dtype=DTYPES[config.dtype]).to(device)
+        lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+        self.model: Any = get_peft_model(theirs, lora)
+        self.adam = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], fused=True)
+        self.device, self.batch = device, config.batch_size
+
+    def train(self, sequences: list[list[int]]) -> int:
+        self.model.train()
+        for at in range(0, len(sequences), self.batch):
+            ids, mask = self.padded(sequences[at : at + self.batch], left=False)
+            labels = torch.full_like(ids, -100)
+            for row, sequence in enumerate(sequences[at : at + self.batch]):
+                flags = last_part(len(sequence)).to(self.device)
+                labels[row, : len(sequence)][flags] = ids[row, : len(sequence)][flags]
+            self.model(input_ids=ids, attention_mask=mask, labels=labels).loss.backward()
+            self.adam.step()
+            self.adam.zero_grad()
+        return counted_tokens(sequences)
+
+    def generate(self, prompts: list[list[int]], limits: list[int]) -> int:
+        from transformers import StoppingCriteriaList
+
+        ids, mask = self.padded(prompts, left=True)
+        ends = torch.tensor(limits, device=self.device) + ids.shape[1]
+        stop = StoppingCriteriaList([lambda ids, scores, **_: ids.shape[1] >= ends])
+        self.model.eval()
+        options = {"max_new_tokens": max(limits), "do_sample": True, "top_k": 0, "stopping_criteria": stop}
+        with torch.no_grad():
+            self.model.generate(input_ids=ids, attention_mask=mask, pad_token_id=0, eos_token_id=None, **options)
+        return sum(limits)
+
+    def padded(self, sequences: list[list[int]], left: bool) -> tuple[Tensor, Tensor]:
+        longest = max(map(len, sequences))
+        rows = [[0] * (longest - len(s)) + s if left else s + [0] * (longest - len(s)) for s in sequences]
+        ids = torch.tensor(rows, device=self.device)
+        return ids, (ids != 0).long()
+
+
+def dialogue_lengths(config: Any, dice: random.Random) -> list[int]:
+    """Tokens of four batches of dialogues: those of --data, else drawn."""
+    wanted = 4 * config.batch_size
+    if config.data:
+        dialogues, _ = read(config.data, "dialogue")
+        characters = [sum(len(a) + len(b) for a, b in d.turns) for d in dialogues]
+        return [max(8, min(1024, round(n * TOKENS_PER_CHARACTER))) for n in dice.sample(characters, wanted)]
+    return [drawn_length(dice) for _ in range(wanted)]
+
+
+def drawn_ids(lengths: Sequence[int], vocabulary: int, dice: random.Random) -> list[list[int]]:
+    """Sequences of random ids."""
+    return [[dice.randrange(3, vocabulary) for _ in range(n)] for n in lengths]
+
+
+def last_part(length: int) -> Tensor:
+    """[length] bool: the last part of a dialogue are answers."""
+    return torch.arange(length) >= length - int(ANSWERED * length)
+
+
+def counted_tokens(sequences: list[list[int]]) -> int:
+    return sum(int(ANSWERED * len(s)) for s in sequences)
