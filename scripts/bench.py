@@ -29,10 +29,10 @@ from typing import Any, Literal
 import torch
 
 from zj.bench import files, ppo, preferences, text
-from zj.bench.limits import Machine, measure
+from zj.bench.limits import measure
+from zj.bench.report import report, spread, write_report
 from zj.config import run
 from zj.model import Llama, LlamaConfig, save_llama
-from zj.timing import report, spread, write_report
 from zj.train import DTYPES, start
 from zj.train.log import peak_memory_gb
 
@@ -80,14 +80,14 @@ def main(config: Config) -> None:
         model.init_weights(config.seed)
         save_llama(model, base)
         del model
-        found |= time_text(config, base, device, machine)
+        found |= time_text(config, base, device)
         for case in (case for case in ("reward", "dpo") if case in config.cases):
-            found[case] = time_pairs(config, base, device, machine, case)
+            found[case] = time_pairs(config, base, device, case)
         if "load" in config.cases:
             cases = files.loading(config, base, device, config.peers and has("transformers"))
-            found["load"] = report("loading weights (kB/s)", cases, config.rounds, device)
+            found["load"] = report("loading weights (kB/s)", cases, config.rounds, device, DTYPES[config.dtype])
         if "ppo" in config.cases:
-            found["ppo"] = time_ppo(config, base, machine)
+            found["ppo"] = time_ppo(config, base, device)
     if "loss" in config.cases:
         found["loss"] = files.loss_memory(device)
     print(f"peak memory of this process: {peak_memory_gb(device):.1f} GB\n")
@@ -100,7 +100,7 @@ def has(*packages: str) -> bool:
     return all(map(find_spec, packages))
 
 
-def time_text(config: Config, base: Path, device: torch.device, machine: Machine) -> dict[str, Any]:
+def time_text(config: Config, base: Path, device: torch.device) -> dict[str, Any]:
     """Fine-tuning and generation."""
     work = {case: told for case, told in text_work(config).items() if case.split()[0] in config.cases}
     if not work:
@@ -112,7 +112,8 @@ def time_text(config: Config, base: Path, device: torch.device, machine: Machine
     found: dict[str, Any] = {}
     for case, (title, act, given) in work.items():
         acts = [(str(side.name), partial(getattr(side, act), *given)) for side in sides]
-        found[case] = report(title, acts, config.rounds, device, ours.least_seconds(machine, act, *given))
+        least = partial(ours.least_seconds, *given)
+        found[case] = report(title, acts, config.rounds, device, DTYPES[config.dtype], least)
     return found
 
 
@@ -135,7 +136,7 @@ def text_work(config: Config) -> dict[str, tuple[str, str, Any]]:
     return work
 
 
-def time_pairs(config: Config, base: Path, device: torch.device, machine: Machine, case: str) -> dict[str, Any]:
+def time_pairs(config: Config, base: Path, device: torch.device, case: str) -> dict[str, Any]:
     """Reward model or DPO."""
     batches = preferences.draw_pairs(config, LlamaConfig.named(config.size).vocab_size)
     tokens = sum(len(answer.ids) for pairs in batches for pair in pairs for answer in pair.answers)
@@ -150,13 +151,15 @@ def time_pairs(config: Config, base: Path, device: torch.device, machine: Machin
 
     title = f"{case}, {config.pairs} pairs and {tokens / len(batches):,.0f} tokens a step (tok/s)"
     acts = [(name, partial(act, step)) for name, step in sides.items()]
-    return report(title, acts, config.rounds, device, preferences.least_seconds(config, machine, case, batches))
+    least = partial(preferences.least_seconds, config, case, batches)
+    return report(title, acts, config.rounds, device, DTYPES[config.dtype], least)
 
 
-def time_ppo(config: Config, base: Path, machine: Machine) -> dict[str, Any]:
+def time_ppo(config: Config, base: Path, device: torch.device) -> dict[str, Any]:
     """Seconds a step, in all and of each phase."""
     prompts = ppo.write_inputs(config, base)
-    phases, least = ppo.our_seconds(config, base), ppo.least_seconds(config, machine, list(map(len, prompts)))
+    phases = ppo.our_seconds(config, base)
+    least = ppo.least_seconds(config, list(map(len, prompts)), measure(device, DTYPES[config.dtype]))
     totals = [sum(seconds) for seconds in zip(*phases.values(), strict=True)]
     passes = f"{config.ppo_epochs} passes in {config.minibatches} minibatches"
     title = f"PPO, {config.ppo_prompts} prompts of 20 to 200 tokens + {config.max_new_tokens} new, {passes} (s a step)"

@@ -16,7 +16,8 @@ MAY_IMPORT = {  # part of zj -> the parts of zj it may know
     "train": {"model", "lora", "config"},
     "clinic": {"data.records"},
     "eval": {"clinic", "data.records"},
-    "bench": {"data", "lora", "model", "planning", "preferences", "rl", "roles", "stage", "timing", "train", "workload"},
+    "bench": {"data", "lora", "model", "rl", "train"}
+    | {"planning", "preferences", "roles", "stage", "timing", "workload"},
     "config": set(),
 }
 FOREIGN = {"transformers", "peft", "trl", "accelerate", "deepspeed"}

@@ -95,7 +95,7 @@ def test_generation_reads_the_weights_once_a_step_and_what_each_row_holds():
     weights, token = layers + SHAPE.vocab_size * 32, 2 * 2 * 2 * 8  # 2 layers' keys and values of 2 heads of 8
     held = [8, 9, 10, 4]  # by the first row in its three steps after the prompt's, by the second in its one
     read = 4 * (3 * weights + sum(held) * token)
-    found = limits.generation_seconds(JOB, limits.Machine(math.inf, 1.0), prompts, new)
+    found = limits.generation_seconds(JOB, prompts, new, limits.Machine(math.inf, 1.0))
     assert found == pytest.approx(read, rel=1e-12)
     prefill = sum(limits.forward_flops(WHOLE, [(n, 0, 1)]) for n in prompts)
-    assert limits.generation_seconds(JOB, limits.Machine(1.0, math.inf), prompts, new) == pytest.approx(prefill)
+    assert limits.generation_seconds(JOB, prompts, new, limits.Machine(1.0, math.inf)) == pytest.approx(prefill)

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 
 from zj.model import load_llama, token_logprobs
-from zj.timing import Case, peak_bytes
+from zj.timing import peak_bytes
 from zj.train import DTYPES
 
 from .peers import hush
+from .report import Case
 
 
 def loading(config: Any, base: Path, device: torch.device, peer: bool) -> list[tuple[str, Case]]:

@@ -55,7 +55,7 @@ def training_flops(job: Job, pieces: Iterable[Piece]) -> float:
     return needed
 
 
-def generation_seconds(job: Job, machine: Machine, prompts: Sequence[int], new: Sequence[int]) -> float:
+def generation_seconds(job: Job, prompts: Sequence[int], new: Sequence[int], machine: Machine) -> float:
     """Of answers of `new` tokens to prompts of these lengths, all at work together.
 
     The prompts are computed at the rate of products. Then every step reads the weights once, an adapter merged, and the

@@ -72,7 +72,7 @@ def our_seconds(config: Any, base: Path) -> dict[str, list[float]]:
     return {phase: [row[f"seconds_{phase}"] for row in rows if row["step"] > 1] for phase in PHASES}
 
 
-def least_seconds(config: Any, machine: Machine, prompts: list[int]) -> dict[str, float]:
+def least_seconds(config: Any, prompts: list[int], machine: Machine) -> dict[str, float]:
     """Of each phase of an average step, where every answer has --max-new-tokens."""
     recipe = SimpleNamespace(lora=Lora(rank=16), dtype=config.dtype)
     job, new = Job("ppo", recipe, LlamaConfig.named(config.size)), config.max_new_tokens
@@ -82,7 +82,7 @@ def least_seconds(config: Any, machine: Machine, prompts: list[int]) -> dict[str
     judged = 2 * forward_flops(job, counted) + 2 * forward_flops(job, uncounted)
     learnt = config.ppo_epochs * (training_flops(job, counted) + training_flops(job, uncounted))
     batches = [prompts[at : at + config.ppo_prompts] for at in range(0, len(prompts), config.ppo_prompts)]
-    sampled = sum(generation_seconds(job, machine, batch, [new] * len(batch)) for batch in batches)
+    sampled = sum(generation_seconds(job, batch, [new] * len(batch), machine) for batch in batches)
     return {"sample": sampled / steps, "judge": judged / steps / machine.flops, "learn": learnt / steps / machine.flops}
 
 

@@ -127,7 +127,7 @@ def trl_trainer(config: Any, base: Path, case: str) -> Any:
     )
 
 
-def least_seconds(config: Any, machine: Machine, case: str, batches: list[list[Ranked]]) -> float:
+def least_seconds(config: Any, case: str, batches: list[list[Ranked]], machine: Machine) -> float:
     """Of these batches: a prompt is computed once for both answers, and DPO's reference goes forward only."""
     recipe = SimpleNamespace(lora=Lora(rank=16), dtype=config.dtype)
     job, pieces = Job(case, recipe, LlamaConfig.named(config.size)), []

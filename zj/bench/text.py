@@ -21,7 +21,7 @@ from zj.stage import Lora
 from zj.timing import ANSWERED, TOKENS_PER_CHARACTER, drawn_length
 from zj.train import DTYPES
 
-from .limits import Machine, generation_seconds, training_flops
+from .limits import generation_seconds, training_flops
 from .peers import hush
 
 
@@ -53,10 +53,11 @@ class Ours:
     def generate(self, prompts: list[list[int]], limits: list[int]) -> int:
         return sum(map(len, generate(self.model, prompts, limits, adapter="policy", eos_ids=())))
 
-    def least_seconds(self, machine: Machine, act: str, sequences: list[list[int]], *limits: list[int]) -> float:
-        """What `act`, train or generate, takes at best."""
-        if act == "generate":
-            return generation_seconds(self.job, machine, list(map(len, sequences)), *limits)
+    def least_seconds(self, *given: Any) -> float:
+        """What training on (sequences, machine), or answering (prompts, limits, machine), takes at best."""
+        sequences, *limits, machine = given
+        if limits:
+            return generation_seconds(self.job, list(map(len, sequences)), limits[0], machine)
         pieces = [(len(sequence), 0, counted_tokens([sequence])) for sequence in sequences]
         return training_flops(self.job, pieces) / machine.flops
 
