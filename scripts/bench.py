@@ -30,7 +30,7 @@ import torch
 
 from zj.bench import files, ppo, preferences, text
 from zj.bench.limits import measure
-from zj.bench.report import report, spread, write_report
+from zj.bench.report import report, spread, timed, write_report
 from zj.config import run
 from zj.model import Llama, LlamaConfig, save_llama
 from zj.train import DTYPES, start
@@ -57,6 +57,8 @@ class Config:
     threads: int = 2  # CPU threads
     seed: int = 0  # of weights, lengths and ids
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of weights and computation
+    recompute: bool = False  # activation checkpointing in ours
+    compile: bool = False  # torch.compile the blocks of ours
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     peers: bool = True  # also time transformers, peft and trl, as far as they are installed
     out: str = ""  # JSON file of every round, with versions and device (none: only the table)
@@ -158,8 +160,8 @@ def time_pairs(config: Config, base: Path, device: torch.device, case: str) -> d
 def time_ppo(config: Config, base: Path, device: torch.device) -> dict[str, Any]:
     """Seconds a step, in all and of each phase."""
     prompts = ppo.write_inputs(config, base)
-    phases = ppo.our_seconds(config, base)
-    least = ppo.least_seconds(config, list(map(len, prompts)), measure(device, DTYPES[config.dtype]))
+    phases, _, machine = timed(partial(ppo.our_seconds, config, base), device, DTYPES[config.dtype])
+    least = ppo.least_seconds(config, list(map(len, prompts)), machine)
     totals = [sum(seconds) for seconds in zip(*phases.values(), strict=True)]
     passes = f"{config.ppo_epochs} passes in {config.minibatches} minibatches"
     title = f"PPO, {config.ppo_prompts} prompts of 20 to 200 tokens + {config.max_new_tokens} new, {passes} (s a step)"

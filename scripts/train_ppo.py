@@ -86,6 +86,7 @@ class Config:
     seed: int = 0  # of a fresh adapter, the order and the answers
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the backbone; adapters, heads and optimizers are always fp32
     recompute: bool = False  # activation checkpointing: less memory, a third more time
+    compile: bool = False  # torch.compile the blocks: faster in 16 bit, after a minute or more at the start
     shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
@@ -131,7 +132,7 @@ def main(config: Config) -> None:
     roles = open_roles(config, DTYPES[config.dtype], world)
     model, ptx = roles.model, read_ptx(config, tokenizer, template, world)
     check_tokenizer_fits(model, len(tokenizer))
-    model.recompute = config.recompute
+    stage.set_up(model, config)
 
     indices = epochs(train, config.seed)
     per_epoch = steps_per_epoch(len(train), config.batch_size)

@@ -48,6 +48,7 @@ class Config:
     seed: int = 0  # of weights, order, dropout and samples
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the forward pass; optimizer state is always fp32
     recompute: bool = False  # activation checkpointing: less memory, a third more time
+    compile: bool = False  # torch.compile the blocks: faster in 16 bit, after a minute or more at the start
     shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])

@@ -53,6 +53,7 @@ class Config:
     seed: int = 0  # of weights, order and dropout
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the backbone; adapter, head and optimizer are always fp32
     recompute: bool = False  # activation checkpointing: less memory, a third more time
+    compile: bool = False  # torch.compile the blocks: faster in 16 bit, after a minute or more at the start
     shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
@@ -134,7 +135,7 @@ def add_reward(config: Config, tokenizer: Tokenizer, world: World) -> tuple[Llam
         shard(model, heads, config.shard, dtype, world)
 
     model = load_model(config.model, dtype, world.device, prepare)
-    model.recompute = config.recompute
+    stage.set_up(model, config)
     return model.train(), heads[0]
 
 

@@ -18,6 +18,7 @@ from zj.data.template import TEMPLATES, Encoded, encode_all, load_template
 from zj.data.tokenizer import Tokenizer, train_tokenizer
 from zj.lora import ALL_LINEAR, add_adapter, count_parameters, load_model
 from zj.model import Llama, LlamaConfig, Packed, save_llama
+from zj.model.compiled import compile_blocks
 from zj.model.prepared import lay_out_frozen
 from zj.model.weights import check_tokenizer_fits
 from zj.train import DTYPES, Stop, World, replace_folder, shard
@@ -87,11 +88,18 @@ def find_model(config: Any, tokenizer: Tokenizer, out: Path, world: World) -> tu
             make_once(base, lambda folder: save_llama(model, folder), world)
         prepare(model)
         lay_out_frozen(model)
-    model.recompute = config.recompute
+    set_up(model, config)
     trained, every = count_parameters(model)
     ranks = f", {config.shard} over {world.size} ranks" if sharded or world.size > 1 else ""
     world.print(f"model: {every:,} parameters, {trained:,} of them trained, {config.dtype} on {world.device}{ranks}")
     return model.train(), adapter, str(base.resolve())
+
+
+def set_up(model: Llama, config: Any) -> None:
+    """Let a model compute as --recompute and --compile ask for."""
+    model.recompute = config.recompute
+    if config.compile:
+        compile_blocks(model)
 
 
 def encode_split(

@@ -244,3 +244,11 @@ def test_a_rank_that_dies_takes_the_run_down(line, tmp_path, monkeypatch):
     told = done.stderr.index("Traceback")
     assert done.stderr.index("RuntimeError: the card has fallen off the bus") < done.stderr.find("Traceback", told + 1)
     assert steps_done(tmp_path / "run") == 2
+
+
+@pytest.mark.parametrize("last, status", [("world.leave()", 0), ("", 1)], ids=["leaves", "control"])
+def test_what_happens_after_all_is_done_changes_nothing(tmp_path, last, status):
+    """As threads of gloo do now and then: an abort while the interpreter is taken down."""
+    before = "import atexit, os\nfrom zj.train import start\natexit.register(os.abort)\nworld = start('cpu')\n"
+    (tmp_path / "rank.py").write_text(before + last, encoding="utf-8")
+    assert torchrun(2, tmp_path / "rank.py").returncode == status

@@ -65,6 +65,7 @@ def our_seconds(config: Any, base: Path) -> dict[str, list[float]]:
     words = [f"--{name.replace('_', '-')}={getattr(config, name)}" for name in taken]
     words += [f"--model={base}", f"--reward={folder / 'reward'}", f"--data={folder / 'prompts.jsonl'}"]
     words += [f"--out={folder / 'ppo'}", f"--batch-size={config.ppo_prompts}", "--valid-fraction=0"]
+    words += ["--recompute"] * config.recompute + ["--compile"] * config.compile
     environment = os.environ | {"OMP_NUM_THREADS": str(config.threads)}
     script = Path(sys.argv[0]).with_name("train_ppo.py")
     subprocess.run([sys.executable, script, *words], env=environment, stdout=subprocess.DEVNULL, check=True)

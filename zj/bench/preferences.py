@@ -18,7 +18,7 @@ from zj.model.prepared import lay_out_frozen
 from zj.planning import Job
 from zj.preferences import Ranked, ranked_packs
 from zj.rl import dpo_loss, ranked_pairs, ranking_loss
-from zj.stage import Lora
+from zj.stage import Lora, set_up
 from zj.timing import ANSWERED, TOKENS_PER_CHARACTER, drawn_length
 from zj.train import DTYPES, World, start
 
@@ -39,6 +39,7 @@ def our_reward(config: Any, base: Path) -> Step:
     world, model = opened(config, base)
     add_adapter(model, "reward", rank=16, alpha=32, seed=config.seed)
     lay_out_frozen(model)
+    set_up(model, config)
     head = ScalarHead(model.config.hidden_size, config.seed).to(world.device)
     adam = torch.optim.AdamW([*adapter_parameters(model, "reward").values(), *head.parameters()], fused=True)
 
@@ -58,6 +59,7 @@ def our_dpo(config: Any, base: Path) -> Step:
     add_adapter(model, "policy", rank=16, alpha=32, seed=config.seed)
     copy_adapter(model, "policy", "reference")
     lay_out_frozen(model)
+    set_up(model, config)
     adam = torch.optim.AdamW(adapter_parameters(model, "policy").values(), fused=True)
 
     def step(pairs: list[Ranked]) -> None:

@@ -34,20 +34,16 @@ def report(
 
     A turn before them does not count; it tells the most memory that tensors take. Of two cases, also the ratio of the
     first to the second, round by round. `least` tells the seconds that the work takes at best on a machine; "share" is
-    that of the time that the first case took, by what the machine does in the same round.
+    that of the time that the first case took, by what the machine does before and after.
     """
     speeds: dict[str, list[float]] = {name: [] for name, _ in cases}
     shares, peaks = [], {name: peak_bytes(act, device) / 1e6 for name, act in cases}
     for _ in range(rounds):
         for name, act in cases:
-            began = time.perf_counter()
-            units = act()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            seconds = time.perf_counter() - began
+            units, seconds, machine = timed(act, device, dtype)
             speeds[name].append(units / seconds)
             if name == cases[0][0] and least is not None:
-                shares.append(least(measure(device, dtype)) / seconds)
+                shares.append(least(machine) / seconds)
     print(title)
     for name, seen in speeds.items():
         print(f"  {name:24} {spread(seen, ',.0f')}  {peaks[name]:7,.0f} MB", flush=True)
@@ -59,6 +55,17 @@ def report(
         found["share"] = shares
         print(f"  {'of the limit':24} {spread(shares, '.0%')}", flush=True)
     return found
+
+
+def timed(act: Callable[[], Any], device: torch.device, dtype: torch.dtype) -> tuple[Any, float, Machine]:
+    """(what it gives back, its seconds, the mean of what the machine does just before and just after)."""
+    before = measure(device, dtype)
+    began = time.perf_counter()
+    given = act()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    seconds, after = time.perf_counter() - began, measure(device, dtype)
+    return given, seconds, Machine((before.flops + after.flops) / 2, (before.bytes + after.bytes) / 2)
 
 
 def write_report(file: str, settings: Any, found: dict[str, Any]) -> None:

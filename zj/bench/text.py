@@ -17,7 +17,7 @@ from zj.lora import adapter_parameters, add_adapter
 from zj.model import Packed, generate, load_llama, sequence_logprobs
 from zj.model.prepared import lay_out_frozen
 from zj.planning import Job
-from zj.stage import Lora
+from zj.stage import Lora, set_up
 from zj.timing import ANSWERED, TOKENS_PER_CHARACTER, drawn_length
 from zj.train import DTYPES
 
@@ -34,6 +34,7 @@ class Ours:
         self.model = load_llama(base, DTYPES[config.dtype], device)
         add_adapter(self.model, "policy", rank=16, alpha=32, seed=config.seed)
         lay_out_frozen(self.model)
+        set_up(self.model, config)
         self.adam = torch.optim.AdamW(adapter_parameters(self.model, "policy").values(), fused=True)
         self.config, self.device = config, device
         self.job = Job("sft", SimpleNamespace(lora=Lora(rank=16), dtype=config.dtype), self.model.config)

@@ -111,6 +111,7 @@ class Attention(nn.Module):
         super().__init__()
         width, kv_heads = config.hidden_size, config.num_key_value_heads
         self.head_dim = config.head_dim
+        self.attend = attend
         self.q_proj = Linear(width, config.num_attention_heads * self.head_dim)
         self.k_proj = Linear(width, kv_heads * self.head_dim)
         self.v_proj = Linear(width, kv_heads * self.head_dim)
@@ -121,7 +122,7 @@ class Attention(nn.Module):
         q = rotate(self.q_proj(x, adapter).view(heads), rotary)  # [N, H, K]
         k = rotate(self.k_proj(x, adapter).view(heads), rotary)  # [N, key/value heads, K]
         v = self.v_proj(x, adapter).view(heads)
-        mixed = cache.attend(q, k, v, packed) if cache else attend(q, k, v, packed)
+        mixed = cache.attend(q, k, v, packed) if cache else self.attend(q, k, v, packed)
         return self.o_proj(mixed.reshape(len(x), -1), adapter)
 
 

@@ -78,6 +78,9 @@ class World:
             _parting.set()
             dist.destroy_process_group()
         sys.stdout.flush()
+        sys.stderr.flush()
+        if self.size > 1:
+            os._exit(0)  # torch's threads sometimes abort an interpreter that ends by itself, when all is done
 
 
 ALONE = World(0, 1, torch.device("cpu"))
