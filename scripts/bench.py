@@ -9,15 +9,16 @@ is counted are tokens of use: no padding, of a dialogue its last 60 % (as if it 
 with its prompt. Lengths are drawn like those of CMtMedQA (about 360 tokens, 80 to 830) unless --data and --rankings
 bring files to take them from. DPO's reference is computed in every step on both sides.
 
-"of the limit": the least seconds that the work can take (its FLOPs at the measured rate of matrix products, and for
-generation the bytes of weights and cache at the measured rate of reading) as a part of those it took. "MB": most memory
-of tensors beside those held before. After one turn that does not count the sides take turns; median [range].
-PPO is scripts/train_ppo.py itself, then trl's (up to 1.12; later ones have none).
+"of the limit": the least seconds that the work can take (its FLOPs at the measured rate of matrix products; a step of
+generation, if that is longer, the bytes of weights and cache at the measured rate of reading) as a part of those it
+took. "MB": most memory of tensors beside those held before, mapped files too. After one turn that does not count the
+sides take turns; median [range]. PPO is scripts/train_ppo.py itself, then trl's (up to 1.12; later ones have none).
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -30,11 +31,10 @@ import torch
 
 from zj.bench import files, ppo, preferences, text
 from zj.bench.limits import measure
-from zj.bench.report import report, spread, timed, write_report
+from zj.bench.report import report, spread, tidy, timed, write_report
 from zj.config import run
 from zj.model import Llama, LlamaConfig, save_llama
 from zj.train import DTYPES, start
-from zj.train.log import peak_memory_gb
 
 CASES = ("load", "sft", "sft-grouped", "sft-equal", "reward", "dpo", "generate", "generate-equal", "ppo", "loss")
 
@@ -67,6 +67,12 @@ class Config:
         for case in self.cases:
             if case not in CASES:
                 raise ValueError(f"--cases: found {case!r}, expected some of {' '.join(CASES)}")
+        least = {"batch_size": 2, "pairs": 1, "ppo_prompts": 1, "minibatches": 1, "rounds": 1, "threads": 1}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}, expected at least {low}")
+        if self.ppo_prompts % self.minibatches:
+            raise ValueError(f"--ppo-prompts is {self.ppo_prompts}, expected a multiple of --minibatches")
 
 
 def main(config: Config) -> None:
@@ -82,41 +88,49 @@ def main(config: Config) -> None:
         model.init_weights(config.seed)
         save_llama(model, base)
         del model
-        found |= time_text(config, base, device)
-        for case in (case for case in ("reward", "dpo") if case in config.cases):
-            found[case] = time_pairs(config, base, device, case)
-        if "load" in config.cases:
-            cases = files.loading(config, base, device, config.peers and has("transformers"))
-            found["load"] = report("loading weights (kB/s)", cases, config.rounds, device, DTYPES[config.dtype])
-        if "ppo" in config.cases:
-            found["ppo"] = time_ppo(config, base, device)
-    if "loss" in config.cases:
-        found["loss"] = files.loss_memory(device)
-    print(f"peak memory of this process: {peak_memory_gb(device):.1f} GB\n")
+        for told in measured(config, base, device):
+            found |= told
+            if config.out:
+                write_report(config.out, config, device, found)
+    print()
     print_table(found)
     if config.out:
-        write_report(config.out, config, found)
+        print(f"{config.out}: every round")
+
+
+def measured(config: Config, base: Path, device: torch.device) -> Iterator[dict[str, Any]]:
+    """What each case has found, as soon as it has."""
+    dtype = DTYPES[config.dtype]
+    if "load" in config.cases:
+        cases = files.loading(config, base, device, config.peers and has("transformers"))
+        yield {"load": report("loading weights (kB/s)", cases, config.rounds, device, dtype)}
+    yield from time_text(config, base, device)
+    for case in (case for case in ("reward", "dpo") if case in config.cases):
+        yield {case: time_pairs(config, base, device, case)}
+    if "ppo" in config.cases:
+        tidy()
+        yield {"ppo": time_ppo(config, base, device)}
+    if "loss" in config.cases:
+        yield {"loss": files.loss_memory(device)}
 
 
 def has(*packages: str) -> bool:
     return all(map(find_spec, packages))
 
 
-def time_text(config: Config, base: Path, device: torch.device) -> dict[str, Any]:
+def time_text(config: Config, base: Path, device: torch.device) -> Iterator[dict[str, Any]]:
     """Fine-tuning and generation."""
     work = {case: told for case, told in text_work(config).items() if case.split()[0] in config.cases}
     if not work:
-        return {}
+        return
     ours = text.Ours(config, base, device)
     sides: list[Any] = [ours]
     if config.peers and has("transformers", "peft"):
         sides.append(text.Peer(config, base, device))
-    found: dict[str, Any] = {}
     for case, (title, act, given) in work.items():
         acts = [(str(side.name), partial(getattr(side, act), *given)) for side in sides]
         least = partial(ours.least_seconds, *given)
-        found[case] = report(title, acts, config.rounds, device, DTYPES[config.dtype], least)
-    return found
+        yield {case: report(title, acts, config.rounds, device, DTYPES[config.dtype], least)}
 
 
 def text_work(config: Config) -> dict[str, tuple[str, str, Any]]:
@@ -160,9 +174,8 @@ def time_pairs(config: Config, base: Path, device: torch.device, case: str) -> d
 def time_ppo(config: Config, base: Path, device: torch.device) -> dict[str, Any]:
     """Seconds a step, in all and of each phase."""
     prompts = ppo.write_inputs(config, base)
-    phases, _, machine = timed(partial(ppo.our_seconds, config, base), device, DTYPES[config.dtype])
+    (totals, phases), _, machine = timed(partial(ppo.our_seconds, config, base), device, DTYPES[config.dtype])
     least = ppo.least_seconds(config, list(map(len, prompts)), machine)
-    totals = [sum(seconds) for seconds in zip(*phases.values(), strict=True)]
     passes = f"{config.ppo_epochs} passes in {config.minibatches} minibatches"
     title = f"PPO, {config.ppo_prompts} prompts of 20 to 200 tokens + {config.max_new_tokens} new, {passes} (s a step)"
     print(f"{title}\n  {'zj':24} {spread(totals, '.2f')}  {sum(least.values()) / median(totals):.0%} of the limit")
@@ -173,8 +186,8 @@ def time_ppo(config: Config, base: Path, device: torch.device) -> dict[str, Any]
     found: dict[str, Any] = {"title": title, "zj": totals, "phases": phases, "least": least, "share": share}
     if config.peers and ppo.trl_has_ppo():
         found["trl"] = ppo.trl_seconds(config, base, prompts)
-        found["ratio"] = [theirs / ours for ours, theirs in zip(totals, found["trl"], strict=True)]
-        print(f"  {'trl':24} {spread(found['trl'], '.2f')}\n  {'ratio':24} {spread(found['ratio'], '.2f')}")
+        found["ratio"] = [median(found["trl"]) / median(totals)]  # one after the other, on other batches
+        print(f"  {'trl':24} {spread(found['trl'], '.2f')}\n  {'ratio':24} {found['ratio'][0]:8.2f}")
     return found
 
 

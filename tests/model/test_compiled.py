@@ -38,6 +38,7 @@ def make(dtype=torch.float64, recompute=False) -> Llama:
 @pytest.fixture(autouse=True)
 def nothing_is_compiled_yet():
     torch.compiler.reset()
+    torch._dynamo.utils.counters.clear()
     yield
     torch.compiler.reset()
 

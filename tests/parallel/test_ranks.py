@@ -55,6 +55,16 @@ def test_ranks_tell_and_learn_what_one_process_does(alone, several, stage):
     assert losses[1] == pytest.approx(losses[0], rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["zero2", "zero3"])
+def test_compiled_blocks_are_shared_out_too(alone, line, tmp_path, how):
+    """--compile --recompute on two ranks; it needs a C++ compiler."""
+    flags = ("--shard", how, "--compile", "--recompute")
+    done = together([job(line, "train_sft", tmp_path / "run", *flags)], 2, tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert_same(alone / "train_sft", tmp_path / "run", rel=1e-4, atol=2e-5)
+
+
 def test_other_data_is_another_run(alone, line, tmp_path):
     """Negative control: the comparison above notices another order of the batches."""
     done = together([job(line, "train_sft", tmp_path / "other", "--seed", 1)], 1, tmp_path)

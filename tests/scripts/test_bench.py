@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from zj import workload
-from zj.bench import limits
+from zj.bench import limits, ppo, preferences
+from zj.data.template import Encoded
 from zj.model import Llama, LlamaConfig
 from zj.planning import Job
+from zj.preferences import Ranked
 from zj.stage import Lora
 from zj.timing import peak_bytes
 
@@ -54,7 +57,8 @@ def test_every_case_is_measured_and_told(command, tmp_path):
     assert all(0 < share < 1 for case in training | generation for share in cases[case]["share"])
     assert all(speed > 0 for case in (training | generation | {"load"}) for speed in cases[case]["zj"])
     assert cases["loss"]["zj"] < cases["loss"]["all logits"] / 8  # what the chunks are for
-    assert [sum(seconds) for seconds in zip(*cases["ppo"]["phases"].values(), strict=True)] == cases["ppo"]["zj"]
+    for seconds, *phases in zip(cases["ppo"]["zj"], *cases["ppo"]["phases"].values(), strict=True):
+        assert 0 < sum(phases) <= seconds
     assert done.out.count("\n| ") == 1 + len(training | generation) + 2  # the table: its head and the cases
 
 
@@ -63,9 +67,31 @@ def test_some_cases(command):
     assert done.status == 0 and "generation, 3 prompts, ragged" in done.out and "equal" not in done.out
 
 
-def test_an_unknown_case_is_named(command):
-    done = command("bench", "--cases", "speed")
-    assert done.status == 2 and "--cases: found 'speed'" in done.err
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (("--cases", "speed"), "--cases: found 'speed'"),
+        (("--rounds", 0), "--rounds is 0, expected at least 1"),
+        (("--ppo-prompts", 3, "--minibatches", 2), "--ppo-prompts is 3, expected a multiple of --minibatches"),
+    ],
+)
+def test_bad_input_is_one_line(command, flags, message):
+    done = command("bench", *flags)
+    assert done.status == 2 and message in done.err
+
+
+@pytest.mark.parity
+def test_the_peers_take_part(command, tmp_path):
+    """Both sides of every case, in one process."""
+    out = tmp_path / "bench.json"
+    done = command("bench", *SMALL[:-1], "--out", out)
+    assert done.status == 0, done.err
+    cases = json.loads(out.read_text(encoding="utf-8"))["found"]
+    peers = {"load": "transformers", "reward": "trl", "dpo": "trl", "ppo": "trl"}
+    for name, told in cases.items():
+        if isinstance(told, dict) and name != "loss":
+            theirs = told[peers.get(name, "transformers + peft")]
+            assert len(theirs) == 1 and min(theirs) > 0 and len(told["ratio"]) == 1, name
 
 
 # ---- what the work takes at best
@@ -93,9 +119,44 @@ def test_generation_reads_the_weights_once_a_step_and_what_each_row_holds():
     prompts, new = [7, 3], [4, 2]
     layers = sum(w.numel() for name, w in Llama(SHAPE).named_parameters() if name.endswith("proj.weight"))
     weights, token = layers + SHAPE.vocab_size * 32, 2 * 2 * 2 * 8  # 2 layers' keys and values of 2 heads of 8
-    held = [8, 9, 10, 4]  # by the first row in its three steps after the prompt's, by the second in its one
-    read = 4 * (3 * weights + sum(held) * token)
-    found = limits.generation_seconds(JOB, prompts, new, limits.Machine(math.inf, 1.0))
-    assert found == pytest.approx(read, rel=1e-12)
+    held = [[8, 4], [9], [10]]  # tokens of the rows at work in each step after the prompts' own
+    reading = [4 * (weights + sum(rows) * token) for rows in held]
+    least = partial(limits.generation_seconds, JOB, prompts, new)
+    assert least(limits.Machine(math.inf, 1.0)) == pytest.approx(sum(reading), rel=1e-12)
     prefill = sum(limits.forward_flops(WHOLE, [(n, 0, 1)]) for n in prompts)
-    assert limits.generation_seconds(JOB, prompts, new, limits.Machine(1.0, math.inf)) == pytest.approx(prefill)
+    products = [sum(limits.forward_flops(WHOLE, [(1, n - 0.5, 1)]) for n in rows) for rows in held]
+    assert least(limits.Machine(1.0, math.inf)) == pytest.approx(prefill + sum(products), rel=1e-12)
+    ratio = (products[0] / reading[0] + products[1] / reading[1]) / 2  # two rows wait for products, one for memory
+    mixed = prefill + products[0] + ratio * (reading[1] + reading[2])
+    assert least(limits.Machine(1.0, 1 / ratio)) == pytest.approx(mixed, rel=1e-12)
+
+
+def config(**more):
+    return SimpleNamespace(size="nano", dtype="fp32", ppo_prompts=2, max_new_tokens=5, ppo_epochs=3, **more)
+
+
+def test_a_pair_costs_what_its_two_answers_do_less_one_prompt():
+    """And DPO the reference's forward pass and the head's products besides."""
+    answers = [Encoded([1] * n, [False] * 6 + [True] * (n - 6), "") for n in (16, 26)]
+    job, one = Job("reward", SimpleNamespace(lora=Lora(rank=16), dtype="fp32"), SHAPE), limits.Machine(1.0, 1.0)
+    apart = limits.training_flops(job, [(16, 0, 0), (26, 0, 0)]) - limits.training_flops(job, [(6, 0, 0)])
+    batches = [[Ranked(tuple(answers), (1, 2))]]
+    reward = preferences.least_seconds(config(), "reward", batches, one)
+    assert reward == pytest.approx(apart, rel=1e-12)
+    forward = limits.forward_flops(job, [(16, 0, 10), (26, 0, 20)]) - limits.forward_flops(job, [(6, 0, 0)])
+    head = 30 * 4 * SHAPE.vocab_size * SHAPE.hidden_size
+    assert preferences.least_seconds(config(), "dpo", batches, one) == pytest.approx(apart + head + forward, rel=1e-12)
+
+
+def test_phases_of_ppo():
+    """Four roles judge, two learn in every pass; of four prompts two are a step."""
+    job, prompts = Job("ppo", SimpleNamespace(lora=Lora(rank=16), dtype="fp32"), SHAPE), [7, 9, 4, 12]
+    found = ppo.least_seconds(config(), prompts, limits.Machine(1.0, math.inf))
+    whole, answers = [(n + 5, 0, 0) for n in prompts], 20 * 2 * SHAPE.vocab_size * SHAPE.hidden_size
+    assert found["judge"] == pytest.approx((4 * limits.forward_flops(job, whole) + 2 * answers) / 2, rel=1e-12)
+    learnt = 3 * (2 * limits.training_flops(job, whole) + 2 * answers) / 2
+    assert found["learn"] == pytest.approx(learnt, rel=1e-12)
+    sampled = [
+        limits.generation_seconds(job, some, [5, 5], limits.Machine(1.0, math.inf)) for some in ([7, 9], [4, 12])
+    ]
+    assert found["sample"] == pytest.approx(sum(sampled) / 2, rel=1e-12)

@@ -10,13 +10,14 @@ import torch
 from tests.scripts.conftest import column, ppo
 from zj import stage
 
-FEW = ("--device", "cpu", "--max-tokens", 60, "--batch-size", 24, "--epochs", 1, "--valid-fraction", 0.25)
+FEW = ("--device", "cpu", "--max-tokens", 60, "--batch-size", 8, "--epochs", 3, "--optim.lr", "3e-3")
+FEW += ("--valid-fraction", 0.25)
 
 
 def calls(line, corpus, out):
     """One short run of each stage, from the same backbone."""
     where = {
-        "pretrain": ("--model", line.base, "--data", corpus / "documents.jsonl"),
+        "pretrain": ("--model", line.base, "--data", corpus / "documents.jsonl", "--lora.dropout", 0),
         "sft": ("--model", line.base, "--data", line.dialogues, "--lora.dropout", 0),
         "reward": ("--model", line.base, "--data", line.rankings, "--lora.dropout", 0),
         "dpo": ("--model", line.sft, "--data", line.rankings),
@@ -40,7 +41,7 @@ def test_every_stage_compiles_its_model_once_if_it_is_told_to(command, corpus, l
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
 @STAGES
 def test_losses_are_those_of_plain_blocks(command, corpus, line, tmp_path, name):
-    """In fp32, to rounding; PPO's first step only, after which an answer may be another."""
+    """In fp32, to rounding, while they change; PPO's first step only, after which an answer may be another."""
     torch.compiler.reset()
     found = []
     for kind, flags in (("plain", ()), ("compiled", ("--compile",))):
@@ -48,5 +49,5 @@ def test_losses_are_those_of_plain_blocks(command, corpus, line, tmp_path, name)
         assert done.status == 0, done.err
         losses = column(tmp_path / kind / name, "loss")
         found.append(torch.tensor(losses[:1] if name == "ppo" else losses, dtype=torch.float64))
-    assert len(found[0]) >= 1
-    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-5)  # AdamW makes more of a gradient near 0
+    assert name == "ppo" or (found[0] - found[0][0]).abs().max() > 0.02  # control: what is learnt is seen

@@ -24,17 +24,22 @@ class Machine:
 
 
 def measure(device: torch.device, dtype: torch.dtype) -> Machine:
-    """The best of a few products of the shapes that training has, and of a few sums over 512 MiB."""
-    a, b = (torch.randn(2048, 2048, device=device).to(dtype) for _ in range(2))
-    much = torch.ones(1 << 27, device=device)
-    return Machine(2 * 2048**3 / min(_seconds(lambda: a @ b)), much.nbytes / min(_seconds(much.sum)))
+    """The best of a few products of square matrices, and of a few sums over 512 MiB (a GPU: larger ones)."""
+    size, numbers, times = (8192, 1 << 30, 10) if device.type == "cuda" else (2048, 1 << 27, 1)
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    much = torch.ones(numbers, device=device)
+    return Machine(2 * size**3 / _seconds(lambda: a @ b, times), much.nbytes / _seconds(much.sum, times))
 
 
-def _seconds(act: Callable[[], torch.Tensor]) -> Iterable[float]:
+def _seconds(act: Callable[[], torch.Tensor], times: int) -> float:
+    """Of one act: the best of eight runs of `times`."""
+    seen = []
     for _ in range(8):
         began = time.perf_counter()
-        float(act().view(-1)[0])  # waits for the device
-        yield time.perf_counter() - began
+        done = [act() for _ in range(times)][-1]
+        float(done.view(-1)[0])  # waits for the device
+        seen.append((time.perf_counter() - began) / times)
+    return min(seen)
 
 
 def forward_flops(job: Job, pieces: Iterable[Piece]) -> float:
@@ -59,12 +64,15 @@ def generation_seconds(job: Job, prompts: Sequence[int], new: Sequence[int], mac
     """Of answers of `new` tokens to prompts of these lengths, all at work together.
 
     The prompts are computed at the rate of products. Then every step reads the weights once, an adapter merged, and the
-    keys and values of each row at work.
+    keys and values of each row at work; or its products take longer than that, if there are many rows.
     """
     blocks, _, head, _ = workload.flop_parts(job, 0)
     shape, size = job.shape, job.dtype.itemsize
-    token = 2 * shape.num_hidden_layers * shape.num_key_value_heads * shape.head_dim
-    read = float(max(new) - 1) * (blocks + head) * size  # the first new token is the prompt's own step
-    read += sum((n - 1) * (p + n / 2) * token * size for p, n in zip(prompts, new, strict=True))
-    first = sum(p * (2 * blocks + workload.flop_parts(job, p)[3]) + 2 * head for p in prompts)
-    return first / machine.flops + read / machine.bytes
+    token = 2 * shape.num_hidden_layers * shape.num_key_value_heads * shape.head_dim * size  # bytes of its cache
+    seconds = sum(p * (2 * blocks + workload.flop_parts(job, p)[3]) + 2 * head for p in prompts) / machine.flops
+    for step in range(1, max(new)):  # the first new token is the prompt's own step
+        held = [p + step for p, n in zip(prompts, new, strict=True) if n > step]
+        flops = sum(2 * (blocks + head) + workload.flop_parts(job, 2 * n)[3] for n in held)
+        read = (blocks + head) * size + sum(held) * token
+        seconds += max(flops / machine.flops, read / machine.bytes)
+    return seconds

@@ -20,7 +20,7 @@ import torch
 from zj.data.records import Prompt, as_json
 from zj.data.template import encode_prompt, save_template
 from zj.data.tokenizer import Tokenizer
-from zj.lora import add_adapter
+from zj.lora import ALL_LINEAR, add_adapter
 from zj.model import LlamaConfig, ScalarHead, load_llama
 from zj.planning import Job
 from zj.rl import CalibratedHead, Calibration
@@ -58,8 +58,8 @@ def draw_prompts(config: Any, tokenizer: Tokenizer) -> list[Prompt]:
     return [Prompt(str(i), "".join(dice.choice("0123456789") for _ in range(n))) for i, n in enumerate(lengths)]
 
 
-def our_seconds(config: Any, base: Path) -> dict[str, list[float]]:
-    """Of each phase, in each step but the first."""
+def our_seconds(config: Any, base: Path) -> tuple[list[float], dict[str, list[float]]]:
+    """Of each step but the first: the whole, and each phase."""
     folder = base.parent
     taken = ("max_new_tokens", "ppo_epochs", "minibatches", "tokens_per_pack", "seed", "dtype", "device")
     words = [f"--{name.replace('_', '-')}={getattr(config, name)}" for name in taken]
@@ -70,7 +70,8 @@ def our_seconds(config: Any, base: Path) -> dict[str, list[float]]:
     script = Path(sys.argv[0]).with_name("train_ppo.py")
     subprocess.run([sys.executable, script, *words], env=environment, stdout=subprocess.DEVNULL, check=True)
     rows = [json.loads(line) for line in (folder / "ppo" / "metrics.jsonl").read_text().splitlines()]
-    return {phase: [row[f"seconds_{phase}"] for row in rows if row["step"] > 1] for phase in PHASES}
+    rows = [row for row in rows if row["step"] > 1]
+    return [row["seconds"] for row in rows], {phase: [row[f"seconds_{phase}"] for row in rows] for phase in PHASES}
 
 
 def least_seconds(config: Any, prompts: list[int], machine: Machine) -> dict[str, float]:
@@ -91,7 +92,9 @@ def least_seconds(config: Any, prompts: list[int], machine: Machine) -> dict[str
 
 
 def trl_has_ppo() -> bool:
-    return find_spec("trl") is not None and find_spec("trl.experimental.ppo") is not None
+    with contextlib.suppress(ModuleNotFoundError):  # of the package above
+        return find_spec("peft") is not None and find_spec("trl.experimental.ppo") is not None
+    return False
 
 
 def trl_seconds(config: Any, base: Path, prompts: list[list[int]]) -> list[float]:
@@ -109,12 +112,11 @@ def trl_seconds(config: Any, base: Path, prompts: list[list[int]]) -> list[float
             ends.append(time.perf_counter())
 
     dtype = DTYPES[config.dtype]
-    lora = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}
+    lora = {"r": 16, "lora_alpha": 32, "target_modules": list(ALL_LINEAR)}
     reward, value = (
         AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=dtype) for _ in range(2)
     )
-    named = {**lora, "target_modules": list(Lora().targets)}  # "all-linear" would take the head too
-    value = inject_adapter_in_model(LoraConfig(**named, task_type="SEQ_CLS"), value)
+    value = inject_adapter_in_model(LoraConfig(**lora, task_type="SEQ_CLS"), value)
     value.score.weight.requires_grad_(True)
     trainer = PPOTrainer(
         args=PPOConfig(

@@ -165,6 +165,8 @@ def pair_lengths(config: Any, dice: random.Random) -> list[tuple[int, int, int]]
         totals = [(drawn_length(dice), drawn_length(dice)) for _ in range(wanted)]
         return [(a - int(ANSWERED * a), int(ANSWERED * a), int(ANSWERED * b)) for a, b in totals]
     rankings, _ = read(config.rankings, "ranking")
+    if len(rankings) < wanted:
+        raise ValueError(f"--rankings: found {len(rankings)}, expected at least {wanted}")
     found = []
     for ranking in dice.sample(rankings, wanted):
         prompt = ranking.prompt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import platform
 import statistics
@@ -37,6 +38,7 @@ def report(
     that of the time that the first case took, by what the machine does before and after.
     """
     speeds: dict[str, list[float]] = {name: [] for name, _ in cases}
+    tidy()
     shares, peaks = [], {name: peak_bytes(act, device) / 1e6 for name, act in cases}
     for _ in range(rounds):
         for name, act in cases:
@@ -68,14 +70,20 @@ def timed(act: Callable[[], Any], device: torch.device, dtype: torch.dtype) -> t
     return given, seconds, Machine((before.flops + after.flops) / 2, (before.bytes + after.bytes) / 2)
 
 
-def write_report(file: str, settings: Any, found: dict[str, Any]) -> None:
+def tidy() -> None:
+    """Let go of what cases before have left, so that none pays for another."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def write_report(file: str, settings: Any, device: torch.device, found: dict[str, Any]) -> None:
     """What was measured, with what and on what, as JSON; an existing file is replaced."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     versions = {name: version(name) for name in ("torch", "transformers", "peft", "trl") if find_spec(name)}
-    whole = {"device": device, "versions": versions, "settings": asdict(settings), "found": found}
+    whole = {"device": name, "versions": versions, "settings": asdict(settings), "found": found}
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     Path(file).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    print(f"{file}: every round")
 
 
 def _processor() -> str:

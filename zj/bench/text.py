@@ -99,9 +99,11 @@ class Peer:
         ends = torch.tensor(limits, device=self.device) + ids.shape[1]
         stop = StoppingCriteriaList([lambda ids, scores, **_: ids.shape[1] >= ends])
         self.model.eval()
+        self.model.merge_adapter()
         options = {"max_new_tokens": max(limits), "do_sample": True, "top_k": 0, "stopping_criteria": stop}
         with torch.no_grad():
             self.model.generate(input_ids=ids, attention_mask=mask, pad_token_id=0, eos_token_id=None, **options)
+        self.model.unmerge_adapter()
         return sum(limits)
 
     def padded(self, sequences: list[list[int]], left: bool) -> tuple[Tensor, Tensor]:
@@ -117,6 +119,8 @@ def dialogue_lengths(config: Any, dice: random.Random) -> list[int]:
     if config.data:
         dialogues, _ = read(config.data, "dialogue")
         characters = [sum(len(a) + len(b) for a, b in d.turns) for d in dialogues]
+        if len(characters) < wanted:
+            raise ValueError(f"--data: found {len(characters)} dialogues, expected at least {wanted}")
         return [max(8, min(1024, round(n * TOKENS_PER_CHARACTER))) for n in dice.sample(characters, wanted)]
     return [drawn_length(dice) for _ in range(wanted)]
 

@@ -77,6 +77,8 @@ class Log:
         for name, value in row.items():
             if self.writer and name != "step":
                 self.writer.add_scalar(name, value, row["step"])
+        if self.writer:
+            self.writer.flush()  # a run may end at any moment
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
