@@ -81,7 +81,8 @@ def write_report(file: str, settings: Any, device: torch.device, found: dict[str
     """What was measured, with what and on what, as JSON; an existing file is replaced."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     versions = {name: version(name) for name in ("torch", "transformers", "peft", "trl") if find_spec(name)}
-    whole = {"device": name, "versions": versions, "settings": asdict(settings), "found": found}
+    told = {field: value for field, value in asdict(settings).items() if field != "out"}
+    whole = {"device": name, "versions": versions, "settings": told, "found": found}
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     Path(file).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
 
