@@ -25,6 +25,11 @@ SMALL = (*FEW, "--ppo-epochs", 2, "--minibatches", 1, "--rounds", 1, "--threads"
 
 
 @pytest.fixture(autouse=True)
+def small_measures(monkeypatch):
+    monkeypatch.setitem(limits.SIZES, "cpu", (512, 1 << 20, 1))
+
+
+@pytest.fixture(autouse=True)
 def same_threads():
     before = torch.get_num_threads()
     yield

@@ -13,6 +13,7 @@ from zj import workload
 from zj.model.prepared import LaidOut
 from zj.planning import Job
 
+SIZES = {"cpu": (2048, 1 << 27, 1), "cuda": (8192, 1 << 30, 10)}  # width of matrices, numbers to add up, acts a run
 Piece = tuple[int, int, int]  # tokens that stand together, tokens before them that they see too, how many are counted
 
 
@@ -25,11 +26,8 @@ class Machine:
 
 
 def measure(device: torch.device, dtype: torch.dtype) -> Machine:
-    """The fastest of some products, that of a weight laid out for a CPU among them, and the best of sums over 512 MiB.
-
-    A GPU gets larger ones.
-    """
-    size, numbers, times = (8192, 1 << 30, 10) if device.type == "cuda" else (2048, 1 << 27, 1)
+    """The fastest of some products, that of a weight laid out for a CPU among them, and of some sums; see SIZES."""
+    size, numbers, times = SIZES[device.type]
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     much, products = torch.ones(numbers, device=device), [lambda: a @ b]
     if device.type == "cpu" and dtype == torch.float32 and torch.backends.mkldnn.is_available():
