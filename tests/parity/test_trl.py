@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 
 import pytest
@@ -168,12 +169,12 @@ def test_label_smoothing_is_that_of_trl(base, smoothing):
 
 
 class Said:
-    """What trl's DPO asks of a model's answer, from log-probs that are given: so the loss can be compared in fp64."""
+    """A model's answer with logits [B, T, V] that give these log-probs [B, T - 1] to the ids: to compare in fp64."""
 
-    def __init__(self, log_probs):
-        self.log_probs = log_probs
-        self.entropy = self.mean_logits = torch.zeros_like(log_probs)
-        self.is_top1 = torch.zeros_like(log_probs, dtype=torch.bool)
+    def __init__(self, logprobs, ids, vocabulary=64):
+        others = (torch.log1p(-logprobs.exp()) - math.log(vocabulary - 1))[..., None].expand(-1, -1, vocabulary)
+        said = others.scatter(2, ids[:, 1:, None], logprobs[..., None])
+        self.logits = F.pad(said, (0, 0, 0, 1))
 
 
 def test_the_same_log_probs_give_the_same_loss_to_the_last_digits(base):
@@ -181,14 +182,14 @@ def test_the_same_log_probs_give_the_same_loss_to_the_last_digits(base):
     batch = their_batch(trainer)
     batch["ref_chosen_logps"], batch["ref_rejected_logps"] = -20 * torch.rand(2, 4, dtype=torch.float64)
     spoken = batch["completion_mask"][:, 1:]
-    logprobs = (-3 * torch.rand(spoken.shape, dtype=torch.float64) * spoken).requires_grad_()
-    expected = trainer.compute_loss(lambda **_: Said(logprobs), dict(batch))
+    logprobs = (-3 * torch.rand(spoken.shape, dtype=torch.float64) - 0.01).requires_grad_()
+    expected = trainer.compute_loss(lambda input_ids, **_: Said(logprobs, input_ids), dict(batch))
     (theirs,) = torch.autograd.grad(expected, logprobs)
     sums = (logprobs * spoken).sum(1).chunk(2)
     loss, _, _ = dpo_loss(*sums, batch["ref_chosen_logps"], batch["ref_rejected_logps"], BETA)
     (ours,) = torch.autograd.grad(loss, logprobs)
     torch.testing.assert_close(loss, expected, **EXACT)
-    torch.testing.assert_close(ours, theirs * spoken, **EXACT)
+    torch.testing.assert_close(ours, theirs, **EXACT)
     assert ours.abs().max() > 1e-3
 
 
