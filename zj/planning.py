@@ -97,7 +97,7 @@ def moments(job: Job) -> dict[str, Memory]:
     (model, every), layers = build(job), job.shape.num_hidden_layers
     weights, gradients, optimizer = at_rest(job, every)
     of_block, of_input = kept_by_block(job), job.pack * job.shape.hidden_size * job.dtype.itemsize
-    rotary = job.pack * job.shape.head_dim * job.dtype.itemsize  # cos and sin, of half of it each
+    rotary = 2 * job.pack * job.shape.head_dim * job.dtype.itemsize  # cos and sin
     if job.recipe.recompute:
         kept, in_block = layers * of_input, (layers - 1) * of_input + of_block
     else:

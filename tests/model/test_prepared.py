@@ -44,6 +44,12 @@ def logits(model: Llama, adapter: str | Prepared | None) -> torch.Tensor:
     return model.logits(model(Packed.of(PROMPTS), adapter), adapter)
 
 
+def close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    """fp32: sums of 96 terms in another order, and an adapter added before instead of after. Of the largest logit plain
+    weights are 9e-7 off and weights made ready 12e-7, on a processor without AVX-512."""
+    torch.testing.assert_close(found, expected, rtol=0, atol=3e-6 * float(expected.abs().max()))
+
+
 def plainly(monkeypatch, act):
     """What comes out where no model is small enough to be made ready."""
     with monkeypatch.context() as patch:
@@ -55,11 +61,13 @@ def plainly(monkeypatch, act):
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("adapter", [None, "policy"])
 def test_logits_are_those_of_the_plain_weights(tied, adapter):
-    """fp32: sums of 96 terms in another order, and an adapter added before instead of after."""
+    """Which are themselves no nearer to fp64."""
     model = make(tied=tied)
     made = prepared(model, adapter)
     assert isinstance(made, Prepared)
-    torch.testing.assert_close(logits(model, made), logits(model, adapter), rtol=1e-5, atol=1e-5)
+    exact = logits(make(tied=tied).double(), adapter)
+    for found in (logits(model, made), logits(model, adapter)):
+        close(found.double(), exact)
     other = logits(model, None if adapter else "policy")
     assert (logits(model, made) - other).abs().max() > 0.1  # control: which adapter is meant is not lost
 
@@ -156,7 +164,7 @@ def test_a_weight_that_has_changed_since_is_the_one_that_counts():
     lay_out_frozen(model)
     expected = logits(model, "policy")
     merge_adapter(model, "policy")
-    torch.testing.assert_close(logits(model, None), expected, rtol=1e-5, atol=1e-5)
+    close(logits(model, None), expected)
     add_adapter(model, "policy", rank=2, alpha=4)
     lay_out_frozen(model)
     model.load_state_dict({name: weight for name, weight in other.state_dict().items() if ".other" not in name})
@@ -171,7 +179,7 @@ def test_a_weight_that_has_changed_since_is_the_one_that_counts():
 def test_a_copy_of_a_model_can_be_made():
     model = make()
     lay_out_frozen(model)
-    torch.testing.assert_close(logits(copy.deepcopy(model), "policy"), logits(model, "policy"), rtol=1e-5, atol=1e-5)
+    close(logits(copy.deepcopy(model), "policy"), logits(model, "policy"))
 
 
 @ready

@@ -235,7 +235,7 @@ def test_what_a_block_keeps_on_a_gpu_to_the_byte(kind, monkeypatch):
     monkeypatch.setattr(F, "dropout", lambda x, p, train: torch.native_dropout(x, p, train)[0] if p else x)
     wide = {"repeats": 2, "dim": 1}
     monkeypatch.setattr(
-        network, "attend", lambda q, k, v, _: Varlen.apply(q, k.repeat_interleave(**wide), v.repeat_interleave(**wide))
+        network, "attend", lambda q, k, v, *_: Varlen.apply(q, k.repeat_interleave(**wide), v.repeat_interleave(**wide))
     )
     job = job_of(lora=KINDS[kind], dtype="bf16", device="cuda")
     assert kept_by_block(job) == of_a_block(kind, "bf16")

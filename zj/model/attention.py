@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,16 +11,19 @@ from torch import Tensor
 from .packed import Packed
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, packed: Packed) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, packed: Packed, cache: Any = None) -> Tensor:
     """Causal attention, each sequence for itself: q [N, H, K], k and v [N, key/value heads, K] -> [N, H, K].
 
     A sequence that continues another one sees the keys of that one, too: they are repeated before its own.
+    With a layer of a `Cache` each sequence also sees what its slot holds.
     """
+    if cache is not None:
+        return cache.attend(q, k, v, packed)
     bounds, lengths = packed.bounds, packed.lengths
     if packed.parents:
         rows, bounds, lengths = packed.seen
         k, v = k.index_select(0, rows), v.index_select(0, rows)
-    if q.is_cuda and q.dtype in (torch.float16, torch.bfloat16):
+    if takes_bounds(q.device, q.dtype):
         return _attend_varlen(q, k, v, packed, bounds, max(lengths))
     # [N, heads, K] -> per sequence [1, heads, n, K], the layout of scaled_dot_product_attention
     queries, keys, values = (
@@ -38,6 +43,11 @@ def _attend_one(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
 
 
+def takes_bounds(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether there is a kernel that takes sequences of any lengths in one call."""
+    return device.type == "cuda" and dtype in (torch.float16, torch.bfloat16)
+
+
 def _attend_varlen(q: Tensor, k: Tensor, v: Tensor, packed: Packed, bounds: Tensor, longest: int) -> Tensor:
     """The same in one kernel that takes bounds of the queries and of the keys (CUDA, 16 bit).
 
@@ -49,4 +59,29 @@ def _attend_varlen(q: Tensor, k: Tensor, v: Tensor, packed: Packed, bounds: Tens
     k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
     out = varlen_attn(q, k, v, packed.bounds, bounds, packed.max_len, longest, window_size=(-1, 0))
     assert isinstance(out, Tensor)
+    return out
+
+
+def attend_slots(q: Tensor, keys: Tensor, values: Tensor, packed: Packed, used: Tensor) -> Tensor:
+    """Sequence s of a pack to the first used[s] places of slot s, in one kernel that reads no further.
+
+    q [N, H, K], keys and values [slots, capacity, key/value heads, K], used [S] int32 -> [N, H, K]. The last query of a
+    sequence stands at the last place used. No gradient, and no length that the host would have to know (CUDA, 16 bit).
+    """
+    capacity = keys.shape[1]
+    starts = torch.arange(len(used) + 1, dtype=torch.int32, device=q.device) * capacity
+    # torch 2.12 has this as varlen_attn(seqused_k=); the kernel below it is the same since 2.5
+    out, *_ = torch.ops.aten._flash_attention_forward(
+        q,
+        keys.flatten(0, 1),
+        values.flatten(0, 1),
+        packed.bounds,
+        starts,
+        packed.max_len,
+        capacity,
+        dropout_p=0.0,
+        is_causal=True,
+        return_debug_mask=False,
+        seqused_k=used,
+    )
     return out

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .attention import attend
+from .attention import attend, attend_slots, takes_bounds
 from .config import LlamaConfig
 from .packed import Packed
 
@@ -22,9 +22,14 @@ class Cache:
     """
 
     def __init__(self, config: LlamaConfig, slots: int, capacity: int, dtype: torch.dtype, device: torch.device):
-        shape = (config.num_hidden_layers, 2, slots, config.num_key_value_heads, capacity, config.head_dim)
-        # zeros, since a masked place still enters the weighted sum of values, as 0 times what is there
-        self.stored = torch.zeros(shape, dtype=dtype, device=device)
+        self.one_kernel = takes_bounds(device, dtype)
+        shape = (config.num_hidden_layers, 2, slots, capacity, config.num_key_value_heads, config.head_dim)
+        if self.one_kernel:
+            self.stored = torch.zeros(shape, dtype=dtype, device=device)
+        else:  # the places of one head lie together; zeros, since a masked place still enters, as 0 times what is there
+            self.stored = torch.zeros([shape[i] for i in (0, 1, 2, 4, 3, 5)], dtype=dtype, device=device).transpose(
+                3, 4
+            )
         self.held: list[int] = []  # tokens in each slot at work
         self.layers = [_Layer(self, keys, values) for keys, values in self.stored]
 
@@ -40,15 +45,18 @@ class Cache:
         self._check(packed)
         slots = torch.arange(len(packed)).repeat_interleave(torch.tensor(packed.lengths))
         self.slots = slots.to(packed.positions.device)  # [N] where each token's key and value belong
-        self.longest = max(self.held[: self.rows], default=0)
-        self.mask = self._mask(self.held[: self.rows])
-        self.prompts = _without(packed, self.rows)
+        if self.one_kernel:
+            self.used = torch.tensor(self.held, dtype=torch.int32).to(packed.positions.device)
+        else:
+            self.longest = max(self.held[: self.rows], default=0)
+            self.mask = self._mask(self.held[: self.rows])
+            self.prompts = _without(packed, self.rows)
         return packed
 
     def copy(self, slot: int, tokens: int) -> None:
         """Put the first tokens of a sequence at work into the next slot, for another one that begins with them."""
         assert tokens <= self.held[slot], f"{tokens} tokens of slot {slot}, which holds {self.held[slot]}"
-        self.stored[:, :, len(self.held), :, :tokens] = self.stored[:, :, slot, :, :tokens]
+        self.stored[:, :, len(self.held), :tokens] = self.stored[:, :, slot, :tokens]
         self.held.append(tokens)
 
     def drop(self, slot: int) -> None:
@@ -56,12 +64,12 @@ class Cache:
         n = self.held[-1]
         last = len(self.held) - 1
         if slot != last:
-            self.stored[:, :, slot, :, :n] = self.stored[:, :, last, :, :n]
+            self.stored[:, :, slot, :n] = self.stored[:, :, last, :n]
             self.held[slot] = n
         self.held.pop()
 
     def _check(self, packed: Packed) -> None:
-        slots, capacity = self.stored.shape[2], self.stored.shape[4]
+        slots, capacity = self.stored.shape[2:4]
         assert len(packed) <= slots, f"{len(packed)} sequences for {slots} slots"
         assert max(self.held) <= capacity, f"{max(self.held)} tokens for a capacity of {capacity}"
         assert packed.lengths[: self.rows] == (1,) * self.rows, f"one token a row, found {packed.lengths[: self.rows]}"
@@ -79,14 +87,16 @@ class _Layer:
 
     def __init__(self, cache: Cache, keys: Tensor, values: Tensor):
         self.cache = cache
-        self.keys, self.values = keys, values  # [slots, KV, capacity, K]
+        self.keys, self.values = keys, values  # [slots, capacity, KV, K]
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, packed: Packed) -> Tensor:
         """As `attend`, each token also to what its slot holds: q [N, H, K], k and v [N, KV, K] -> [N, H, K]."""
-        rows, prompts = self.cache.rows, self.cache.prompts
         assert not packed.parents, f"a cache holds sequences that stand alone, found parents {packed.parents}"
-        self.keys[self.cache.slots, :, packed.positions] = k
-        self.values[self.cache.slots, :, packed.positions] = v
+        self.keys[self.cache.slots, packed.positions] = k
+        self.values[self.cache.slots, packed.positions] = v
+        if self.cache.one_kernel:
+            return attend_slots(q, self.keys, self.values, packed, self.cache.used)
+        rows, prompts = self.cache.rows, self.cache.prompts
         if prompts is None:
             return self._attend_held(q)
         mixed = attend(q[rows:], k[rows:], v[rows:], prompts)
@@ -95,7 +105,7 @@ class _Layer:
     def _attend_held(self, q: Tensor) -> Tensor:
         """One token a row, against all its slot holds. The query heads of a group stand as queries of one head."""
         rows, longest = self.cache.rows, self.cache.longest
-        keys, values = (t[:rows, :, :longest] for t in (self.keys, self.values))  # [B, KV, longest, K]
+        keys, values = (t[:rows, :longest].transpose(1, 2) for t in (self.keys, self.values))  # [B, KV, longest, K]
         grouped = q.view(rows, keys.shape[1], -1, q.shape[2])  # [B, KV, H / KV, K]
         return F.scaled_dot_product_attention(grouped, keys, values, attn_mask=self.cache.mask).reshape(q.shape)
 

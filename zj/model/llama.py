@@ -122,7 +122,7 @@ class Attention(nn.Module):
         q = rotate(self.q_proj(x, adapter).view(heads), rotary)  # [N, H, K]
         k = rotate(self.k_proj(x, adapter).view(heads), rotary)  # [N, key/value heads, K]
         v = self.v_proj(x, adapter).view(heads)
-        mixed = cache.attend(q, k, v, packed) if cache else self.attend(q, k, v, packed)
+        mixed = self.attend(q, k, v, packed, cache)
         return self.o_proj(mixed.reshape(len(x), -1), adapter)
 
 
@@ -171,7 +171,7 @@ class Linear(nn.Module):
 
 
 def rotary_angles(positions: Tensor, config: LlamaConfig, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """cos and sin [N, 1, K/2] of position * theta^(-2i/K). Su et al. 2021, "RoFormer", equation 15.
+    """cos and sin [N, 1, K] of position * theta^(-2i/K), as `rotate` takes them. Su et al. 2021, "RoFormer", eq. 15.
 
     Computed afresh in fp32 (fp64 for an fp64 model): nothing to store, shard or re-initialise.
     """
@@ -179,11 +179,14 @@ def rotary_angles(positions: Tensor, config: LlamaConfig, dtype: torch.dtype) ->
     half = torch.arange(0, config.head_dim, 2, device=positions.device, dtype=exact)
     frequency = 1.0 / config.rope_theta ** (half / config.head_dim)
     angle = (positions.to(exact)[:, None] * frequency)[:, None]
-    return angle.cos().to(dtype), angle.sin().to(dtype)
+    cos, sin = angle.cos().to(dtype), angle.sin().to(dtype)
+    return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
 
 
 def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn each pair (x[i], x[i + K/2]) by its angle: the half-split layout of Hugging Face checkpoints."""
+    """Turn each pair (x[i], x[i + K/2]) by its angle: the half-split layout of Hugging Face checkpoints.
+
+    x[i] cos - x[i + K/2] sin, and x[i + K/2] cos + x[i] sin.
+    """
     cos, sin = rotary
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+    return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin
