@@ -252,7 +252,8 @@ def loss_bytes(job: Job) -> int:
     norm = job.pack * (norm_bytes(job) + 4)
     if job.stage == "reward":
         return norm + 2 * states * b
-    chunk = min(job.pack, max(1, heads.CHUNK_ELEMENTS // vocabulary)) * vocabulary
+    elements = heads.CHUNK_ELEMENTS["cpu" if job.recipe.device == "cpu" else "cuda"]
+    chunk = min(job.pack, max(1, elements // vocabulary)) * vocabulary
     head = vocabulary * job.shape.hidden_size * (4 + b) if job.full else 0
     logits = 2 * (4 if b == 4 else 4 + b) * chunk + head if job.full or b < 4 else 0
     logprobs = max(2 * states * b + logits, 3 * states * b)

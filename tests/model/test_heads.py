@@ -26,7 +26,7 @@ N, D, V = 23, 6, 11
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     """Five rows at a time, so that 23 rows need several chunks and the last is not full."""
-    monkeypatch.setattr(heads, "CHUNK_ELEMENTS", 5 * V)
+    monkeypatch.setattr(heads, "CHUNK_ELEMENTS", dict.fromkeys(("cpu", "cuda"), 5 * V))
 
 
 def inputs(seed: int = 0, dtype: torch.dtype = torch.float64):
@@ -91,7 +91,7 @@ def test_the_chunk_size_changes_nothing(monkeypatch):
     hidden, weight, targets = inputs()
     expected = token_logprobs(hidden, weight, targets)
     for rows in (1, 7, 1000):
-        monkeypatch.setattr(heads, "CHUNK_ELEMENTS", rows * V)
+        monkeypatch.setattr(heads, "CHUNK_ELEMENTS", dict.fromkeys(("cpu", "cuda"), rows * V))
         for one, other in zip(token_logprobs(hidden, weight, targets), expected, strict=True):
             close(one, other, 1e-14)
 

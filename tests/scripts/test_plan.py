@@ -296,7 +296,7 @@ class Live(TorchDispatchMode):
 @pytest.mark.parametrize("recompute", [False, True])
 def test_the_peak_of_a_pack_within_a_tenth(kind, dtype, recompute, monkeypatch):
     """All that is alive in forward and backward pass, of a second pack so that gradients are there already."""
-    monkeypatch.setattr(heads, "CHUNK_ELEMENTS", 1 << 14)  # 54 of 512 rows at a time
+    monkeypatch.setattr(heads, "CHUNK_ELEMENTS", dict.fromkeys(("cpu", "cuda"), 1 << 14))  # 54 of 512 rows at a time
     model, adapter = model_of(kind, dtype, recompute)
     optimizer, pack = Optimizer(model.parameters(), Optim(), 9, DTYPES[dtype]), packed()
     with Live() as live:
@@ -330,7 +330,7 @@ def test_the_cache_of_sampling():
 @pytest.mark.parametrize("stage, kind", [("sft", "full"), ("sft", "lora"), ("ppo", "lora"), ("reward", "lora")])
 def test_the_peak_of_a_loss_within_a_tenth(stage, kind, chunk, dtype, monkeypatch):
     """From the last block's result to its gradient, with CUDA's norm."""
-    monkeypatch.setattr(heads, "CHUNK_ELEMENTS", chunk)
+    monkeypatch.setattr(heads, "CHUNK_ELEMENTS", dict.fromkeys(("cpu", "cuda"), chunk))
     monkeypatch.setattr(F, "rms_norm", lambda x, shape, weight, eps: FusedNorm.apply(x, weight, eps))
     model, scalar = model_of(kind, dtype)[0], ScalarHead(64)
     last = torch.randn(TOKENS, 64, dtype=DTYPES[dtype], requires_grad=True)

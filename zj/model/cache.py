@@ -53,6 +53,21 @@ class Cache:
             self.prompts = _without(packed, self.rows)
         return packed
 
+    def advance(self, rows: int) -> list[int]:
+        """Where the next token of each slot goes, of those at work and then of empty ones; they hold it from now on."""
+        places = self.held + [0] * (rows - len(self.held))
+        self.held = [place + 1 for place in places]
+        assert max(self.held) <= self.stored.shape[3], f"{max(self.held)} tokens for {self.stored.shape[3]} places"
+        return places
+
+    def pack_slots(self, tokens: Tensor, positions: Tensor) -> Packed:
+        """One token for every slot [slots], at places that the host need not know (where there is one kernel)."""
+        slots = len(tokens)
+        self.slots = torch.arange(slots, device=tokens.device)
+        self.used = (positions + 1).to(torch.int32)
+        bounds = torch.arange(slots + 1, dtype=torch.int32, device=tokens.device)
+        return Packed(tokens, positions, bounds, 1, (1,) * slots)
+
     def copy(self, slot: int, tokens: int) -> None:
         """Put the first tokens of a sequence at work into the next slot, for another one that begins with them."""
         assert tokens <= self.held[slot], f"{tokens} tokens of slot {slot}, which holds {self.held[slot]}"

@@ -1,7 +1,7 @@
 """Text from a model: sampling with continuous batching.
 
-`generate` > `stream` > one forward a step > `Sampling.choose`. A step's pack holds one token of every sequence at work
-and the whole of each prompt that has just been let in, so a prompt costs no forward of its own. A prompt that a
+`generate` > `stream` > `Steps`, one forward each > `Sampling.choose`. A step's pack holds one token of every sequence
+at work and the whole of each prompt that has just been let in, so a prompt costs no forward of its own. A prompt that a
 sequence at work has too is copied from there instead: K answers to one prompt compute it once.
 """
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from .cache import Cache
 from .llama import Llama
 from .prepared import prepared
+from .steps import Steps, rounded_once
 
 PROMPT_TOKENS = 8192  # of waiting prompts that join one step (a longer prompt joins alone)
 
@@ -95,21 +96,20 @@ def _run(
     training = model.training
     model.eval()
     try:
-        ready = prepared(model, adapter)
-        while waiting or active:
-            copied, fresh = _admit(waiting, active, cache, slots)
-            packed = cache.pack([row.ids[-1:] for row in active + copied] + [row.ids for row in fresh])
-            active += copied + fresh
-            hidden = model(packed, ready, cache=cache)
-            tokens = sampling.choose(model.logits(hidden[packed.last], ready), active)
-            for row, token in zip(active, tokens, strict=True):
-                row.take(token)
-                yield row.index, token
-            for slot in reversed(range(len(active))):
-                if active[slot].left == 0 or active[slot].ids[-1] in eos_ids:
-                    cache.drop(slot)
-                    active[slot] = active[-1]
-                    active.pop()
+        with rounded_once(model, adapter):
+            step = Steps(model, prepared(model, adapter), cache)
+            while waiting or active:
+                copied, fresh = _admit(waiting, active, cache, slots)
+                logits = step([row.ids[-1:] for row in active + copied] + [row.ids for row in fresh])
+                active += copied + fresh
+                for row, token in zip(active, sampling.choose(logits, active), strict=True):
+                    row.take(token)
+                    yield row.index, token
+                for slot in reversed(range(len(active))):
+                    if active[slot].left == 0 or active[slot].ids[-1] in eos_ids:
+                        cache.drop(slot)
+                        active[slot] = active[-1]
+                        active.pop()
     finally:
         model.train(training)
 
@@ -201,22 +201,27 @@ class Sampling:
     def choose(self, logits: Tensor, rows: list[_Row]) -> list[int]:
         """One token for each row from logits [B, V]; draws one number from each row's generator."""
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        assert not logits.isnan().any(), "logits that are no numbers: broken weights, or activations beyond fp16"
+        broken = logits.isnan().any(-1)
+        tokens = self._choose(logits, rows).masked_fill(broken, -1).tolist()  # the one time that the host waits
+        assert -1 not in tokens, "logits that are no numbers: broken weights, or activations beyond fp16"
+        return tokens
+
+    def _choose(self, logits: Tensor, rows: list[_Row]) -> Tensor:
         if self.repetition_penalty != 1:
             logits = self._penalised(logits, rows)
         if self.temperature == 0:
-            return logits.argmax(-1).tolist()
+            return logits.argmax(-1)
         uniform = torch.tensor([[row.random.random()] for row in rows], dtype=torch.float64, device=logits.device)
         p = (logits / self.temperature).softmax(-1)
         if self.top_p == 1 and not self.top_k:
-            return _draw(p, uniform).tolist()
+            return _draw(p, uniform)
         if self.top_k:
             p, order = p.topk(min(self.top_k, p.shape[1]))
         else:
             p, order = p.sort(descending=True, stable=True)
         mass = p.cumsum(-1, dtype=torch.float64)
         kept = mass - p < self.top_p * mass[:, -1:]  # what stands before a kept token does not reach top_p
-        return order.gather(1, _draw(p * kept, uniform)[:, None]).squeeze(1).tolist()
+        return order.gather(1, _draw(p * kept, uniform)[:, None]).squeeze(1)
 
     def _penalised(self, logits: Tensor, rows: list[_Row]) -> Tensor:
         """Divide positive logits of tokens already there by the penalty, multiply negative ones."""
@@ -228,6 +233,6 @@ class Sampling:
 
 
 def _draw(p: Tensor, uniform: Tensor) -> Tensor:
-    """[B] the first index at which the running sum of p [B, V] exceeds uniform [B, 1] of its total."""
+    """[B] the first index at which the running sum of p [B, V] exceeds uniform [B, 1] of its total; some, of NaN."""
     mass = p.cumsum(-1, dtype=torch.float64)
-    return torch.searchsorted(mass, uniform * mass[:, -1:], right=True).squeeze(1)
+    return torch.searchsorted(mass, uniform * mass[:, -1:], right=True).squeeze(1).clamp(max=p.shape[1] - 1)

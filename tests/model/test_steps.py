@@ -1,0 +1,213 @@
+"""Steps that are recorded for all slots of a cache and replayed, against full forward passes.
+
+What they need of a GPU has stand-ins here: attention to slots is written out, and a recording is the act itself, done
+again into the same memory. The tests marked gpu do without.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from zj.lora import adapter_parameters, add_adapter
+from zj.model import Llama, LlamaConfig, Packed, generate, steps
+from zj.model import cache as cache_module
+from zj.model.attention import attend_slots
+from zj.model.cache import Cache
+from zj.model.steps import Steps, rounded_once
+
+PROMPTS = [[1, 5, 9, 33], [40], [1, 63, 62, 61, 60, 59, 58, 3], [7, 7], [1, 5, 9], [40], [12, 30, 50, 11, 20]]
+GPU16 = [torch.float16, torch.bfloat16]
+
+
+def make(kv_heads: int = 2, dtype: torch.dtype = torch.float64, device: str = "cpu", head_dim: int = 8) -> Llama:
+    """Random, with weights large enough that every token before matters, and an adapter that does."""
+    model = Llama(LlamaConfig(64, 32, 96, 2, 4, kv_heads, head_dim=head_dim)).double()
+    model.init_weights(0)
+    add_adapter(model, "policy", rank=2, alpha=4)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "norm" not in name and "lora" not in name:
+                weight.mul_(32 if "lm_head" in name else 8)
+        for weight in adapter_parameters(model, "policy").values():
+            weight.normal_(0, 0.2, generator=generator)
+    for name, weight in model.named_parameters():
+        weight.data = weight.data.to(device, torch.promote_types(dtype, torch.float32) if "lora" in name else dtype)
+    return model.eval()
+
+
+def written_out(q, keys, values, packed, used):
+    """Each query of each sequence to what its slot holds up to the query's own place."""
+    out, group = torch.empty_like(q), q.shape[1] // keys.shape[2]
+    for slot, (start, end) in enumerate(packed.spans):
+        for n in range(start, end):
+            seen = int(used[slot]) - (end - 1 - n)
+            for head in range(q.shape[1]):
+                k, v = (t[slot, :seen, head // group] for t in (keys, values))
+                out[n, head] = (k @ q[n, head] / q.shape[2] ** 0.5).softmax(0) @ v
+    return out
+
+
+def again(act):
+    result = act()
+    return lambda: result.copy_(act()), result
+
+
+@pytest.fixture()
+def stands_in(monkeypatch):
+    """A CPU that does as a GPU would; `recorded` counts."""
+    seen = []
+    monkeypatch.setattr(cache_module, "takes_bounds", lambda device, dtype: True)
+    monkeypatch.setattr(cache_module, "attend_slots", written_out)
+    monkeypatch.setattr(steps, "record", lambda act: seen.append(1) or again(act))
+    return seen
+
+
+@torch.no_grad()
+def worst(model: Llama, adapter: str | None, exact: Llama) -> float:
+    """Largest difference to the logits of full forward passes while sequences come, grow and go."""
+    dice, found = random.Random(0), 0.0
+    weight = model.lm_head.weight
+    cache = Cache(model.config, 4, 20, weight.dtype, weight.device)
+    cache.stored.fill_(3.0)  # what lies behind a row's own tokens must not matter
+    step = Steps(model, adapter, cache)
+    waiting, active = [list(p) for p in PROMPTS], []
+    for turn in range(15):
+        new = [waiting.pop(0) for _ in range(min(len(waiting), 4 - len(active), turn % 2))]
+        logits = step([ids[-1:] for ids in active] + new) if active or new else []
+        active += new
+        for row, ids in zip(logits, active, strict=True):
+            expected = exact.logits(exact(Packed.of([ids]), adapter)[-1])
+            found = max(found, float((row.double().cpu() - expected).abs().max()))
+            ids.append(dice.randrange(64))
+        if turn % 3 == 2:  # not always the last one
+            slot = dice.randrange(len(active))
+            cache.drop(slot)
+            active[slot] = active[-1]
+            active.pop()
+    assert step.recorded is not None
+    return found
+
+
+@pytest.mark.parametrize("adapter", [None, "policy"])
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+def test_replayed_logits_equal_a_full_forward(kv_heads, adapter, stands_in):
+    """fp64: logits of size 10, so 1e-10 leaves four digits for another order of summation."""
+    model = make(kv_heads)
+    assert worst(model, adapter, model) < 1e-10
+    assert len(stands_in) == 1, "recorded once, whatever comes between"
+
+
+@pytest.mark.parametrize("spoil", ["a place too few", "never replayed"])
+def test_a_wrong_step_is_noticed(spoil, stands_in, monkeypatch):
+    """Negative control."""
+    if spoil == "never replayed":
+        monkeypatch.setattr(steps, "record", lambda act: (lambda: None, act()))
+    else:
+        monkeypatch.setattr(cache_module, "attend_slots", lambda *given: written_out(*given[:-1], given[-1] - 1))
+    assert not worst(make(), None, make()) < 1e-3
+
+
+def test_generated_text_is_that_of_plain_steps(monkeypatch):
+    """Slots that idle, rows that copy a prompt, rows that take another's place; in fp64 no draw is near a boundary."""
+    model, limits = make(), [9, 3, 12, 1, 7, 5, 12]
+    crowd = dict(adapter="policy", eos_ids=tuple(range(2, 8)), seed=3)
+    plain = {slots: generate(model, PROMPTS, limits, slots=slots, **crowd) for slots in (1, 3, 7)}
+    seen = []
+    monkeypatch.setattr(cache_module, "takes_bounds", lambda device, dtype: True)
+    monkeypatch.setattr(cache_module, "attend_slots", written_out)
+    monkeypatch.setattr(steps, "record", lambda act: seen.append(1) or again(act))
+    for slots, expected in plain.items():
+        assert generate(model, PROMPTS, limits, slots=slots, **crowd) == expected, slots
+    assert len(seen) == 3, "each call records for itself"
+
+
+def test_more_tokens_than_places_are_refused(stands_in):
+    model = make()
+    step = Steps(model, None, Cache(model.config, 2, 2, torch.float64, torch.device("cpu")))
+    for _ in range(2):
+        step([[7]])
+    with pytest.raises(AssertionError, match="3 tokens for 2 places"):
+        step([[7]])
+
+
+def test_an_adapter_is_rounded_once_and_put_back():
+    """bf16: what is computed is the same to the bit, since every step would round to the same."""
+    model = make(dtype=torch.bfloat16)
+    matrices = adapter_parameters(model, "policy")
+    before = {name: matrix.clone() for name, matrix in matrices.items()}
+    packed = Packed.of(PROMPTS)
+    with torch.no_grad():
+        expected = model(packed, "policy")
+        with rounded_once(model, "policy"):
+            assert {matrix.dtype for matrix in matrices.values()} == {torch.bfloat16}
+            assert torch.equal(model(packed, "policy"), expected)
+    for name, matrix in adapter_parameters(model, "policy").items():
+        assert matrix is matrices[name] and torch.equal(matrix, before[name]) and matrix.dtype == torch.float32
+    with pytest.raises(KeyError), rounded_once(model, "policy"):
+        raise KeyError
+    assert {matrix.dtype for matrix in matrices.values()} == {torch.float32}
+    with rounded_once(model, None), rounded_once(model, "absent"):  # nothing to round
+        pass
+
+
+# ---- on a GPU
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("adapter", [None, "policy"])
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+@pytest.mark.parametrize("dtype", GPU16)
+def test_a_cuda_graph_equals_a_full_forward(dtype, kv_heads, adapter):
+    """Logits of size 10 that went through two blocks in 16 bit: some 50 roundings of half an eps each.
+
+    Held to what a full forward pass in the same dtype is off by: no further than three times that.
+    """
+    model, exact = make(kv_heads, dtype, "cuda", head_dim=64), make(kv_heads, head_dim=64)
+    for weight, rounded in zip(exact.parameters(), model.parameters(), strict=True):
+        weight.data = rounded.data.double().cpu()
+    packed = Packed.of(PROMPTS)
+    with torch.no_grad():
+        full, truth = (m.logits(m(p, adapter)) for m, p in ((model, packed.to("cuda")), (exact, packed)))
+    off = float((full.double().cpu() - truth).abs().max())
+    with rounded_once(model, adapter):
+        assert worst(model, adapter, exact) < 3 * off
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", GPU16)
+@pytest.mark.parametrize("kv_heads", [1, 2, 6])
+def test_the_kernel_reads_a_slot_as_far_as_it_is_used(dtype, kv_heads):
+    generator = torch.Generator().manual_seed(0)
+    q = torch.randn(9, 6, 64, generator=generator).to("cuda", dtype)
+    keys, values = (torch.randn(5, 40, kv_heads, 64, generator=generator).to("cuda", dtype) for _ in range(2))
+    packed = Packed.of([[1] * n for n in (1, 1, 4, 3)], "cuda")
+    used = torch.tensor([1, 33, 4, 20], dtype=torch.int32, device="cuda")
+    found = attend_slots(q, keys, values, packed, used)
+    on_host = [t.double().cpu() for t in (q, keys, values)]
+    exact = written_out(*on_host, packed.to("cpu"), used.cpu())
+    bound = 2e-3 if dtype == torch.float16 else 2e-2
+    torch.testing.assert_close(found.double().cpu(), exact, rtol=bound, atol=bound)
+    assert not torch.allclose(found.double().cpu(), written_out(*on_host, packed.to("cpu"), used.cpu() - 1), atol=bound)
+    for slot, n in enumerate(used.tolist()):
+        keys[slot, n:] = values[slot, n:] = torch.nan
+    assert torch.equal(attend_slots(q, keys, values, packed, used), found)
+
+
+@pytest.mark.gpu
+def test_generation_on_a_gpu_follows_the_model():
+    """Greedy: wherever the chosen token is not the one of fp64, the two are as likely as roundings can tell."""
+    model, exact = make(2, torch.float16, "cuda", head_dim=64), make(2, head_dim=64)
+    for weight, rounded in zip(exact.parameters(), model.parameters(), strict=True):
+        weight.data = rounded.data.double().cpu()
+    limits = [30, 3, 40, 1, 17, 5, 40]
+    rows = generate(model, PROMPTS, limits, adapter="policy", temperature=0, eos_ids=(), slots=3)
+    assert [len(row) for row in rows] == limits
+    for prompt, row in zip(PROMPTS, rows, strict=True):
+        with torch.no_grad():
+            logits = exact.logits(exact(Packed.of([prompt + row]), "policy"))[len(prompt) - 1 : -1]
+        chosen = logits.gather(1, torch.tensor(row)[:, None]).squeeze(1)
+        assert (logits.amax(-1) - chosen).max() < 0.2

@@ -1,0 +1,88 @@
+"""A step of generation: tokens go in, logits of what comes after them come out.
+
+Where every sequence takes one token a GPU waits for a thousand small kernels to be launched, one after the other. Such
+a step is recorded once, for all slots of the cache, as a CUDA graph, which is launched as a whole. It is the model's
+own forward pass that is recorded: what differs from step to step are numbers on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .cache import Cache
+from .prepared import Prepared
+from .sharded import is_sharded
+
+
+class Steps:
+    """Steps of the sequences in a cache.
+
+    logits = steps([[7], [9], [1, 5, 3]])     # as cache.pack: one more token for slots 0 and 1, a prompt for slot 2
+    """
+
+    def __init__(self, model: Any, adapter: str | Prepared | None, cache: Cache):
+        self.model, self.adapter, self.cache = model, adapter, cache
+        self.recorded: tuple[Callable[[], object], Tensor] | None = None
+        slots = cache.stored.shape[2]
+        # ids and positions of one token for each slot
+        self.inputs = torch.zeros(2, slots, dtype=torch.int64, device=cache.stored.device)
+
+    def __call__(self, sequences: list[list[int]]) -> Tensor:
+        """[S, V] logits after the last token of each of the cache's sequences."""
+        if self.cache.one_kernel and all(len(ids) == 1 for ids in sequences):
+            return self._replay([ids[0] for ids in sequences])
+        packed = self.cache.pack(sequences)
+        hidden = self.model(packed, self.adapter, cache=self.cache)
+        return self.model.logits(hidden[packed.last], self.adapter)
+
+    def _replay(self, tokens: list[int]) -> Tensor:
+        """Slots beyond those at work take a token too: in their first place, which a prompt will fill anew."""
+        idle = [0] * (self.inputs.shape[1] - len(tokens))
+        self.inputs.copy_(torch.tensor([tokens + idle, self.cache.advance(len(tokens)) + idle]))
+        if self.recorded is None:
+            self.recorded = record(self._one_each)
+        replay, logits = self.recorded
+        replay()
+        return logits[: len(tokens)]
+
+    def _one_each(self) -> Tensor:
+        """To be recorded: done twice it writes the same to the same places."""
+        packed = self.cache.pack_slots(*self.inputs)
+        return self.model.logits(self.model(packed, self.adapter, cache=self.cache), self.adapter)
+
+
+def record(act: Callable[[], Tensor]) -> tuple[Callable[[], object], Tensor]:
+    """(what does again what `act` does on the GPU, where its result will stand). The act is done, but not by this."""
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):  # libraries take their memory, and what is compiled is compiled, before it counts
+        for _ in range(2):
+            act()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = act()
+    return graph.replay, result
+
+
+@contextmanager
+def rounded_once(model: nn.Module, adapter: str | None) -> Iterator[None]:
+    """In here an adapter's matrices have the dtype of the weights beside them, to which each step would round them.
+
+    They are the fp32 ones again afterwards. Nothing may be trained inside.
+    """
+    layers: list[Any] = [layer for layer in model.modules() if adapter in getattr(layer, "lora_A", ())]
+    matrices = [(pair[adapter], layer.weight.dtype) for layer in layers for pair in (layer.lora_A, layer.lora_B)]
+    kept = [(matrix, matrix.data, dtype) for matrix, dtype in matrices if not is_sharded(matrix)]
+    try:
+        for matrix, data, dtype in kept:
+            matrix.data = data.to(dtype)
+        yield
+    finally:
+        for matrix, data, _ in kept:
+            matrix.data = data
