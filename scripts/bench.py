@@ -30,13 +30,17 @@ from typing import Any, Literal
 import torch
 
 from zj.bench import files, ppo, preferences, text
+from zj.bench.base import Base
 from zj.bench.limits import measure
 from zj.bench.report import report, spread, tidy, timed, write_report
 from zj.config import run
-from zj.model import Llama, LlamaConfig, save_llama
+from zj.model import LlamaConfig
 from zj.train import DTYPES, start
 
-CASES = ("load", "sft", "sft-grouped", "sft-equal", "reward", "dpo", "generate", "generate-equal", "ppo", "loss")
+CASES = (
+    *("load", "sft", "sft-grouped", "sft-equal", "sft-long", "reward", "dpo"),
+    *("generate", "generate-equal", "ppo", "loss"),
+)
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,11 @@ class Config:
     data: tuple[str, ...] = ()  # dialogues whose lengths are used for sft (none: drawn)
     rankings: tuple[str, ...] = ()  # rankings whose lengths are used for reward and dpo (none: drawn)
     batch_size: int = 8  # dialogues per optimizer step of sft
+    long: int = 4096  # tokens of a dialogue that is trained on alone
     pairs: int = 4  # pairs per optimizer step of reward and dpo
     prompts: tuple[int, ...] = (8, 32)  # numbers of prompts generated from
-    ppo_prompts: int = 16  # prompts per step of ppo, of 20 to 200 tokens
+    ppo_prompts: int = 16  # prompts per step of ppo
+    ppo_prompt_tokens: tuple[int, ...] = (20, 200)  # shortest and longest of them
     max_new_tokens: int = 64  # longest answer to them
     ppo_epochs: int = 4  # passes over the answers
     minibatches: int = 2  # optimizer steps in each pass
@@ -67,10 +73,12 @@ class Config:
         for case in self.cases:
             if case not in CASES:
                 raise ValueError(f"--cases: found {case!r}, expected some of {' '.join(CASES)}")
-        least = {"batch_size": 2, "pairs": 1, "ppo_prompts": 1, "minibatches": 1, "rounds": 1, "threads": 1}
+        least = {"batch_size": 2, "long": 1, "pairs": 1, "ppo_prompts": 1, "minibatches": 1, "rounds": 1, "threads": 1}
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}, expected at least {low}")
+        if len(self.ppo_prompt_tokens) != 2 or not 16 <= self.ppo_prompt_tokens[0] <= self.ppo_prompt_tokens[1]:
+            raise ValueError(f"--ppo-prompt-tokens: found {self.ppo_prompt_tokens}, expected two numbers from 16 on")
         if self.ppo_prompts % self.minibatches:
             raise ValueError(f"--ppo-prompts is {self.ppo_prompts}, expected a multiple of --minibatches")
 
@@ -83,12 +91,7 @@ def main(config: Config) -> None:
     print(f"at best: {machine.flops / 1e9:,.0f} GFLOP/s of matrix products, {machine.bytes / 1e9:,.0f} GB/s read")
     found: dict[str, Any] = {"matmul GFLOP/s": machine.flops / 1e9, "read GB/s": machine.bytes / 1e9}
     with TemporaryDirectory() as folder:
-        base = Path(folder) / "base"
-        model = Llama(LlamaConfig.named(config.size)).to(DTYPES[config.dtype])
-        model.init_weights(config.seed)
-        save_llama(model, base)
-        del model
-        for told in measured(config, base, device):
+        for told in measured(config, Base(config, device, Path(folder) / "base")):
             found |= told
             if config.out:
                 write_report(config.out, config, device, found)
@@ -98,39 +101,38 @@ def main(config: Config) -> None:
         print(f"{config.out}: every round")
 
 
-def measured(config: Config, base: Path, device: torch.device) -> Iterator[dict[str, Any]]:
+def measured(config: Config, base: Base) -> Iterator[dict[str, Any]]:
     """What each case has found, as soon as it has."""
-    dtype = DTYPES[config.dtype]
     if "load" in config.cases:
-        cases = files.loading(config, base, device, config.peers and has("transformers"))
-        yield {"load": report("loading weights (kB/s)", cases, config.rounds, device, dtype)}
-    yield from time_text(config, base, device)
+        cases = files.loading(base, config.peers and has("transformers"))
+        yield {"load": report("loading weights (kB/s)", cases, config.rounds, base.device, base.dtype)}
+    yield from time_text(config, base)
     for case in (case for case in ("reward", "dpo") if case in config.cases):
-        yield {case: time_pairs(config, base, device, case)}
+        yield {case: time_pairs(config, base, case)}
     if "ppo" in config.cases:
         tidy()
-        yield {"ppo": time_ppo(config, base, device)}
+        yield {"ppo": time_ppo(config, base)}
     if "loss" in config.cases:
-        yield {"loss": files.loss_memory(device)}
+        yield {"loss": files.loss_memory(base.device)}
 
 
 def has(*packages: str) -> bool:
     return all(map(find_spec, packages))
 
 
-def time_text(config: Config, base: Path, device: torch.device) -> Iterator[dict[str, Any]]:
+def time_text(config: Config, base: Base) -> Iterator[dict[str, Any]]:
     """Fine-tuning and generation."""
     work = {case: told for case, told in text_work(config).items() if case.split()[0] in config.cases}
     if not work:
         return
-    ours = text.Ours(config, base, device)
+    ours = text.Ours(config, base)
     sides: list[Any] = [ours]
     if config.peers and has("transformers", "peft"):
-        sides.append(text.Peer(config, base, device))
+        sides.append(text.Peer(config, base))
     for case, (title, act, given) in work.items():
         acts = [(str(side.name), partial(getattr(side, act), *given)) for side in sides]
         least = partial(ours.least_seconds, *given)
-        yield {case: report(title, acts, config.rounds, device, DTYPES[config.dtype], least)}
+        yield {case: report(title, acts, config.rounds, base.device, base.dtype, least)}
 
 
 def text_work(config: Config) -> dict[str, tuple[str, str, Any]]:
@@ -138,10 +140,12 @@ def text_work(config: Config) -> dict[str, tuple[str, str, Any]]:
     dice, vocabulary = random.Random(config.seed), LlamaConfig.named(config.size).vocab_size
     real = text.drawn_ids(text.dialogue_lengths(config, dice), vocabulary, dice)
     equal = text.drawn_ids([512] * (config.batch_size // 2), vocabulary, dice)
+    long = text.drawn_ids([config.long], vocabulary, random.Random(config.seed))
     work: dict[str, tuple[str, str, Any]] = {
         "sft": ("SFT, dialogues of real length (counted tok/s)", "train", [real]),
         "sft-grouped": ("SFT, the same sorted by length (counted tok/s)", "train", [sorted(real, key=len)]),
         "sft-equal": ("SFT, equal lengths (counted tok/s)", "train", [equal]),
+        "sft-long": (f"SFT, one of {config.long:,} tokens (counted tok/s)", "train", [long]),
     }
     for number in config.prompts:
         prompts = text.drawn_ids([dice.randrange(20, 200) for _ in range(number)], vocabulary, dice)
@@ -152,7 +156,7 @@ def text_work(config: Config) -> dict[str, tuple[str, str, Any]]:
     return work
 
 
-def time_pairs(config: Config, base: Path, device: torch.device, case: str) -> dict[str, Any]:
+def time_pairs(config: Config, base: Base, case: str) -> dict[str, Any]:
     """Reward model or DPO."""
     batches = preferences.draw_pairs(config, LlamaConfig.named(config.size).vocab_size)
     tokens = sum(len(answer.ids) for pairs in batches for pair in pairs for answer in pair.answers)
@@ -168,22 +172,27 @@ def time_pairs(config: Config, base: Path, device: torch.device, case: str) -> d
     title = f"{case}, {config.pairs} pairs and {tokens / len(batches):,.0f} tokens a step (tok/s)"
     acts = [(name, partial(act, step)) for name, step in sides.items()]
     least = partial(preferences.least_seconds, config, case, batches)
-    return report(title, acts, config.rounds, device, DTYPES[config.dtype], least)
+    return report(title, acts, config.rounds, base.device, base.dtype, least)
 
 
-def time_ppo(config: Config, base: Path, device: torch.device) -> dict[str, Any]:
+def time_ppo(config: Config, base: Base) -> dict[str, Any]:
     """Seconds a step, in all and of each phase."""
     prompts = ppo.write_inputs(config, base)
-    (totals, phases), _, machine = timed(partial(ppo.our_seconds, config, base), device, DTYPES[config.dtype])
+    base.let_go()  # train_ppo.py reads its own
+    tidy()
+    (totals, phases, peak), _, machine = timed(partial(ppo.our_steps, config, base), base.device, base.dtype)
     least = ppo.least_seconds(config, list(map(len, prompts)), machine)
     passes = f"{config.ppo_epochs} passes in {config.minibatches} minibatches"
-    title = f"PPO, {config.ppo_prompts} prompts of 20 to 200 tokens + {config.max_new_tokens} new, {passes} (s a step)"
+    asked = f"{config.ppo_prompts} prompts of {' to '.join(map(str, config.ppo_prompt_tokens))} tokens"
+    title = f"PPO, {asked} + {config.max_new_tokens} new, {passes} (s a step)"
     print(f"{title}\n  {'zj':24} {spread(totals, '.2f')}  {sum(least.values()) / median(totals):.0%} of the limit")
     for phase, seconds in phases.items():
         share, near = sum(seconds) / sum(totals), least[phase] / median(seconds)
         print(f"    {phase:22} {spread(seconds, '.2f')}  {share:.0%} of the step, {near:.0%} of the limit", flush=True)
     share = [sum(least.values()) / total for total in totals]
     found: dict[str, Any] = {"title": title, "zj": totals, "phases": phases, "least": least, "share": share}
+    if base.device.type == "cuda":  # of a process on a CPU all memory is counted
+        found["peak MB"] = {"zj": peak}
     if config.peers and ppo.trl_has_ppo():
         found["trl"] = ppo.trl_seconds(config, base, prompts)
         found["ratio"] = [median(found["trl"]) / median(totals)]  # one after the other, on other batches

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import torch
 
 from zj.config import run
-from zj.model import Llama, LlamaConfig, check_tokenizer_fits, save_llama
+from zj.model import LlamaConfig, check_tokenizer_fits, random_llama, save_llama
 from zj.timing import digits_tokenizer
 from zj.train import DTYPES
 
@@ -83,12 +83,7 @@ def write_base(config: Config, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         check_tokenizer_fits(LlamaConfig.named(config.size), len(digits_tokenizer(folder)))
         device = "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"
-        with torch.device(device):
-            torch.set_default_dtype(DTYPES[config.dtype])
-            model = Llama(LlamaConfig.named(config.size))
-            torch.set_default_dtype(torch.float32)
-        model.init_weights(config.seed)
-        save_llama(model, folder)
+        save_llama(random_llama(LlamaConfig.named(config.size), DTYPES[config.dtype], device, config.seed), folder)
     return folder
 
 

@@ -21,7 +21,22 @@ from zj.timing import peak_bytes
 
 MB, CPU = 1 << 20, torch.device("cpu")
 FEW = ("--size", "nano", "--batch-size", 2, "--pairs", 2, "--prompts", 2, 3, "--ppo-prompts", 2, "--max-new-tokens", 4)
-SMALL = (*FEW, "--ppo-epochs", 2, "--minibatches", 1, "--rounds", 1, "--threads", 1, "--device", "cpu", "--no-peers")
+SMALL = (
+    *FEW,
+    "--long",
+    64,
+    "--ppo-epochs",
+    2,
+    "--minibatches",
+    1,
+    "--rounds",
+    1,
+    "--threads",
+    1,
+    "--device",
+    "cpu",
+    "--no-peers",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +72,7 @@ def test_every_case_is_measured_and_told(command, tmp_path):
     assert done.status == 0, done.err
     cases = json.loads(out.read_text(encoding="utf-8"))["found"]
     generation = {f"{case} {number}" for case in ("generate", "generate-equal") for number in (2, 3)}
-    training = {"sft", "sft-grouped", "sft-equal", "reward", "dpo", "ppo"}
+    training = {"sft", "sft-grouped", "sft-equal", "sft-long", "reward", "dpo", "ppo"}
     assert set(cases) == {"matmul GFLOP/s", "read GB/s", "load", "loss"} | training | generation
     assert all(0 < share < 1 for case in training | generation for share in cases[case]["share"])
     assert all(speed > 0 for case in (training | generation | {"load"}) for speed in cases[case]["zj"])
@@ -77,6 +92,7 @@ def test_some_cases(command):
     [
         (("--cases", "speed"), "--cases: found 'speed'"),
         (("--rounds", 0), "--rounds is 0, expected at least 1"),
+        (("--ppo-prompt-tokens", 20), "--ppo-prompt-tokens: found (20,), expected two numbers"),
         (("--ppo-prompts", 3, "--minibatches", 2), "--ppo-prompts is 3, expected a multiple of --minibatches"),
     ],
 )

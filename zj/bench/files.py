@@ -4,37 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from zj.model import load_llama, token_logprobs
 from zj.timing import peak_bytes
-from zj.train import DTYPES
 
+from .base import Base
 from .peers import hush
 from .report import Case
 
 
-def loading(config: Any, base: Path, device: torch.device, peer: bool) -> list[tuple[str, Case]]:
+def loading(base: Base, peer: bool) -> list[tuple[str, Case]]:
     """Who loads the weights of a directory, as (name, act); an act returns their kilobytes.
 
     Ours checks the files against their checksums. What is only mapped is touched, so that both have read all of it.
     """
-    files, dtype = list(base.glob("*.safetensors")), DTYPES[config.dtype]
-    kilobytes = sum(file.stat().st_size for file in files) // 1000
+    kilobytes = sum(file.stat().st_size for file in base.folder.glob("*.safetensors")) // 1000
 
     def ours() -> int:
-        touch(load_llama(base, dtype, device))
+        touch(load_llama(base.folder, base.dtype, base.device))
         return kilobytes
 
     def theirs() -> int:
         hush()
         from transformers import LlamaForCausalLM
 
-        touch(LlamaForCausalLM.from_pretrained(base, dtype=dtype).to(device))
+        touch(LlamaForCausalLM.from_pretrained(base.folder, dtype=base.dtype).to(base.device))
         return kilobytes
 
     return [("zj", ours), ("transformers", theirs)] if peer else [("zj", ours)]

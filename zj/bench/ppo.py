@@ -21,7 +21,7 @@ from zj.data.records import Prompt, as_json
 from zj.data.template import encode_prompt, save_template
 from zj.data.tokenizer import Tokenizer
 from zj.lora import ALL_LINEAR, add_adapter
-from zj.model import LlamaConfig, ScalarHead, load_llama
+from zj.model import LlamaConfig, ScalarHead
 from zj.planning import Job
 from zj.rl import CalibratedHead, Calibration
 from zj.roles import save_reward
@@ -29,21 +29,21 @@ from zj.stage import Lora
 from zj.timing import digits_tokenizer
 from zj.train import DTYPES
 
+from .base import Base
 from .limits import Machine, Piece, forward_flops, generation_seconds, training_flops
 from .peers import hush, tokenizer_for_trl
 
 PHASES = ("sample", "judge", "learn")
 
 
-def write_inputs(config: Any, base: Path) -> list[list[int]]:
-    """A reward model that has learnt nothing, and prompts of 20 to 200 tokens, beside the base; their ids."""
-    folder, tokenizer = base.parent, digits_tokenizer(base)
-    model = load_llama(base).requires_grad_(False)
+def write_inputs(config: Any, base: Base) -> list[list[int]]:
+    """The base, beside it a reward model that has learnt nothing, and prompts; their ids."""
+    folder, tokenizer, model = base.folder.parent, digits_tokenizer(base.folder), base.llama()
     add_adapter(model, "reward", rank=16, alpha=32, seed=config.seed)
-    head = ScalarHead(model.config.hidden_size, config.seed)
+    head = ScalarHead(model.config.hidden_size, config.seed).to(base.device)
     tokenizer.save(folder / "reward")
     save_template(folder / "reward", "ziya")
-    save_reward(folder / "reward", model, CalibratedHead(head, Calibration()), str(base), [[1, 2, 3]])
+    save_reward(folder / "reward", model, CalibratedHead(head, Calibration()), str(base.folder), [[1, 2, 3]])
     prompts = draw_prompts(config, tokenizer)
     rows = [json.dumps(as_json(prompt)) for prompt in prompts]
     (folder / "prompts.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
@@ -54,24 +54,26 @@ def draw_prompts(config: Any, tokenizer: Tokenizer) -> list[Prompt]:
     """For a step that does not count and those that do. Every digit is a token."""
     dice = random.Random(config.seed)
     frame = len(encode_prompt(Prompt("", "0"), tokenizer, "ziya")) - 1
-    lengths = [dice.randint(20, 200) - frame for _ in range(config.ppo_prompts * (config.rounds + 1))]
+    lengths = [dice.randint(*config.ppo_prompt_tokens) - frame for _ in range(config.ppo_prompts * (config.rounds + 1))]
     return [Prompt(str(i), "".join(dice.choice("0123456789") for _ in range(n))) for i, n in enumerate(lengths)]
 
 
-def our_seconds(config: Any, base: Path) -> tuple[list[float], dict[str, list[float]]]:
-    """Of each step but the first: the whole, and each phase."""
-    folder = base.parent
+def our_steps(config: Any, base: Base) -> tuple[list[float], dict[str, list[float]], float]:
+    """Seconds of each step but the first: the whole, and each phase; most MB that the run held, weights too."""
+    folder = base.folder.parent
     taken = ("max_new_tokens", "ppo_epochs", "minibatches", "tokens_per_pack", "seed", "dtype", "device")
     words = [f"--{name.replace('_', '-')}={getattr(config, name)}" for name in taken]
-    words += [f"--model={base}", f"--reward={folder / 'reward'}", f"--data={folder / 'prompts.jsonl'}"]
+    words += [f"--model={base.folder}", f"--reward={folder / 'reward'}", f"--data={folder / 'prompts.jsonl'}"]
     words += [f"--out={folder / 'ppo'}", f"--batch-size={config.ppo_prompts}", "--valid-fraction=0"]
+    words += [f"--max-tokens={max(1024, config.ppo_prompt_tokens[1] + config.max_new_tokens)}"]
     words += ["--recompute"] * config.recompute + ["--compile"] * config.compile
     environment = os.environ | {"OMP_NUM_THREADS": str(config.threads)}
     script = Path(sys.argv[0]).with_name("train_ppo.py")
     subprocess.run([sys.executable, script, *words], env=environment, stdout=subprocess.DEVNULL, check=True)
     rows = [json.loads(line) for line in (folder / "ppo" / "metrics.jsonl").read_text().splitlines()]
     rows = [row for row in rows if row["step"] > 1]
-    return [row["seconds"] for row in rows], {phase: [row[f"seconds_{phase}"] for row in rows] for phase in PHASES}
+    phases = {phase: [row[f"seconds_{phase}"] for row in rows] for phase in PHASES}
+    return [row["seconds"] for row in rows], phases, max(row["memory_gb"] for row in rows) * 1e3
 
 
 def least_seconds(config: Any, prompts: list[int], machine: Machine) -> dict[str, float]:
@@ -97,7 +99,7 @@ def trl_has_ppo() -> bool:
     return False
 
 
-def trl_seconds(config: Any, base: Path, prompts: list[list[int]]) -> list[float]:
+def trl_seconds(config: Any, base: Base, prompts: list[list[int]]) -> list[float]:
     """Of each whole step but the first: policy and value with LoRA as ours, the reference is the policy without it."""
     hush()
     from datasets import Dataset
@@ -114,13 +116,13 @@ def trl_seconds(config: Any, base: Path, prompts: list[list[int]]) -> list[float
     dtype = DTYPES[config.dtype]
     lora = {"r": 16, "lora_alpha": 32, "target_modules": list(ALL_LINEAR)}
     reward, value = (
-        AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=dtype) for _ in range(2)
+        AutoModelForSequenceClassification.from_pretrained(base.folder, num_labels=1, dtype=dtype) for _ in range(2)
     )
     value = inject_adapter_in_model(LoraConfig(**lora, task_type="SEQ_CLS"), value)
     value.score.weight.requires_grad_(True)
     trainer = PPOTrainer(
         args=PPOConfig(
-            output_dir=str(base.parent / "trl"),
+            output_dir=str(base.folder.parent / "trl"),
             per_device_train_batch_size=config.ppo_prompts,
             num_mini_batches=config.minibatches,
             num_ppo_epochs=config.ppo_epochs,
@@ -137,7 +139,7 @@ def trl_seconds(config: Any, base: Path, prompts: list[list[int]]) -> list[float
             seed=config.seed,
         ),
         processing_class=tokenizer_for_trl(),
-        model=AutoModelForCausalLM.from_pretrained(base, dtype=dtype),
+        model=AutoModelForCausalLM.from_pretrained(base.folder, dtype=dtype),
         ref_model=None,
         reward_model=reward,
         value_model=value,

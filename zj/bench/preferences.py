@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,28 +12,29 @@ import torch
 from zj.data.readers import read
 from zj.data.template import Encoded
 from zj.lora import adapter_parameters, add_adapter, copy_adapter
-from zj.model import Llama, LlamaConfig, ScalarHead, load_llama, sequence_logprobs
+from zj.model import Llama, LlamaConfig, ScalarHead, sequence_logprobs
 from zj.model.prepared import lay_out_frozen
 from zj.planning import Job
 from zj.preferences import Ranked, ranked_packs
 from zj.rl import dpo_loss, ranked_pairs, ranking_loss
 from zj.stage import Lora, set_up
 from zj.timing import ANSWERED, TOKENS_PER_CHARACTER, drawn_length
-from zj.train import DTYPES, World, start
+from zj.train import World, start
 
+from .base import Base
 from .limits import Machine, forward_flops, training_flops
-from .peers import hush, tokenizer_for_trl
+from .peers import tokenizer_for_trl
 
 BATCHES = 2  # optimizer steps in a round
 
 Step = Callable[[list[Ranked]], None]  # one optimizer step on a batch of pairs
 
 
-def ours(config: Any, base: Path, case: str) -> Step:
+def ours(config: Any, base: Base, case: str) -> Step:
     return (our_reward if case == "reward" else our_dpo)(config, base)
 
 
-def our_reward(config: Any, base: Path) -> Step:
+def our_reward(config: Any, base: Base) -> Step:
     """As scripts/train_reward.py."""
     world, model = opened(config, base)
     add_adapter(model, "reward", rank=16, alpha=32, seed=config.seed)
@@ -53,7 +53,7 @@ def our_reward(config: Any, base: Path) -> Step:
     return step
 
 
-def our_dpo(config: Any, base: Path) -> Step:
+def our_dpo(config: Any, base: Base) -> Step:
     """As scripts/train_dpo.py with --reference live."""
     world, model = opened(config, base)
     add_adapter(model, "policy", rank=16, alpha=32, seed=config.seed)
@@ -77,12 +77,12 @@ def our_dpo(config: Any, base: Path) -> Step:
     return step
 
 
-def opened(config: Any, base: Path) -> tuple[World, Llama]:
+def opened(config: Any, base: Base) -> tuple[World, Llama]:
     world = start(config.device)
-    return world, load_llama(base, DTYPES[config.dtype], world.device).requires_grad_(False)
+    return world, base.llama()
 
 
-def trl_step(config: Any, base: Path, case: str) -> Step:
+def trl_step(config: Any, base: Base, case: str) -> Step:
     """The trainer's own batch and compute_loss, then the backward pass and the same AdamW as ours."""
     trainer = trl_trainer(config, base, case)
     model = trainer.model.train()
@@ -103,20 +103,21 @@ def trl_step(config: Any, base: Path, case: str) -> Step:
     return step
 
 
-def trl_trainer(config: Any, base: Path, case: str) -> Any:
+def trl_trainer(config: Any, base: Base, case: str) -> Any:
     """One of trl's trainers with a fresh LoRA on the base. Its data set is one idle row: batches are handed to it."""
-    hush()
     from datasets import Dataset
     from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
 
-    kinds = {"reward": (RewardTrainer, RewardConfig, "SEQ_CLS"), "dpo": (DPOTrainer, DPOConfig, "CAUSAL_LM")}
-    trainer, arguments, task = kinds[case]
+    kinds = {
+        "reward": (RewardTrainer, RewardConfig, "SEQ_CLS", "LlamaForSequenceClassification"),
+        "dpo": (DPOTrainer, DPOConfig, "CAUSAL_LM", "LlamaForCausalLM"),
+    }
+    trainer, arguments, task, kind = kinds[case]
     return trainer(
-        model=str(base),
+        model=base.theirs(kind),
         args=arguments(
-            output_dir=str(base.parent / "trl"),
-            model_init_kwargs={"dtype": str(DTYPES[config.dtype]).removeprefix("torch.")},
+            output_dir=str(base.place.parent / "trl"),
             use_cpu=start(config.device).device.type == "cpu",
             gradient_checkpointing=False,
             bf16=False,

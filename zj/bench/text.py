@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,15 +13,14 @@ from torch import Tensor
 from zj.data.batching import pack_plan
 from zj.data.readers import read
 from zj.lora import adapter_parameters, add_adapter
-from zj.model import Packed, generate, load_llama, sequence_logprobs
+from zj.model import Packed, generate, sequence_logprobs
 from zj.model.prepared import lay_out_frozen
 from zj.planning import Job
 from zj.stage import Lora, set_up
 from zj.timing import ANSWERED, TOKENS_PER_CHARACTER, drawn_length
-from zj.train import DTYPES
 
+from .base import Base
 from .limits import generation_seconds, training_flops
-from .peers import hush
 
 
 class Ours:
@@ -30,13 +28,13 @@ class Ours:
 
     name = "zj"
 
-    def __init__(self, config: Any, base: Path, device: torch.device):
-        self.model = load_llama(base, DTYPES[config.dtype], device)
+    def __init__(self, config: Any, base: Base):
+        self.model = base.llama()
         add_adapter(self.model, "policy", rank=16, alpha=32, seed=config.seed)
         lay_out_frozen(self.model)
         set_up(self.model, config)
         self.adam = torch.optim.AdamW(adapter_parameters(self.model, "policy").values(), fused=True)
-        self.config, self.device = config, device
+        self.config, self.device = config, base.device
         self.job = Job("sft", SimpleNamespace(lora=Lora(rank=16), dtype=config.dtype), self.model.config)
 
     def train(self, sequences: list[list[int]]) -> int:
@@ -52,7 +50,8 @@ class Ours:
         return counted_tokens(sequences)
 
     def generate(self, prompts: list[list[int]], limits: list[int]) -> int:
-        return sum(map(len, generate(self.model, prompts, limits, adapter="policy", eos_ids=())))
+        rows = generate(self.model, prompts, limits, adapter="policy", eos_ids=(), slots=len(prompts))
+        return sum(map(len, rows))
 
     def least_seconds(self, *given: Any) -> float:
         """What training on (sequences, machine), or answering (prompts, limits, machine), takes at best."""
@@ -68,16 +67,13 @@ class Peer:
 
     name = "transformers + peft"
 
-    def __init__(self, config: Any, base: Path, device: torch.device):
-        hush()
+    def __init__(self, config: Any, base: Base):
         from peft import LoraConfig, get_peft_model
-        from transformers import LlamaForCausalLM
 
-        theirs = LlamaForCausalLM.from_pretrained(base, dtype=DTYPES[config.dtype]).to(device)
         lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
-        self.model: Any = get_peft_model(theirs, lora)
+        self.model: Any = get_peft_model(base.theirs("LlamaForCausalLM"), lora)
         self.adam = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], fused=True)
-        self.device, self.batch = device, config.batch_size
+        self.device, self.batch = base.device, config.batch_size
 
     def train(self, sequences: list[list[int]]) -> int:
         self.model.train()

@@ -5,7 +5,7 @@ from .generate import generate
 from .heads import ScalarHead, sequence_logprobs, sequence_values, token_logprobs
 from .llama import Llama
 from .packed import Packed
-from .weights import check_tokenizer_fits, load_llama, save_llama
+from .weights import check_tokenizer_fits, load_llama, random_llama, save_llama
 
 __all__ = [
     "Llama",
@@ -15,6 +15,7 @@ __all__ = [
     "check_tokenizer_fits",
     "generate",
     "load_llama",
+    "random_llama",
     "save_llama",
     "sequence_logprobs",
     "sequence_values",

@@ -55,8 +55,8 @@ def _attend_varlen(q: Tensor, k: Tensor, v: Tensor, packed: Packed, bounds: Tens
     """
     from torch.nn.attention.varlen import varlen_attn
 
-    group = q.shape[1] // k.shape[1]
-    k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
+    if (group := q.shape[1] // k.shape[1]) > 1:
+        k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
     out = varlen_attn(q, k, v, packed.bounds, bounds, packed.max_len, longest, window_size=(-1, 0))
     assert isinstance(out, Tensor)
     return out

@@ -74,6 +74,16 @@ def build_llama(
     return model.eval()
 
 
+def random_llama(config: LlamaConfig, dtype: torch.dtype, device: str | torch.device, seed: int) -> Llama:
+    """A model of random weights that are made on the device, in evaluation mode."""
+    with torch.device("meta"):
+        model = Llama(config).to(dtype)
+    model._apply(lambda tensor: torch.empty_like(tensor, device=device))
+    model.tie_weights()
+    model.init_weights(seed)
+    return model.eval()
+
+
 def save_llama(model: Llama, path: str | Path, max_shard_bytes: int = SHARD_BYTES, writes: bool = True) -> None:
     """Write `model` as a Hugging Face directory: config.json and safetensors, in shards if one file is too small.
 
