@@ -6,7 +6,9 @@ again into the same memory. The tests marked gpu do without.
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ import torch
 from zj.lora import adapter_parameters, add_adapter
 from zj.model import Llama, LlamaConfig, Packed, generate, steps
 from zj.model import cache as cache_module
-from zj.model.attention import attend_slots
+from zj.model.attention import attend_each, attend_slots
 from zj.model.cache import Cache
 from zj.model.steps import Steps, rounded_once
 
@@ -39,8 +41,9 @@ def make(kv_heads: int = 2, dtype: torch.dtype = torch.float64, device: str = "c
     return model.eval()
 
 
-def written_out(q, keys, values, packed, used):
+def written_out(q, keys, values, packed, starts, used):
     """Each query of each sequence to what its slot holds up to the query's own place."""
+    assert starts is None or starts.tolist() == [keys.shape[1] * slot for slot in range(len(packed) + 1)]
     out, group = torch.empty_like(q), q.shape[1] // keys.shape[2]
     for slot, (start, end) in enumerate(packed.spans):
         for n in range(start, end):
@@ -51,6 +54,12 @@ def written_out(q, keys, values, packed, used):
     return out
 
 
+def each_written_out(q, k, v, keys, values, used):
+    for slot, n in enumerate(used.tolist()):
+        keys[slot, n - 1], values[slot, n - 1] = k[slot], v[slot]
+    return written_out(q, keys, values, Packed.of([[0]] * len(q)), None, used)
+
+
 def again(act):
     result = act()
     return lambda: result.copy_(act()), result
@@ -58,10 +67,15 @@ def again(act):
 
 @pytest.fixture()
 def stands_in(monkeypatch):
-    """A CPU that does as a GPU would; `recorded` counts."""
+    """A CPU that does as a GPU would: a list with an item for each recording."""
+    return stand_in(monkeypatch)
+
+
+def stand_in(monkeypatch):
     seen = []
     monkeypatch.setattr(cache_module, "takes_bounds", lambda device, dtype: True)
     monkeypatch.setattr(cache_module, "attend_slots", written_out)
+    monkeypatch.setattr(cache_module, "attend_each", each_written_out)
     monkeypatch.setattr(steps, "record", lambda act: seen.append(1) or again(act))
     return seen
 
@@ -101,11 +115,13 @@ def test_replayed_logits_equal_a_full_forward(kv_heads, adapter, stands_in):
     assert len(stands_in) == 1, "recorded once, whatever comes between"
 
 
-@pytest.mark.parametrize("spoil", ["a place too few", "never replayed"])
+@pytest.mark.parametrize("spoil", ["a place too few", "a place too few of a prompt", "never replayed"])
 def test_a_wrong_step_is_noticed(spoil, stands_in, monkeypatch):
     """Negative control."""
     if spoil == "never replayed":
         monkeypatch.setattr(steps, "record", lambda act: (lambda: None, act()))
+    elif spoil == "a place too few":
+        monkeypatch.setattr(cache_module, "attend_each", lambda *given: each_written_out(*given[:-1], given[-1] - 1))
     else:
         monkeypatch.setattr(cache_module, "attend_slots", lambda *given: written_out(*given[:-1], given[-1] - 1))
     assert not worst(make(), None, make()) < 1e-3
@@ -116,10 +132,7 @@ def test_generated_text_is_that_of_plain_steps(monkeypatch):
     model, limits = make(), [9, 3, 12, 1, 7, 5, 12]
     crowd = dict(adapter="policy", eos_ids=tuple(range(2, 8)), seed=3)
     plain = {slots: generate(model, PROMPTS, limits, slots=slots, **crowd) for slots in (1, 3, 7)}
-    seen = []
-    monkeypatch.setattr(cache_module, "takes_bounds", lambda device, dtype: True)
-    monkeypatch.setattr(cache_module, "attend_slots", written_out)
-    monkeypatch.setattr(steps, "record", lambda act: seen.append(1) or again(act))
+    seen = stand_in(monkeypatch)
     for slots, expected in plain.items():
         assert generate(model, PROMPTS, limits, slots=slots, **crowd) == expected, slots
     assert len(seen) == 3, "each call records for itself"
@@ -132,6 +145,19 @@ def test_more_tokens_than_places_are_refused(stands_in):
         step([[7]])
     with pytest.raises(AssertionError, match="3 tokens for 2 places"):
         step([[7]])
+
+
+def test_a_cache_is_let_go_with_its_last_user():
+    """At once, and not when cycles are looked for: in PPO what is learnt next needs the memory."""
+    cache = Cache(make().config, 2, 2, torch.float64, torch.device("cpu"))
+    cache.layer(0)
+    gone = weakref.ref(cache.stored)
+    gc.disable()
+    try:
+        del cache
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_an_adapter_is_rounded_once_and_put_back():
@@ -177,24 +203,51 @@ def test_a_cuda_graph_equals_a_full_forward(dtype, kv_heads, adapter):
         assert worst(model, adapter, exact) < 3 * off
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("dtype", GPU16)
-@pytest.mark.parametrize("kv_heads", [1, 2, 6])
-def test_the_kernel_reads_a_slot_as_far_as_it_is_used(dtype, kv_heads):
+def slots(dtype, kv_heads, width, device="cuda"):
+    """Queries of nine tokens; keys and values of five slots of 200 places."""
     generator = torch.Generator().manual_seed(0)
-    q = torch.randn(9, 6, 64, generator=generator).to("cuda", dtype)
-    keys, values = (torch.randn(5, 40, kv_heads, 64, generator=generator).to("cuda", dtype) for _ in range(2))
+    q = torch.randn(9, 6, width, generator=generator).to(device, dtype)
+    return q, *(torch.randn(5, 200, kv_heads, width, generator=generator).to(device, dtype) for _ in range(2))
+
+
+def host(*tensors):
+    return [t.double().cpu() if t.is_floating_point() else t.cpu() for t in tensors]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype, bound", [(torch.float16, 2e-3), (torch.bfloat16, 2e-2)])
+@pytest.mark.parametrize("kv_heads", [1, 2, 6])
+def test_the_kernel_for_prompts_reads_a_slot_as_far_as_it_is_used(dtype, bound, kv_heads):
+    q, keys, values = slots(dtype, kv_heads, 64)
     packed = Packed.of([[1] * n for n in (1, 1, 4, 3)], "cuda")
-    used = torch.tensor([1, 33, 4, 20], dtype=torch.int32, device="cuda")
-    found = attend_slots(q, keys, values, packed, used)
-    on_host = [t.double().cpu() for t in (q, keys, values)]
-    exact = written_out(*on_host, packed.to("cpu"), used.cpu())
-    bound = 2e-3 if dtype == torch.float16 else 2e-2
-    torch.testing.assert_close(found.double().cpu(), exact, rtol=bound, atol=bound)
-    assert not torch.allclose(found.double().cpu(), written_out(*on_host, packed.to("cpu"), used.cpu() - 1), atol=bound)
+    starts = torch.arange(5, dtype=torch.int32, device="cuda") * 200
+    used = torch.tensor([1, 133, 4, 20], dtype=torch.int32, device="cuda")
+    found = attend_slots(q, keys, values, packed, starts, used)
+    given = [*host(q, keys, values), packed.to("cpu"), starts.cpu()]
+    torch.testing.assert_close(found.double().cpu(), written_out(*given, used.cpu()), rtol=bound, atol=bound)
+    assert not torch.allclose(found.double().cpu(), written_out(*given, used.cpu() - 1), atol=bound)  # control
     for slot, n in enumerate(used.tolist()):
         keys[slot, n:] = values[slot, n:] = torch.nan
-    assert torch.equal(attend_slots(q, keys, values, packed, used), found)
+    assert torch.equal(attend_slots(q, keys, values, packed, starts, used), found)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype, bound", [(torch.float16, 2e-3), (torch.bfloat16, 2e-2)])
+@pytest.mark.parametrize("kv_heads, width", [(1, 64), (2, 64), (6, 64), (2, 128), (3, 48)])
+def test_the_kernel_for_one_token_a_slot_equals_it_written_out(dtype, bound, kv_heads, width):
+    q, keys, values = slots(dtype, kv_heads, width)
+    fresh = torch.randn(5, 3 * kv_heads, width, generator=torch.Generator().manual_seed(1)).to("cuda", dtype)
+    k, v = fresh[:, :kv_heads], fresh[:, 2 * kv_heads :]  # rows of a wider tensor, as a product of several layers gives
+    used = torch.tensor([1, 65, 66, 130, 200], dtype=torch.int32, device="cuda")
+    given = host(q[:5], k, v, keys, values, used)
+    expected = each_written_out(*given)
+    for slot, n in enumerate(used.tolist()):
+        keys[slot, n:] = values[slot, n:] = torch.nan
+    found = attend_each(q[:5], k, v, keys, values, used)
+    torch.testing.assert_close(found.double().cpu(), expected, rtol=bound, atol=bound)
+    for slot, n in enumerate(used.tolist()):
+        for here, there in ((keys, given[3]), (values, given[4])):
+            assert torch.equal(here[slot, :n].double().cpu(), there[slot, :n]), "the new token's place, and no other"
 
 
 @pytest.mark.gpu

@@ -62,14 +62,13 @@ def _attend_varlen(q: Tensor, k: Tensor, v: Tensor, packed: Packed, bounds: Tens
     return out
 
 
-def attend_slots(q: Tensor, keys: Tensor, values: Tensor, packed: Packed, used: Tensor) -> Tensor:
+def attend_slots(q: Tensor, keys: Tensor, values: Tensor, packed: Packed, starts: Tensor, used: Tensor) -> Tensor:
     """Sequence s of a pack to the first used[s] places of slot s, in one kernel that reads no further.
 
-    q [N, H, K], keys and values [slots, capacity, key/value heads, K], used [S] int32 -> [N, H, K]. The last query of a
-    sequence stands at the last place used. No gradient, and no length that the host would have to know (CUDA, 16 bit).
+    q [N, H, K], keys and values [slots, capacity, key/value heads, K], starts [S + 1] and used [S] int32 -> [N, H, K],
+    where slot s begins at place starts[s] = s * capacity. The last query of a sequence stands at the last place used.
+    No gradient (CUDA, 16 bit).
     """
-    capacity = keys.shape[1]
-    starts = torch.arange(len(used) + 1, dtype=torch.int32, device=q.device) * capacity
     # torch 2.12 has this as varlen_attn(seqused_k=); the kernel below it is the same since 2.5
     out, *_ = torch.ops.aten._flash_attention_forward(
         q,
@@ -78,10 +77,17 @@ def attend_slots(q: Tensor, keys: Tensor, values: Tensor, packed: Packed, used: 
         packed.bounds,
         starts,
         packed.max_len,
-        capacity,
+        keys.shape[1],
         dropout_p=0.0,
         is_causal=True,
         return_debug_mask=False,
         seqused_k=used,
     )
     return out
+
+
+def attend_each(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, used: Tensor) -> Tensor:
+    """The same for one new token of every slot, whose key and value are put into the last place used."""
+    from . import kernels  # needs Triton, which torch for CUDA brings along
+
+    return kernels.attend_each(q, k, v, keys, values, used)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .attention import attend, attend_slots, takes_bounds
+from .attention import attend, attend_each, attend_slots, takes_bounds
 from .config import LlamaConfig
 from .packed import Packed
 
@@ -31,10 +31,10 @@ class Cache:
                 3, 4
             )
         self.held: list[int] = []  # tokens in each slot at work
-        self.layers = [_Layer(self, keys, values) for keys, values in self.stored]
+        self.alone = False  # whether the pack at hand is one token for every slot
 
     def layer(self, index: int) -> _Layer:
-        return self.layers[index]
+        return _Layer(self, *self.stored[index])  # made anew: kept here, it would keep the memory beyond its time
 
     def pack(self, sequences: list[list[int]]) -> Packed:
         """The next forward's tokens: one for each slot at work, in order, then prompts for the slots after them."""
@@ -45,8 +45,10 @@ class Cache:
         self._check(packed)
         slots = torch.arange(len(packed)).repeat_interleave(torch.tensor(packed.lengths))
         self.slots = slots.to(packed.positions.device)  # [N] where each token's key and value belong
+        self.alone = False
         if self.one_kernel:
             self.used = torch.tensor(self.held, dtype=torch.int32).to(packed.positions.device)
+            self.starts = torch.arange(len(packed) + 1, dtype=torch.int32).to(self.used.device) * self.stored.shape[3]
         else:
             self.longest = max(self.held[: self.rows], default=0)
             self.mask = self._mask(self.held[: self.rows])
@@ -62,11 +64,9 @@ class Cache:
 
     def pack_slots(self, tokens: Tensor, positions: Tensor) -> Packed:
         """One token for every slot [slots], at places that the host need not know (where there is one kernel)."""
-        slots = len(tokens)
-        self.slots = torch.arange(slots, device=tokens.device)
-        self.used = (positions + 1).to(torch.int32)
-        bounds = torch.arange(slots + 1, dtype=torch.int32, device=tokens.device)
-        return Packed(tokens, positions, bounds, 1, (1,) * slots)
+        self.alone, self.used = True, (positions + 1).to(torch.int32)
+        bounds = torch.arange(len(tokens) + 1, dtype=torch.int32, device=tokens.device)
+        return Packed(tokens, positions, bounds, 1, (1,) * len(tokens))
 
     def copy(self, slot: int, tokens: int) -> None:
         """Put the first tokens of a sequence at work into the next slot, for another one that begins with them."""
@@ -107,10 +107,12 @@ class _Layer:
     def attend(self, q: Tensor, k: Tensor, v: Tensor, packed: Packed) -> Tensor:
         """As `attend`, each token also to what its slot holds: q [N, H, K], k and v [N, KV, K] -> [N, H, K]."""
         assert not packed.parents, f"a cache holds sequences that stand alone, found parents {packed.parents}"
+        if self.cache.alone:
+            return attend_each(q, k, v, self.keys, self.values, self.cache.used)
         self.keys[self.cache.slots, packed.positions] = k
         self.values[self.cache.slots, packed.positions] = v
         if self.cache.one_kernel:
-            return attend_slots(q, self.keys, self.values, packed, self.cache.used)
+            return attend_slots(q, self.keys, self.values, packed, self.cache.starts, self.cache.used)
         rows, prompts = self.cache.rows, self.cache.prompts
         if prompts is None:
             return self._attend_held(q)

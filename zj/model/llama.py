@@ -188,5 +188,5 @@ def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
 
     x[i] cos - x[i + K/2] sin, and x[i + K/2] cos + x[i] sin.
     """
-    cos, sin = rotary
-    return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin
+    (cos, sin), (first, second) = rotary, x.chunk(2, dim=-1)
+    return x * cos + torch.cat((second, first), dim=-1) * sin

@@ -60,9 +60,8 @@ def record(act: Callable[[], Tensor]) -> tuple[Callable[[], object], Tensor]:
     """(what does again what `act` does on the GPU, where its result will stand). The act is done, but not by this."""
     aside = torch.cuda.Stream()
     aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):  # libraries take their memory, and what is compiled is compiled, before it counts
-        for _ in range(2):
-            act()
+    with torch.cuda.stream(aside):  # before it counts: what is compiled is compiled, libraries take their memory
+        act()
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):

@@ -1,0 +1,90 @@
+"""Attention of one new token to a slot of the cache, in Triton (which torch for CUDA brings along).
+
+Every other kernel here is torch's. Its flash attention works on 128 queries at a time: with one query it is busy with
+products of nothing while it should read memory as fast as it can. The plain version is `attend_slots`.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+PLACES = 64  # keys and values that are read at a time
+
+
+def attend_each(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, used: Tensor) -> Tensor:
+    """Put k and v into the last used place of their slots; q to all places used: q [slots, H, K] -> [slots, H, K].
+
+    k, v [slots, key/value heads, K], keys, values [slots, capacity, key/value heads, K], used [slots] int32, at least 1.
+    """
+    out, (slots, capacity, kv_heads, width) = torch.empty_like(q), keys.shape
+    group = q.shape[1] // kv_heads
+    _attend_each[(slots, kv_heads)](
+        *(q, k, v, keys, values, used, out),
+        *(q.stride(0), k.stride(0), v.stride(0), capacity, width**-0.5),
+        KV=kv_heads,
+        GROUP=group,
+        ROWS=max(16, triton.next_power_of_2(group)),
+        WIDTH=width,
+        DIMS=max(16, triton.next_power_of_2(width)),
+        PLACES=PLACES,
+        num_warps=4,
+        num_stages=3,
+    )
+    return out
+
+
+@triton.jit
+def _attend_each(
+    q,
+    k,
+    v,
+    keys,
+    values,
+    used,
+    out,
+    q_stride,
+    k_stride,
+    v_stride,
+    capacity,
+    scale,
+    KV: tl.constexpr,  # key/value heads
+    GROUP: tl.constexpr,  # query heads of each
+    ROWS: tl.constexpr,  # the same, as many as a product of matrices takes at least
+    WIDTH: tl.constexpr,  # of a head
+    DIMS: tl.constexpr,  # the same, rounded up to a power of two
+    PLACES: tl.constexpr,
+):
+    """One slot and one key/value head: a softmax that is corrected as more keys come (Milakov & Gimelshein 2018)."""
+    slot, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    row, dim, place = tl.arange(0, ROWS), tl.arange(0, DIMS), tl.arange(0, PLACES)
+    inside = dim < WIDTH
+    whole = (row[:, None] < GROUP) & inside[None]
+    queries = (head * GROUP + row[:, None]) * WIDTH + dim[None]  # [ROWS, DIMS]
+    asked = tl.load(q + slot * q_stride + queries, whole, 0.0)
+    # the new token itself: its key and value are kept, and are the first that the query sees
+    key = tl.load(k + slot * k_stride + head * WIDTH + dim, inside, 0.0)
+    value = tl.load(v + slot * v_stride + head * WIDTH + dim, inside, 0.0)
+    before = tl.load(used + slot) - 1
+    first = (slot * capacity * KV + head) * WIDTH + dim
+    tl.store(keys + first + before.to(tl.int64) * KV * WIDTH, key, inside)
+    tl.store(values + first + before.to(tl.int64) * KV * WIDTH, value, inside)
+    largest = tl.sum(asked.to(tl.float32) * key[None].to(tl.float32), 1) * scale  # [ROWS]
+    total = tl.full([ROWS], 1.0, tl.float32)
+    mixed = tl.zeros([ROWS, DIMS], tl.float32) + value[None].to(tl.float32)
+    for start in range(0, before, PLACES):
+        held = start + place < before
+        at = first[None] + (start + place[:, None]).to(tl.int64) * KV * WIDTH  # [PLACES, DIMS]
+        some = held[:, None] & inside[None]
+        scores = tl.dot(asked, tl.trans(tl.load(keys + at, some, 0.0))) * scale
+        scores = tl.where(held[None], scores, float("-inf"))  # [ROWS, PLACES]
+        larger = tl.maximum(largest, tl.max(scores, 1))
+        p, correction = tl.exp(scores - larger[:, None]), tl.exp(largest - larger)
+        seen = tl.load(values + at, some, 0.0)
+        mixed = mixed * correction[:, None] + tl.dot(p.to(seen.dtype), seen)
+        total = total * correction + tl.sum(p, 1)
+        largest = larger
+    result = out + slot * KV * GROUP * WIDTH + queries
+    tl.store(result, (mixed / total[:, None]).to(asked.dtype), whole)
