@@ -53,6 +53,7 @@ class Config:
     long: int = 4096  # tokens of a dialogue that is trained on alone
     pairs: int = 4  # pairs per optimizer step of reward and dpo
     prompts: tuple[int, ...] = (8, 32)  # numbers of prompts generated from
+    slots: int = 0  # rows at work at a time, of the peer a batch (0: all prompts)
     ppo_prompts: int = 16  # prompts per step of ppo
     ppo_prompt_tokens: tuple[int, ...] = (20, 200)  # shortest and longest of them
     max_new_tokens: int = 64  # longest answer to them

@@ -14,11 +14,12 @@ import pytest
 import torch
 
 from zj.lora import adapter_parameters, add_adapter
-from zj.model import Llama, LlamaConfig, Packed, generate, steps
+from zj.model import Llama, LlamaConfig, Packed, generate, steps, together
 from zj.model import cache as cache_module
 from zj.model.attention import attend_each, attend_slots
 from zj.model.cache import Cache
 from zj.model.steps import Steps, rounded_once
+from zj.model.together import side_by_side
 
 PROMPTS = [[1, 5, 9, 33], [40], [1, 63, 62, 61, 60, 59, 58, 3], [7, 7], [1, 5, 9], [40], [12, 30, 50, 11, 20]]
 GPU16 = [torch.float16, torch.bfloat16]
@@ -73,11 +74,19 @@ def stands_in(monkeypatch):
 
 def stand_in(monkeypatch):
     seen = []
-    monkeypatch.setattr(cache_module, "takes_bounds", lambda device, dtype: True)
+    for module in (cache_module, together):
+        monkeypatch.setattr(module, "takes_bounds", lambda device, dtype: True)
     monkeypatch.setattr(cache_module, "attend_slots", written_out)
     monkeypatch.setattr(cache_module, "attend_each", each_written_out)
     monkeypatch.setattr(steps, "record", lambda act: seen.append(1) or again(act))
     return seen
+
+
+@torch.no_grad()
+def worst_together(model: Llama, adapter: str | None, exact: Llama) -> float:
+    with rounded_once(model, adapter), side_by_side(model, adapter):
+        assert model.model.layers[0].mlp.gate_proj.joint is not None
+        return worst(model, adapter, exact)
 
 
 @torch.no_grad()
@@ -113,6 +122,7 @@ def test_replayed_logits_equal_a_full_forward(kv_heads, adapter, stands_in):
     model = make(kv_heads)
     assert worst(model, adapter, model) < 1e-10
     assert len(stands_in) == 1, "recorded once, whatever comes between"
+    assert worst_together(model, adapter, make(kv_heads)) < 1e-10
 
 
 @pytest.mark.parametrize("spoil", ["a place too few", "a place too few of a prompt", "never replayed"])
@@ -180,6 +190,59 @@ def test_an_adapter_is_rounded_once_and_put_back():
         pass
 
 
+# ---- layers side by side
+
+
+@pytest.mark.parametrize("adapter", [None, "policy", "some"])
+def test_layers_side_by_side_are_each_what_they_were(adapter, monkeypatch):
+    """fp64; "some" leaves q and gate alone."""
+    monkeypatch.setattr(together, "takes_bounds", lambda device, dtype: True)
+    model = make()
+    add_adapter(model, "some", rank=3, alpha=6, targets=("k_proj", "v_proj", "up_proj", "down_proj"))
+    with torch.no_grad():
+        for weight in adapter_parameters(model, "some").values():
+            weight.normal_(0, 0.2, generator=torch.Generator().manual_seed(2))
+    packed, before = Packed.of(PROMPTS), {name: weight.clone() for name, weight in model.state_dict().items()}
+    products = []
+    for part in model.modules():
+        if hasattr(part, "joint"):
+            part.register_forward_hook(lambda *_: products.append(1))
+    with torch.no_grad():
+        expected = model(packed, adapter)
+        plain = len(products)
+        with side_by_side(model, adapter):
+            found = model(packed, adapter)
+        assert len(products) - plain == 2 * 2, "of seven layers o and down are left alone"
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        assert not torch.allclose(found, model(packed, "policy" if adapter != "policy" else None), atol=1e-2)  # control
+        assert torch.equal(model(packed, adapter), expected), "afterwards"
+    assert {name: weight.tolist() for name, weight in model.state_dict().items()} == {
+        name: weight.tolist() for name, weight in before.items()
+    }
+    model(packed, "policy").sum().backward()  # it still trains
+    assert all(weight.grad is not None for weight in adapter_parameters(model, "policy").values())
+
+
+def test_what_is_sharded_or_on_a_cpu_is_left_as_it_is(monkeypatch):
+    model = make()
+    places = [weight.data_ptr() for weight in model.parameters()]
+    with side_by_side(model, None):
+        assert all(getattr(part, "joint", None) is None for part in model.modules())
+    monkeypatch.setattr(together, "takes_bounds", lambda device, dtype: True)
+    model.reshard = lambda: None  # as FSDP2 gives to what it shards
+    with side_by_side(model, None):
+        assert all(getattr(part, "joint", None) is None for part in model.modules())
+    assert [weight.data_ptr() for weight in model.parameters()] == places
+
+
+def test_an_unknown_adapter_is_refused_and_nothing_left_behind(monkeypatch):
+    monkeypatch.setattr(together, "takes_bounds", lambda device, dtype: True)
+    for model in (make(), Llama(LlamaConfig.named("nano"))):
+        with pytest.raises(ValueError, match="unknown adapter 'absent'"), side_by_side(model, "absent"):
+            raise AssertionError
+        assert all(getattr(part, "joint", None) is None for part in model.modules())
+
+
 # ---- on a GPU
 
 
@@ -199,8 +262,8 @@ def test_a_cuda_graph_equals_a_full_forward(dtype, kv_heads, adapter):
     with torch.no_grad():
         full, truth = (m.logits(m(p, adapter)) for m, p in ((model, packed.to("cuda")), (exact, packed)))
     off = float((full.double().cpu() - truth).abs().max())
-    with rounded_once(model, adapter):
-        assert worst(model, adapter, exact) < 3 * off
+    assert worst(model, adapter, exact) < 3 * off
+    assert worst_together(model, adapter, exact) < 3 * off
 
 
 def slots(dtype, kv_heads, width, device="cuda"):

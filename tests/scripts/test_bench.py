@@ -145,8 +145,11 @@ def test_generation_reads_the_weights_once_a_step_and_what_each_row_holds():
     least = partial(limits.generation_seconds, JOB, prompts, new)
     assert least(limits.Machine(math.inf, 1.0)) == pytest.approx(sum(reading), rel=1e-12)
     prefill = sum(limits.forward_flops(WHOLE, [(n, 0, 1)]) for n in prompts)
+    apart = [4 * (weights + n * token) for n in (8, 9, 10, 4)]
+    assert least(limits.Machine(math.inf, 1.0), slots=1) == pytest.approx(sum(apart), rel=1e-12)
     products = [sum(limits.forward_flops(WHOLE, [(1, n - 0.5, 1)]) for n in rows) for rows in held]
     assert least(limits.Machine(1.0, math.inf)) == pytest.approx(prefill + sum(products), rel=1e-12)
+    assert least(limits.Machine(1.0, math.inf), slots=1) == pytest.approx(sum(products) + prefill, rel=1e-12)
     ratio = (products[0] / reading[0] + products[1] / reading[1]) / 2  # two rows wait for products, one for memory
     mixed = prefill + products[0] + ratio * (reading[1] + reading[2])
     assert least(limits.Machine(1.0, 1 / ratio)) == pytest.approx(mixed, rel=1e-12)

@@ -4,6 +4,7 @@ text that is generated token by token the bytes that each step must read, at the
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -66,19 +67,25 @@ def training_flops(job: Job, pieces: Iterable[Piece]) -> float:
     return needed
 
 
-def generation_seconds(job: Job, prompts: Sequence[int], new: Sequence[int], machine: Machine) -> float:
-    """Of answers of `new` tokens to prompts of these lengths, all at work together.
+def generation_seconds(
+    job: Job, prompts: Sequence[int], new: Sequence[int], machine: Machine, slots: int | None = None
+) -> float:
+    """Of answers of `new` tokens to prompts of these lengths, `slots` (none: all) at work at a time.
 
-    The prompts are computed at the rate of products. Then every step reads the weights once, an adapter merged, and the
-    keys and values of each row at work; or its products take longer than that, if there are many rows.
+    A row that is done makes room for the next prompt. A step computes the prompts that are let in and one token of
+    every row before them, at the rate of products; or, if that takes longer, it reads the weights, an adapter merged,
+    and the keys and values of these rows.
     """
     blocks, _, head, _ = workload.flop_parts(job, 0)
     shape, size = job.shape, job.dtype.itemsize
     token = 2 * shape.num_hidden_layers * shape.num_key_value_heads * shape.head_dim * size  # bytes of its cache
-    seconds = sum(p * (2 * blocks + workload.flop_parts(job, p)[3]) + 2 * head for p in prompts) / machine.flops
-    for step in range(1, max(new)):  # the first new token is the prompt's own step
-        held = [p + step for p, n in zip(prompts, new, strict=True) if n > step]
-        flops = sum(2 * (blocks + head) + workload.flop_parts(job, 2 * n)[3] for n in held)
-        read = (blocks + head) * size + sum(held) * token
+    waiting, rows, seconds = deque(zip(prompts, new, strict=True)), list[tuple[int, int]](), 0.0
+    while waiting or rows:
+        fresh = [waiting.popleft() for _ in range(min(len(waiting), (slots or len(prompts)) - len(rows)))]
+        flops = sum(p * (2 * blocks + workload.flop_parts(job, p)[3]) + 2 * head for p, _ in fresh)
+        flops += sum(2 * (blocks + head) + workload.flop_parts(job, 2 * (held + 1))[3] for held, _ in rows)
+        read = (blocks + head) * size + sum(held + 1 for held, _ in rows) * token if rows else 0
         seconds += max(flops / machine.flops, read / machine.bytes)
+        rows = [(held + 1, left - 1) for held, left in rows] + [(p, n - 1) for p, n in fresh]
+        rows = [(held, left) for held, left in rows if left]
     return seconds

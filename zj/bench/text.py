@@ -50,14 +50,15 @@ class Ours:
         return counted_tokens(sequences)
 
     def generate(self, prompts: list[list[int]], limits: list[int]) -> int:
-        rows = generate(self.model, prompts, limits, adapter="policy", eos_ids=(), slots=len(prompts))
+        slots = self.config.slots or len(prompts)
+        rows = generate(self.model, prompts, limits, adapter="policy", eos_ids=(), slots=slots)
         return sum(map(len, rows))
 
     def least_seconds(self, *given: Any) -> float:
         """What training on (sequences, machine), or answering (prompts, limits, machine), takes at best."""
         sequences, *limits, machine = given
         if limits:
-            return generation_seconds(self.job, list(map(len, sequences)), limits[0], machine)
+            return generation_seconds(self.job, list(map(len, sequences)), limits[0], machine, self.config.slots)
         pieces = [(len(sequence), 0, counted_tokens([sequence])) for sequence in sequences]
         return training_flops(self.job, pieces) / machine.flops
 
@@ -73,7 +74,7 @@ class Peer:
         lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
         self.model: Any = get_peft_model(base.theirs("LlamaForCausalLM"), lora)
         self.adam = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], fused=True)
-        self.device, self.batch = base.device, config.batch_size
+        self.device, self.batch, self.slots = base.device, config.batch_size, config.slots
 
     def train(self, sequences: list[list[int]]) -> int:
         self.model.train()
@@ -89,18 +90,23 @@ class Peer:
         return counted_tokens(sequences)
 
     def generate(self, prompts: list[list[int]], limits: list[int]) -> int:
+        self.model.eval()
+        self.model.merge_adapter()
+        slots = self.slots or len(prompts)
+        for at in range(0, len(prompts), slots):
+            self.generate_batch(prompts[at : at + slots], limits[at : at + slots])
+        self.model.unmerge_adapter()
+        return sum(limits)
+
+    def generate_batch(self, prompts: list[list[int]], limits: list[int]) -> None:
         from transformers import StoppingCriteriaList
 
         ids, mask = self.padded(prompts, left=True)
         ends = torch.tensor(limits, device=self.device) + ids.shape[1]
         stop = StoppingCriteriaList([lambda ids, scores, **_: ids.shape[1] >= ends])
-        self.model.eval()
-        self.model.merge_adapter()
         options = {"max_new_tokens": max(limits), "do_sample": True, "top_k": 0, "stopping_criteria": stop}
         with torch.no_grad():
             self.model.generate(input_ids=ids, attention_mask=mask, pad_token_id=0, eos_token_id=None, **options)
-        self.model.unmerge_adapter()
-        return sum(limits)
 
     def padded(self, sequences: list[list[int]], left: bool) -> tuple[Tensor, Tensor]:
         longest = max(map(len, sequences))

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zj.model.prepared import LaidOut, Prepared
+from zj.model.together import Joint, Pair
 
 
 class LoRALinear(nn.Module):
@@ -27,6 +28,7 @@ class LoRALinear(nn.Module):
         self.scales: dict[str, float | None] = {}  # name -> alpha / rank
         self.dropout: dict[str, float] = {}
         self.laid_out: LaidOut | None = None  # the frozen weight made ready, see `lay_out_frozen`
+        self.joint: Joint | None = None  # this layer and others that read the same, see `together`
 
     def forward(self, x: Tensor, adapter: str | Prepared | None = None) -> Tensor:
         if isinstance(adapter, Prepared):
@@ -45,6 +47,12 @@ class LoRALinear(nn.Module):
             known = ", ".join(self.scales) or "none"
             raise ValueError(f"unknown adapter {adapter!r}: this model has {known}")
         return self.scales[adapter]
+
+    def low_rank(self, adapter: str | None) -> Pair | None:
+        """(A, B, scale) of an adapter, or None where there is none or it leaves this layer alone."""
+        if adapter is None or (scale := self.scale_of(adapter)) is None:
+            return None
+        return self.lora_A[adapter], self.lora_B[adapter], scale
 
     def delta(self, adapter: str) -> Tensor:
         """(alpha / rank) B A in fp32 (fp64 for fp64 adapters): what merging adds to `weight`, [width_out, width_in]."""

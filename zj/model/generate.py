@@ -19,6 +19,7 @@ from .cache import Cache
 from .llama import Llama
 from .prepared import prepared
 from .steps import Steps, rounded_once
+from .together import side_by_side
 
 PROMPT_TOKENS = 8192  # of waiting prompts that join one step (a longer prompt joins alone)
 
@@ -96,7 +97,7 @@ def _run(
     training = model.training
     model.eval()
     try:
-        with rounded_once(model, adapter):
+        with rounded_once(model, adapter), side_by_side(model, adapter):
             step = Steps(model, prepared(model, adapter), cache)
             while waiting or active:
                 copied, fresh = _admit(waiting, active, cache, slots)

@@ -17,7 +17,7 @@ PLACES = 64  # keys and values that are read at a time
 def attend_each(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, used: Tensor) -> Tensor:
     """Put k and v into the last used place of their slots; q to all places used: q [slots, H, K] -> [slots, H, K].
 
-    k, v [slots, key/value heads, K], keys, values [slots, capacity, key/value heads, K], used [slots] int32, at least 1.
+    k, v [slots, key/value heads, K], keys, values [slots, capacity, key/value heads, K], used [slots] int32 from 1 on.
     """
     out, (slots, capacity, kv_heads, width) = torch.empty_like(q), keys.shape
     group = q.shape[1] // kv_heads

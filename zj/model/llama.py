@@ -19,6 +19,7 @@ from .config import LlamaConfig
 from .heads import token_logprobs
 from .packed import Packed
 from .prepared import Prepared
+from .together import Joint, together
 
 
 class Llama(nn.Module):
@@ -103,6 +104,11 @@ class Block(nn.Module):
         x = x + self.self_attn(self.input_layernorm(x), rotary, packed, adapter, cache)
         return x + self.mlp(self.post_attention_layernorm(x), adapter)
 
+    def shared_inputs(self) -> list[list[nn.Module]]:
+        """Linear layers that read the same."""
+        attention, mlp = self.self_attn, self.mlp
+        return [[attention.q_proj, attention.k_proj, attention.v_proj], [mlp.gate_proj, mlp.up_proj]]
+
 
 class Attention(nn.Module):
     """Causal attention within each sequence; groups of query heads share one key/value head (GQA)."""
@@ -118,10 +124,11 @@ class Attention(nn.Module):
         self.o_proj = Linear(config.num_attention_heads * self.head_dim, width)
 
     def forward(self, x, rotary, packed, adapter=None, cache=None):
+        q, k, v = together(x, adapter, (self.q_proj, self.k_proj, self.v_proj))
         heads = (len(x), -1, self.head_dim)
-        q = rotate(self.q_proj(x, adapter).view(heads), rotary)  # [N, H, K]
-        k = rotate(self.k_proj(x, adapter).view(heads), rotary)  # [N, key/value heads, K]
-        v = self.v_proj(x, adapter).view(heads)
+        q = rotate(q.view(heads), rotary)  # [N, H, K]
+        k = rotate(k.view(heads), rotary)  # [N, key/value heads, K]
+        v = v.view(heads)
         mixed = self.attend(q, k, v, packed, cache)
         return self.o_proj(mixed.reshape(len(x), -1), adapter)
 
@@ -136,7 +143,8 @@ class SwiGLU(nn.Module):
         self.down_proj = Linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, x, adapter=None):
-        return self.down_proj(F.silu(self.gate_proj(x, adapter)) * self.up_proj(x, adapter), adapter)
+        gate, up = together(x, adapter, (self.gate_proj, self.up_proj))
+        return self.down_proj(F.silu(gate) * up, adapter)
 
 
 class RMSNorm(nn.Module):
@@ -157,11 +165,16 @@ class Linear(nn.Module):
     def __init__(self, width_in: int, width_out: int):
         super().__init__()
         self.weight: Tensor = nn.Parameter(torch.empty(width_out, width_in))
+        self.joint: Joint | None = None  # this layer and others that read the same, see `together`
 
     def forward(self, x: Tensor, adapter: str | Prepared | None = None) -> Tensor:
         if isinstance(adapter, Prepared):
             return adapter.linear(self, x)
         return F.linear(x, self.merged(adapter))
+
+    def low_rank(self, adapter: str | None) -> None:
+        """An adapter's (A, B, scale): none."""
+        self.merged(adapter)
 
     def merged(self, adapter: str | None) -> Tensor:
         """The weight with an adapter in it."""

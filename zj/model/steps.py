@@ -77,7 +77,7 @@ def rounded_once(model: nn.Module, adapter: str | None) -> Iterator[None]:
     """
     layers: list[Any] = [layer for layer in model.modules() if adapter in getattr(layer, "lora_A", ())]
     matrices = [(pair[adapter], layer.weight.dtype) for layer in layers for pair in (layer.lora_A, layer.lora_B)]
-    kept = [(matrix, matrix.data, dtype) for matrix, dtype in matrices if not is_sharded(matrix)]
+    kept = [(m, m.data, dtype) for m, dtype in matrices if m.dtype != dtype and not is_sharded(m)]
     try:
         for matrix, data, dtype in kept:
             matrix.data = data.to(dtype)
