@@ -39,7 +39,7 @@ from zj.train import DTYPES, start
 
 CASES = (
     *("load", "sft", "sft-grouped", "sft-equal", "sft-long", "reward", "dpo"),
-    *("generate", "generate-equal", "ppo", "loss"),
+    *("generate", "generate-equal", "generate-merged", "ppo", "loss"),
 )
 
 
@@ -148,13 +148,16 @@ def text_work(config: Config) -> dict[str, tuple[str, str, Any]]:
         "sft-equal": ("SFT, equal lengths (counted tok/s)", "train", [equal]),
         "sft-long": (f"SFT, one of {config.long:,} tokens (counted tok/s)", "train", [long]),
     }
+    merged = {}
     for number in config.prompts:
         prompts = text.drawn_ids([dice.randrange(20, 200) for _ in range(number)], vocabulary, dice)
         ragged, title = [dice.randrange(16, 124) for _ in prompts], f"generation, {number} prompts"
         work[f"generate {number}"] = (f"{title}, ragged stops (new tok/s)", "generate", [prompts, ragged])
         given = [prompt[:20] for prompt in prompts], [64] * number
         work[f"generate-equal {number}"] = (f"{title}, equal lengths (new tok/s)", "generate", given)
-    return work
+        title = f"{title}, adapter merged before, ragged stops (new tok/s)"
+        merged[f"generate-merged {number}"] = (title, "generate_merged", [prompts, ragged])
+    return work | merged  # last, since it stays merged
 
 
 def time_pairs(config: Config, base: Base, case: str) -> dict[str, Any]:

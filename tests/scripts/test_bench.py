@@ -71,7 +71,7 @@ def test_every_case_is_measured_and_told(command, tmp_path):
     done = command("bench", *SMALL, "--out", out)
     assert done.status == 0, done.err
     cases = json.loads(out.read_text(encoding="utf-8"))["found"]
-    generation = {f"{case} {number}" for case in ("generate", "generate-equal") for number in (2, 3)}
+    generation = {f"{case} {number}" for case in ("generate", "generate-equal", "generate-merged") for number in (2, 3)}
     training = {"sft", "sft-grouped", "sft-equal", "sft-long", "reward", "dpo", "ppo"}
     assert set(cases) == {"matmul GFLOP/s", "read GB/s", "load", "loss"} | training | generation
     assert all(0 < share < 1 for case in training | generation for share in cases[case]["share"])

@@ -54,6 +54,11 @@ class Ours:
         rows = generate(self.model, prompts, limits, adapter="policy", eos_ids=(), slots=slots)
         return sum(map(len, rows))
 
+    def generate_merged(self, prompts: list[list[int]], limits: list[int]) -> int:
+        """As chat.py with a model whose adapter was merged when it was loaded."""
+        slots = self.config.slots or len(prompts)
+        return sum(map(len, generate(self.model, prompts, limits, eos_ids=(), slots=slots)))
+
     def least_seconds(self, *given: Any) -> float:
         """What training on (sequences, machine), or answering (prompts, limits, machine), takes at best."""
         sequences, *limits, machine = given
@@ -74,6 +79,7 @@ class Peer:
         lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
         self.model: Any = get_peft_model(base.theirs("LlamaForCausalLM"), lora)
         self.adam = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], fused=True)
+        self.merged = False
         self.device, self.batch, self.slots = base.device, config.batch_size, config.slots
 
     def train(self, sequences: list[list[int]]) -> int:
@@ -90,13 +96,24 @@ class Peer:
         return counted_tokens(sequences)
 
     def generate(self, prompts: list[list[int]], limits: list[int]) -> int:
-        self.model.eval()
         self.model.merge_adapter()
+        self.generate_batches(prompts, limits)
+        self.model.unmerge_adapter()
+        return sum(limits)
+
+    def generate_merged(self, prompts: list[list[int]], limits: list[int]) -> int:
+        """The adapter is merged once and for all."""
+        if not self.merged:
+            self.model.merge_adapter()
+            self.merged = True
+        self.generate_batches(prompts, limits)
+        return sum(limits)
+
+    def generate_batches(self, prompts: list[list[int]], limits: list[int]) -> None:
+        self.model.eval()
         slots = self.slots or len(prompts)
         for at in range(0, len(prompts), slots):
             self.generate_batch(prompts[at : at + slots], limits[at : at + slots])
-        self.model.unmerge_adapter()
-        return sum(limits)
 
     def generate_batch(self, prompts: list[list[int]], limits: list[int]) -> None:
         from transformers import StoppingCriteriaList

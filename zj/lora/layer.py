@@ -33,6 +33,8 @@ class LoRALinear(nn.Module):
     def forward(self, x: Tensor, adapter: str | Prepared | None = None) -> Tensor:
         if isinstance(adapter, Prepared):
             return adapter.linear(self, x)
+        if self.joint is not None:
+            return self.joint(x)[0]
         ready = self.laid_out
         y = ready(x) if ready is not None and ready.serves(self.weight, x) else F.linear(x, self.weight)
         if adapter is None or (scale := self.scale_of(adapter)) is None:

@@ -86,8 +86,8 @@ def attend_slots(q: Tensor, keys: Tensor, values: Tensor, packed: Packed, starts
     return out
 
 
-def attend_each(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, used: Tensor) -> Tensor:
-    """The same for one new token of every slot, whose key and value are put into the last place used."""
+def attend_each(*given: Any) -> Tensor:
+    """The same for one new token of every slot, which is turned and put into its last place: `kernels.attend_each`."""
     from . import kernels  # needs Triton, which torch for CUDA brings along
 
-    return kernels.attend_each(q, k, v, keys, values, used)
+    return kernels.attend_each(*given)

@@ -104,11 +104,18 @@ class _Layer:
         self.cache = cache
         self.keys, self.values = keys, values  # [slots, capacity, KV, K]
 
+    @property
+    def alone(self) -> bool:
+        """Whether the pack at hand is one token for every slot."""
+        return self.cache.alone
+
+    def attend_each(self, q: Tensor, k: Tensor, v: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+        """The same for such a pack, whose q and k are still to be turned."""
+        return attend_each(q, k, v, rotary, self.keys, self.values, self.cache.used)
+
     def attend(self, q: Tensor, k: Tensor, v: Tensor, packed: Packed) -> Tensor:
         """As `attend`, each token also to what its slot holds: q [N, H, K], k and v [N, KV, K] -> [N, H, K]."""
         assert not packed.parents, f"a cache holds sequences that stand alone, found parents {packed.parents}"
-        if self.cache.alone:
-            return attend_each(q, k, v, self.keys, self.values, self.cache.used)
         self.keys[self.cache.slots, packed.positions] = k
         self.values[self.cache.slots, packed.positions] = v
         if self.cache.one_kernel:

@@ -1,7 +1,7 @@
 """torch.compile, block by block and in place: what stands between a block's products becomes a few kernels of its own.
 
-Attention stays as it is (it takes the lengths of sequences, each of which would be compiled anew), and so does, on a
-CPU, a forward pass with a cache, which generates text. On a GPU that is what --compile is for; on a CPU it needs a C++
+Attention stays as it is (it takes the lengths of sequences, each of which would be compiled anew), and so does a
+forward pass with a cache, which generates text. On a GPU that is what --compile is for; on a CPU it needs a C++
 compiler, and weights that were laid out in fp32 (`prepared.py`), which it cannot see through, gain as much.
 """
 
@@ -28,14 +28,13 @@ def compile_blocks(model: Any) -> None:
             layer.laid_out = None
     for block in model.model.layers:
         block.self_attn.attend = apart
-        block.forward = _compiled(block)
+        block.forward = _compiled_without_cache(block)
 
 
-def _compiled(block: nn.Module) -> Any:
+def _compiled_without_cache(block: nn.Module) -> Any:
     plain, fused = block.forward, torch.compile(block.forward, dynamic=True)
 
     def forward(x: Tensor, rotary: Any, packed: Any, adapter: Any = None, cache: Any = None) -> Tensor:
-        suits = cache is None or cache.cache.one_kernel
-        return (fused if suits else plain)(x, rotary, packed, adapter, cache)
+        return (plain if cache else fused)(x, rotary, packed, adapter, cache)
 
     return forward

@@ -1,7 +1,8 @@
-"""Attention of one new token to a slot of the cache, in Triton (which torch for CUDA brings along).
+"""What a GPU waits for when one token of each sequence is computed, in Triton (which torch for CUDA brings along).
 
 Every other kernel here is torch's. Its flash attention works on 128 queries at a time: with one query it is busy with
-products of nothing while it should read memory as fast as it can. The plain version is `attend_slots`.
+products of nothing while it should read memory as fast as it can. The plain versions are `rotate` and `attend_slots`,
+and `F.rms_norm`, which takes three times as long for a few rows.
 """
 
 from __future__ import annotations
@@ -11,27 +12,32 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-PLACES = 64  # keys and values that are read at a time
+# Keys and values that are read at a time, by how many warps, and how many reads ahead: the fastest of 18 on an H200
+# where many slots and heads share a GPU, and where a few have to keep it busy.
+MANY, FEW, PROGRAMS = (64, 4, 2), (128, 8, 4), 512
 
 
-def attend_each(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, used: Tensor) -> Tensor:
-    """Put k and v into the last used place of their slots; q to all places used: q [slots, H, K] -> [slots, H, K].
+def attend_each(
+    q: Tensor, k: Tensor, v: Tensor, rotary: tuple[Tensor, Tensor], keys: Tensor, values: Tensor, used: Tensor
+) -> Tensor:
+    """Turn q and k, put k and v into the last used place of their slots, let q see all places used.
 
-    k, v [slots, key/value heads, K], keys, values [slots, capacity, key/value heads, K], used [slots] int32 from 1 on.
+    q [slots, H, K], k, v [slots, key/value heads, K], rotary as `rotate` takes it [slots, 1, K] twice, keys, values
+    [slots, capacity, key/value heads, K], used [slots] int32, from 1 on -> [slots, H, K].
     """
     out, (slots, capacity, kv_heads, width) = torch.empty_like(q), keys.shape
-    group = q.shape[1] // kv_heads
+    group, (places, warps, stages) = q.shape[1] // kv_heads, MANY if slots * kv_heads >= PROGRAMS else FEW
     _attend_each[(slots, kv_heads)](
-        *(q, k, v, keys, values, used, out),
+        *(q, k, v, *rotary, keys, values, used, out),
         *(q.stride(0), k.stride(0), v.stride(0), capacity, width**-0.5),
         KV=kv_heads,
         GROUP=group,
         ROWS=max(16, triton.next_power_of_2(group)),
         WIDTH=width,
         DIMS=max(16, triton.next_power_of_2(width)),
-        PLACES=PLACES,
-        num_warps=4,
-        num_stages=3,
+        PLACES=places,
+        num_warps=warps,
+        num_stages=stages,
     )
     return out
 
@@ -41,6 +47,8 @@ def _attend_each(
     q,
     k,
     v,
+    cos,
+    sin,
     keys,
     values,
     used,
@@ -62,10 +70,15 @@ def _attend_each(
     row, dim, place = tl.arange(0, ROWS), tl.arange(0, DIMS), tl.arange(0, PLACES)
     inside = dim < WIDTH
     whole = (row[:, None] < GROUP) & inside[None]
-    queries = (head * GROUP + row[:, None]) * WIDTH + dim[None]  # [ROWS, DIMS]
-    asked = tl.load(q + slot * q_stride + queries, whole, 0.0)
+    heads, other = (head * GROUP + row[:, None]) * WIDTH, (dim + WIDTH // 2) % WIDTH
+    cosine, sine = tl.load(cos + slot * WIDTH + dim, inside, 0.0), tl.load(sin + slot * WIDTH + dim, inside, 0.0)
+    asked = tl.load(q + slot * q_stride + heads + dim[None], whole, 0.0).to(tl.float32) * cosine[None]
+    asked += tl.load(q + slot * q_stride + heads + other[None], whole, 0.0).to(tl.float32) * sine[None]
+    asked = asked.to(keys.dtype.element_ty)  # [ROWS, DIMS]
     # the new token itself: its key and value are kept, and are the first that the query sees
-    key = tl.load(k + slot * k_stride + head * WIDTH + dim, inside, 0.0)
+    key = tl.load(k + slot * k_stride + head * WIDTH + dim, inside, 0.0).to(tl.float32) * cosine
+    key += tl.load(k + slot * k_stride + head * WIDTH + other, inside, 0.0).to(tl.float32) * sine
+    key = key.to(keys.dtype.element_ty)
     value = tl.load(v + slot * v_stride + head * WIDTH + dim, inside, 0.0)
     before = tl.load(used + slot) - 1
     first = (slot * capacity * KV + head) * WIDTH + dim
@@ -86,5 +99,22 @@ def _attend_each(
         mixed = mixed * correction[:, None] + tl.dot(p.to(seen.dtype), seen)
         total = total * correction + tl.sum(p, 1)
         largest = larger
-    result = out + slot * KV * GROUP * WIDTH + queries
+    result = out + slot * KV * GROUP * WIDTH + heads + dim[None]
     tl.store(result, (mixed / total[:, None]).to(asked.dtype), whole)
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """`F.rms_norm` of rows x [N, D] that lie together."""
+    out, (rows, width) = torch.empty_like(x), x.shape
+    _rms_norm[(rows,)](x, weight, out, eps, WIDTH=width, DIMS=triton.next_power_of_2(width), num_warps=8)
+    return out
+
+
+@triton.jit
+def _rms_norm(x, weight, out, eps, WIDTH: tl.constexpr, DIMS: tl.constexpr):
+    dim = tl.arange(0, DIMS)
+    at, inside = tl.program_id(0).to(tl.int64) * WIDTH + dim, dim < WIDTH
+    row = tl.load(x + at, inside, 0.0).to(tl.float32)
+    scale = tl.rsqrt(tl.sum(row * row, 0) / WIDTH + eps)
+    gain = tl.load(weight + dim, inside, 0.0).to(tl.float32)
+    tl.store(out + at, (row * scale * gain).to(out.dtype.element_ty), inside)

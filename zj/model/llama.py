@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .attention import attend
+from .attention import attend, takes_bounds
 from .cache import Cache
 from .config import LlamaConfig
 from .heads import token_logprobs
@@ -104,10 +104,11 @@ class Block(nn.Module):
         x = x + self.self_attn(self.input_layernorm(x), rotary, packed, adapter, cache)
         return x + self.mlp(self.post_attention_layernorm(x), adapter)
 
-    def shared_inputs(self) -> list[list[nn.Module]]:
-        """Linear layers that read the same."""
+    def inputs(self) -> list[list[Linear]]:
+        """The linear layers, those that read the same together."""
         attention, mlp = self.self_attn, self.mlp
-        return [[attention.q_proj, attention.k_proj, attention.v_proj], [mlp.gate_proj, mlp.up_proj]]
+        of_one = [attention.q_proj, attention.k_proj, attention.v_proj]
+        return [of_one, [attention.o_proj], [mlp.gate_proj, mlp.up_proj], [mlp.down_proj]]
 
 
 class Attention(nn.Module):
@@ -124,12 +125,12 @@ class Attention(nn.Module):
         self.o_proj = Linear(config.num_attention_heads * self.head_dim, width)
 
     def forward(self, x, rotary, packed, adapter=None, cache=None):
-        q, k, v = together(x, adapter, (self.q_proj, self.k_proj, self.v_proj))
-        heads = (len(x), -1, self.head_dim)
-        q = rotate(q.view(heads), rotary)  # [N, H, K]
-        k = rotate(k.view(heads), rotary)  # [N, key/value heads, K]
-        v = v.view(heads)
-        mixed = self.attend(q, k, v, packed, cache)
+        made = together(x, adapter, (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = (y.view(len(x), -1, self.head_dim) for y in made)  # [N, H, K], [N, key/value heads, K] twice
+        if cache is not None and cache.alone:  # one kernel for all that follows
+            mixed = cache.attend_each(q, k, v, rotary)
+        else:
+            mixed = self.attend(rotate(q, rotary), rotate(k, rotary), v, packed, cache)
         return self.o_proj(mixed.reshape(len(x), -1), adapter)
 
 
@@ -156,6 +157,10 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        if wants_kernel(x):
+            from .kernels import rms_norm
+
+            return rms_norm(x, self.weight, self.eps)
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
@@ -181,6 +186,12 @@ class Linear(nn.Module):
         if adapter is not None:
             raise ValueError(f"unknown adapter {adapter!r}: this model has none (add_adapter makes one)")
         return self.weight
+
+
+def wants_kernel(x: Tensor) -> bool:
+    """Whether these are a few rows of 16 bit on a GPU without a gradient, for which torch's own norm is slow."""
+    plain = torch.is_grad_enabled() or torch.compiler.is_compiling()  # which has better ideas
+    return takes_bounds(x.device, x.dtype) and len(x) <= 256 and not plain
 
 
 def rotary_angles(positions: Tensor, config: LlamaConfig, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Linear layers that read the same input, as one product: q, k and v, or gate and up, and their adapters' A.
+"""Linear layers that read the same input, as one product: q, k and v, or gate and up, each with its adapter's A.
 
 For text that is generated on a GPU, where a step takes as long as its weights are read and its kernels launched: the
 product with [W_q; W_k; W_v; A_q; A_k; A_v] is one launch instead of six. The plain version is a call of each layer.
@@ -44,19 +44,19 @@ class Joint:
 def together(x: Tensor, adapter: str | Prepared | None, layers: Sequence[Any]) -> list[Tensor]:
     """What each of several linear layers makes of x [N, width in]."""
     joint = layers[0].joint
-    return [layer(x, adapter) for layer in layers] if joint is None else joint(x)
+    return joint(x) if joint is not None else [layer(x, adapter) for layer in layers]
 
 
 @contextmanager
 def side_by_side(model: Any, adapter: str | None) -> Iterator[None]:
-    """In here layers that read the same input are one product, with this adapter; nothing may be trained.
+    """In here layers that read the same input, and A with each, are one product; nothing may be trained.
 
     Their weights stay side by side afterwards, each a part of the memory that all share. Takes no more memory than the
     layers of one block. What is sharded is left as it is, and so is what is not generated from by one kernel.
     """
     weight = model.lm_head.weight
     suits = takes_bounds(weight.device, weight.dtype) and not hasattr(model, "reshard")
-    groups = [group for block in model.model.layers for group in block.shared_inputs()] if suits else []
+    groups = [group for block in model.model.layers for group in block.inputs()] if suits else []
     try:
         for layers in groups:
             layers[0].joint = _join(layers, adapter)
