@@ -125,12 +125,13 @@ class Attention(nn.Module):
         self.o_proj = Linear(config.num_attention_heads * self.head_dim, width)
 
     def forward(self, x, rotary, packed, adapter=None, cache=None):
-        made = together(x, adapter, (self.q_proj, self.k_proj, self.v_proj))
-        q, k, v = (y.view(len(x), -1, self.head_dim) for y in made)  # [N, H, K], [N, key/value heads, K] twice
+        layers, heads = (self.q_proj, self.k_proj, self.v_proj), (len(x), -1, self.head_dim)
+        q, k, v = (y.view(heads) for y in together(x, adapter, layers))  # [N, H, K], [N, key/value heads, K] twice
         if cache is not None and cache.alone:  # one kernel for all that follows
             mixed = cache.attend_each(q, k, v, rotary)
         else:
-            mixed = self.attend(rotate(q, rotary), rotate(k, rotary), v, packed, cache)
+            q, k = rotate(q, rotary), rotate(k, rotary)
+            mixed = self.attend(q, k, v, packed, cache)
         return self.o_proj(mixed.reshape(len(x), -1), adapter)
 
 
@@ -145,7 +146,8 @@ class SwiGLU(nn.Module):
 
     def forward(self, x, adapter=None):
         gate, up = together(x, adapter, (self.gate_proj, self.up_proj))
-        return self.down_proj(F.silu(gate) * up, adapter)
+        gate = F.silu(gate)  # under the same name, so that what it was before is let go
+        return self.down_proj(gate * up, adapter)
 
 
 class RMSNorm(nn.Module):
