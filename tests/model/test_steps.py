@@ -6,6 +6,7 @@ again into the same memory. The tests marked gpu do without.
 
 from __future__ import annotations
 
+import copy
 import gc
 import random
 import weakref
@@ -15,7 +16,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zj.lora import adapter_parameters, add_adapter, layer
+from zj.lora import adapter_parameters, add_adapter, layer, merge_adapter
 from zj.model import Llama, LlamaConfig, Packed, generate, steps, together
 from zj.model import cache as cache_module
 from zj.model.attention import attend_each, attend_slots
@@ -223,8 +224,8 @@ def test_layers_side_by_side_are_each_what_they_were(adapter, monkeypatch):
         with side_by_side(model, adapter):
             found = model(packed, adapter)
         ranks = {None: (0, 0, 0, 0), "policy": (6, 2, 4, 2), "some": (6, 0, 3, 3)}[adapter]
-        rows = [width + rank for width, rank in zip((32 + 2 * 16, 32, 2 * 96, 32), ranks, strict=True)]
-        assert products == rows * 2, "four products for seven layers and their A"
+        rows = [width + -(-rank // 8) * 8 for width, rank in zip((32 + 2 * 16, 32, 2 * 96, 32), ranks, strict=True)]
+        assert products == rows * 2, "four products for seven layers and their A, of a multiple of 8 rows"
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
         assert not torch.allclose(found, model(packed, "policy" if adapter != "policy" else None), atol=1e-2)  # control
         assert torch.equal(model(packed, adapter), expected), "afterwards"
@@ -233,6 +234,43 @@ def test_layers_side_by_side_are_each_what_they_were(adapter, monkeypatch):
     }
     model(packed, "policy").sum().backward()  # it still trains
     assert all(weight.grad is not None for weight in adapter_parameters(model, "policy").values())
+
+
+def test_weights_move_once_and_follow_what_becomes_of_them(monkeypatch):
+    """The second time only A is put beside them; weights that were replaced, or a larger adapter, move anew."""
+    monkeypatch.setattr(together, "takes_bounds", lambda device, dtype: True)
+    model, packed = make(), Packed.of(PROMPTS)
+    add_adapter(model, "large", rank=9, alpha=4)
+
+    def places():
+        return [layer.weight.data_ptr() for block in model.model.layers for group in block.inputs() for layer in group]
+
+    @torch.no_grad()
+    def check(adapter):
+        expected = model(packed, adapter)
+        with side_by_side(model, adapter):
+            torch.testing.assert_close(model(packed, adapter), expected, rtol=1e-12, atol=1e-12)
+
+    seen = [places()]
+    for adapter in ("policy", "policy", None, "policy", "large", "policy"):
+        check(adapter)
+        seen.append(places())
+    assert [one == other for one, other in zip(seen, seen[1:], strict=False)] == [False, True, True, True, False, True]
+    with torch.no_grad():
+        for weight in adapter_parameters(model, "policy").values():
+            weight.mul_(1.5)
+    check("policy")  # an adapter that has learnt
+    other = make(dtype=torch.float64)
+    with torch.no_grad():
+        other.model.layers[0].self_attn.k_proj.weight.mul_(2)
+    model.load_state_dict({**model.state_dict(), **other.state_dict()}, assign=True)
+    check("policy")
+    merge_adapter(model, "policy")  # in place
+    check(None)
+    copied = copy.deepcopy(model)
+    with torch.no_grad():
+        copied.model.layers[1].mlp.up_proj.weight.zero_()
+    check(None)
 
 
 def test_what_is_sharded_or_on_a_cpu_is_left_as_it_is(monkeypatch):

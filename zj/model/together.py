@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,8 @@ from torch import Tensor
 from .attention import takes_bounds
 from .prepared import Prepared
 
+ALIGNED = 8  # rows of which there are a multiple, so that what they make begins where 16-bit kernels can read: 16 bytes
+_homes: WeakKeyDictionary[Any, Tensor] = WeakKeyDictionary()  # first layer -> the memory that all share
 Pair = tuple[Tensor, Tensor, float]  # A [rank, width in], B [width out, rank], alpha / rank
 
 
@@ -51,8 +54,9 @@ def together(x: Tensor, adapter: str | Prepared | None, layers: Sequence[Any]) -
 def side_by_side(model: Any, adapter: str | None) -> Iterator[None]:
     """In here layers that read the same input, and A with each, are one product; nothing may be trained.
 
-    Their weights stay side by side afterwards, each a part of the memory that all share. Takes no more memory than the
-    layers of one block. What is sharded is left as it is, and so is what is not generated from by one kernel.
+    Their weights stay side by side afterwards, each a part of the memory that all share: the next time only A is put
+    beside them. No more memory is taken than the layers of one block have. A sharded model is left as it is, and so is
+    one that is not generated from by one kernel.
     """
     weight = model.lm_head.weight
     suits = takes_bounds(weight.device, weight.dtype) and not hasattr(model, "reshard")
@@ -72,9 +76,28 @@ def _join(layers: Sequence[Any], adapter: str | None) -> Joint:
     sizes = [len(layer.weight) for layer in layers] + [0 if pair is None else len(pair[0]) for pair in pairs]
     ends = torch.tensor(sizes).cumsum(0).tolist()
     rows = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
-    matrix = torch.cat([layer.weight for layer in layers] + [pair[0].to(layers[0].weight) for pair in pairs if pair])
-    for layer, own in zip(layers, rows, strict=False):
+    wide, low = rows[: len(layers)], rows[len(layers) :]
+    matrix = _home(layers, wide, -(-ends[-1] // ALIGNED) * ALIGNED)
+    rounded: list[Pair | None] = []
+    for own, pair in zip(low, pairs, strict=True):
+        if pair is not None:
+            matrix[own] = pair[0].to(matrix.dtype)
+        rounded.append(pair and (pair[0], pair[1].to(matrix.dtype), pair[2]))
+    return Joint(matrix, tuple(zip(wide, low, rounded, strict=True)))
+
+
+def _home(layers: Sequence[Any], rows: Sequence[slice], size: int) -> Tensor:
+    """[size, width in], in which these rows are the layers' weights: as they lie, or moved there."""
+    parts, known = list(zip(layers, rows, strict=True)), _homes.get(layers[0])
+    if (
+        known is not None
+        and len(known) >= size
+        and all(layer.weight.data_ptr() == known[own].data_ptr() for layer, own in parts)
+    ):
+        return known[:size]
+    matrix = layers[0].weight.new_zeros(size, layers[0].weight.shape[1])
+    for layer, own in parts:
+        matrix[own] = layer.weight
         layer.weight.data = matrix[own]
-    dtype = matrix.dtype
-    rounded = [pair and (pair[0], pair[1].to(dtype), pair[2]) for pair in pairs]
-    return Joint(matrix, tuple(zip(rows[: len(layers)], rows[len(layers) :], rounded, strict=True)))
+    _homes[layers[0]] = matrix
+    return matrix
