@@ -53,6 +53,7 @@ class Config:
     long: int = 4096  # tokens of a dialogue that is trained on alone
     pairs: int = 4  # pairs per optimizer step of reward and dpo
     prompts: tuple[int, ...] = (8, 32)  # numbers of prompts generated from
+    new_tokens: tuple[int, ...] = (16, 123)  # shortest and longest answer to them where stops are ragged
     slots: int = 0  # rows at work at a time, of the peer a batch (0: all prompts)
     ppo_prompts: int = 16  # prompts per step of ppo
     ppo_prompt_tokens: tuple[int, ...] = (20, 200)  # shortest and longest of them
@@ -78,8 +79,10 @@ class Config:
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}, expected at least {low}")
-        if len(self.ppo_prompt_tokens) != 2 or not 16 <= self.ppo_prompt_tokens[0] <= self.ppo_prompt_tokens[1]:
-            raise ValueError(f"--ppo-prompt-tokens: found {self.ppo_prompt_tokens}, expected two numbers from 16 on")
+        for name, low in (("ppo_prompt_tokens", 16), ("new_tokens", 1)):
+            found = getattr(self, name)
+            if len(found) != 2 or not low <= found[0] <= found[1]:
+                raise ValueError(f"--{name.replace('_', '-')}: found {found}, expected two numbers from {low} on")
         if self.ppo_prompts % self.minibatches:
             raise ValueError(f"--ppo-prompts is {self.ppo_prompts}, expected a multiple of --minibatches")
 
@@ -151,7 +154,7 @@ def text_work(config: Config) -> dict[str, tuple[str, str, Any]]:
     merged = {}
     for number in config.prompts:
         prompts = text.drawn_ids([dice.randrange(20, 200) for _ in range(number)], vocabulary, dice)
-        ragged, title = [dice.randrange(16, 124) for _ in prompts], f"generation, {number} prompts"
+        ragged, title = [dice.randint(*config.new_tokens) for _ in prompts], f"generation, {number} prompts"
         work[f"generate {number}"] = (f"{title}, ragged stops (new tok/s)", "generate", [prompts, ragged])
         given = [prompt[:20] for prompt in prompts], [64] * number
         work[f"generate-equal {number}"] = (f"{title}, equal lengths (new tok/s)", "generate", given)

@@ -155,6 +155,18 @@ def test_generated_text_is_that_of_plain_steps(monkeypatch):
     assert len(seen) == 3, "each call records for itself"
 
 
+def test_prompts_wait_until_some_slots_are_free(stands_in):
+    """Two of 32 on a GPU, so that fewer steps are none that is replayed; the last prompt is not kept waiting."""
+    model, prompts = make(), [[20 + n, 5, 9] for n in range(37)]
+    limits = [2 + n % 16 for n in range(37)]
+    prompted = []
+    model.register_forward_pre_hook(lambda _, inputs: prompted.append(len(inputs[0]) - inputs[0].lengths.count(1)))
+    rows = generate(model, prompts, limits, eos_ids=(), slots=32)
+    assert [len(row) for row in rows] == limits
+    assert [n for n in prompted if n] == [32, 2, 2, 1]
+    assert rows == [generate(model, [prompt], n, eos_ids=())[0] for prompt, n in zip(prompts, limits, strict=True)]
+
+
 def test_more_tokens_than_places_are_refused(stands_in):
     model = make()
     step = Steps(model, None, Cache(model.config, 2, 2, torch.float64, torch.device("cpu")))

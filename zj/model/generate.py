@@ -99,8 +99,10 @@ def _run(
     try:
         with rounded_once(model, adapter), side_by_side(model, adapter):
             step = Steps(model, prepared(model, adapter), cache)
+            room = max(1, slots // 16) if cache.one_kernel else 1  # a step with prompts costs more than a replayed one
             while waiting or active:
-                copied, fresh = _admit(waiting, active, cache, slots)
+                admits = slots - len(active) >= min(room, len(waiting))
+                copied, fresh = _admit(waiting, active, cache, slots) if admits else ([], [])
                 logits = step([row.ids[-1:] for row in active + copied] + [row.ids for row in fresh])
                 active += copied + fresh
                 for row, token in zip(active, sampling.choose(logits, active), strict=True):
