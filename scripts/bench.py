@@ -41,6 +41,7 @@ CASES = (
     *("load", "sft", "sft-grouped", "sft-equal", "sft-long", "reward", "dpo"),
     *("generate", "generate-equal", "generate-merged", "ppo", "loss"),
 )
+LOSS_TOKENS = {"cpu": 1024, "cuda": 4096}  # of a pack
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Config:
     pairs: int = 4  # pairs per optimizer step of reward and dpo
     prompts: tuple[int, ...] = (8, 32)  # numbers of prompts generated from
     new_tokens: tuple[int, ...] = (16, 123)  # shortest and longest answer to them where stops are ragged
-    slots: int = 0  # rows at work at a time, of the peer a batch (0: all prompts)
+    slots: int = 0  # rows at work at a time, in ppo too; of the peer a batch (0: all prompts)
     ppo_prompts: int = 16  # prompts per step of ppo
     ppo_prompt_tokens: tuple[int, ...] = (20, 200)  # shortest and longest of them
     max_new_tokens: int = 64  # longest answer to them
@@ -100,7 +101,7 @@ def main(config: Config) -> None:
             if config.out:
                 write_report(config.out, config, device, found)
     print()
-    print_table(found)
+    print_table(found, device)
     if config.out:
         print(f"{config.out}: every round")
 
@@ -117,7 +118,7 @@ def measured(config: Config, base: Base) -> Iterator[dict[str, Any]]:
         tidy()
         yield {"ppo": time_ppo(config, base)}
     if "loss" in config.cases:
-        yield {"loss": files.loss_memory(base.device)}
+        yield {"loss": files.loss_memory(base.device, LOSS_TOKENS[base.device.type])}
 
 
 def has(*packages: str) -> bool:
@@ -207,7 +208,7 @@ def time_ppo(config: Config, base: Base) -> dict[str, Any]:
     return found
 
 
-def print_table(found: dict[str, Any]) -> None:
+def print_table(found: dict[str, Any], device: torch.device) -> None:
     """All of it once more, as README shows it."""
     print("| | zj | peer | ratio | of the limit | MB |\n|---|---|---|---|---|---|")
     for told in (told for told in found.values() if isinstance(told, dict) and "title" in told):
@@ -220,7 +221,8 @@ def print_table(found: dict[str, Any]) -> None:
         print("| " + " | ".join(cells) + " |")
     if "loss" in found:
         megabytes = " / ".join(f"{n:,.0f}" for n in found["loss"].values())
-        print(f"| memory of the loss, 1,024 tokens, Ziya's 39,424 words | | all logits at once | | | {megabytes} |")
+        what = f"memory of the loss, {LOSS_TOKENS[device.type]:,} tokens, Ziya's 39,424 words"
+        print(f"| {what} | | all logits at once | | | {megabytes} |")
 
 
 if __name__ == "__main__":

@@ -98,13 +98,14 @@ def main(config: Config) -> None:
             packs = stage.packs(train, chosen, config.tokens_per_pack, world)
             (counted_tokens,) = world.sum(sum(int(counted.sum()) for _, counted in packs))
             stage.seed_dropout(config.seed, this.step, world)
-            loss = 0.0
+            shares = []  # waited for when all packs are on their way
             for packed, counted in packs:
                 logprobs, _ = sequence_logprobs(model, packed, counted, adapter)
                 share = stage.cross_entropy(logprobs, counted_tokens)
                 optimizer.backward(share)
-                loss += share.item()
+                shares.append(share.detach())
             moved = optimizer.step()
+            loss = sum(share.item() for share in shares)
             loss, tokens = world.sum(loss, sum(len(packed.tokens) for packed, _ in packs))
             timed = log.time(int(tokens))
             checked = this.validate(valid, prompts, log) if this.due(config.valid_every or per_epoch) else {}

@@ -156,7 +156,7 @@ def test_generation_reads_the_weights_once_a_step_and_what_each_row_holds():
 
 
 def config(**more):
-    return SimpleNamespace(size="nano", dtype="fp32", ppo_prompts=2, max_new_tokens=5, ppo_epochs=3, **more)
+    return SimpleNamespace(size="nano", dtype="fp32", ppo_prompts=2, slots=0, max_new_tokens=5, ppo_epochs=3, **more)
 
 
 def test_a_pair_costs_what_its_two_answers_do_less_one_prompt():

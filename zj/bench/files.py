@@ -43,9 +43,9 @@ def touch(model: torch.nn.Module) -> None:
         weight.detach().view(-1)[:: 4096 // weight.element_size()].sum()
 
 
-def loss_memory(device: torch.device) -> dict[str, float]:
-    """MB that log-probs of 1,024 tokens and their gradient take at width 1,024, ours and with all logits; fp32."""
-    hidden = torch.randn(1024, 1024, device=device, requires_grad=True)
+def loss_memory(device: torch.device, tokens: int) -> dict[str, float]:
+    """MB that log-probs of tokens and their gradient take at width 1,024, ours and with all logits; fp32."""
+    hidden = torch.randn(tokens, 1024, device=device, requires_grad=True)
     head = torch.randn(39424, 1024, device=device)
     targets = torch.randint(len(head), (len(hidden),), device=device)
     losses = {

@@ -65,6 +65,7 @@ def our_steps(config: Any, base: Base) -> tuple[list[float], dict[str, list[floa
     words = [f"--{name.replace('_', '-')}={getattr(config, name)}" for name in taken]
     words += [f"--model={base.folder}", f"--reward={folder / 'reward'}", f"--data={folder / 'prompts.jsonl'}"]
     words += [f"--out={folder / 'ppo'}", f"--batch-size={config.ppo_prompts}", "--valid-fraction=0"]
+    words += [f"--slots={slots_of(config)}"]
     words += [f"--max-tokens={max(1024, config.ppo_prompt_tokens[1] + config.max_new_tokens)}"]
     words += ["--recompute"] * config.recompute + ["--compile"] * config.compile
     environment = os.environ | {"OMP_NUM_THREADS": str(config.threads)}
@@ -74,6 +75,11 @@ def our_steps(config: Any, base: Base) -> tuple[list[float], dict[str, list[floa
     rows = [row for row in rows if row["step"] > 1]
     phases = {phase: [row[f"seconds_{phase}"] for row in rows] for phase in PHASES}
     return [row["seconds"] for row in rows], phases, max(row["memory_gb"] for row in rows) * 1e3
+
+
+def slots_of(config: Any) -> int:
+    """Answers at work at a time."""
+    return config.slots or config.ppo_prompts
 
 
 def least_seconds(config: Any, prompts: list[int], machine: Machine) -> dict[str, float]:
@@ -86,7 +92,8 @@ def least_seconds(config: Any, prompts: list[int], machine: Machine) -> dict[str
     judged = 2 * forward_flops(job, counted) + 2 * forward_flops(job, uncounted)
     learnt = config.ppo_epochs * (training_flops(job, counted) + training_flops(job, uncounted))
     batches = [prompts[at : at + config.ppo_prompts] for at in range(0, len(prompts), config.ppo_prompts)]
-    sampled = sum(generation_seconds(job, batch, [new] * len(batch), machine) for batch in batches)
+    slots = slots_of(config)
+    sampled = sum(generation_seconds(job, batch, [new] * len(batch), machine, slots) for batch in batches)
     return {"sample": sampled / steps, "judge": judged / steps / machine.flops, "learn": learnt / steps / machine.flops}
 
 
