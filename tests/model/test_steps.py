@@ -21,8 +21,9 @@ from zj.model import Llama, LlamaConfig, Packed, generate, steps, together
 from zj.model import cache as cache_module
 from zj.model.attention import attend_each, attend_slots
 from zj.model.cache import Cache
+from zj.model.generate import Sampling, stream
 from zj.model.llama import RMSNorm, rotary_angles, rotate
-from zj.model.steps import Steps, rounded_once
+from zj.model.steps import Steps
 from zj.model.together import side_by_side
 
 PROMPTS = [[1, 5, 9, 33], [40], [1, 63, 62, 61, 60, 59, 58, 3], [7, 7], [1, 5, 9], [40], [12, 30, 50, 11, 20]]
@@ -89,7 +90,7 @@ def stand_in(monkeypatch):
 
 @torch.no_grad()
 def worst_together(model: Llama, adapter: str | None, exact: Llama) -> tuple[float, float]:
-    with rounded_once(model, adapter), side_by_side(model, adapter):
+    with side_by_side(model, adapter):
         assert model.model.layers[0].mlp.gate_proj.joint is not None
         return worst(model, adapter, exact)
 
@@ -189,26 +190,6 @@ def test_a_cache_is_let_go_with_its_last_user():
         gc.enable()
 
 
-def test_an_adapter_is_rounded_once_and_put_back():
-    """bf16: what is computed is the same to the bit, since every step would round to the same."""
-    model = make(dtype=torch.bfloat16)
-    matrices = adapter_parameters(model, "policy")
-    before = {name: matrix.clone() for name, matrix in matrices.items()}
-    packed = Packed.of(PROMPTS)
-    with torch.no_grad():
-        expected = model(packed, "policy")
-        with rounded_once(model, "policy"):
-            assert {matrix.dtype for matrix in matrices.values()} == {torch.bfloat16}
-            assert torch.equal(model(packed, "policy"), expected)
-    for name, matrix in adapter_parameters(model, "policy").items():
-        assert matrix is matrices[name] and torch.equal(matrix, before[name]) and matrix.dtype == torch.float32
-    with pytest.raises(KeyError), rounded_once(model, "policy"):
-        raise KeyError
-    assert {matrix.dtype for matrix in matrices.values()} == {torch.float32}
-    with rounded_once(model, None), rounded_once(model, "absent"):  # nothing to round
-        pass
-
-
 # ---- layers side by side
 
 
@@ -231,15 +212,18 @@ def test_layers_side_by_side_are_each_what_they_were(adapter, monkeypatch):
     for module in (together, layer):
         monkeypatch.setattr(module, "F", SimpleNamespace(linear=linear, dropout=F.dropout))
     with torch.no_grad():
-        expected = model(packed, adapter)
+        exact = {name: model(packed, name) for name in (None, "policy", "some")}
+        expected = exact[adapter]
         products.clear()
-        with side_by_side(model, adapter):
-            found = model(packed, adapter)
         ranks = {None: (0, 0, 0, 0), "policy": (6, 2, 4, 2), "some": (6, 0, 3, 3)}[adapter]
         rows = [width + -(-rank // 8) * 8 for width, rank in zip((32 + 2 * 16, 32, 2 * 96, 32), ranks, strict=True)]
-        assert products == rows * 2, "four products for seven layers and their A, of a multiple of 8 rows"
+        other = None if adapter else "policy"
+        with side_by_side(model, adapter):
+            found = model(packed, adapter)
+            assert products == rows * 2, "four products for seven layers and their A, of a multiple of 8 rows"
+            torch.testing.assert_close(model(packed, other), exact[other], rtol=1e-12, atol=1e-12)  # what is asked for
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-        assert not torch.allclose(found, model(packed, "policy" if adapter != "policy" else None), atol=1e-2)  # control
+        assert not torch.allclose(found, exact[other], atol=1e-2)  # control
         assert torch.equal(model(packed, adapter), expected), "afterwards"
     assert {name: weight.tolist() for name, weight in model.state_dict().items()} == {
         name: weight.tolist() for name, weight in before.items()
@@ -283,6 +267,30 @@ def test_weights_move_once_and_follow_what_becomes_of_them(monkeypatch):
     with torch.no_grad():
         copied.model.layers[1].mlp.up_proj.weight.zero_()
     check(None)
+
+
+def test_texts_that_are_written_at_the_same_time(monkeypatch):
+    """Two streams of one model, with different adapters, and a training step between their tokens."""
+    model, crowd = make(), {"eos_ids": (), "seed": 3, "slots": 3}
+    add_adapter(model, "other", rank=5, alpha=9)
+    with torch.no_grad():
+        for weight in adapter_parameters(model, "other").values():
+            weight.normal_(0, 0.3, generator=torch.Generator().manual_seed(2))
+    limits = [6, 3, 9, 2, 7, 5, 4]
+    expected = {name: generate(model, PROMPTS, limits, adapter=name, **crowd) for name in ("policy", "other")}
+    stand_in(monkeypatch)
+    streams = {name: stream(model, PROMPTS, limits, Sampling(), adapter=name, **crowd) for name in expected}
+    found = {name: [[] for _ in PROMPTS] for name in expected}
+    while streams:
+        for name, told in list(streams.items()):
+            index, token = next(told, (None, None))
+            if index is None:
+                del streams[name]
+            else:
+                found[name][index].append(token)
+        loss, matrices = model(Packed.of(PROMPTS), "policy").sum(), adapter_parameters(model, "policy").values()
+        assert all(gradient.abs().sum() > 0 for gradient in torch.autograd.grad(loss, list(matrices)))
+    assert found == expected
 
 
 def test_what_is_sharded_or_on_a_cpu_is_left_as_it_is(monkeypatch):

@@ -33,7 +33,7 @@ class LoRALinear(nn.Module):
     def forward(self, x: Tensor, adapter: str | Prepared | None = None) -> Tensor:
         if isinstance(adapter, Prepared):
             return adapter.linear(self, x)
-        if self.joint is not None:
+        if self.joint is not None and self.joint.serves(adapter):
             return self.joint(x)[0]
         ready = self.laid_out
         y = ready(x) if ready is not None and ready.serves(self.weight, x) else F.linear(x, self.weight)

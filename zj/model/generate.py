@@ -18,7 +18,7 @@ from torch import Tensor
 from .cache import Cache
 from .llama import Llama
 from .prepared import prepared
-from .steps import Steps, rounded_once
+from .steps import Steps
 from .together import side_by_side
 
 PROMPT_TOKENS = 8192  # of waiting prompts that join one step (a longer prompt joins alone)
@@ -97,7 +97,7 @@ def _run(
     training = model.training
     model.eval()
     try:
-        with rounded_once(model, adapter), side_by_side(model, adapter):
+        with side_by_side(model, adapter):
             step = Steps(model, prepared(model, adapter), cache)
             room = max(1, slots // 16) if cache.one_kernel else 1  # a step with prompts costs more than a replayed one
             while waiting or active:

@@ -7,16 +7,14 @@ own forward pass that is recorded: what differs from step to step are numbers on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .cache import Cache
 from .prepared import Prepared
-from .sharded import is_sharded
 
 
 class Steps:
@@ -67,21 +65,3 @@ def record(act: Callable[[], Tensor]) -> tuple[Callable[[], object], Tensor]:
     with torch.cuda.graph(graph):
         result = act()
     return graph.replay, result
-
-
-@contextmanager
-def rounded_once(model: nn.Module, adapter: str | None) -> Iterator[None]:
-    """In here an adapter's matrices have the dtype of the weights beside them, to which each step would round them.
-
-    They are the fp32 ones again afterwards. Nothing may be trained inside.
-    """
-    layers: list[Any] = [layer for layer in model.modules() if adapter in getattr(layer, "lora_A", ())]
-    matrices = [(pair[adapter], layer.weight.dtype) for layer in layers for pair in (layer.lora_A, layer.lora_B)]
-    kept = [(m, m.data, dtype) for m, dtype in matrices if m.dtype != dtype and not is_sharded(m)]
-    try:
-        for matrix, data, dtype in kept:
-            matrix.data = data.to(dtype)
-        yield
-    finally:
-        for matrix, data, _ in kept:
-            matrix.data = data

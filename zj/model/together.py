@@ -28,8 +28,13 @@ Pair = tuple[Tensor, Tensor, float]  # A [rank, width in], B [width out, rank], 
 class Joint:
     """Layers side by side: the weight of each is some rows of one matrix, and its adapter's A some rows behind them."""
 
+    adapter: str | None
     matrix: Tensor  # [all rows, width in]
-    parts: tuple[tuple[slice, slice, Pair | None], ...]  # of each layer: rows of W, rows of A, the adapter
+    parts: tuple[tuple[slice, slice, Pair | None], ...]  # of each layer: rows of W, rows of A, the adapter's numbers
+
+    def serves(self, adapter: str | Prepared | None) -> bool:
+        """Whether it computes what is asked for: with this adapter, and without a gradient."""
+        return self.adapter == adapter and not torch.is_grad_enabled()
 
     def __call__(self, x: Tensor) -> list[Tensor]:
         """What each layer makes of x [N, width in]: [N, width out], not contiguous. No gradient."""
@@ -47,20 +52,23 @@ class Joint:
 def together(x: Tensor, adapter: str | Prepared | None, layers: Sequence[Any]) -> list[Tensor]:
     """What each of several linear layers makes of x [N, width in]."""
     joint = layers[0].joint
-    return joint(x) if joint is not None else [layer(x, adapter) for layer in layers]
+    serves = joint is not None and joint.serves(adapter)
+    return joint(x) if serves else [layer(x, adapter) for layer in layers]
 
 
 @contextmanager
 def side_by_side(model: Any, adapter: str | None) -> Iterator[None]:
-    """In here layers that read the same input, and A with each, are one product; nothing may be trained.
+    """In here layers that read the same input, and A with each, are one product; an adapter may not learn meanwhile.
 
     Their weights stay side by side afterwards, each a part of the memory that all share: the next time only A is put
-    beside them. No more memory is taken than the layers of one block have. A sharded model is left as it is, and so is
-    one that is not generated from by one kernel.
+    beside them. No more memory is taken than the layers of one block have. Left as it is: a sharded model, one that
+    is not generated from by one kernel, and one that is side by side already, for another text that is being written.
     """
     weight = model.lm_head.weight
-    suits = takes_bounds(weight.device, weight.dtype) and not hasattr(model, "reshard")
-    groups = [group for block in model.model.layers for group in block.inputs()] if suits else []
+    groups = [group for block in model.model.layers for group in block.inputs()]
+    busy = any(layers[0].joint is not None for layers in groups)
+    if busy or hasattr(model, "reshard") or not takes_bounds(weight.device, weight.dtype):
+        groups = []
     try:
         for layers in groups:
             layers[0].joint = _join(layers, adapter)
@@ -83,7 +91,7 @@ def _join(layers: Sequence[Any], adapter: str | None) -> Joint:
         if pair is not None:
             matrix[own] = pair[0].to(matrix.dtype)
         rounded.append(pair and (pair[0], pair[1].to(matrix.dtype), pair[2]))
-    return Joint(matrix, tuple(zip(wide, low, rounded, strict=True)))
+    return Joint(adapter, matrix, tuple(zip(wide, low, rounded, strict=True)))
 
 
 def _home(layers: Sequence[Any], rows: Sequence[slice], size: int) -> Tensor:
