@@ -30,7 +30,7 @@ class Joint:
 
     adapter: str | None
     matrix: Tensor  # [all rows, width in]
-    parts: tuple[tuple[slice, slice, Pair | None], ...]  # of each layer: rows of W, rows of A, the adapter's numbers
+    parts: tuple[tuple[slice, slice, Tensor | None, float], ...]  # of each layer: rows of W, of A; B and scale
 
     def serves(self, adapter: str | Prepared | None) -> bool:
         """Whether it computes what is asked for: with this adapter, and without a gradient."""
@@ -40,12 +40,10 @@ class Joint:
         """What each layer makes of x [N, width in]: [N, width out], not contiguous. No gradient."""
         y = F.linear(x, self.matrix)
         found = []
-        for rows, low, pair in self.parts:
-            whole = y[:, rows]
-            if pair is not None:
-                _, B, scale = pair
-                whole.addmm_(y[:, low], B.T, alpha=scale)
-            found.append(whole)
+        for rows, low, B, scale in self.parts:
+            found.append(y[:, rows])
+            if B is not None:
+                found[-1].addmm_(y[:, low], B.T, alpha=scale)
         return found
 
 
@@ -86,12 +84,15 @@ def _join(layers: Sequence[Any], adapter: str | None) -> Joint:
     rows = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
     wide, low = rows[: len(layers)], rows[len(layers) :]
     matrix = _home(layers, wide, -(-ends[-1] // ALIGNED) * ALIGNED)
-    rounded: list[Pair | None] = []
-    for own, pair in zip(low, pairs, strict=True):
-        if pair is not None:
-            matrix[own] = pair[0].to(matrix.dtype)
-        rounded.append(pair and (pair[0], pair[1].to(matrix.dtype), pair[2]))
-    return Joint(adapter, matrix, tuple(zip(wide, low, rounded, strict=True)))
+    parts: list[tuple[slice, slice, Tensor | None, float]] = []
+    for own, beside, pair in zip(wide, low, pairs, strict=True):
+        if pair is None:
+            parts.append((own, beside, None, 0.0))
+        else:
+            A, B, scale = pair
+            matrix[beside] = A.to(matrix.dtype)
+            parts.append((own, beside, B.to(matrix.dtype), scale))
+    return Joint(adapter, matrix, tuple(parts))
 
 
 def _home(layers: Sequence[Any], rows: Sequence[slice], size: int) -> Tensor:
