@@ -281,11 +281,12 @@ def sampling(job: Job, model: Llama, weights: int, optimizer: int) -> Memory:
     shape, b, (slots, longest) = job.shape, job.dtype.itemsize, sampled(job)
     cache = Cache(shape, slots, longest, job.dtype, torch.device("meta")).stored
     tokens = min(PROMPT_TOKENS, slots * longest)
+    inner = 4 if b == 2 and job.recipe.device != "cpu" and job.shard == "none" else 3  # gate and up are one product
     return Memory(
         weights=weights,
         optimizer=optimizer,
         gathered=0 if job.shard == "none" else count(model.parameters()) * b,
-        temporaries=tokens * (3 * shape.intermediate_size + 2 * shape.hidden_size) * b,
+        temporaries=tokens * (inner * shape.intermediate_size + 2 * shape.hidden_size) * b,
         loss=slots * shape.vocab_size * (b + 4 + 4 + 4 + 8),
         cache=cache.nbytes,
     )

@@ -346,6 +346,18 @@ def test_broken_weights_say_so():
         generate(model, [[1]], 1)
 
 
+@pytest.mark.parametrize("how", [{}, {"temperature": 0}, {"top_p": 0.9}, {"top_k": 3}, {"repetition_penalty": 1.5}])
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_logits_beyond_a_dtype_say_so(number, how):
+    logits = torch.zeros(2, VOCABULARY)
+    logits[1, 5] = number
+    rows = [SimpleNamespace(random=random.Random(0), seen={3, 5}) for _ in range(2)]
+    with pytest.raises(AssertionError, match="no numbers"):
+        Sampling(**how).choose(logits, rows)
+    logits[1, 5] = -math.inf  # a token that cannot be
+    assert 5 not in Sampling(**how).choose(logits, rows)
+
+
 def test_another_temperature_is_noticed(flat):
     """Negative control: ten percent are enough."""
     p = (next_logits(flat, PROMPTS[0]) / 1.1).softmax(-1)

@@ -20,23 +20,9 @@ from zj.stage import Lora
 from zj.timing import peak_bytes
 
 MB, CPU = 1 << 20, torch.device("cpu")
-FEW = ("--size", "nano", "--batch-size", 2, "--pairs", 2, "--prompts", 2, 3, "--ppo-prompts", 2, "--max-new-tokens", 4)
-SMALL = (
-    *FEW,
-    "--long",
-    64,
-    "--ppo-epochs",
-    2,
-    "--minibatches",
-    1,
-    "--rounds",
-    1,
-    "--threads",
-    1,
-    "--device",
-    "cpu",
-    "--no-peers",
-)
+FEW = ("--size", "nano", "--batch-size", 2, "--pairs", 2, "--prompts", 2, 3, "--ppo-prompts", 2, "--long", 64)
+SHORT = ("--max-new-tokens", 4, "--ppo-epochs", 2, "--minibatches", 1, "--rounds", 1, "--threads", 1)
+SMALL = (*FEW, *SHORT, "--device", "cpu", "--no-peers")
 
 
 @pytest.fixture(autouse=True)

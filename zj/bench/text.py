@@ -15,7 +15,7 @@ from zj.data.readers import read
 from zj.lora import adapter_parameters, add_adapter
 from zj.model import Packed, generate, sequence_logprobs
 from zj.model.prepared import lay_out_frozen
-from zj.model.together import side_by_side
+from zj.model.together import joined
 from zj.planning import Job
 from zj.stage import Lora, set_up
 from zj.timing import ANSWERED, TOKENS_PER_CHARACTER, drawn_length
@@ -34,7 +34,7 @@ class Ours:
         add_adapter(self.model, "policy", rank=16, alpha=32, seed=config.seed)
         lay_out_frozen(self.model)
         set_up(self.model, config)
-        with side_by_side(self.model, "policy"):
+        with joined(self.model, "policy"):
             pass  # weights that others hold too would be held twice in what is measured
         self.adam = torch.optim.AdamW(adapter_parameters(self.model, "policy").values(), fused=True)
         self.config, self.device = config, base.device

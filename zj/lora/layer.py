@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zj.model.prepared import LaidOut, Prepared
-from zj.model.together import Joint, Pair
+from zj.model.together import Pair
 
 
 class LoRALinear(nn.Module):
@@ -28,13 +28,10 @@ class LoRALinear(nn.Module):
         self.scales: dict[str, float | None] = {}  # name -> alpha / rank
         self.dropout: dict[str, float] = {}
         self.laid_out: LaidOut | None = None  # the frozen weight made ready, see `lay_out_frozen`
-        self.joint: Joint | None = None  # this layer and others that read the same, see `together`
 
     def forward(self, x: Tensor, adapter: str | Prepared | None = None) -> Tensor:
         if isinstance(adapter, Prepared):
             return adapter.linear(self, x)
-        if self.joint is not None and self.joint.serves(adapter):
-            return self.joint(x)[0]
         ready = self.laid_out
         y = ready(x) if ready is not None and ready.serves(self.weight, x) else F.linear(x, self.weight)
         if adapter is None or (scale := self.scale_of(adapter)) is None:

@@ -17,9 +17,8 @@ from torch import Tensor
 
 from .cache import Cache
 from .llama import Llama
-from .prepared import prepared
 from .steps import Steps
-from .together import side_by_side
+from .together import joined
 
 PROMPT_TOKENS = 8192  # of waiting prompts that join one step (a longer prompt joins alone)
 
@@ -69,7 +68,8 @@ def stream(
 ) -> Iterator[tuple[int, int]]:
     """`generate` as it happens: (index of the prompt, new id), again and again.
 
-    The model is in eval mode from the first id to the last, or until the iterator is closed.
+    The model is in eval mode from the first id to the last, or until the iterator is closed; neither its weights nor
+    the adapter may change meanwhile.
     """
     if slots < 1:
         raise ValueError(f"slots is {slots}, expected at least 1")
@@ -97,12 +97,12 @@ def _run(
     training = model.training
     model.eval()
     try:
-        with side_by_side(model, adapter):
-            step = Steps(model, prepared(model, adapter), cache)
+        with joined(model, adapter) as ready:
+            step = Steps(model, ready, cache)
             room = max(1, slots // 16) if cache.one_kernel else 1  # a step with prompts costs more than a replayed one
             while waiting or active:
-                admits = slots - len(active) >= min(room, len(waiting))
-                copied, fresh = _admit(waiting, active, cache, slots) if admits else ([], [])
+                lets_in = slots - len(active) >= min(room, len(waiting))
+                copied, fresh = _admit(waiting, active, cache, slots, lets_in)
                 logits = step([row.ids[-1:] for row in active + copied] + [row.ids for row in fresh])
                 active += copied + fresh
                 for row, token in zip(active, sampling.choose(logits, active), strict=True):
@@ -147,8 +147,11 @@ def _rows(prompts: Sequence[Sequence[int]], limits: list[int], seed: int) -> lis
     return rows
 
 
-def _admit(waiting: deque[_Row], active: list[_Row], cache: Cache, slots: int) -> tuple[list[_Row], list[_Row]]:
-    """Rows for the free slots: those that copy their prompt from a row at work, all but its last token; all others.
+def _admit(
+    waiting: deque[_Row], active: list[_Row], cache: Cache, slots: int, lets_in: bool
+) -> tuple[list[_Row], list[_Row]]:
+    """Rows for the free slots: those that copy their prompt from a row at work, all but its last token; all others,
+    if prompts are let in.
 
     Of equal prompts that wait together, one goes ahead and the others copy from it a step later, if it will be there.
     """
@@ -162,6 +165,8 @@ def _admit(waiting: deque[_Row], active: list[_Row], cache: Cache, slots: int) -
             copied.append(row)
         elif row.prompt in ahead:
             later.append(row)
+        elif not lets_in:
+            break
         else:
             tokens += len(row.ids)
             if fresh and tokens > PROMPT_TOKENS:
@@ -204,8 +209,8 @@ class Sampling:
     def choose(self, logits: Tensor, rows: list[_Row]) -> list[int]:
         """One token for each row from logits [B, V]; draws one number from each row's generator."""
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        broken = logits.isnan().any(-1)
-        tokens = self._choose(logits, rows).masked_fill(broken, -1).tolist()  # the one time that the host waits
+        broken = ~logits.amax(-1).isfinite()
+        tokens = self._choose(logits, rows).masked_fill(broken, -1).tolist()
         assert -1 not in tokens, "logits that are no numbers: broken weights, or activations beyond fp16"
         return tokens
 
@@ -214,7 +219,7 @@ class Sampling:
             logits = self._penalised(logits, rows)
         if self.temperature == 0:
             return logits.argmax(-1)
-        uniform = torch.tensor([[row.random.random()] for row in rows], dtype=torch.float64, device=logits.device)
+        uniform = sent(torch.tensor([[row.random.random()] for row in rows], dtype=torch.float64), logits.device)
         p = (logits / self.temperature).softmax(-1)
         if self.top_p == 1 and not self.top_k:
             return _draw(p, uniform)
@@ -233,6 +238,11 @@ class Sampling:
         old = logits[row, token]
         new = torch.where(old < 0, old * self.repetition_penalty, old / self.repetition_penalty)
         return logits.index_put((row, token), new)
+
+
+def sent(numbers: Tensor, device: torch.device) -> Tensor:
+    """The same on a device, without waiting for what it has to do before."""
+    return numbers.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else numbers.to(device)
 
 
 def _draw(p: Tensor, uniform: Tensor) -> Tensor:

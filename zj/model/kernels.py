@@ -13,8 +13,10 @@ import triton.language as tl
 from torch import Tensor
 
 # Keys and values that are read at a time, by how many warps, and how many reads ahead: the fastest of 18 on an H200
-# where many slots and heads share a GPU, and where a few have to keep it busy.
+# where many slots and heads share a GPU, and where a few have to keep it busy. The latter takes 200 KiB of shared
+# memory for heads of 128, which only some GPUs have.
 MANY, FEW, PROGRAMS = (64, 4, 2), (128, 8, 4), 512
+ROOMY = ((9, 0), (10, 0))  # compute capabilities
 
 
 def attend_each(
@@ -26,7 +28,9 @@ def attend_each(
     [slots, capacity, key/value heads, K], used [slots] int32, from 1 on -> [slots, H, K].
     """
     out, (slots, capacity, kv_heads, width) = torch.empty_like(q), keys.shape
-    group, (places, warps, stages) = q.shape[1] // kv_heads, MANY if slots * kv_heads >= PROGRAMS else FEW
+    group = q.shape[1] // kv_heads
+    fits = width <= 128 and group <= 16 and torch.cuda.get_device_capability(q.device) in ROOMY
+    places, warps, stages = FEW if fits and slots * kv_heads < PROGRAMS else MANY
     _attend_each[(slots, kv_heads)](
         *(q, k, v, *rotary, keys, values, used, out),
         *(q.stride(0), k.stride(0), v.stride(0), capacity, width**-0.5),

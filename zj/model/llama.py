@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .attention import attend, takes_bounds
+from .attention import attend
 from .cache import Cache
 from .config import LlamaConfig
 from .heads import token_logprobs
 from .packed import Packed
 from .prepared import Prepared
-from .together import Joint, together
+from .together import together
 
 
 class Llama(nn.Module):
@@ -101,8 +101,9 @@ class Block(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
     def forward(self, x, rotary, packed, adapter=None, cache=None):
-        x = x + self.self_attn(self.input_layernorm(x), rotary, packed, adapter, cache)
-        return x + self.mlp(self.post_attention_layernorm(x), adapter)
+        few = cache is not None and cache.alone  # a replayed step of generation
+        x = x + self.self_attn(self.input_layernorm(x, few), rotary, packed, adapter, cache)
+        return x + self.mlp(self.post_attention_layernorm(x, few), adapter)
 
     def inputs(self) -> list[list[Linear]]:
         """The linear layers, those that read the same together."""
@@ -146,7 +147,7 @@ class SwiGLU(nn.Module):
 
     def forward(self, x, adapter=None):
         gate, up = together(x, adapter, (self.gate_proj, self.up_proj))
-        gate = F.silu(gate)  # under the same name, so that what it was before is let go
+        gate = F.silu(gate)  # under the same name, so that what it was before is let go if nothing else is part of it
         return self.down_proj(gate * up, adapter)
 
 
@@ -158,11 +159,9 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
         self.eps = eps
 
-    def forward(self, x: Tensor) -> Tensor:
-        if wants_kernel(x):
-            from .kernels import rms_norm
-
-            return rms_norm(x, self.weight, self.eps)
+    def forward(self, x: Tensor, few: bool = False) -> Tensor:
+        if few:
+            return norm_few(x, self.weight, self.eps)
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
@@ -172,7 +171,6 @@ class Linear(nn.Module):
     def __init__(self, width_in: int, width_out: int):
         super().__init__()
         self.weight: Tensor = nn.Parameter(torch.empty(width_out, width_in))
-        self.joint: Joint | None = None  # this layer and others that read the same, see `together`
 
     def forward(self, x: Tensor, adapter: str | Prepared | None = None) -> Tensor:
         if isinstance(adapter, Prepared):
@@ -190,10 +188,11 @@ class Linear(nn.Module):
         return self.weight
 
 
-def wants_kernel(x: Tensor) -> bool:
-    """Whether these are a few rows of 16 bit on a GPU without a gradient, for which torch's own norm is slow."""
-    plain = torch.is_grad_enabled() or torch.compiler.is_compiling()  # which has better ideas
-    return takes_bounds(x.device, x.dtype) and len(x) <= 256 and not plain
+def norm_few(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """The norm of a few rows on a GPU, for which torch's own is slow."""
+    from .kernels import rms_norm  # needs Triton, which torch for CUDA brings along
+
+    return rms_norm(x, weight, eps)
 
 
 def rotary_angles(positions: Tensor, config: LlamaConfig, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -32,11 +32,12 @@ class Steps:
 
     def __call__(self, sequences: list[list[int]]) -> Tensor:
         """[S, V] logits after the last token of each of the cache's sequences."""
-        if self.cache.one_kernel and all(len(ids) == 1 for ids in sequences):
-            return self._replay([ids[0] for ids in sequences])
-        packed = self.cache.pack(sequences)
-        hidden = self.model(packed, self.adapter, cache=self.cache)
-        return self.model.logits(hidden[packed.last], self.adapter)
+        with torch.cuda.device_of(self.inputs):
+            if self.cache.one_kernel and all(len(ids) == 1 for ids in sequences):
+                return self._replay([ids[0] for ids in sequences])
+            packed = self.cache.pack(sequences)
+            hidden = self.model(packed, self.adapter, cache=self.cache)
+            return self.model.logits(hidden[packed.last], self.adapter)
 
     def _replay(self, tokens: list[int]) -> Tensor:
         """Slots beyond those at work take a token too: in their first place, which a prompt will fill anew."""
@@ -62,6 +63,6 @@ def record(act: Callable[[], Tensor]) -> tuple[Callable[[], object], Tensor]:
         act()
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # NCCL's threads go on
         result = act()
     return graph.replay, result

@@ -10,31 +10,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, UntypedStorage
 
 from .attention import takes_bounds
-from .prepared import Prepared
+from .prepared import Prepared, prepared
 
 ALIGNED = 8  # rows of which there are a multiple, so that what they make begins where 16-bit kernels can read: 16 bytes
-_homes: WeakKeyDictionary[Any, Tensor] = WeakKeyDictionary()  # first layer -> the memory that all share
 Pair = tuple[Tensor, Tensor, float]  # A [rank, width in], B [width out, rank], alpha / rank
+_homes: WeakSet[UntypedStorage] = WeakSet()  # memory in which weights lie side by side, with room for A
+_open: WeakKeyDictionary[Any, int] = WeakKeyDictionary()  # model -> texts that are being written from it
 
 
 @dataclass(frozen=True)
 class Joint:
     """Layers side by side: the weight of each is some rows of one matrix, and its adapter's A some rows behind them."""
 
-    adapter: str | None
     matrix: Tensor  # [all rows, width in]
     parts: tuple[tuple[slice, slice, Tensor | None, float], ...]  # of each layer: rows of W, of A; B and scale
-
-    def serves(self, adapter: str | Prepared | None) -> bool:
-        """Whether it computes what is asked for: with this adapter, and without a gradient."""
-        return self.adapter == adapter and not torch.is_grad_enabled()
 
     def __call__(self, x: Tensor) -> list[Tensor]:
         """What each layer makes of x [N, width in]: [N, width out], not contiguous. No gradient."""
@@ -47,35 +43,50 @@ class Joint:
         return found
 
 
+class Joints(Prepared):
+    """Stands where the name of an adapter does in `forward`: that adapter, in joint products. For generation."""
+
+    def __init__(self, model: Any, adapter: str | None):
+        """ValueError for an unknown adapter. Weights and adapter must not change as long as this is used.
+
+        The weights of layers that read the same are moved side by side, and stay so: the next time only A is put beside
+        them. No more memory is taken than the layers of one block have.
+        """
+        groups = [group for block in model.model.layers for group in block.inputs()]
+        worth = [layers for layers in groups if len(layers) > 1 or layers[0].low_rank(adapter) is not None]
+        self.joints = {layers[0]: _join(layers, adapter) for layers in worth}
+
+    def linear(self, layer: Any, x: Tensor) -> Tensor:
+        """What a layer that is alone with its input makes of it."""
+        joint = self.joints.get(layer)
+        return F.linear(x, layer.weight) if joint is None else joint(x)[0]
+
+    def together(self, x: Tensor, layers: Sequence[Any]) -> list[Tensor]:
+        return self.joints[layers[0]](x)
+
+
 def together(x: Tensor, adapter: str | Prepared | None, layers: Sequence[Any]) -> list[Tensor]:
     """What each of several linear layers makes of x [N, width in]."""
-    joint = layers[0].joint
-    serves = joint is not None and joint.serves(adapter)
-    return joint(x) if serves else [layer(x, adapter) for layer in layers]
+    return adapter.together(x, layers) if isinstance(adapter, Joints) else [layer(x, adapter) for layer in layers]
 
 
 @contextmanager
-def side_by_side(model: Any, adapter: str | None) -> Iterator[None]:
-    """In here layers that read the same input, and A with each, are one product; an adapter may not learn meanwhile.
+def joined(model: Any, adapter: str | None) -> Iterator[Prepared | str | None]:
+    """What to hand to `forward` in place of `adapter` to write a text: joint products where they are of use.
 
-    Their weights stay side by side afterwards, each a part of the memory that all share: the next time only A is put
-    beside them. No more memory is taken than the layers of one block have. Left as it is: a sharded model, one that
-    is not generated from by one kernel, and one that is side by side already, for another text that is being written.
+    That is where one kernel attends and the model is not sharded; elsewhere what `prepared` gives. Weights never move
+    while another text is being written.
     """
-    weight = model.lm_head.weight
-    groups = [group for block in model.model.layers for group in block.inputs()]
-    busy = any(layers[0].joint is not None for layers in groups)
-    if busy or hasattr(model, "reshard") or not takes_bounds(weight.device, weight.dtype):
-        groups = []
+    weight, others = model.lm_head.weight, _open.get(model, 0)
+    suits = takes_bounds(weight.device, weight.dtype) and not hasattr(model, "reshard") and not others
+    _open[model] = others + 1
     try:
-        for layers in groups:
-            layers[0].joint = _join(layers, adapter)
-        yield
+        yield Joints(model, adapter) if suits else prepared(model, adapter)
     finally:
-        for layers in groups:
-            layers[0].joint = None
+        _open[model] -= 1
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 def _join(layers: Sequence[Any], adapter: str | None) -> Joint:
     pairs = [layer.low_rank(adapter) for layer in layers]
@@ -91,22 +102,21 @@ def _join(layers: Sequence[Any], adapter: str | None) -> Joint:
         else:
             A, B, scale = pair
             matrix[beside] = A.to(matrix.dtype)
-            parts.append((own, beside, B.to(matrix.dtype), scale))
-    return Joint(adapter, matrix, tuple(parts))
+            parts.append((own, beside, B.detach().to(matrix.dtype, copy=True), scale))
+    return Joint(matrix, tuple(parts))
 
 
 def _home(layers: Sequence[Any], rows: Sequence[slice], size: int) -> Tensor:
     """[size, width in], in which these rows are the layers' weights: as they lie, or moved there."""
-    parts, known = list(zip(layers, rows, strict=True)), _homes.get(layers[0])
-    if (
-        known is not None
-        and len(known) >= size
-        and all(layer.weight.data_ptr() == known[own].data_ptr() for layer, own in parts)
-    ):
-        return known[:size]
-    matrix = layers[0].weight.new_zeros(size, layers[0].weight.shape[1])
+    parts, first = list(zip(layers, rows, strict=True)), layers[0].weight.detach()
+    width, storage = first.shape[1], first.untyped_storage()
+    if storage in _homes:
+        known = first.as_strided((storage.nbytes() // first.itemsize // width, width), (width, 1), 0)
+        if len(known) >= size and all(layer.weight.data_ptr() == known[own].data_ptr() for layer, own in parts):
+            return known[:size]
+    matrix = first.new_zeros(size, width)
     for layer, own in parts:
         matrix[own] = layer.weight
         layer.weight.data = matrix[own]
-    _homes[layers[0]] = matrix
+    _homes.add(matrix.untyped_storage())
     return matrix
