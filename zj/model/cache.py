@@ -23,13 +23,12 @@ class Cache:
 
     def __init__(self, config: LlamaConfig, slots: int, capacity: int, dtype: torch.dtype, device: torch.device):
         self.one_kernel = takes_bounds(device, dtype)
-        shape = (config.num_hidden_layers, 2, slots, capacity, config.num_key_value_heads, config.head_dim)
-        if self.one_kernel:
-            self.stored = torch.zeros(shape, dtype=dtype, device=device)
+        layers, heads, width = config.num_hidden_layers, config.num_key_value_heads, config.head_dim
+        if self.one_kernel:  # [layers, keys and values, slots, capacity, KV, K]
+            self.stored = torch.zeros(layers, 2, slots, capacity, heads, width, dtype=dtype, device=device)
         else:  # the places of one head lie together; zeros, since a masked place still enters, as 0 times what is there
-            self.stored = torch.zeros([shape[i] for i in (0, 1, 2, 4, 3, 5)], dtype=dtype, device=device).transpose(
-                3, 4
-            )
+            stored = torch.zeros(layers, 2, slots, heads, capacity, width, dtype=dtype, device=device)
+            self.stored = stored.transpose(3, 4)
         self.held: list[int] = []  # tokens in each slot at work
         self.alone = False  # whether the pack at hand is one token for every slot
 
