@@ -12,8 +12,9 @@ import torch
 
 from zj import workload
 from zj.bench import limits, ppo, preferences
+from zj.bench.base import Base
 from zj.data.template import Encoded
-from zj.model import Llama, LlamaConfig
+from zj.model import Llama, LlamaConfig, Packed
 from zj.planning import Job
 from zj.preferences import Ranked
 from zj.stage import Lora
@@ -99,6 +100,21 @@ def test_the_peers_take_part(command, tmp_path):
         if isinstance(told, dict) and name != "loss":
             theirs = told[peers.get(name, "transformers + peft")]
             assert len(theirs) == 1 and min(theirs) > 0 and len(told["ratio"]) == 1, name
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("kind", ["LlamaForCausalLM", "LlamaForSequenceClassification"])
+def test_peers_compute_with_the_same_weights_and_cannot_change_ours(kind, tmp_path):
+    base = Base(SimpleNamespace(size="nano", dtype="fp32", seed=3), CPU, tmp_path / "base")
+    ours, theirs = base.llama(), base.theirs(kind)
+    ids = torch.randint(3, 500, (1, 20), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = ours(Packed.of(ids.tolist()))
+        found = theirs.model(input_ids=ids).last_hidden_state[0]
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)  # fp32, another order of sums
+        for weight in theirs.parameters():
+            weight.zero_()
+        assert torch.equal(ours(Packed.of(ids.tolist())), expected)
 
 
 # ---- what the work takes at best
