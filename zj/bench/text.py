@@ -52,15 +52,14 @@ class Ours:
             self.adam.zero_grad()
         return counted_tokens(sequences)
 
-    def generate(self, prompts: list[list[int]], limits: list[int]) -> int:
+    def generate(self, prompts: list[list[int]], limits: list[int], adapter: str | None = "policy") -> int:
         slots = self.config.slots or len(prompts)
-        rows = generate(self.model, prompts, limits, adapter="policy", eos_ids=(), slots=slots)
+        rows = generate(self.model, prompts, limits, adapter=adapter, eos_ids=(), slots=slots)
         return sum(map(len, rows))
 
     def generate_merged(self, prompts: list[list[int]], limits: list[int]) -> int:
         """As chat.py with a model whose adapter was merged when it was loaded."""
-        slots = self.config.slots or len(prompts)
-        return sum(map(len, generate(self.model, prompts, limits, eos_ids=(), slots=slots)))
+        return self.generate(prompts, limits, adapter=None)
 
     def least_seconds(self, *given: Any) -> float:
         """What training on (sequences, machine), or answering (prompts, limits, machine), takes at best."""

@@ -80,7 +80,7 @@ class _ChunkedLogProbs(torch.autograd.Function):
 
 
 def _chunks(hidden: Tensor, weight: Tensor):
-    rows = max(1, CHUNK_ELEMENTS.get(weight.device.type, 1 << 22) // len(weight))
+    rows = max(1, CHUNK_ELEMENTS.get(weight.device.type, CHUNK_ELEMENTS["cpu"]) // len(weight))
     return (slice(start, start + rows) for start in range(0, len(hidden), rows))
 
 
