@@ -66,7 +66,7 @@ class Config:
     threads: int = 2  # CPU threads
     seed: int = 0  # of weights, lengths and ids
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of weights and computation
-    recompute: bool = False  # activation checkpointing in ours
+    recompute: int = 0  # blocks of ours that recompute their activations (not in ppo)
     compile: bool = False  # torch.compile the blocks of ours
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     peers: bool = True  # also time transformers, peft and trl, as far as they are installed

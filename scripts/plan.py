@@ -18,7 +18,7 @@ from typing import Any, Literal
 from zj.config import parse, run
 from zj.data.batching import steps_per_epoch
 from zj.model import LlamaConfig
-from zj.planning import Job, Memory, build, count, moments
+from zj.planning import Job, Memory, build, count, fitted, moments
 from zj.train.checkpoint import write_text
 from zj.workload import Step, step_of
 
@@ -76,7 +76,8 @@ def job_of(config: Config) -> Job:
     script = import_module(f"{__package__ or ''}.train_{config.stage}".lstrip("."))
     recipe = parse(script.Config, ["--config", config.recipe] if config.recipe else [], "plan.py")
     shape = LlamaConfig.from_hf(config.model) if config.model else LlamaConfig.named(config.size)
-    return Job(config.stage, recipe, shape, config.gpus, recipe.shard if config.shard == "recipe" else config.shard)
+    shard = recipe.shard if config.shard == "recipe" else config.shard
+    return fitted(Job(config.stage, recipe, shape, config.gpus, shard))
 
 
 def lengths(config: Config, recipe: Any) -> tuple[int, int, int]:
@@ -108,6 +109,7 @@ def numbers(config: Config, job: Job, found: dict[str, Memory], step: Step, reco
         "trained": count(p for p in every if p.requires_grad),
         "memory": {name: asdict(memory) for name, memory in found.items()},
         "peak": peak,
+        "recompute": job.recompute,
         "fits": [card for card in CARDS if peak <= card * 1e9],
         "flops_per_step": step.flops,
         "seconds_per_step": seconds,
@@ -140,9 +142,12 @@ def lines(config: Config, job: Job, step: Step, told: dict[str, Any]) -> list[tu
     speed += f" and of {config.bandwidth:,g} GB/s" if step.read else ""
     time = f"{told['seconds_per_step']:,.1f} s a step of {step.tokens:,} tokens"
     time += f", {told['hours']:,.1f} h for {told['steps']:,} steps" if told["steps"] else "; of all: give --tokens"
+    bound = job.recipe.memory_gb
+    beyond = f", and needs more than --memory-gb {bound:g} even so" if 0 < bound * 1e9 < told["peak"] else ""
     away = "as much leaves each node" if told["leaves_node_per_step"] else "nothing leaves a node"
     return [
         ("peak", f"{told['peak'] / 1e9:.1f} GB"),
+        ("recompute", f"{job.recompute} of {job.shape.num_hidden_layers} blocks{beyond}"),
         ("fits on", f"{fits} GB"),
         ("speed", speed),
         ("time", time),

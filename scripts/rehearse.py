@@ -45,7 +45,7 @@ class Config:
     tokens_per_pack: int = 4096  # tokens in one forward pass
     ranks: int = 1  # processes, one for each GPU
     shard: Literal["none", "zero2", "zero3"] = "none"  # what they share
-    recompute: bool = False  # activation checkpointing
+    memory_gb: float = 0.0  # GB a GPU may hold: as many blocks as that takes recompute activations (0: none do)
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     seed: int = 0  # of weights and data
 
@@ -92,7 +92,7 @@ def rehearse(config: Config, stage: str, base: Path, folder: Path) -> None:
     data = folder.with_suffix(".jsonl")
     data.write_text("".join(json.dumps(row) + "\n" for row in records(config, stage)), encoding="utf-8")
     flags: dict[str, Any] = {"model": base, "data": data, "out": folder, "epochs": 1, "valid_fraction": 0.0}
-    for name in ("batch_size", "tokens_per_pack", "dtype", "shard", "device", "seed"):
+    for name in ("batch_size", "tokens_per_pack", "memory_gb", "dtype", "shard", "device", "seed"):
         flags[name] = getattr(config, name)
     flags["max_tokens"] = 2 * config.length
     if stage == "reward":
@@ -100,7 +100,6 @@ def rehearse(config: Config, stage: str, base: Path, folder: Path) -> None:
     if stage == "ppo":
         flags |= {"reward": sibling(folder, "reward"), "max_new_tokens": config.length // 2, "ppo_epochs": 1}
     words = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
-    words += ["--recompute"] * config.recompute
     launch = [sys.executable]
     if config.ranks > 1:
         launch += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(config.ranks)]

@@ -23,6 +23,7 @@ from zj.config import run
 from zj.data.batching import batch, epochs, steps_per_epoch
 from zj.data.readers import files_of
 from zj.data.tokenizer import Tokenizer
+from zj.fit import set_up
 from zj.lora import base_of, copy_adapter, load_model
 from zj.model import Llama, check_tokenizer_fits, sequence_logprobs
 from zj.preferences import Ranked, RankedPack, ranked_packs, rates, read_rankings
@@ -60,7 +61,7 @@ class Config:
     stop_after: str = ""  # length of time, e.g. 3h50m, after which the run saves and ends (none: when it is done)
     seed: int = 0  # of a fresh adapter and the order
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the backbone; adapters and optimizer are always fp32
-    recompute: bool = False  # activation checkpointing: less memory, a third more time
+    memory_gb: float = 0.0  # GB a GPU may hold: as many blocks as that takes recompute activations (0: none do)
     compile: bool = False  # torch.compile the blocks: faster in 16 bit, after a minute or more at the start
     shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
@@ -141,7 +142,7 @@ def open_model(config: Config, base: Path, ids: int, world: World) -> Llama:
         shard(model, [], config.shard, dtype, world)
 
     model = load_model(base, dtype, world.device, prepare)
-    stage.set_up(model, config)
+    set_up(model, "dpo", config, world)
     return model
 
 

@@ -24,6 +24,7 @@ from zj.data.batching import batch, epochs, order, pack_plan, steps_per_epoch
 from zj.data.readers import files_of
 from zj.data.template import Encoded, load_template
 from zj.data.tokenizer import Tokenizer
+from zj.fit import set_up
 from zj.lora import adapter_parameters
 from zj.model import check_tokenizer_fits, generate, sequence_logprobs, sequence_values
 from zj.preferences import read_prompts, read_ptx
@@ -85,7 +86,7 @@ class Config:
     stop_after: str = ""  # length of time, e.g. 3h50m, after which the run saves and ends (none: when it is done)
     seed: int = 0  # of a fresh adapter, the order and the answers
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the backbone; adapters, heads and optimizers are always fp32
-    recompute: bool = False  # activation checkpointing: less memory, a third more time
+    memory_gb: float = 0.0  # GB a GPU may hold: as many blocks as that takes recompute activations (0: none do)
     compile: bool = False  # torch.compile the blocks: faster in 16 bit, after a minute or more at the start
     shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
@@ -132,7 +133,7 @@ def main(config: Config) -> None:
     roles = open_roles(config, DTYPES[config.dtype], world)
     model, ptx = roles.model, read_ptx(config, tokenizer, template, world)
     check_tokenizer_fits(model, len(tokenizer))
-    stage.set_up(model, config)
+    set_up(model, "ppo", config, world)
 
     indices = epochs(train, config.seed)
     per_epoch = steps_per_epoch(len(train), config.batch_size)

@@ -18,6 +18,7 @@ from zj.config import run
 from zj.data.batching import batch, epochs, steps_per_epoch
 from zj.data.readers import files_of, read
 from zj.data.records import Document
+from zj.fit import set_up
 from zj.model import sequence_logprobs
 from zj.run import Run
 from zj.stage import Lora
@@ -47,7 +48,7 @@ class Config:
     stop_after: str = ""  # length of time, e.g. 3h50m, after which the run saves and ends (none: when it is done)
     seed: int = 0  # of weights, order, dropout and samples
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the forward pass; optimizer state is always fp32
-    recompute: bool = False  # activation checkpointing: less memory, a third more time
+    memory_gb: float = 0.0  # GB a GPU may hold: as many blocks as that takes recompute activations (0: none do)
     compile: bool = False  # torch.compile the blocks: faster in 16 bit, after a minute or more at the start
     shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
@@ -66,6 +67,7 @@ def main(config: Config) -> None:
     documents = read_documents(config, out, world)
     tokenizer = stage.find_tokenizer(config, (d.text for d in documents), out, world)
     model, adapter, base = stage.find_model(config, tokenizer, out, world)
+    set_up(model, "pretrain", config, world)
 
     train, valid = stage.encode_split(documents, tokenizer, config, world)
     indices = epochs(train, config.seed)

@@ -20,6 +20,7 @@ from zj.config import run
 from zj.data.batching import batch, epochs, steps_per_epoch
 from zj.data.readers import files_of
 from zj.data.tokenizer import Tokenizer
+from zj.fit import set_up
 from zj.lora import add_adapter, load_model
 from zj.model import Llama, ScalarHead, check_tokenizer_fits
 from zj.preferences import Ranked, ranked_packs, rates, read_rankings
@@ -52,7 +53,7 @@ class Config:
     calibrate_on: int = 128  # training prompts whose answers' scores get mean 0 and deviation 1
     seed: int = 0  # of weights, order and dropout
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the backbone; adapter, head and optimizer are always fp32
-    recompute: bool = False  # activation checkpointing: less memory, a third more time
+    memory_gb: float = 0.0  # GB a GPU may hold: as many blocks as that takes recompute activations (0: none do)
     compile: bool = False  # torch.compile the blocks: faster in 16 bit, after a minute or more at the start
     shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
@@ -135,7 +136,7 @@ def add_reward(config: Config, tokenizer: Tokenizer, world: World) -> tuple[Llam
         shard(model, heads, config.shard, dtype, world)
 
     model = load_model(config.model, dtype, world.device, prepare)
-    stage.set_up(model, config)
+    set_up(model, "reward", config, world)
     return model.train(), heads[0]
 
 

@@ -9,7 +9,7 @@ V vocabulary, b bytes of a number in --dtype.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -43,6 +43,7 @@ class Job:
     shape: LlamaConfig
     gpus: int = 1
     shard: str = "none"  # or zero2, zero3
+    recompute: int = field(default=0, compare=False)  # blocks, from the first on, that recompute their activations
 
     @property
     def full(self) -> bool:
@@ -98,10 +99,8 @@ def moments(job: Job) -> dict[str, Memory]:
     weights, gradients, optimizer = at_rest(job, every)
     of_block, of_input = kept_by_block(job), job.pack * job.shape.hidden_size * job.dtype.itemsize
     rotary = 2 * job.pack * job.shape.head_dim * job.dtype.itemsize  # cos and sin
-    if job.recipe.recompute:
-        kept, in_block = layers * of_input, (layers - 1) * of_input + of_block
-    else:
-        kept = in_block = layers * of_block
+    kept = job.recompute * of_input + (layers - job.recompute) * of_block
+    in_block = kept if job.recompute < layers else kept - of_input + of_block
     whole, reduced = gathered(job, model)
     state = {"weights": weights, "gradients": gradients, "optimizer": optimizer}
     found = {
@@ -116,6 +115,18 @@ def moments(job: Job) -> dict[str, Memory]:
     if sampled(job)[0]:
         found["sampling"] = sampling(job, model, weights, optimizer)
     return found
+
+
+def fitted(job: Job) -> Job:
+    """The job with as few blocks that recompute as keep it within --memory-gb (0: none does), or with all of them."""
+    bound, layers = job.recipe.memory_gb * 1e9, job.shape.num_hidden_layers
+    jobs = [replace(job, recompute=blocks) for blocks in range(layers + 1)] if bound else [job]
+    return next((less for less in jobs if fullest(less)[1] <= bound), jobs[-1])
+
+
+def fullest(job: Job) -> tuple[str, int]:
+    """(the moment of most memory, its bytes)."""
+    return max(((name, memory.total) for name, memory in moments(job).items()), key=lambda found: found[1])
 
 
 # ---- weights, and what belongs to them

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from zj.data.template import TEMPLATES, Encoded, encode_all, load_template
 from zj.data.tokenizer import Tokenizer, train_tokenizer
 from zj.lora import ALL_LINEAR, add_adapter, count_parameters, load_model
 from zj.model import Llama, LlamaConfig, Packed, save_llama
-from zj.model.compiled import compile_blocks
 from zj.model.prepared import lay_out_frozen
 from zj.model.weights import check_tokenizer_fits
 from zj.train import DTYPES, Stop, World, replace_folder, shard
@@ -88,18 +88,10 @@ def find_model(config: Any, tokenizer: Tokenizer, out: Path, world: World) -> tu
             make_once(base, lambda folder: save_llama(model, folder), world)
         prepare(model)
         lay_out_frozen(model)
-    set_up(model, config)
     trained, every = count_parameters(model)
     ranks = f", {config.shard} over {world.size} ranks" if sharded or world.size > 1 else ""
     world.print(f"model: {every:,} parameters, {trained:,} of them trained, {config.dtype} on {world.device}{ranks}")
     return model.train(), adapter, str(base.resolve())
-
-
-def set_up(model: Llama, config: Any) -> None:
-    """Let a model compute as --recompute and --compile ask for."""
-    model.recompute = config.recompute
-    if config.compile:
-        compile_blocks(model)
 
 
 def encode_split(
@@ -152,6 +144,8 @@ def check(config: Any) -> None:
         if getattr(config, name, low) < low:
             raise ValueError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least {low}")
     Stop(getattr(config, "stop_after", ""))
+    if not 0 <= config.memory_gb < math.inf:
+        raise ValueError(f"--memory-gb is {config.memory_gb}, expected 0 (no bound) or more")
     if not 0 <= config.valid_fraction < 1:
         raise ValueError(f"--valid-fraction is {config.valid_fraction}, expected 0 <= fraction < 1")
 

@@ -76,20 +76,19 @@ def training_flops(job: Job, length: float, asked: float, layers: int = 0) -> fl
     """Of a token, forward and backward; `layers`: how many of the last blocks the backward pass goes through (0: all).
 
     Backward: twice the forward pass's products of a trained weight, once those of a frozen one; the head's logits once
-    more; five products in attention for two forward (Dao 2023, "FlashAttention-2", section 2.2). --recompute adds
-    the forward pass of the blocks, but for the last product of each, which nothing asks for (an adapter's stands after
-    that of the frozen weight, which is computed for it).
+    more; five products in attention for two forward (Dao 2023, "FlashAttention-2", section 2.2). A block that
+    recomputes adds its forward pass, but for the last product, which nothing asks for (an adapter's stands after that
+    of the frozen weight, which is computed for it).
     """
     blocks, adapter, head, attention = flop_parts(job, length)
-    part = layers / job.shape.num_hidden_layers if layers else 1.0
-    gradients = 4 if job.full else 2
-    through = gradients * blocks + 4 * adapter + 2.5 * attention
-    if job.recipe.recompute:
-        _, inner, width = linears(job.shape)["down_proj"]
-        last = job.shape.num_hidden_layers * inner * width if job.full else 0
-        through += 2 * (blocks + adapter - last) + attention
+    every, gradients = job.shape.num_hidden_layers, 4 if job.full else 2
+    reached = layers or every
+    twice = max(0, job.recompute - (every - reached))  # of them recompute
+    _, inner, width = linears(job.shape)["down_proj"]
+    recomputed = 2 * (blocks + adapter - (every * inner * width if job.full else 0)) + attention
+    backward = (reached * (gradients * blocks + 4 * adapter + 2.5 * attention) + twice * recomputed) / every
     again = 2 if job.full or job.dtype != torch.float32 else 0  # in fp32 a frozen head's logits are computed once
-    return forward_flops(job, length, asked) + part * through + (gradients + again) * asked * head
+    return forward_flops(job, length, asked) + backward + (gradients + again) * asked * head
 
 
 def ppo_flops(job: Job, length: float, asked: float) -> float:

@@ -22,7 +22,7 @@ PACKS = [
 ]
 
 
-def make(dtype=torch.float64, recompute=False) -> Llama:
+def make(dtype=torch.float64, recompute=0) -> Llama:
     model = Llama(LlamaConfig(64, 32, 96, 3, 4, 2)).to(dtype)
     model.init_weights(0)
     generator = torch.Generator().manual_seed(1)
@@ -53,7 +53,7 @@ def outcome(model: Llama, sequences: list[list[int]], adapter: str) -> list[torc
     return [logprobs.detach(), entropy.detach(), *(gradient.clone() for gradient in gradients)]
 
 
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("recompute", [0, 2, 3])
 def test_values_and_gradients_are_those_of_plain_blocks(recompute):
     plain, fused = make(recompute=recompute), make(recompute=recompute)
     compile_blocks(fused)

@@ -85,6 +85,7 @@ def stand_in(monkeypatch):
     monkeypatch.setattr(cache_module, "attend_slots", written_out)
     monkeypatch.setattr(cache_module, "attend_each", each_written_out)
     monkeypatch.setattr(llama, "norm_few", lambda x, weight, eps: F.rms_norm(x, weight.shape, weight, eps))
+    monkeypatch.setattr(llama, "gate_few", lambda gate, up: F.silu(gate) * up)
     monkeypatch.setattr(steps, "record", lambda act: seen.append(1) or again(act))
     return seen
 
@@ -297,9 +298,8 @@ def test_texts_that_are_written_at_the_same_time(names, monkeypatch):
             streams[0].close()
             (first,) = joints  # the others have none
             for joint in first.joints.values():
-                for *_, B, _ in joint.parts:
-                    if B is not None:
-                        B.fill_(torch.nan)
+                if joint.B is not None:
+                    joint.B.fill_(torch.nan)
             generate(model, PROMPTS[:2], 2, adapter="other", eos_ids=())  # a larger adapter moves no weight yet
             assert len(joints) == 1
     assert found[1:] == expected[1:]
@@ -427,7 +427,34 @@ def test_the_kernel_for_few_rows_is_the_norm(dtype, rows, width):
     norm = RMSNorm(width, 1e-6).to("cuda", dtype)
     norm.weight.data = weight
     with torch.no_grad():
-        assert torch.equal(norm(x), rms_norm(x, weight, 1e-6))
+        assert torch.equal(norm(x, few=True), rms_norm(x, weight, 1e-6))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", GPU16)
+@pytest.mark.parametrize("rows, width", [(1, 32), (5, 2048), (9001, 100), (5120, 1500)])
+def test_the_kernel_for_one_row_is_the_product(dtype, rows, width):
+    """Added up in fp32, whose error is that of `width` additions; rounded once."""
+    from zj.model.kernels import vector_product
+
+    x, matrix = torch.randn(1, width, device="cuda").to(dtype), torch.randn(rows + 3, width, device="cuda").to(dtype)
+    matrix[rows:] = torch.nan  # what lies behind
+    exact = x.double() @ matrix[:rows].double().T
+    found = vector_product(x, matrix[:rows]).double()
+    torch.testing.assert_close(found, exact, rtol=torch.finfo(dtype).eps, atol=width * 1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", GPU16)
+@pytest.mark.parametrize("rows, width", [(1, 32), (64, 13824), (3, 1500)])
+def test_the_kernel_for_silu_and_product_is_both(dtype, rows, width):
+    """Rounded once; gate and up are parts of wider rows."""
+    from zj.model.kernels import silu_product
+
+    wider = torch.randn(rows, 2 * width + 8, device="cuda").mul(5).to(dtype)
+    gate, up = wider[:, :width], wider[:, width : 2 * width]
+    exact = F.silu(gate.double()) * up.double()
+    torch.testing.assert_close(silu_product(gate, up).double(), exact, rtol=torch.finfo(dtype).eps, atol=1e-6)
 
 
 @pytest.mark.gpu

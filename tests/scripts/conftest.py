@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass
 from importlib import import_module
@@ -161,3 +162,11 @@ def spied(monkeypatch):
         return calls
 
     return spy
+
+
+def least_gb(command: Any, *words: Any) -> float:
+    """The --memory-gb under which a run recomputes as much as it can: what it asks for where it gets far too little."""
+    refused = command(*words, "--memory-gb", 1e-9)
+    told = re.search(r"--memory-gb is 1e-09: the moment '\w+' takes (\S+) GB with (\d) of \2 blocks", refused.err)
+    assert refused.status == 2 and told, refused.err
+    return float(told[1])

@@ -121,7 +121,7 @@ def test_peers_compute_with_the_same_weights_and_cannot_change_ours(kind, tmp_pa
 
 SHAPE = LlamaConfig.named("nano")
 WHOLE = Job("sft", SimpleNamespace(lora=Lora(rank=0), dtype="fp32"), SHAPE)  # an adapter is merged
-JOB = Job("sft", SimpleNamespace(lora=Lora(rank=4), dtype="fp32", recompute=False), SHAPE)
+JOB = Job("sft", SimpleNamespace(lora=Lora(rank=4), dtype="fp32"), SHAPE)
 
 
 def test_flops_of_fine_tuning_are_the_planned_ones_less_what_is_computed_twice():

@@ -31,7 +31,7 @@ from zj.model import (
 from zj.model import llama as network
 from zj.model.cache import Cache
 from zj.model.llama import rotary_angles
-from zj.planning import Job, held, kept_by_block, moments, norm_bytes
+from zj.planning import Job, fitted, fullest, held, kept_by_block, moments, norm_bytes
 from zj.rl.rollout import pack
 from zj.roles import open_roles, train_last_layers
 from zj.stage import Lora
@@ -53,11 +53,11 @@ def recipe_of(stage="sft", **fields):
     return config(**{"device": "cpu", "max_tokens": TOKENS, "tokens_per_pack": TOKENS} | fields)
 
 
-def job_of(stage="sft", shape=SHAPE, gpus=1, shard="none", **fields):
-    return Job(stage, recipe_of(stage, **fields), shape, gpus, shard)
+def job_of(stage="sft", shape=SHAPE, gpus=1, shard="none", recompute=0, **fields):
+    return Job(stage, recipe_of(stage, **fields), shape, gpus, shard, recompute)
 
 
-def model_of(kind, dtype="fp32", recompute=False):
+def model_of(kind, dtype="fp32", recompute=0):
     """(a model that train_sft.py would make, the adapter that it trains)."""
     model, lora = Llama(SHAPE), KINDS[kind]
     model.init_weights(0)
@@ -254,7 +254,7 @@ def foretold_of_a_model(kind, dtype, recompute):
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("recompute", [0, 1, 4])
 def test_what_a_model_keeps_within_a_tenth(kind, dtype, recompute):
     found = of_a_model(kind, dtype, recompute)
     assert foretold_of_a_model(kind, dtype, recompute) == pytest.approx(found, rel=0.1)
@@ -263,9 +263,10 @@ def test_what_a_model_keeps_within_a_tenth(kind, dtype, recompute):
 def test_a_tenth_tells_kinds_apart():
     """Negative control: what is foretold of one kind of training is not what another one keeps."""
     for one, other in (("full", "dropout"), ("dropout", "lora"), ("lora", "some")):
-        assert foretold_of_a_model(one, "fp32", False) != pytest.approx(of_a_model(other, "fp32", False), rel=0.1)
-    assert foretold_of_a_model("lora", "fp32", True) != pytest.approx(of_a_model("lora", "fp32", False), rel=0.1)
-    assert foretold_of_a_model("lora", "bf16", False) != pytest.approx(of_a_model("lora", "fp32", False), rel=0.1)
+        assert foretold_of_a_model(one, "fp32", 0) != pytest.approx(of_a_model(other, "fp32", 0), rel=0.1)
+    for one, other in ((4, 0), (1, 0), (2, 1)):
+        assert foretold_of_a_model("lora", "fp32", one) != pytest.approx(of_a_model("lora", "fp32", other), rel=0.1)
+    assert foretold_of_a_model("lora", "bf16", 0) != pytest.approx(of_a_model("lora", "fp32", 0), rel=0.1)
 
 
 class Live(TorchDispatchMode):
@@ -293,7 +294,7 @@ class Live(TorchDispatchMode):
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 @pytest.mark.parametrize("kind", ["full", "lora", "dropout"])
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("recompute", [0, 1, 4])
 def test_the_peak_of_a_pack_within_a_tenth(kind, dtype, recompute, monkeypatch):
     """All that is alive in forward and backward pass, of a second pack so that gradients are there already."""
     monkeypatch.setattr(heads, "CHUNK_ELEMENTS", dict.fromkeys(("cpu", "cuda"), 1 << 14))  # 54 of 512 rows at a time
@@ -308,6 +309,22 @@ def test_the_peak_of_a_pack_within_a_tenth(kind, dtype, recompute, monkeypatch):
     job = job_of(lora=KINDS[kind], dtype=dtype, recompute=recompute)
     told = max(m.total - m.weights - m.optimizer for name, m in moments(job).items() if name != "sampling")
     assert told == pytest.approx(live.peak, rel=0.1)
+
+
+def within(job, bound):
+    return fitted(replace(job, recipe=replace(job.recipe, memory_gb=bound))).recompute
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", ["full", "dropout"])
+def test_as_few_blocks_recompute_as_memory_takes(kind, dtype):
+    job = job_of(lora=KINDS[kind], dtype=dtype)
+    needed = [fullest(replace(job, recompute=blocks))[1] / 1e9 for blocks in range(5)]
+    assert needed[0] > needed[1] > needed[2] > needed[3] >= needed[4]  # the last one is at work when it is recomputed
+    assert within(job, 0.0) == within(job, 1e3) == 0
+    for blocks in range(1, 4):
+        assert within(job, needed[blocks]) == within(job, 0.999 * needed[blocks - 1]) == blocks
+    assert within(job, 1e-6) == 4  # as near as may be
 
 
 def test_the_cache_of_sampling():
@@ -383,7 +400,7 @@ def flops_of(act):
     return counter.get_total_flops()
 
 
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("recompute", [0, 1, 4])
 @pytest.mark.parametrize("kind", ["full", "lora", "some"])
 def test_flops_are_those_of_the_products(kind, recompute):
     (model, adapter), job = model_of(kind, recompute=recompute), job_of(lora=KINDS[kind], recompute=recompute)
@@ -436,11 +453,17 @@ def test_six_flops_a_weight_and_eight_with_recomputation():
     weights = 40 * (4 * 5120**2 + 3 * 5120 * 13824)
     full = job_of(shape=shape, lora=Lora(rank=0))
     assert training_flops(full, 1, 0.0) == pytest.approx(6 * weights, rel=1e-4)
-    again = training_flops(replace(full, recipe=recipe_of(lora=Lora(rank=0), recompute=True)), 1, 0.0)
+    again = training_flops(replace(full, recompute=40), 1, 0.0)
     assert again == pytest.approx(8 * weights - 2 * 40 * 5120 * 13824, rel=1e-4)  # less the last product of each block
     assert training_flops(job_of(shape=shape), 1, 0.0) == pytest.approx(4 * weights, rel=0.01)
+    half = training_flops(replace(full, recompute=20), 1, 0.0)
+    assert half == pytest.approx((again + training_flops(full, 1, 0.0)) / 2, rel=1e-9)
     two = training_flops(job_of(shape=shape), 1, 0.0, layers=2)  # HuatuoGPT's: all forward, 2 of 40 blocks backward
     assert two == pytest.approx((2 + 2 * 2 / 40) * weights, rel=0.01)
+    assert training_flops(job_of(shape=shape, recompute=38), 1, 0.0, layers=2) == two  # nothing goes back that far
+    assert training_flops(job_of(shape=shape, recompute=39), 1, 0.0, layers=2) == pytest.approx(
+        (2 + (2 * 2 + 2) / 40) * weights, rel=0.01
+    )
 
 
 # ---- bytes between GPUs
@@ -497,7 +520,7 @@ class Sent(TorchDispatchMode):
 @pytest.mark.parametrize("kind, dtype", [("full", "bf16"), ("lora", "fp32"), ("lora", "bf16")])
 @pytest.mark.parametrize("how", ["zero2", "zero3"])
 def test_a_sharded_model_weighs_and_sends_what_is_foretold(four, how, kind, dtype):
-    model, adapter = model_of(kind, "fp32" if kind == "full" else dtype, recompute=True)
+    model, adapter = model_of(kind, "fp32" if kind == "full" else dtype, recompute=4)
     shard(model, [], how, DTYPES[dtype], four)
     pack = packed()
     with Sent() as sent:
@@ -551,7 +574,7 @@ def job_of_recipe(stage, file, **more):
     from zj.config import parse
 
     recipe = parse(import_module(f"scripts.train_{stage}").Config, ["--config", str(file)])
-    return Job(stage, recipe, LlamaConfig.named("13b"), **more)
+    return fitted(Job(stage, recipe, LlamaConfig.named("13b"), **more))
 
 
 def test_the_papers_ppo_is_planned(command, tmp_path):
@@ -579,8 +602,11 @@ def test_a_models_config_is_enough(command, tmp_path):
 def test_all_weights_of_13b_need_more_than_one_card(command):
     """Negative control: what does not fit is not said to fit."""
     flags = ("--recipe", ROOT / "recipes/huatuogpt/sft.toml")
-    assert "none of 24, 40, 80, 141 GB" in command("plan", *flags, "--gpus", 8, "--shard", "none").out
-    assert "on       80, 141 GB" in command("plan", *flags, "--gpus", 8, "--shard", "zero3").out
+    alone = command("plan", *flags, "--gpus", 8, "--shard", "none").out
+    assert "none of 24, 40, 80, 141 GB" in alone
+    assert "40 of 40 blocks, and needs more than --memory-gb 72 even so" in alone
+    shared = command("plan", *flags, "--gpus", 8, "--shard", "zero3").out
+    assert "on       80, 141 GB" in shared and "of 40 blocks\n" in shared
 
 
 BAD = {

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from scripts import train_sft
+from tests.scripts.conftest import least_gb
 from zj import stage
 from zj.config import parse
 from zj.data.template import Encoded, load_template
@@ -154,14 +155,29 @@ def test_the_flags_of_model_and_adapter_reach_them(tmp_path, monkeypatch):
     assert base == str(tmp_path / "run" / "base") and load_model(base).config == model.config
     pairs = list(zip(model.named_parameters(), other.parameters(), strict=True))
     differ = {name.rsplit(".", 2)[1] for (name, one), two in pairs if not torch.equal(one, two)}
-    assert differ >= {"embed_tokens", "q_proj", "lora_A"} and model.recompute is False
-    flags = ("--recompute", "--lora.alpha", "6", "--lora.dropout", "0.25", "--lora.targets", "q_proj", "up_proj")
+    assert differ >= {"embed_tokens", "q_proj", "lora_A"}
+    flags = ("--lora.alpha", "6", "--lora.dropout", "0.25", "--lora.targets", "q_proj", "up_proj")
     model, adapter, _ = made(*flags)
     layer = model.model.layers[1].mlp.up_proj
-    assert model.recompute and (layer.scales[adapter], layer.dropout[adapter]) == (2.0, 0.25)
+    assert (layer.scales[adapter], layer.dropout[adapter]) == (2.0, 0.25)
     assert {path.split(".")[-2] for path in adapter_parameters(model, adapter)} == {"q_proj", "up_proj"}
     with pytest.raises(ValueError, match="the tokenizer has 65 ids, the model's embedding 64 rows"):
         stage.find_model(parse(train_sft.Config, ["--model", base]), range(65), tmp_path, ALONE)
+
+
+@STAGES
+def test_memory_decides_how_many_blocks_recompute_and_nothing_else(command, corpus, tmp_path, script, data):
+    """To the bit, with dropout; where a run goes on it may have other memory."""
+    flags = ("--lora.rank", 4, "--lora.dropout", 0.2, "--epochs", 2)
+    free, run = (sft(corpus, tmp_path / out, *flags, script=script, data=data) for out in ("free", "run"))
+    assert command(*free).status == 0
+    least = least_gb(command, *run)
+    done = command(*run, "--memory-gb", least)
+    assert done.status == 0 and "GB planned, 1 of 2 blocks recompute their activations" in done.out
+    assert losses(tmp_path / "run") == losses(tmp_path / "free")
+    assert losses(tmp_path / "run", "valid_loss") == losses(tmp_path / "free", "valid_loss")
+    other = command(*run, "--memory-gb", 2 * least)
+    assert other.status == 0 and "is finished" in other.out
 
 
 @STAGES
@@ -225,8 +241,8 @@ def test_stages_chain_and_another_seed_differs(command, corpus, tmp_path):
 def test_16_bit_training_follows_fp32(command, corpus, tmp_path, dtype, rank):
     """The same run in 16 bit: losses within 16-bit rounding of the fp32 run's, over a whole epoch."""
     for kind in ("fp32", dtype):
-        flags = ("--dtype", kind, "--lora.rank", rank, "--lora.dropout", 0, "--recompute", "--epochs", 2)
-        assert command(*sft(corpus, tmp_path / kind, *flags)).status == 0
+        run = sft(corpus, tmp_path / kind, "--dtype", kind, "--lora.rank", rank, "--lora.dropout", 0, "--epochs", 2)
+        assert command(*run, "--memory-gb", least_gb(command, *run)).status == 0
     exact, rounded = losses(tmp_path / "fp32"), losses(tmp_path / dtype)
     assert rounded == pytest.approx(exact, rel=0.02)
     assert rounded != exact  # negative control: it did compute in another precision

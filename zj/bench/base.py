@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from zj.model import Llama, LlamaConfig, random_llama, save_llama
+from zj.model.compiled import compile_blocks
+from zj.model.prepared import lay_out_frozen
 from zj.train import DTYPES
 
 from .peers import hush
@@ -18,6 +20,7 @@ from .peers import hush
 class Base:
     def __init__(self, config: Any, device: torch.device, folder: Path):
         """As --size, --dtype and --seed ask for; `folder` is where they are written if a case needs files."""
+        self.config = config
         self.shape, self.dtype, self.device = LlamaConfig.named(config.size), DTYPES[config.dtype], device
         self.weights = random_llama(self.shape, self.dtype, device, config.seed).state_dict()
         self.place = folder
@@ -29,6 +32,13 @@ class Base:
         model.load_state_dict(self.weights, assign=True)
         model.tie_weights()
         return model.requires_grad_(False).eval()
+
+    def ready(self, model: Llama) -> None:
+        """Lay out what is frozen, let it compute as --recompute and --compile ask for."""
+        lay_out_frozen(model)
+        model.recompute = self.config.recompute
+        if self.config.compile:
+            compile_blocks(model)
 
     def theirs(self, kind: str) -> Any:
         """transformers' LlamaForCausalLM or LlamaForSequenceClassification on a copy of them, its score head random."""

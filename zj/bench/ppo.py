@@ -67,7 +67,7 @@ def our_steps(config: Any, base: Base) -> tuple[list[float], dict[str, list[floa
     words += [f"--out={folder / 'ppo'}", f"--batch-size={config.ppo_prompts}", "--valid-fraction=0"]
     words += [f"--slots={slots_of(config)}"]
     words += [f"--max-tokens={max(1024, config.ppo_prompt_tokens[1] + config.max_new_tokens)}"]
-    words += ["--recompute"] * config.recompute + ["--compile"] * config.compile
+    words += ["--compile"] * config.compile
     environment = os.environ | {"OMP_NUM_THREADS": str(config.threads)}
     script = Path(sys.argv[0]).with_name("train_ppo.py")
     subprocess.run([sys.executable, script, *words], env=environment, stdout=subprocess.DEVNULL, check=True)

@@ -13,11 +13,10 @@ from zj.data.readers import read
 from zj.data.template import Encoded
 from zj.lora import adapter_parameters, add_adapter, copy_adapter
 from zj.model import Llama, LlamaConfig, ScalarHead, sequence_logprobs
-from zj.model.prepared import lay_out_frozen
 from zj.planning import Job
 from zj.preferences import Ranked, ranked_packs
 from zj.rl import dpo_loss, ranked_pairs, ranking_loss
-from zj.stage import Lora, set_up
+from zj.stage import Lora
 from zj.timing import ANSWERED, TOKENS_PER_CHARACTER, drawn_length
 from zj.train import World, start
 
@@ -38,8 +37,7 @@ def our_reward(config: Any, base: Base) -> Step:
     """As scripts/train_reward.py."""
     world, model = opened(config, base)
     add_adapter(model, "reward", rank=16, alpha=32, seed=config.seed)
-    lay_out_frozen(model)
-    set_up(model, config)
+    base.ready(model)
     head = ScalarHead(model.config.hidden_size, config.seed).to(world.device)
     adam = torch.optim.AdamW([*adapter_parameters(model, "reward").values(), *head.parameters()], fused=True)
 
@@ -58,8 +56,7 @@ def our_dpo(config: Any, base: Base) -> Step:
     world, model = opened(config, base)
     add_adapter(model, "policy", rank=16, alpha=32, seed=config.seed)
     copy_adapter(model, "policy", "reference")
-    lay_out_frozen(model)
-    set_up(model, config)
+    base.ready(model)
     adam = torch.optim.AdamW(adapter_parameters(model, "policy").values(), fused=True)
 
     def step(pairs: list[Ranked]) -> None:

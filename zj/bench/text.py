@@ -14,10 +14,9 @@ from zj.data.batching import pack_plan
 from zj.data.readers import read
 from zj.lora import adapter_parameters, add_adapter
 from zj.model import Packed, generate, sequence_logprobs
-from zj.model.prepared import lay_out_frozen
 from zj.model.together import joined
 from zj.planning import Job
-from zj.stage import Lora, set_up
+from zj.stage import Lora
 from zj.timing import ANSWERED, TOKENS_PER_CHARACTER, drawn_length
 
 from .base import Base
@@ -32,8 +31,7 @@ class Ours:
     def __init__(self, config: Any, base: Base):
         self.model = base.llama()
         add_adapter(self.model, "policy", rank=16, alpha=32, seed=config.seed)
-        lay_out_frozen(self.model)
-        set_up(self.model, config)
+        base.ready(self.model)
         with joined(self.model, "policy"):
             pass  # weights that others hold too would be held twice in what is measured
         self.adam = torch.optim.AdamW(adapter_parameters(self.model, "policy").values(), fused=True)

@@ -1,8 +1,9 @@
 """What a GPU waits for when one token of each sequence is computed, in Triton (which torch for CUDA brings along).
 
 Every other kernel here is torch's. Its flash attention works on 128 queries at a time: with one query it is busy with
-products of nothing while it should read memory as fast as it can. The plain versions are `rotate` and `attend_slots`,
-and `F.rms_norm`, which takes three times as long for a few rows.
+products of nothing while it should read memory as fast as it can; so are products of matrices that read a weight for
+one row. The plain versions are `rotate` and `attend_slots`, `F.linear`, `F.silu(gate) * up`, and `F.rms_norm`, which
+takes three times as long for a few rows.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# Keys and values that are read at a time, by how many warps, and how many reads ahead: the fastest of 18 on an H200
+# Keys and values that are read at a time, by how many warps, and how many reads ahead: the fastest on an H200
 # where many slots and heads share a GPU, and where a few have to keep it busy. The latter takes 200 KiB of shared
 # memory for heads of 128, which only some GPUs have.
-MANY, FEW, PROGRAMS = (64, 4, 2), (128, 8, 4), 512
+MANY, FEW, PROGRAMS = (64, 2, 2), (128, 8, 4), 512
 ROOMY = ((9, 0), (10, 0))  # compute capabilities
 
 
@@ -105,6 +106,44 @@ def _attend_each(
         largest = larger
     result = out + slot * KV * GROUP * WIDTH + heads + dim[None]
     tl.store(result, (mixed / total[:, None]).to(asked.dtype), whole)
+
+
+def vector_product(x: Tensor, matrix: Tensor) -> Tensor:
+    """`F.linear` of one row: x [1, width], matrix [rows, width], whose rows lie together -> [1, rows]."""
+    rows, width = matrix.shape
+    out, dims = x.new_empty(1, rows), 512 if width % 1024 else 1024
+    _vector_product[(rows,)](x, matrix, out, WIDTH=width, DIMS=dims, num_warps=8, num_stages=3)
+    return out
+
+
+@triton.jit
+def _vector_product(x, matrix, out, WIDTH: tl.constexpr, DIMS: tl.constexpr):
+    row, dim = tl.program_id(0).to(tl.int64), tl.arange(0, DIMS)
+    total = tl.zeros([DIMS], tl.float32)
+    for start in range(0, WIDTH, DIMS):
+        inside = start + dim < WIDTH
+        weight = tl.load(matrix + row * WIDTH + start + dim, inside, 0.0).to(tl.float32)
+        total += weight * tl.load(x + start + dim, inside, 0.0).to(tl.float32)
+    tl.store(out + row, tl.sum(total, 0).to(out.dtype.element_ty))
+
+
+def silu_product(gate: Tensor, up: Tensor) -> Tensor:
+    """`F.silu(gate) * up` of rows [N, width], which may be parts of wider ones."""
+    rows, width = gate.shape
+    out = gate.new_empty(rows, width)
+    strides = gate.stride(0), up.stride(0)
+    _silu_product[(rows, triton.cdiv(width, 1024))](gate, up, out, *strides, width, DIMS=1024, num_warps=4)
+    return out
+
+
+@triton.jit
+def _silu_product(gate, up, out, gate_stride, up_stride, width, DIMS: tl.constexpr):
+    row, dim = tl.program_id(0).to(tl.int64), tl.program_id(1) * DIMS + tl.arange(0, DIMS)
+    inside = dim < width
+    opened = tl.load(gate + row * gate_stride + dim, inside, 0.0).to(tl.float32)
+    passed = tl.load(up + row * up_stride + dim, inside, 0.0).to(tl.float32)
+    product = opened / (1 + tl.exp(-opened)) * passed
+    tl.store(out + row * width + dim, product.to(out.dtype.element_ty), inside)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

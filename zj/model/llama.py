@@ -26,7 +26,7 @@ class Llama(nn.Module):
     def __init__(self, config: LlamaConfig):
         super().__init__()
         self.config = config
-        self.recompute = False  # activation checkpointing: keep only each block's input for the backward pass
+        self.recompute = 0  # activation checkpointing: so many blocks, from the first on, keep only their input
         self.model = Trunk(config)
         self.lm_head = Linear(config.hidden_size, config.vocab_size)
         self.tie_weights()
@@ -48,7 +48,7 @@ class Llama(nn.Module):
         x = self.model.embed_tokens(packed.tokens)
         rotary = rotary_angles(packed.positions, self.config, x.dtype)
         for index, block in enumerate(self.model.layers):
-            if self.recompute and torch.is_grad_enabled():
+            if index < self.recompute and torch.is_grad_enabled():
                 x = checkpoint(block, x, rotary, packed, adapter, use_reentrant=False)
             else:
                 x = block(x, rotary, packed, adapter, cache.layer(index) if cache else None)
@@ -103,7 +103,7 @@ class Block(nn.Module):
     def forward(self, x, rotary, packed, adapter=None, cache=None):
         few = cache is not None and cache.alone  # a replayed step of generation
         x = x + self.self_attn(self.input_layernorm(x, few), rotary, packed, adapter, cache)
-        return x + self.mlp(self.post_attention_layernorm(x, few), adapter)
+        return x + self.mlp(self.post_attention_layernorm(x, few), adapter, few)
 
     def inputs(self) -> list[list[Linear]]:
         """The linear layers, those that read the same together."""
@@ -145,8 +145,10 @@ class SwiGLU(nn.Module):
         self.up_proj = Linear(config.hidden_size, config.intermediate_size)
         self.down_proj = Linear(config.intermediate_size, config.hidden_size)
 
-    def forward(self, x, adapter=None):
+    def forward(self, x, adapter=None, few=False):
         gate, up = together(x, adapter, (self.gate_proj, self.up_proj))
+        if few:
+            return self.down_proj(gate_few(gate, up), adapter)
         gate = F.silu(gate)  # under the same name, so that what it was before is let go if nothing else is part of it
         return self.down_proj(gate * up, adapter)
 
@@ -193,6 +195,13 @@ def norm_few(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     from .kernels import rms_norm  # needs Triton, which torch for CUDA brings along
 
     return rms_norm(x, weight, eps)
+
+
+def gate_few(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) * up of a few rows on a GPU, in one kernel."""
+    from .kernels import silu_product
+
+    return silu_product(gate, up)
 
 
 def rotary_angles(positions: Tensor, config: LlamaConfig, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -30,17 +31,16 @@ class Joint:
     """Layers side by side: the weight of each is some rows of one matrix, and its adapter's A some rows behind them."""
 
     matrix: Tensor  # [all rows, width in]
-    parts: tuple[tuple[slice, slice, Tensor | None, float], ...]  # of each layer: rows of W, of A; B and scale
+    widths: tuple[int, ...]  # out of each layer
+    B: Tensor | None  # [sum of widths, sum of ranks], each layer's times its scale where its rows and its A's cross
 
-    def __call__(self, x: Tensor) -> list[Tensor]:
+    def __call__(self, x: Tensor) -> Sequence[Tensor]:
         """What each layer makes of x [N, width in]: [N, width out], not contiguous. No gradient."""
-        y = F.linear(x, self.matrix)
-        found = []
-        for rows, low, B, scale in self.parts:
-            found.append(y[:, rows])
-            if B is not None:
-                found[-1].addmm_(y[:, low], B.T, alpha=scale)
-        return found
+        y, width = product(x, self.matrix), sum(self.widths)
+        found = y[:, :width]
+        if self.B is not None:
+            found.addmm_(y[:, width : width + self.B.shape[1]], self.B.T)
+        return found.split(self.widths, dim=1)
 
 
 class Joints(Prepared):
@@ -59,13 +59,13 @@ class Joints(Prepared):
     def linear(self, layer: Any, x: Tensor) -> Tensor:
         """What a layer that is alone with its input makes of it."""
         joint = self.joints.get(layer)
-        return F.linear(x, layer.weight) if joint is None else joint(x)[0]
+        return product(x, layer.weight) if joint is None else joint(x)[0]
 
-    def together(self, x: Tensor, layers: Sequence[Any]) -> list[Tensor]:
+    def together(self, x: Tensor, layers: Sequence[Any]) -> Sequence[Tensor]:
         return self.joints[layers[0]](x)
 
 
-def together(x: Tensor, adapter: str | Prepared | None, layers: Sequence[Any]) -> list[Tensor]:
+def together(x: Tensor, adapter: str | Prepared | None, layers: Sequence[Any]) -> Sequence[Tensor]:
     """What each of several linear layers makes of x [N, width in]."""
     return adapter.together(x, layers) if isinstance(adapter, Joints) else [layer(x, adapter) for layer in layers]
 
@@ -86,24 +86,35 @@ def joined(model: Any, adapter: str | None) -> Iterator[Prepared | str | None]:
         _open[model] -= 1
 
 
+def product(x: Tensor, matrix: Tensor) -> Tensor:
+    """x W^T without a gradient: of one row on a GPU by a kernel that reads the weight as fast as memory gives it."""
+    if len(x) > 1 or not x.is_cuda:
+        return F.linear(x, matrix)
+    from .kernels import vector_product  # needs Triton, which torch for CUDA brings along
+
+    return vector_product(x, matrix)
+
+
 @torch.inference_mode(False)
 @torch.no_grad()
 def _join(layers: Sequence[Any], adapter: str | None) -> Joint:
     pairs = [layer.low_rank(adapter) for layer in layers]
-    sizes = [len(layer.weight) for layer in layers] + [0 if pair is None else len(pair[0]) for pair in pairs]
-    ends = torch.tensor(sizes).cumsum(0).tolist()
-    rows = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
-    wide, low = rows[: len(layers)], rows[len(layers) :]
-    matrix = _home(layers, wide, -(-ends[-1] // ALIGNED) * ALIGNED)
-    parts: list[tuple[slice, slice, Tensor | None, float]] = []
-    for own, beside, pair in zip(wide, low, pairs, strict=True):
-        if pair is None:
-            parts.append((own, beside, None, 0.0))
-        else:
+    widths, ranks = [len(layer.weight) for layer in layers], [0 if pair is None else len(pair[0]) for pair in pairs]
+    wide, low = _spans(widths), _spans(ranks)
+    matrix = _home(layers, wide, -(-(sum(widths) + sum(ranks)) // ALIGNED) * ALIGNED)
+    blocks = matrix.new_zeros(sum(widths), sum(ranks))
+    for rows, columns, pair in zip(wide, low, pairs, strict=True):
+        if pair is not None:
             A, B, scale = pair
-            matrix[beside] = A.to(matrix.dtype)
-            parts.append((own, beside, B.detach().to(matrix.dtype, copy=True), scale))
-    return Joint(matrix, tuple(parts))
+            matrix[sum(widths) :][columns] = A.to(matrix.dtype)
+            blocks[rows, columns] = (B * scale).to(matrix.dtype)
+    return Joint(matrix, tuple(widths), blocks if any(ranks) else None)
+
+
+def _spans(sizes: Sequence[int]) -> list[slice]:
+    """Of things of these sizes, one behind the other."""
+    ends = list(accumulate(sizes))
+    return [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
 
 def _home(layers: Sequence[Any], rows: Sequence[slice], size: int) -> Tensor:

@@ -25,7 +25,7 @@ from .distributed import ALONE, World
 
 RESULTS = ("config.json", "adapter_config.json")  # the last file of a result to be written
 
-FREE = ("stop_after ", "device ", "compile ")  # what may change where a run goes on
+FREE = ("stop_after ", "device ", "compile ", "memory_gb ")  # what may change where a run goes on
 
 PREPARED = ("clinic", "tokenizer", "base")  # made from the config alone before the first step
 
