@@ -76,7 +76,16 @@ class Config:
         for case in self.cases:
             if case not in CASES:
                 raise ValueError(f"--cases: found {case!r}, expected some of {' '.join(CASES)}")
-        least = {"batch_size": 2, "long": 1, "pairs": 1, "ppo_prompts": 1, "minibatches": 1, "rounds": 1, "threads": 1}
+        least = {
+            "recompute": 0,
+            "batch_size": 2,
+            "long": 1,
+            "pairs": 1,
+            "ppo_prompts": 1,
+            "minibatches": 1,
+            "rounds": 1,
+            "threads": 1,
+        }
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}, expected at least {low}")

@@ -74,6 +74,13 @@ def test_some_cases(command):
     assert done.status == 0 and "generation, 3 prompts, ragged" in done.out and "equal" not in done.out
 
 
+@pytest.mark.parametrize("case", ["sft-equal", "reward", "dpo"])
+def test_blocks_of_ours_recompute(command, spied, case):
+    made = spied(Base, "ready")
+    assert command("bench", *SMALL, "--cases", case, "--recompute", 1).status == 0
+    assert [model.recompute for (_, model), _ in made] == [1]
+
+
 @pytest.mark.parametrize(
     "flags, message",
     [
