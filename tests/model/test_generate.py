@@ -353,9 +353,9 @@ def test_logits_beyond_a_dtype_say_so(number, how):
     logits[1, 5] = number
     rows = [SimpleNamespace(random=random.Random(0), seen={3, 5}) for _ in range(2)]
     with pytest.raises(AssertionError, match="no numbers"):
-        Sampling(**how).choose(logits, rows)
+        Sampling(**how).choose(logits, rows).read()
     logits[1, 5] = -math.inf  # a token that cannot be
-    assert 5 not in Sampling(**how).choose(logits, rows)
+    assert 5 not in Sampling(**how).choose(logits, rows).read()
 
 
 def test_another_temperature_is_noticed(flat):
@@ -401,7 +401,7 @@ def test_support_and_weights_are_those_of_transformers(flat, how):
     grid = [SimpleNamespace(random=lambda at=n: (at + 0.5) / points) for n in range(points)]
     rows = [SimpleNamespace(random=number, seen=set(PROMPTS[0])) for number in grid]
     plain = next_logits(flat, PROMPTS[0])[None].float().expand(points, -1)
-    found = Counter(ours.choose(plain, rows))
+    found = Counter(ours.choose(plain, rows).read())
     p = scores.softmax(-1)[0]
     assert set(found) == {token for token in range(VOCABULARY) if p[token] > 0}
     assert all(abs(found[token] / points - float(p[token])) < 2 / points for token in range(VOCABULARY))

@@ -21,8 +21,9 @@ from zj.model import Llama, LlamaConfig, Packed, generate, llama, steps, togethe
 from zj.model import cache as cache_module
 from zj.model.attention import attend_each, attend_slots
 from zj.model.cache import Cache
-from zj.model.generate import Sampling, stream
+from zj.model.generate import stream
 from zj.model.llama import RMSNorm, rotary_angles, rotate
+from zj.model.sampling import Chosen, Sampling
 from zj.model.steps import Steps
 from zj.model.together import Joints, joined
 
@@ -155,6 +156,53 @@ def test_generated_text_is_that_of_plain_steps(monkeypatch):
     for slots, expected in plain.items():
         assert generate(model, PROMPTS, limits, slots=slots, **crowd) == expected, slots
     assert len(seen) == 3, "each call records for itself"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_ends_and_comes_between_the_text_is_the_same(seed, monkeypatch):
+    """Drawn crowds: equal prompts, limits, ends of sequence, slots."""
+    dice, model = random.Random(seed), make()
+    prompts = [PROMPTS[dice.randrange(len(PROMPTS))] for _ in range(12)]
+    limits = [dice.randint(1, 9) for _ in prompts]
+    told = {"slots": dice.randint(1, 5), "seed": seed, "eos_ids": tuple(dice.sample(range(64), 5))}
+    told["repetition_penalty"] = dice.choice([1.0, 1.0, 1.3])
+    expected = generate(model, prompts, limits, **told)
+    stand_in(monkeypatch)
+    assert generate(model, prompts, limits, **told) == expected
+    assert {row[-1] in told["eos_ids"] for row in expected} == {True, False}  # both ways to end
+
+
+@pytest.fixture
+def order(monkeypatch, stands_in):
+    """What is asked of the device, and when the host waits for it."""
+    seen = []
+    for module, name in ((Steps, "__call__"), (Steps, "follow"), (Chosen, "read")):
+        act = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given, act=act, name=name: seen.append(name) or act(*given))
+    return seen
+
+
+def test_the_device_goes_on_before_the_host_has_read(order):
+    """The last step is known to be the last."""
+    generate(make(), [[1, 5]], 4, eos_ids=())
+    assert order == ["__call__", *("follow", "read") * 3, "read"]
+
+
+def test_it_goes_on_in_vain_once_where_an_end_comes_as_a_surprise(order):
+    row = generate(make(), [[1, 5]], 40, eos_ids=range(8), seed=1)[0]
+    assert 1 < len(row) < 40 and row[-1] < 8
+    assert order == ["__call__", *("follow", "read") * len(row)]
+
+
+def test_it_waits_where_a_token_changes_the_chances_of_the_next(order):
+    generate(make(), [[1, 5]], 4, eos_ids=(), repetition_penalty=1.1)
+    assert order == ["__call__", "read"] * 4
+
+
+def test_it_waits_where_a_prompt_comes_in(order):
+    """Three rows for two slots; the third comes in when the first, of two tokens, has ended."""
+    generate(make(), [[1, 5], [9], [12, 30]], [2, 4, 2], eos_ids=(), slots=2)
+    assert order == ["__call__", "follow", "read", "read", "__call__", "follow", "read", "read"]
 
 
 def test_prompts_wait_until_some_slots_are_free(stands_in):
@@ -455,6 +503,34 @@ def test_the_kernel_for_silu_and_product_is_both(dtype, rows, width):
     gate, up = wider[:, :width], wider[:, width : 2 * width]
     exact = F.silu(gate.double()) * up.double()
     torch.testing.assert_close(silu_product(gate, up).double(), exact, rtol=torch.finfo(dtype).eps, atol=1e-6)
+
+
+@pytest.mark.gpu
+@torch.no_grad()
+def test_a_step_waits_for_nothing():
+    """It is drawn and gone on with while the device is still busy with what came before."""
+    model, rows = (
+        make(2, torch.float16, "cuda", head_dim=64),
+        [SimpleNamespace(random=random.Random(n)) for n in range(3)],
+    )
+    step = Steps(model, None, Cache(model.config, 4, 20, torch.float16, torch.device("cuda")))
+    step(PROMPTS[:3])
+    chosen = Sampling().choose(step([[5], [6], [7]]), rows)
+    for how in (Sampling(), Sampling(0.0), Sampling(0.7, top_p=0.9), Sampling(0.7, top_k=5)):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            after = how.choose(step.follow(chosen.tokens), rows)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        assert len(chosen.read()) == 3
+        chosen = after
+    assert chosen.read() == chosen.tokens.tolist()
+    with pytest.raises(RuntimeError, match="synchroni"):  # control: the mode notices a wait
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            chosen.tokens.tolist()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.gpu

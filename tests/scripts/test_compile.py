@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.scripts.conftest import column, ppo
-from zj import stage
+from zj import fit
 
 FEW = ("--device", "cpu", "--max-tokens", 60, "--batch-size", 8, "--epochs", 3, "--optim.lr", "3e-3")
 FEW += ("--valid-fraction", 0.25)
@@ -32,7 +32,7 @@ STAGES = pytest.mark.parametrize("name", ["pretrain", "sft", "reward", "dpo", "p
 @STAGES
 def test_every_stage_compiles_its_model_once_if_it_is_told_to(command, corpus, line, tmp_path, monkeypatch, name):
     compiled = []
-    monkeypatch.setattr(stage, "compile_blocks", compiled.append)
+    monkeypatch.setattr(fit, "compile_blocks", compiled.append)
     assert command(*calls(line, corpus, tmp_path / "plain")[name]).status == 0 and not compiled
     assert command(*calls(line, corpus, tmp_path / "told")[name], "--compile").status == 0 and len(compiled) == 1
 

@@ -2,7 +2,8 @@
 
 `generate` > `stream` > `Steps`, one forward each > `Sampling.choose`. A step's pack holds one token of every sequence
 at work and the whole of each prompt that has just been let in, so a prompt costs no forward of its own. A prompt that a
-sequence at work has too is copied from there instead: K answers to one prompt compute it once.
+sequence at work has too is copied from there instead: K answers to one prompt compute it once. A GPU does not wait
+until the host has read the tokens of a step: it goes on with them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from .cache import Cache
 from .llama import Llama
+from .sampling import Chosen, Sampling, sent
 from .steps import Steps
 from .together import joined
 
@@ -89,52 +91,52 @@ def _run(
     eos_ids: frozenset[int],
     slots: int,
 ) -> Iterator[tuple[int, int]]:
-    slots = min(slots, len(rows))
-    capacity = max((len(row.ids) + row.left for row in rows), default=0)
+    capacity = 1 + max((len(row.ids) + row.left for row in rows), default=0)  # the last token may be gone on with
     weight = model.lm_head.weight
-    cache = Cache(model.config, slots, capacity, weight.dtype, weight.device)
-    waiting, active = deque(rows), list[_Row]()  # active[s] works in slot s of the cache
+    cache = Cache(model.config, min(slots, len(rows)), capacity, weight.dtype, weight.device)
+    crowd = _Crowd(rows, cache)
+
+    def draw(logits: Tensor) -> tuple[list[_Row], Chosen]:
+        return list(crowd.active), sampling.choose(logits, crowd.active)
+
     training = model.training
     model.eval()
     try:
         with joined(model, adapter) as ready:
             step = Steps(model, ready, cache)
-            room = max(1, slots // 16) if cache.one_kernel else 1  # a step with prompts costs more than a replayed one
-            while waiting or active:
-                lets_in = slots - len(active) >= min(room, len(waiting))
-                copied, fresh = _admit(waiting, active, cache, slots, lets_in)
-                logits = step([row.ids[-1:] for row in active + copied] + [row.ids for row in fresh])
-                active += copied + fresh
-                for row, token in zip(active, sampling.choose(logits, active), strict=True):
-                    row.take(token)
-                    yield row.index, token
-                for slot in reversed(range(len(active))):
-                    if active[slot].left == 0 or active[slot].ids[-1] in eos_ids:
-                        cache.drop(slot)
-                        active[slot] = active[-1]
-                        active.pop()
+            begun: tuple[list[_Row], Chosen] | None = None  # a step under way
+            while crowd.waiting or crowd.active:
+                drawn_for, chosen = begun or draw(step(crowd.admit()))
+                begun = None
+                if sampling.forgets and crowd.goes_on():  # in vain for rows that end with this token
+                    begun = draw(step.follow(_in_order(chosen.tokens, drawn_for, crowd.active)))
+                for row, token in zip(drawn_for, chosen.read(), strict=True):
+                    if row.left:
+                        row.take(token, eos_ids)
+                        yield row.index, token
+                crowd.leave()
     finally:
         model.train(training)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Row:
     """A sequence on its way."""
 
     index: int  # of its prompt
     prompt: str  # equal prompts have equal ones
     ids: list[int]  # prompt and answer
-    left: int  # tokens it may still take
+    left: int  # tokens it may still take; 0: it has ended
     random: random.Random
     seen: set[int] = field(init=False)
 
     def __post_init__(self) -> None:
         self.seen = set(self.ids)
 
-    def take(self, token: int) -> None:
+    def take(self, token: int, eos_ids: frozenset[int]) -> None:
         self.ids.append(token)
         self.seen.add(token)
-        self.left -= 1
+        self.left = 0 if token in eos_ids else self.left - 1
 
 
 def _rows(prompts: Sequence[Sequence[int]], limits: list[int], seed: int) -> list[_Row]:
@@ -147,35 +149,74 @@ def _rows(prompts: Sequence[Sequence[int]], limits: list[int], seed: int) -> lis
     return rows
 
 
-def _admit(
-    waiting: deque[_Row], active: list[_Row], cache: Cache, slots: int, lets_in: bool
-) -> tuple[list[_Row], list[_Row]]:
-    """Rows for the free slots: those that copy their prompt from a row at work, all but its last token; all others,
-    if prompts are let in.
+class _Crowd:
+    """Rows that wait, and rows at work: active[s] has slot s of the cache."""
 
-    Of equal prompts that wait together, one goes ahead and the others copy from it a step later, if it will be there.
-    """
-    holders = {row.prompt: slot for slot, row in enumerate(active)}
-    copied, fresh, later = list[_Row](), list[_Row](), list[_Row]()
-    tokens, ahead = 0, set[str]()  # prompts of rows that take more than one token
-    while waiting and len(active) + len(copied) + len(fresh) + len(later) < slots:
-        row = waiting[0]
-        if row.prompt in holders:
-            cache.copy(holders[row.prompt], len(row.ids) - 1)
-            copied.append(row)
-        elif row.prompt in ahead:
-            later.append(row)
-        elif not lets_in:
-            break
-        else:
-            tokens += len(row.ids)
-            if fresh and tokens > PROMPT_TOKENS:
+    def __init__(self, rows: list[_Row], cache: Cache):
+        self.waiting, self.active, self.cache = deque(rows), list[_Row](), cache
+        self.slots = cache.stored.shape[2]
+        # a step with prompts costs more than a replayed one: they wait until several slots are free
+        self.room = max(1, self.slots // 16) if cache.one_kernel else 1
+
+    def admit(self) -> list[list[int]]:
+        """Fill free slots; what each row at work takes in now: its last token, or its prompt.
+
+        First come rows that copy their prompt from one at work, all but its last token; then all others, if there is
+        room. Of equal prompts that wait together, one goes ahead and the others copy from it a step later, if it will
+        be there.
+        """
+        lets_in = self._has_room(len(self.active))
+        holders = {row.prompt: slot for slot, row in enumerate(self.active)}
+        copied, fresh, later = list[_Row](), list[_Row](), list[_Row]()
+        tokens, ahead = 0, set[str]()  # prompts of rows that take more than one token
+        while self.waiting and len(self.active) + len(copied) + len(fresh) + len(later) < self.slots:
+            row = self.waiting[0]
+            if row.prompt in holders:
+                self.cache.copy(holders[row.prompt], len(row.ids) - 1)
+                copied.append(row)
+            elif row.prompt in ahead:
+                later.append(row)
+            elif not lets_in:
                 break
-            fresh.append(row)
-            ahead.update([row.prompt] if row.left > 1 else [])
-        waiting.popleft()
-    waiting.extendleft(reversed(later))
-    return copied, fresh
+            else:
+                tokens += len(row.ids)
+                if fresh and tokens > PROMPT_TOKENS:
+                    break
+                fresh.append(row)
+                ahead.update([row.prompt] if row.left > 1 else [])
+            self.waiting.popleft()
+        self.waiting.extendleft(reversed(later))
+        self.active += copied + fresh
+        return [row.ids if row in fresh else row.ids[-1:] for row in self.active]
+
+    def goes_on(self) -> bool:
+        """Whether the next step is one more token of the same rows, as far as can be told before this step's are known.
+
+        Only where a device computes beside the host: elsewhere it would be in vain for rows that end now.
+        """
+        stay = [row for row in self.active if row.left > 1]
+        if not self.cache.one_kernel or not stay:
+            return False
+        if not self.waiting or len(stay) == self.slots:
+            return True
+        return not self._has_room(len(stay)) and all(row.prompt != self.waiting[0].prompt for row in stay)
+
+    def _has_room(self, active: int) -> bool:
+        return self.slots - active >= min(self.room, len(self.waiting))
+
+    def leave(self) -> None:
+        """Drop what has ended. The last row takes its slot."""
+        for slot in reversed(range(len(self.active))):
+            if not self.active[slot].left:
+                self.cache.drop(slot)
+                self.active[slot] = self.active[-1]
+                self.active.pop()
+
+
+def _in_order(tokens: Tensor, rows: list[_Row], wanted: list[_Row]) -> Tensor:
+    """Of tokens drawn for some rows those of these."""
+    place = {row.index: n for n, row in enumerate(rows)}
+    return tokens[sent(torch.tensor([place[row.index] for row in wanted]), tokens.device)]
 
 
 def _check_ids(prompts: Sequence[Sequence[int]], vocabulary: int) -> None:
@@ -185,67 +226,3 @@ def _check_ids(prompts: Sequence[Sequence[int]], vocabulary: int) -> None:
         wrong = [token for token in prompt if not 0 <= token < vocabulary]
         if wrong:
             raise ValueError(f"prompt {index} holds id {wrong[0]}, expected 0 <= id < {vocabulary}")
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How the next token is drawn from logits, in this order."""
-
-    temperature: float = 1.0  # divides the logits; 0 takes the most likely token
-    top_p: float = 1.0  # keep the fewest most likely tokens that have this much probability (Holtzman et al. 2020)
-    top_k: int = 0  # keep this many most likely tokens; 0 keeps all
-    repetition_penalty: float = 1.0  # on tokens of prompt and answer (Keskar et al. 2019, section 4.1)
-
-    def __post_init__(self) -> None:
-        if self.temperature != 0 and not 1e-3 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature is {self.temperature}, expected 0 (greedy) or at least 0.001")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p is {self.top_p}, expected 0 < top_p <= 1")
-        if self.top_k < 0:
-            raise ValueError(f"top_k is {self.top_k}, expected 0 (off) or more")
-        if not 0 < self.repetition_penalty < float("inf"):
-            raise ValueError(f"repetition_penalty is {self.repetition_penalty}, expected above 0 (1 is off)")
-
-    def choose(self, logits: Tensor, rows: list[_Row]) -> list[int]:
-        """One token for each row from logits [B, V]; draws one number from each row's generator."""
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        broken = ~logits.amax(-1).isfinite()
-        tokens = self._choose(logits, rows).masked_fill(broken, -1).tolist()
-        assert -1 not in tokens, "logits that are no numbers: broken weights, or activations beyond fp16"
-        return tokens
-
-    def _choose(self, logits: Tensor, rows: list[_Row]) -> Tensor:
-        if self.repetition_penalty != 1:
-            logits = self._penalised(logits, rows)
-        if self.temperature == 0:
-            return logits.argmax(-1)
-        uniform = sent(torch.tensor([[row.random.random()] for row in rows], dtype=torch.float64), logits.device)
-        p = (logits / self.temperature).softmax(-1)
-        if self.top_p == 1 and not self.top_k:
-            return _draw(p, uniform)
-        if self.top_k:
-            p, order = p.topk(min(self.top_k, p.shape[1]))
-        else:
-            p, order = p.sort(descending=True, stable=True)
-        mass = p.cumsum(-1, dtype=torch.float64)
-        kept = mass - p < self.top_p * mass[:, -1:]  # what stands before a kept token does not reach top_p
-        return order.gather(1, _draw(p * kept, uniform)[:, None]).squeeze(1)
-
-    def _penalised(self, logits: Tensor, rows: list[_Row]) -> Tensor:
-        """Divide positive logits of tokens already there by the penalty, multiply negative ones."""
-        row = torch.tensor([b for b, r in enumerate(rows) for _ in r.seen], device=logits.device)
-        token = torch.tensor([t for r in rows for t in r.seen], device=logits.device)
-        old = logits[row, token]
-        new = torch.where(old < 0, old * self.repetition_penalty, old / self.repetition_penalty)
-        return logits.index_put((row, token), new)
-
-
-def sent(numbers: Tensor, device: torch.device) -> Tensor:
-    """The same on a device, without waiting for what it has to do before."""
-    return numbers.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else numbers.to(device)
-
-
-def _draw(p: Tensor, uniform: Tensor) -> Tensor:
-    """[B] the first index at which the running sum of p [B, V] exceeds uniform [B, 1] of its total; some, of NaN."""
-    mass = p.cumsum(-1, dtype=torch.float64)
-    return torch.searchsorted(mass, uniform * mass[:, -1:], right=True).squeeze(1).clamp(max=p.shape[1] - 1)

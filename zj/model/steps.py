@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .cache import Cache
 from .prepared import Prepared
+from .sampling import sent
 
 
 class Steps:
@@ -34,20 +35,27 @@ class Steps:
         """[S, V] logits after the last token of each of the cache's sequences."""
         with torch.cuda.device_of(self.inputs):
             if self.cache.one_kernel and all(len(ids) == 1 for ids in sequences):
-                return self._replay([ids[0] for ids in sequences])
+                return self._replay(torch.tensor([ids[0] for ids in sequences]))
             packed = self.cache.pack(sequences)
             hidden = self.model(packed, self.adapter, cache=self.cache)
             return self.model.logits(hidden[packed.last], self.adapter)
 
-    def _replay(self, tokens: list[int]) -> Tensor:
+    def follow(self, tokens: Tensor) -> Tensor:
+        """The same after one more token of each [S], which the host need not know (where there is one kernel)."""
+        with torch.cuda.device_of(self.inputs):
+            return self._replay(tokens)
+
+    def _replay(self, tokens: Tensor) -> Tensor:
         """Slots beyond those at work take a token too: in their first place, which a prompt will fill anew."""
-        idle = [0] * (self.inputs.shape[1] - len(tokens))
-        self.inputs.copy_(torch.tensor([tokens + idle, self.cache.advance(len(tokens)) + idle]))
+        count, slots, device = len(tokens), self.inputs.shape[1], self.inputs.device
+        places = self.cache.advance(count) + [0] * (slots - count)
+        self.inputs[0, :count] = sent(tokens, device)
+        self.inputs[1] = sent(torch.tensor(places), device)
         if self.recorded is None:
             self.recorded = record(self._one_each)
         replay, logits = self.recorded
         replay()
-        return logits[: len(tokens)]
+        return logits[:count]
 
     def _one_each(self) -> Tensor:
         """To be recorded: done twice it writes the same to the same places."""
