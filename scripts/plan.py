@@ -10,7 +10,8 @@ from those of a step (zj/workload.py). The time follows from a stated utilizatio
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+import math
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +35,7 @@ class Config:
     gpus: int = 1  # GPUs that share the work
     gpus_per_node: int = 8  # of them in one machine
     shard: Literal["recipe", "none", "zero2", "zero3"] = "recipe"  # what GPUs share: as the recipe says, or this
+    memory_gb: float = 0.0  # GB to plan a step within (0: as the recipe says)
     tokens: int = 0  # tokens in an epoch of training data, in PPO of the prompts alone (0: no time is told)
     records: int = 0  # documents, dialogues, rankings or prompts in them (0: as few as --max-tokens allows)
     answer_tokens: int = 0  # mean length of PPO's answers (0: --max-new-tokens)
@@ -49,6 +51,8 @@ class Config:
         for name in ("tflops", "bandwidth"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"--{name} is {getattr(self, name)}, expected more than 0")
+        if not 0 <= self.memory_gb < math.inf:
+            raise ValueError(f"--memory-gb is {self.memory_gb}, expected a number from 0 (the recipe's) on")
         if not 0 < self.utilization <= 1:
             raise ValueError(f"--utilization is {self.utilization}, expected 0 < utilization <= 1")
         if self.records and not self.tokens:
@@ -75,6 +79,7 @@ def job_of(config: Config) -> Job:
         raise ValueError(f"--recipe {config.recipe}: no such file")
     script = import_module(f"{__package__ or ''}.train_{config.stage}".lstrip("."))
     recipe = parse(script.Config, ["--config", config.recipe] if config.recipe else [], "plan.py")
+    recipe = replace(recipe, memory_gb=config.memory_gb or recipe.memory_gb)
     shape = LlamaConfig.from_hf(config.model) if config.model else LlamaConfig.named(config.size)
     shard = recipe.shard if config.shard == "recipe" else config.shard
     return fitted(Job(config.stage, recipe, shape, config.gpus, shard))

@@ -45,7 +45,7 @@ class Config:
     tokens_per_pack: int = 4096  # tokens in one forward pass
     ranks: int = 1  # processes, one for each GPU
     shard: Literal["none", "zero2", "zero3"] = "none"  # what they share
-    memory_gb: float = 0.0  # GB a GPU may hold: as many blocks as that takes recompute activations (0: none do)
+    memory_gb: float = 0.0  # GB to plan a step within: as many blocks as that takes recompute (0: none do)
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     seed: int = 0  # of weights and data
 

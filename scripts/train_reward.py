@@ -53,7 +53,7 @@ class Config:
     calibrate_on: int = 128  # training prompts whose answers' scores get mean 0 and deviation 1
     seed: int = 0  # of weights, order and dropout
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the backbone; adapter, head and optimizer are always fp32
-    memory_gb: float = 0.0  # GB a GPU may hold: as many blocks as that takes recompute activations (0: none do)
+    memory_gb: float = 0.0  # GB to plan a step within: as many blocks as that takes recompute (0: none do)
     compile: bool = False  # torch.compile the blocks: faster in 16 bit, after a minute or more at the start
     shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute

@@ -43,7 +43,8 @@ class Job:
     shape: LlamaConfig
     gpus: int = 1
     shard: str = "none"  # or zero2, zero3
-    recompute: int = field(default=0, compare=False)  # blocks, from the first on, that recompute their activations
+    # blocks, from the first on, that recompute their activations; not compared, so that `build` serves any number
+    recompute: int = field(default=0, compare=False)
 
     @property
     def full(self) -> bool:
@@ -119,8 +120,10 @@ def moments(job: Job) -> dict[str, Memory]:
 
 def fitted(job: Job) -> Job:
     """The job with as few blocks that recompute as keep it within --memory-gb (0: none does), or with all of them."""
-    bound, layers = job.recipe.memory_gb * 1e9, job.shape.num_hidden_layers
-    jobs = [replace(job, recompute=blocks) for blocks in range(layers + 1)] if bound else [job]
+    bound = job.recipe.memory_gb * 1e9
+    if not bound:
+        return job
+    jobs = [replace(job, recompute=blocks) for blocks in range(job.shape.num_hidden_layers + 1)]
     return next((less for less in jobs if fullest(less)[1] <= bound), jobs[-1])
 
 

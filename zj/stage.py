@@ -145,7 +145,7 @@ def check(config: Any) -> None:
             raise ValueError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least {low}")
     Stop(getattr(config, "stop_after", ""))
     if not 0 <= config.memory_gb < math.inf:
-        raise ValueError(f"--memory-gb is {config.memory_gb}, expected 0 (no bound) or more")
+        raise ValueError(f"--memory-gb is {config.memory_gb}, expected a number from 0 (no bound) on")
     if not 0 <= config.valid_fraction < 1:
         raise ValueError(f"--valid-fraction is {config.valid_fraction}, expected 0 <= fraction < 1")
 

@@ -351,11 +351,18 @@ def test_broken_weights_say_so():
 def test_logits_beyond_a_dtype_say_so(number, how):
     logits = torch.zeros(2, VOCABULARY)
     logits[1, 5] = number
-    rows = [SimpleNamespace(random=random.Random(0), seen={3, 5}) for _ in range(2)]
+    rows = [SimpleNamespace(random=random.Random(0), seen={3, 5}, left=1) for _ in range(2)]
     with pytest.raises(AssertionError, match="no numbers"):
         Sampling(**how).choose(logits, rows).read()
     logits[1, 5] = -math.inf  # a token that cannot be
-    assert 5 not in Sampling(**how).choose(logits, rows).read()
+    assert 5 not in drawn(Sampling(**how), logits, rows)
+    logits[1, 5] = number
+    rows[1].left = 0
+    assert len(drawn(Sampling(**how), logits, rows)) == 1, "of a row that has ended they do not matter"
+
+
+def drawn(sampling, logits, rows):
+    return [token for _, token in sampling.choose(logits, rows).read()]
 
 
 def test_another_temperature_is_noticed(flat):
@@ -399,9 +406,9 @@ def test_support_and_weights_are_those_of_transformers(flat, how):
 
     points = 20000
     grid = [SimpleNamespace(random=lambda at=n: (at + 0.5) / points) for n in range(points)]
-    rows = [SimpleNamespace(random=number, seen=set(PROMPTS[0])) for number in grid]
+    rows = [SimpleNamespace(random=number, seen=set(PROMPTS[0]), left=1) for number in grid]
     plain = next_logits(flat, PROMPTS[0])[None].float().expand(points, -1)
-    found = Counter(ours.choose(plain, rows).read())
+    found = Counter(drawn(ours, plain, rows))
     p = scores.softmax(-1)[0]
     assert set(found) == {token for token in range(VOCABULARY) if p[token] > 0}
     assert all(abs(found[token] / points - float(p[token])) < 2 / points for token in range(VOCABULARY))

@@ -205,6 +205,15 @@ def test_it_waits_where_a_prompt_comes_in(order):
     assert order == ["__call__", "follow", "read", "read", "__call__", "follow", "read", "read"]
 
 
+def test_it_waits_for_a_row_that_copies_its_prompt_if_there_is_a_slot(order):
+    """Equal prompts: the second copies from the first. With one slot for both it has to wait, and nothing waits for
+    it."""
+    for slots, expected in ((2, ["__call__", "read", "__call__", *("follow", "read") * 2, "read"]), (1, None)):
+        order.clear()
+        generate(make(), [[1, 5], [1, 5]], 3, eos_ids=(), slots=slots)
+        assert order == (expected or ["__call__", *("follow", "read") * 2, "read"] * 2)
+
+
 def test_prompts_wait_until_some_slots_are_free(stands_in):
     """Two of 32 on a GPU, so that fewer steps are none that is replayed; the last prompt is not kept waiting."""
     model, prompts = make(), [[20 + n, 5, 9] for n in range(37)]
@@ -508,23 +517,24 @@ def test_the_kernel_for_silu_and_product_is_both(dtype, rows, width):
 @pytest.mark.gpu
 @torch.no_grad()
 def test_a_step_waits_for_nothing():
-    """It is drawn and gone on with while the device is still busy with what came before."""
-    model, rows = (
-        make(2, torch.float16, "cuda", head_dim=64),
-        [SimpleNamespace(random=random.Random(n)) for n in range(3)],
-    )
-    step = Steps(model, None, Cache(model.config, 4, 20, torch.float16, torch.device("cuda")))
+    """It is drawn and gone on with, in another order too, while the device is still busy with what came before."""
+    model = make(2, torch.float16, "cuda", head_dim=64)
+    rows = [SimpleNamespace(random=random.Random(n), left=1) for n in range(3)]
+    cache = Cache(model.config, 4, 20, torch.float16, torch.device("cuda"))
+    step = Steps(model, None, cache)
     step(PROMPTS[:3])
     chosen = Sampling().choose(step([[5], [6], [7]]), rows)
+    cache.drop(0)
+    left = [rows[2], rows[1]]
     for how in (Sampling(), Sampling(0.0), Sampling(0.7, top_p=0.9), Sampling(0.7, top_k=5)):
         torch.cuda.set_sync_debug_mode("error")
         try:
-            after = how.choose(step.follow(chosen.tokens), rows)
+            after = how.choose(step.follow(chosen.of(left)), left)
         finally:
             torch.cuda.set_sync_debug_mode("default")
-        assert len(chosen.read()) == 3
+        assert [row for row, _ in chosen.read()] == chosen.rows
         chosen = after
-    assert chosen.read() == chosen.tokens.tolist()
+    assert [token for _, token in chosen.read()] == chosen.tokens.tolist()
     with pytest.raises(RuntimeError, match="synchroni"):  # control: the mode notices a wait
         torch.cuda.set_sync_debug_mode("error")
         try:

@@ -111,6 +111,8 @@ FLAGS = [
     (("--max-tokens", "1"), "--max-tokens is 1"),
     (("--tokens-per-pack", "0"), "--tokens-per-pack is 0"),
     (("--valid-fraction", "1.5"), "--valid-fraction is 1.5"),
+    (("--memory-gb", "-1"), "--memory-gb is -1.0, expected a number from 0"),
+    (("--memory-gb", "inf"), "--memory-gb is inf"),
     (("--lora.rank", "-1"), "--lora.rank is -1"),
     (("--lora.dropout", "1"), "--lora.dropout is 1"),
     (("--lora.targets", "w_q"), "w_q"),

@@ -16,7 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from zj.lora import add_adapter, copy_adapter
+from zj.fit import widest
+from zj.lora import ALL_LINEAR, add_adapter, copy_adapter
 from zj.model import (
     Llama,
     LlamaConfig,
@@ -327,6 +328,16 @@ def test_as_few_blocks_recompute_as_memory_takes(kind, dtype):
     assert within(job, 1e-6) == 4  # as near as may be
 
 
+def test_adapters_that_are_loaded_are_planned_as_wide_as_they_are():
+    """Their rank and targets are their own and not --lora's; all of them are taken for as wide as the widest."""
+    model, _ = model_of("lora")
+    add_adapter(model, "value", 9, 9, targets=("q_proj", "up_proj"))
+    assert widest(model, Lora(rank=2, targets=("v_proj",))) == Lora(rank=9, targets=tuple(sorted(ALL_LINEAR)))
+    some, _ = model_of("some")
+    assert widest(some, Lora(rank=2)).targets == ("down_proj", "q_proj", "v_proj")
+    assert widest(Llama(SHAPE), Lora(rank=0)) == Lora(rank=0)
+
+
 def test_the_cache_of_sampling():
     ppo = {"batch_size": 40, "max_tokens": 100, "max_new_tokens": 9, "lora": KINDS["lora"], "dtype": "bf16"}
     cpu, layers, key_heads, wide = torch.device("cpu"), 4, 2, 16
@@ -605,6 +616,7 @@ def test_all_weights_of_13b_need_more_than_one_card(command):
     alone = command("plan", *flags, "--gpus", 8, "--shard", "none").out
     assert "none of 24, 40, 80, 141 GB" in alone
     assert "40 of 40 blocks, and needs more than --memory-gb 72 even so" in alone
+    assert "of 40 blocks\n" in command("plan", *flags, "--gpus", 8, "--shard", "none", "--memory-gb", 300).out
     shared = command("plan", *flags, "--gpus", 8, "--shard", "zero3").out
     assert "on       80, 141 GB" in shared and "of 40 blocks\n" in shared
 
@@ -615,6 +627,7 @@ BAD = {
     "nodes": (("--gpus-per-node", 0), "--gpus-per-node is 0"),
     "shard": (("--shard", "zero1"), "--shard"),
     "utilization": (("--utilization", 1.5), "--utilization is 1.5, expected 0 < utilization <= 1"),
+    "memory": (("--memory-gb", -1), "--memory-gb is -1.0, expected a number from 0"),
     "tflops": (("--tflops", 0), "--tflops is 0.0, expected more than 0"),
     "size": (("--size", "14b"), "no model size '14b'"),
     "other stage": (("--recipe", ROOT / "recipes/zhongjing/ppo.toml"), "unknown key 'max_new_tokens'"),

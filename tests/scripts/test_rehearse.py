@@ -20,13 +20,13 @@ def cells(told: str) -> dict[str, list[str]]:
     "stages", [("reward",), pytest.param(("pretrain", "sft", "reward", "dpo", "ppo"), marks=pytest.mark.slow)]
 )
 def test_the_table_tells_what_the_runs_and_the_plan_say(command, tmp_path, stages):
-    flags = ("--out", tmp_path, "--stages", *stages, *SHORT)
+    flags = ("--out", tmp_path, "--stages", *stages, *SHORT, "--memory-gb", 0.03)
     done = command("rehearse", *flags)
     assert done.status == 0, done.err
     table = cells(done.out)
-    assert tuple(table) == stages
+    assert tuple(table) == stages and done.out.count("of 2 blocks recompute") == len(stages)
     for stage, (steps, skipped, loss, speed, memory, plan) in table.items():
-        folder = tmp_path / f"{stage}-nano-fp32-2-128-2-4096-1-none-0.0-0"
+        folder = tmp_path / f"{stage}-nano-fp32-2-128-2-4096-1-none-0.03-0"
         rows = [json.loads(line) for line in (folder / "metrics.jsonl").open(encoding="utf-8")]
         assert (steps, skipped) == ("2", "0") and rows[-1]["step"] == 2
         assert loss == f"{rows[-1]['loss']:.3f}" and memory == f"{rows[-1]['memory_gb']:.1f}"

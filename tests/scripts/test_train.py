@@ -14,7 +14,7 @@ from zj import stage
 from zj.config import parse
 from zj.data.template import Encoded, load_template
 from zj.lora import adapter_parameters, load_model
-from zj.model import Packed, sequence_logprobs
+from zj.model import Packed, llama, sequence_logprobs
 from zj.run import Run, held_out_loss
 from zj.train import World
 
@@ -166,14 +166,16 @@ def test_the_flags_of_model_and_adapter_reach_them(tmp_path, monkeypatch):
 
 
 @STAGES
-def test_memory_decides_how_many_blocks_recompute_and_nothing_else(command, corpus, tmp_path, script, data):
+def test_memory_decides_how_many_blocks_recompute_and_nothing_else(command, corpus, tmp_path, spied, script, data):
     """To the bit, with dropout; where a run goes on it may have other memory."""
     flags = ("--lora.rank", 4, "--lora.dropout", 0.2, "--epochs", 2)
     free, run = (sft(corpus, tmp_path / out, *flags, script=script, data=data) for out in ("free", "run"))
-    assert command(*free).status == 0
+    recomputed = spied(llama, "checkpoint")
+    assert command(*free).status == 0 and not recomputed
     least = least_gb(command, *run)
     done = command(*run, "--memory-gb", least)
     assert done.status == 0 and "GB planned, 1 of 2 blocks recompute their activations" in done.out
+    assert len({block for (block, *_), _ in recomputed}) == 1
     assert losses(tmp_path / "run") == losses(tmp_path / "free")
     assert losses(tmp_path / "run", "valid_loss") == losses(tmp_path / "free", "valid_loss")
     other = command(*run, "--memory-gb", 2 * least)

@@ -11,14 +11,12 @@ from __future__ import annotations
 import random
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 from .cache import Cache
 from .llama import Llama
-from .sampling import Chosen, Sampling, sent
+from .sampling import Row, Sampling
 from .steps import Steps
 from .together import joined
 
@@ -85,66 +83,39 @@ def stream(
 @torch.no_grad()
 def _run(
     model: Llama,
-    rows: list[_Row],
+    rows: list[Row],
     sampling: Sampling,
     adapter: str | None,
     eos_ids: frozenset[int],
     slots: int,
 ) -> Iterator[tuple[int, int]]:
-    capacity = 1 + max((len(row.ids) + row.left for row in rows), default=0)  # the last token may be gone on with
+    capacity = max((len(row.ids) + row.left for row in rows), default=0)  # the last token has a place: see goes_on
     weight = model.lm_head.weight
     cache = Cache(model.config, min(slots, len(rows)), capacity, weight.dtype, weight.device)
     crowd = _Crowd(rows, cache)
-
-    def draw(logits: Tensor) -> tuple[list[_Row], Chosen]:
-        return list(crowd.active), sampling.choose(logits, crowd.active)
-
     training = model.training
     model.eval()
     try:
         with joined(model, adapter) as ready:
-            step = Steps(model, ready, cache)
-            begun: tuple[list[_Row], Chosen] | None = None  # a step under way
+            step, begun = Steps(model, ready, cache), None
             while crowd.waiting or crowd.active:
-                drawn_for, chosen = begun or draw(step(crowd.admit()))
-                begun = None
-                if sampling.forgets and crowd.goes_on():  # in vain for rows that end with this token
-                    begun = draw(step.follow(_in_order(chosen.tokens, drawn_for, crowd.active)))
-                for row, token in zip(drawn_for, chosen.read(), strict=True):
-                    if row.left:
-                        row.take(token, eos_ids)
-                        yield row.index, token
+                chosen = begun or sampling.choose(step(crowd.admit()), crowd.active)
+                goes_on = sampling.forgets and crowd.goes_on()
+                begun = sampling.choose(step.follow(chosen.of(crowd.active)), crowd.active) if goes_on else None
+                for row, token in chosen.read():
+                    row.take(token, eos_ids)
+                    yield row.index, token
                 crowd.leave()
     finally:
         model.train(training)
 
 
-@dataclass(eq=False)
-class _Row:
-    """A sequence on its way."""
-
-    index: int  # of its prompt
-    prompt: str  # equal prompts have equal ones
-    ids: list[int]  # prompt and answer
-    left: int  # tokens it may still take; 0: it has ended
-    random: random.Random
-    seen: set[int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.seen = set(self.ids)
-
-    def take(self, token: int, eos_ids: frozenset[int]) -> None:
-        self.ids.append(token)
-        self.seen.add(token)
-        self.left = 0 if token in eos_ids else self.left - 1
-
-
-def _rows(prompts: Sequence[Sequence[int]], limits: list[int], seed: int) -> list[_Row]:
+def _rows(prompts: Sequence[Sequence[int]], limits: list[int], seed: int) -> list[Row]:
     """A generator for each row, from the seed, the prompt and how often the same prompt came before."""
     rows, occurrences = [], Counter[str]()
     for index, (prompt, limit) in enumerate(zip(prompts, limits, strict=True)):
         name = ",".join(map(str, prompt))
-        rows.append(_Row(index, name, list(prompt), limit, random.Random(f"{seed}/{occurrences[name]}/{name}")))
+        rows.append(Row(index, name, list(prompt), limit, random.Random(f"{seed}/{occurrences[name]}/{name}")))
         occurrences[name] += 1
     return rows
 
@@ -152,8 +123,8 @@ def _rows(prompts: Sequence[Sequence[int]], limits: list[int], seed: int) -> lis
 class _Crowd:
     """Rows that wait, and rows at work: active[s] has slot s of the cache."""
 
-    def __init__(self, rows: list[_Row], cache: Cache):
-        self.waiting, self.active, self.cache = deque(rows), list[_Row](), cache
+    def __init__(self, rows: list[Row], cache: Cache):
+        self.waiting, self.active, self.cache = deque(rows), list[Row](), cache
         self.slots = cache.stored.shape[2]
         # a step with prompts costs more than a replayed one: they wait until several slots are free
         self.room = max(1, self.slots // 16) if cache.one_kernel else 1
@@ -167,7 +138,7 @@ class _Crowd:
         """
         lets_in = self._has_room(len(self.active))
         holders = {row.prompt: slot for slot, row in enumerate(self.active)}
-        copied, fresh, later = list[_Row](), list[_Row](), list[_Row]()
+        copied, fresh, later = list[Row](), list[Row](), list[Row]()
         tokens, ahead = 0, set[str]()  # prompts of rows that take more than one token
         while self.waiting and len(self.active) + len(copied) + len(fresh) + len(later) < self.slots:
             row = self.waiting[0]
@@ -186,20 +157,22 @@ class _Crowd:
                 ahead.update([row.prompt] if row.left > 1 else [])
             self.waiting.popleft()
         self.waiting.extendleft(reversed(later))
-        self.active += copied + fresh
-        return [row.ids if row in fresh else row.ids[-1:] for row in self.active]
+        self.active += copied
+        taken = [row.ids[-1:] for row in self.active] + [row.ids for row in fresh]
+        self.active += fresh
+        return taken
 
     def goes_on(self) -> bool:
-        """Whether the next step is one more token of the same rows, as far as can be told before this step's are known.
+        """Whether the next step is one more token of the rows at work, as far as can be told before this one's are.
 
-        Only where a device computes beside the host: elsewhere it would be in vain for rows that end now.
+        It is in vain for a row that ends now, so that it is taken only where a device computes beside the host.
         """
         stay = [row for row in self.active if row.left > 1]
-        if not self.cache.one_kernel or not stay:
-            return False
         if not self.waiting or len(stay) == self.slots:
-            return True
-        return not self._has_room(len(stay)) and all(row.prompt != self.waiting[0].prompt for row in stay)
+            comes = False
+        else:
+            comes = self._has_room(len(stay)) or any(row.prompt == self.waiting[0].prompt for row in stay)
+        return self.cache.one_kernel and bool(stay) and not comes
 
     def _has_room(self, active: int) -> bool:
         return self.slots - active >= min(self.room, len(self.waiting))
@@ -211,12 +184,6 @@ class _Crowd:
                 self.cache.drop(slot)
                 self.active[slot] = self.active[-1]
                 self.active.pop()
-
-
-def _in_order(tokens: Tensor, rows: list[_Row], wanted: list[_Row]) -> Tensor:
-    """Of tokens drawn for some rows those of these."""
-    place = {row.index: n for n, row in enumerate(rows)}
-    return tokens[sent(torch.tensor([place[row.index] for row in wanted]), tokens.device)]
 
 
 def _check_ids(prompts: Sequence[Sequence[int]], vocabulary: int) -> None:

@@ -110,6 +110,7 @@ def _attend_each(
 
 def vector_product(x: Tensor, matrix: Tensor) -> Tensor:
     """`F.linear` of one row: x [1, width], matrix [rows, width], whose rows lie together -> [1, rows]."""
+    assert x.is_contiguous() and matrix.is_contiguous()
     rows, width = matrix.shape
     out, dims = x.new_empty(1, rows), 512 if width % 1024 else 1024
     _vector_product[(rows,)](x, matrix, out, WIDTH=width, DIMS=dims, num_warps=8, num_stages=3)
@@ -129,6 +130,7 @@ def _vector_product(x, matrix, out, WIDTH: tl.constexpr, DIMS: tl.constexpr):
 
 def silu_product(gate: Tensor, up: Tensor) -> Tensor:
     """`F.silu(gate) * up` of rows [N, width], which may be parts of wider ones."""
+    assert gate.stride(1) == up.stride(1) == 1
     rows, width = gate.shape
     out = gate.new_empty(rows, width)
     strides = gate.stride(0), up.stride(0)

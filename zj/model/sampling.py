@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+
+@dataclass(eq=False)
+class Row:
+    """A sequence on its way."""
+
+    index: int  # of its prompt
+    prompt: str  # equal prompts have equal ones
+    ids: list[int]  # prompt and answer
+    left: int  # tokens it may still take; 0: it has ended
+    random: random.Random
+    seen: set[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.seen = set(self.ids)
+
+    def take(self, token: int, eos_ids: frozenset[int]) -> None:
+        self.ids.append(token)
+        self.seen.add(token)
+        self.left = 0 if token in eos_ids else self.left - 1
 
 
 @dataclass(frozen=True)
@@ -34,13 +54,12 @@ class Sampling:
         """Whether a token's chance depends on nothing but its logits."""
         return self.repetition_penalty == 1
 
-    def choose(self, logits: Tensor, rows: Sequence[Any]) -> Chosen:
-        """A token for each row from logits [B, V]. A row has a generator `random`, which draws a number, and the tokens
-        `seen` in it."""
+    def choose(self, logits: Tensor, rows: Sequence[Row]) -> Chosen:
+        """One token for each row from logits [B, V]; draws one number from each row's generator."""
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        return Chosen(self._choose(logits, rows), ~logits.amax(-1).isfinite())
+        return Chosen(rows, self._choose(logits, rows), ~logits.amax(-1).isfinite())
 
-    def _choose(self, logits: Tensor, rows: Sequence[Any]) -> Tensor:
+    def _choose(self, logits: Tensor, rows: Sequence[Row]) -> Tensor:
         if not self.forgets:
             logits = self._penalised(logits, rows)
         if self.temperature == 0:
@@ -57,7 +76,7 @@ class Sampling:
         kept = mass - p < self.top_p * mass[:, -1:]  # what stands before a kept token does not reach top_p
         return order.gather(1, _draw(p * kept, uniform)[:, None]).squeeze(1)
 
-    def _penalised(self, logits: Tensor, rows: Sequence[Any]) -> Tensor:
+    def _penalised(self, logits: Tensor, rows: Sequence[Row]) -> Tensor:
         """Divide positive logits of tokens already there by the penalty, multiply negative ones."""
         row = torch.tensor([b for b, r in enumerate(rows) for _ in r.seen], device=logits.device)
         token = torch.tensor([t for r in rows for t in r.seen], device=logits.device)
@@ -69,21 +88,32 @@ class Sampling:
 class Chosen:
     """One token for each row: on the device for a step that goes on with it, and soon on the host."""
 
-    def __init__(self, tokens: Tensor, broken: Tensor):
+    def __init__(self, rows: Sequence[Row], tokens: Tensor, broken: Tensor):
         """tokens [B] of the vocabulary; broken [B]: whether a row's logits were no numbers."""
-        self.tokens, told = tokens, tokens.masked_fill(broken, -1)
-        self.told, self.arrived = told, None
+        self.rows, self.tokens = list(rows), tokens
+        told = tokens.masked_fill(broken, -1)
         if told.is_cuda:
             self.told = torch.empty_like(told, device="cpu", pin_memory=True).copy_(told, non_blocking=True)
             self.arrived = torch.cuda.current_stream(told.device).record_event()
+        else:
+            self.told, self.arrived = told, None
 
-    def read(self) -> list[int]:
-        """Waits for them, and for nothing that the device does later."""
+    def of(self, rows: Sequence[Row]) -> Tensor:
+        """The tokens of some of the rows, on the device."""
+        if rows == self.rows:
+            return self.tokens
+        place = {id(row): n for n, row in enumerate(self.rows)}
+        return self.tokens[sent(torch.tensor([place[id(row)] for row in rows]), self.tokens.device)]
+
+    def read(self) -> list[tuple[Row, int]]:
+        """Rows that have not ended, and their tokens. Waits for them, and for nothing that the device does later."""
         if self.arrived is not None:
             self.arrived.synchronize()
-        tokens: list[int] = self.told.tolist()
-        assert -1 not in tokens, "logits that are no numbers: broken weights, or activations beyond fp16"
-        return tokens
+        found = [(row, token) for row, token in zip(self.rows, self.told.tolist(), strict=True) if row.left]
+        assert all(token >= 0 for _, token in found), (
+            "logits that are no numbers: broken weights, or activations beyond fp16"
+        )
+        return found
 
 
 def sent(numbers: Tensor, device: torch.device) -> Tensor:

@@ -32,14 +32,15 @@ class Joint:
 
     matrix: Tensor  # [all rows, width in]
     widths: tuple[int, ...]  # out of each layer
-    B: Tensor | None  # [sum of widths, sum of ranks], each layer's times its scale where its rows and its A's cross
+    B: Tensor | None  # [sum of widths, sum of ranks]: each layer's where its rows and those of its A cross, else 0
+    scale: float
 
     def __call__(self, x: Tensor) -> Sequence[Tensor]:
         """What each layer makes of x [N, width in]: [N, width out], not contiguous. No gradient."""
         y, width = product(x, self.matrix), sum(self.widths)
         found = y[:, :width]
         if self.B is not None:
-            found.addmm_(y[:, width : width + self.B.shape[1]], self.B.T)
+            found.addmm_(y[:, width : width + self.B.shape[1]], self.B.T, alpha=self.scale)
         return found.split(self.widths, dim=1)
 
 
@@ -50,7 +51,8 @@ class Joints(Prepared):
         """ValueError for an unknown adapter. Weights and adapter must not change as long as this is used.
 
         The weights of layers that read the same are moved side by side, and stay so: the next time only A is put beside
-        them. No more memory is taken than the layers of one block have.
+        them. That takes as much more memory as the layers of one block have, for a moment; B, with zeros between its
+        parts, takes some for as long as this is used.
         """
         groups = [group for block in model.model.layers for group in block.inputs()]
         worth = [layers for layers in groups if len(layers) > 1 or layers[0].low_rank(adapter) is not None]
@@ -102,13 +104,13 @@ def _join(layers: Sequence[Any], adapter: str | None) -> Joint:
     widths, ranks = [len(layer.weight) for layer in layers], [0 if pair is None else len(pair[0]) for pair in pairs]
     wide, low = _spans(widths), _spans(ranks)
     matrix = _home(layers, wide, -(-(sum(widths) + sum(ranks)) // ALIGNED) * ALIGNED)
-    blocks = matrix.new_zeros(sum(widths), sum(ranks))
+    blocks, scales = matrix.new_zeros(sum(widths), sum(ranks)), [pair[2] for pair in pairs if pair is not None]
     for rows, columns, pair in zip(wide, low, pairs, strict=True):
         if pair is not None:
             A, B, scale = pair
             matrix[sum(widths) :][columns] = A.to(matrix.dtype)
-            blocks[rows, columns] = (B * scale).to(matrix.dtype)
-    return Joint(matrix, tuple(widths), blocks if any(ranks) else None)
+            blocks[rows, columns] = (B * (scale / scales[0])).to(matrix.dtype)  # they are equal as a rule
+    return Joint(matrix, tuple(widths), blocks if scales else None, scales[0] if scales else 1.0)
 
 
 def _spans(sizes: Sequence[int]) -> list[slice]:
