@@ -10,7 +10,6 @@ from those of a step (zj/workload.py). The time follows from a stated utilizatio
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
@@ -51,8 +50,6 @@ class Config:
         for name in ("tflops", "bandwidth"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"--{name} is {getattr(self, name)}, expected more than 0")
-        if not 0 <= self.memory_gb < math.inf:
-            raise ValueError(f"--memory-gb is {self.memory_gb}, expected a number from 0 (the recipe's) on")
         if not 0 < self.utilization <= 1:
             raise ValueError(f"--utilization is {self.utilization}, expected 0 < utilization <= 1")
         if self.records and not self.tokens:
