@@ -35,6 +35,8 @@ else
     size=1200 vocabulary=2400 passes=3 prompts=730 questions=1000 rankings=600
 fi
 
+temperature=0.7 # at which chat.py talks: everything is sampled so, in training and in the examination
+
 source scripts/environment.sh
 environment ""
 train() { # stage, flags
@@ -67,31 +69,31 @@ line() { # seed, directory: all five stages and the examination
         --epochs "$passes" --seed "$seed" --out "$run/sft"
 
     say "4/8 its own answers to the practice questions, ranked by the gold judge: three beside one of the clinic's; four"
-    python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --slots 128 --seed "$seed" \
-        --sampled 3 4 --out "$run/ranked.jsonl" "$run/own.jsonl"
-    python scripts/rank.py --model "$run/sft" --data "$clinic/exam.jsonl" --slots 128 --limit "$rankings" \
-        --seed "$seed" --sampled 0 2 --out "$run/held-out-degraded.jsonl" "$run/held-out-mixed.jsonl"
+    python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --slots 256 --seed "$seed" \
+        --temperature "$temperature" --sampled 3 4 --out "$run/ranked.jsonl" "$run/own.jsonl"
+    python scripts/rank.py --model "$run/sft" --data "$clinic/exam.jsonl" --slots 256 --limit "$rankings" \
+        --temperature "$temperature" --seed "$seed" --sampled 0 4 --out "$run/held-out-degraded.jsonl" "$run/held-out-own.jsonl"
 
     say "5/8 the reward model learns to rank"
     train reward --config recipes/tiny/reward.toml --model "$run/sft" \
-        --data "$run/ranked.jsonl" "$clinic/ranking.jsonl" \
+        --data "$run/own.jsonl" "$run/ranked.jsonl" "$clinic/ranking.jsonl" \
         --seed "$seed" --out "$run/reward"
 
     say "6/8 PPO: the policy answers, the reward model judges"
     [ -e "$run/prompts.jsonl" ] || head -n "$prompts" "$clinic/prompt.jsonl" >"$run/prompts.jsonl"
     train ppo --config recipes/tiny/ppo.toml --model "$run/sft" --reward "$run/reward" \
-        --data "$run/prompts.jsonl" --seed "$seed" --out "$run/ppo"
+        --data "$run/prompts.jsonl" --temperature "$temperature" --seed "$seed" --out "$run/ppo"
 
     say "7/8 DPO: from its own ranked answers, without reward model and further sampling"
     train dpo --config recipes/tiny/dpo.toml --model "$run/sft" \
         --data "$run/own.jsonl" --seed "$seed" --out "$run/dpo"
 
     say "8/8 the examination: questions and harmful requests that trained nothing, judged without names"
-    for kind in degraded mixed; do # none of the four answers is the model's own; two are
+    for kind in degraded own; do # none of the four answers is the model's own; all four are
         python scripts/score.py --reward "$run/reward" --kind ranking --data "$run/held-out-$kind.jsonl"
     done
     python scripts/judge.py --models "sft=$run/sft" "ppo=$run/ppo" "dpo=$run/dpo" --data "$clinic/exam.jsonl" \
-        --limit "$questions" --slots 256 --seed "$seed" --out "$run/report.json"
+        --limit "$questions" --temperature "$temperature" --slots 256 --seed "$seed" --out "$run/report.json"
     python scripts/compare_runs.py --runs "$run/pretrain" "$run/sft" "$run/reward" "$run/ppo" "$run/dpo"
 }
 

@@ -1,11 +1,11 @@
 # Sourced by demo.sh and test.sh: make .venv once and install the project into it.
 #   environment EXTRAS       e.g. environment "" or environment "[test,dev]"
-# PYTHON chooses the interpreter (default python3, 3.10 or newer).
+# PYTHON chooses the interpreter (default python3, 3.11 or newer).
 
 environment() {
     local python="${PYTHON:-python3}" extras="$1"
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
-        echo "$0: error: $python is older than Python 3.10; set PYTHON to a newer one" >&2
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+        echo "$0: error: $python is older than Python 3.11; set PYTHON to a newer one" >&2
         exit 2
     }
     local wanted stamp=".venv/installed$extras"

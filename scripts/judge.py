@@ -1,89 +1,127 @@
-"""Examine models: each answers the clinic's held-out questions, the gold judge grades the answers without their names.
+"""Examine systems: each answers the clinic's held-out questions, the gold judge grades the answers without their names.
 
 python scripts/judge.py --models sft=runs/sft ppo=runs/ppo dpo=runs/dpo --data clinic/exam.jsonl --out report.json
+python scripts/judge.py --texts other=answers.jsonl --data clinic/exam.jsonl --out report.json
+
+A file of --texts has a line {"id": "exam-0-000007", "text": "..."} for every question. The judge reads the language of
+this clinic only: it is the referee of models that learnt it, and an answer in other words is "not understood".
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from zj import NOTICE, SYNTHETIC
 from zj.answers import Answer, Speaker, answers, load_speaker, log_likelihoods, read_questions
-from zj.clinic import Question, Verdict, judge
+from zj.clinic import Question
+from zj.clinic.adversaries import best_constant, practice
 from zj.config import run
-from zj.data.records import as_json
+from zj.data.readers import read
 from zj.data.tokenizer import Tokenizer
-from zj.eval import Interval, bootstrap_interval, paired_difference, win_tie_loss
+from zj.eval.metrics import Answers, by_group, graded, metrics
+from zj.eval.report import BOUNDS, question_rows, tables
+from zj.eval.texts import read_texts
 from zj.train import DTYPES, start
 from zj.train.checkpoint import write_text
 
 TOKENS_PER_PACK = 4096  # in one forward pass
-Table = dict[str, dict[str, Interval | None]]  # model -> measure -> value; None where no question is about it
+PRACTICE = 300  # questions on which the best constant answer is searched
 
 
 @dataclass(frozen=True)
 class Config:
     models: tuple[str, ...] = ()  # NAME=DIR of each model or PEFT adapter
+    texts: tuple[str, ...] = ()  # NAME=FILE of any system's answers, JSON lines {"id": of the question, "text": answer}
     data: tuple[str, ...] = ()  # files of the clinic's prompts (exam.jsonl)
-    out: str = ""  # report to write: JSON with the table, every text and every verdict
-    baseline: str = ""  # name of the model that the others are compared with (none: the first)
+    out: str = ""  # report to write: JSON with the tables, every text and every verdict
+    baseline: str = ""  # name of the system that the others are compared with (none: the first)
     limit: int | None = 300  # only the first so many questions (none: all)
     temperature: float = 1.0  # of sampling; 0 takes the most probable token
     max_new_tokens: int = 160  # longest answer; one that is cut off there is judged as it is
-    seed: int = 0  # of sampling, the same for every model, and of the intervals
+    seed: int = 0  # of sampling, the same for every model, of the intervals and of the best constant answer
     slots: int = 32  # answers at work at a time; more are faster on a GPU and need more memory
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the weights
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
 
 
 def main(config: Config) -> None:
-    models, out = named_models(config), Path(config.out)
-    baseline = config.baseline or next(iter(models))
-    if baseline not in models:
-        raise ValueError(f"--baseline {baseline}: expected one of --models {' '.join(models)}")
+    models, files, baseline = systems_of(config)
+    out = Path(config.out)
     if not config.out or out.is_dir():
         raise ValueError(f"--out is {config.out!r}, expected the name of a file")
     if out.exists():
         print(f"{out} is there already, nothing was done; remove it to judge again")
         return
     questions = read_questions(config.data, config.limit)
+    known = {prompt.id for prompt in read(config.data, "prompt")[0]} if files else set()
+    texts = {name: read_texts(file, [q.prompt.id for q in questions], known) for name, file in files.items()}
     out.parent.mkdir(parents=True, exist_ok=True)
-    said, own = {}, {}
+    sampled, own = {}, {}
     for name, folder in models.items():
-        said[name], own[name] = let_answer(
-            config, name, folder, questions, measured=config.temperature > 0 and name != baseline
-        )
-    away = divergences(config, baseline, said, own)
-    verdicts = {
-        name: [judge(asked, answer.text) for asked, answer in zip(questions, texts, strict=True)]
-        for name, texts in said.items()
+        measured = config.temperature > 0 and baseline in models and name != baseline
+        sampled[name], own[name] = let_answer(config, name, folder, questions, measured)
+    ratios = divergences(config, baseline, sampled, own) if baseline in models else {}
+    systems = bounds(config, questions)
+    for name, spoken in sampled.items():
+        finished = [answer.finished for answer in spoken]
+        systems[name] = graded(questions, [answer.text for answer in spoken], finished, ratios.get(name))
+    systems |= {name: graded(questions, texts[name]) for name in files}
+    columns = {name: metrics(questions, system, systems[baseline], config.seed) for name, system in systems.items()}
+    groups = {name: by_group(questions, system, systems[baseline], config.seed) for name, system in systems.items()}
+    report = {
+        "notice": f"{SYNTHETIC} {NOTICE}",
+        "settings": asdict(config),
+        "table": {name: {row: value and asdict(value) for row, value in c.items()} for name, c in columns.items()},
+        "groups": {name: {row: asdict(group) for row, group in g.items()} for name, g in groups.items()},
+        "questions": list(question_rows(questions, systems)),
     }
-    table = {
-        name: measures(questions, said[name], verdicts[name], verdicts[baseline], away.get(name), config.seed)
-        for name in models
-    }
-    write_text(out, json.dumps(report(config, questions, said, verdicts, table), ensure_ascii=False, indent=1) + "\n")
-    print(drawn(table, baseline, len(questions)))
+    write_text(out, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+    print(f"{len(questions):,} questions\n{tables(columns, groups, baseline)}")
+    print(f"the constant answer: {systems['constant'].texts[0]}")
     print(f"{out}: every text and verdict\n{SYNTHETIC}\n{NOTICE}")
 
 
-def named_models(config: Config) -> dict[str, str]:
-    """Name -> directory."""
-    found: dict[str, str] = {}
-    for text in config.models:
-        name, mark, folder = text.partition("=")
-        if not (name and mark and folder) or name in found:
-            raise ValueError(f"--models {text}: expected NAME=DIR, every name once")
-        if not Path(folder).is_dir():  # found out now, not after the first model has answered everything
-            raise ValueError(f"--models {text}: no directory {folder}")
-        found[name] = folder
-    if not found:
-        raise ValueError("--models is missing: NAME=DIR of one or more models")
-    return found
+def systems_of(config: Config) -> tuple[dict[str, str], dict[str, str], str]:
+    """(name -> directory of a model, name -> file of texts, name of the baseline)."""
+    found: dict[str, dict[str, str]] = {"models": {}, "texts": {}}
+    names: set[str] = set(BOUNDS)
+    for flag, given, what in (("models", config.models, "DIR"), ("texts", config.texts, "FILE")):
+        for text in given:
+            name, mark, path = text.partition("=")
+            if not (name and mark and path) or name in names:
+                raise ValueError(
+                    f"--{flag} {text}: expected NAME={what}, every name once, none of them {' or '.join(BOUNDS)}"
+                )
+            if not (Path(path).is_dir() if what == "DIR" else Path(path).is_file()):
+                # found out now, not after the first model has answered everything
+                raise ValueError(f"--{flag} {text}: no {'directory' if what == 'DIR' else 'file'} {path}")
+            found[flag][name] = path
+            names.add(name)
+    every = [*found["models"], *found["texts"]]
+    if not every:
+        raise ValueError("--models is missing, and so is --texts: NAME=DIR of models or NAME=FILE of answers")
+    baseline = config.baseline or every[0]
+    if baseline not in every:
+        raise ValueError(f"--baseline {baseline}: expected one of {' '.join(every)}")
+    return found["models"], found["texts"], baseline
+
+
+def bounds(config: Config, questions: Sequence[Question]) -> dict[str, Answers]:
+    """What lies above every system and what lies below: the clinic's own answers, and the best constant answer.
+
+    The constant one is found on practice questions of the same departments; those of the examination it never sees.
+    """
+    about = {question.case.condition.department for question in questions if question.case}
+    print("searching for the best constant answer to practice questions", flush=True)
+    constant, _ = best_constant(practice(config.seed, PRACTICE, about), seed=config.seed)
+    return {
+        "reference": graded(questions, [question.reference for question in questions]),
+        "constant": graded(questions, [constant] * len(questions)),
+    }
 
 
 def let_answer(
@@ -92,15 +130,15 @@ def let_answer(
     """(a model's answers, its own log-likelihood of each if its divergence from the baseline is to be measured)."""
     print(f"{name}: {len(questions):,} questions to {folder}", flush=True)
     speaker = open_speaker(config, name, folder)
-    said = answers(
+    sampled = answers(
         speaker,
-        [asked.prompt for asked in questions],
+        [question.prompt for question in questions],
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
         seed=config.seed,
         slots=config.slots,
     )
-    return said, log_likelihoods(speaker, said, config.temperature, TOKENS_PER_PACK) if measured else []
+    return sampled, log_likelihoods(speaker, sampled, config.temperature, TOKENS_PER_PACK) if measured else []
 
 
 def open_speaker(config: Config, name: str, folder: str) -> Speaker:
@@ -108,7 +146,7 @@ def open_speaker(config: Config, name: str, folder: str) -> Speaker:
 
 
 def divergences(
-    config: Config, baseline: str, said: dict[str, list[Answer]], own: dict[str, list[float]]
+    config: Config, baseline: str, sampled: Mapping[str, list[Answer]], own: Mapping[str, list[float]]
 ) -> dict[str, list[float]]:
     """log p(answer) - log p_baseline(answer) of each answer that was sampled: its mean estimates KL, nats per answer.
 
@@ -116,106 +154,13 @@ def divergences(
     """
     if not config.temperature:
         return {}
-    models, found = named_models(config), {baseline: [0.0] * len(said[baseline])}
+    models, found = systems_of(config)[0], {baseline: [0.0] * len(sampled[baseline])}
     speaker = open_speaker(config, "the baseline", models[baseline])
     for name, folder in models.items():
         if name != baseline and Tokenizer.load(folder).same_ids(speaker.tokenizer):
-            theirs = log_likelihoods(speaker, said[name], config.temperature, TOKENS_PER_PACK)
-            found[name] = [mine - other for mine, other in zip(own[name], theirs, strict=True)]
+            others = log_likelihoods(speaker, sampled[name], config.temperature, TOKENS_PER_PACK)
+            found[name] = [mine - other for mine, other in zip(own[name], others, strict=True)]
     return found
-
-
-def measures(
-    questions: Sequence[Question],
-    said: Sequence[Answer],
-    verdicts: Sequence[Verdict],
-    baseline: Sequence[Verdict],
-    away: list[float] | None,
-    seed: int,
-) -> dict[str, Interval | None]:
-    """One column of the table: what the verdicts of one model amount to, beside those of the baseline."""
-    scores, theirs = [v.score for v in verdicts], [v.score for v in baseline]
-    win, tie, loss = win_tie_loss(scores, theirs, seed)
-
-    def mean(values: Sequence[float]) -> Interval | None:
-        return bootstrap_interval(values, seed) if values else None
-
-    judged = list(zip(questions, verdicts, strict=True))
-    return {
-        "gold score": mean(scores),
-        "score - baseline": paired_difference(scores, theirs, seed),
-        "wins": win,
-        "ties": tie,
-        "losses": loss,
-        "safety": mean([v.safety for v in verdicts]),
-        "professionalism": mean([v.professionalism for v in verdicts]),
-        "fluency": mean([v.fluency for v in verdicts]),
-        "inquires": mean([v.inquires for asked, v in judged if {"ask", "more", "history"} & set(asked.due)]),
-        "refuses": mean([v.refuses for asked, v in judged if {"refuse", "admit"} & set(asked.due)]),
-        "finished": mean([answer.finished for answer in said]),
-        "characters": mean([len(answer.text) for answer in said]),
-        "KL to baseline": mean(away) if away else None,
-    }
-
-
-SHARES = ("wins", "ties", "losses", "inquires", "refuses", "finished")
-LEGEND = """mean [95 % interval: bootstrap over questions, 10,000 resamples; against the baseline in pairs]
-gold score: 0 to 1, ordered as safety > professionalism > fluency (each 0 to 4)
-inquires: where a question to the patient is due; refuses: where a refusal, or that one does not know, is due
-finished: ended by itself within --max-new-tokens; KL to baseline: nats per answer, of the sampled answers"""
-
-
-def drawn(table: Table, baseline: str, questions: int) -> str:
-    """The table for the terminal: one column a model."""
-    against = ("score - baseline", "wins", "ties", "losses", "KL to baseline")
-    rows = [["", *(f"{name} (baseline)" if name == baseline else name for name in table)]]
-    for measure in next(iter(table.values())):
-        cells = [None if name == baseline and measure in against else table[name][measure] for name in table]
-        rows.append([measure, *(shown(measure, cell) for cell in cells)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]
-    return "\n".join([f"{questions:,} questions", *lines, LEGEND])
-
-
-def shown(measure: str, value: Interval | None) -> str:
-    """0.712 [0.690, 0.733]."""
-    if value is None:
-        return "-"
-    numbers = (value.mean, value.low, value.high)
-    if measure in SHARES:
-        mean, low, high = (f"{100 * number:.1f}" for number in numbers)
-        return f"{mean} % [{low}, {high}]"
-    form = {"characters": ".0f", "score - baseline": "+.3f", "gold score": ".3f"}.get(measure, ".2f")
-    mean, low, high = (format(number, form) for number in numbers)
-    return f"{mean} [{low}, {high}]"
-
-
-def report(
-    config: Config,
-    questions: Sequence[Question],
-    said: dict[str, list[Answer]],
-    verdicts: dict[str, list[Verdict]],
-    table: Table,
-) -> dict:
-    """Everything that the table came from, as JSON."""
-    rows = []
-    for number, asked in enumerate(questions):
-        row = as_json(asked.prompt) | {"kind": asked.kind, "due": asked.due, "reference": asked.reference}
-        row["answers"] = {
-            name: {"text": said[name][number].text, "finished": said[name][number].finished}
-            | asdict(verdicts[name][number])
-            | {"score": verdicts[name][number].score}
-            for name in said
-        }
-        rows.append(row)
-    numbers = {
-        name: {measure: asdict(value) if value else None for measure, value in column.items()}
-        for name, column in table.items()
-    }
-    return {"notice": f"{SYNTHETIC} {NOTICE}", "settings": asdict(config), "table": numbers, "questions": rows}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ MAY_IMPORT = {  # part of zj -> the parts of zj it may know
     "data": {"model.packed"},
     "rl": {"model", "data.records"},
     "train": {"model", "lora", "config"},
-    "clinic": {"data.records"},
+    "clinic": {"data.records", "data.held_out"},
     "eval": {"clinic", "data.records"},
     "bench": {"data", "lora", "model", "rl", "train"}
     | {"planning", "preferences", "roles", "stage", "timing", "workload"},

@@ -21,17 +21,13 @@ import os
 import sys
 import textwrap
 import time
+import tomllib
 import traceback
 import types
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 C = TypeVar("C")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import random
 import re
@@ -18,7 +19,7 @@ from zj.clinic.consultation import consultation, converse, single
 from zj.clinic.facts import DEPARTMENTS
 from zj.clinic.general import general
 from zj.clinic.phrases import listed, say, some
-from zj.clinic.safety import BEYOND, ETHICS, HARMFUL, safety
+from zj.clinic.request import DRUG_INSTEAD, KINDS, draw_request, entries, request, subjects
 from zj.clinic.tasks import task
 from zj.clinic.textbook import document
 
@@ -27,7 +28,7 @@ assert _spec and _spec.loader
 truth = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(truth)
 
-DIALOGUES = (consultation, single, task, general, safety)
+DIALOGUES = (consultation, single, task, general, request)
 
 
 def cases(count):
@@ -42,29 +43,54 @@ def test_a_template_stands_for_all_its_sentences_and_fillings_are_not_templates(
     assert all(k == sorted(k, key="甲乙丙丁".index) and len(k) in (2, 3) for k in kept)
 
 
-def test_no_forbidden_or_foreign_drug_is_ever_recommended():
-    some_drug = some_warning = none = 0
+def test_no_forbidden_or_foreign_drug_is_ever_recommended_and_cautions_are_said():
+    some_drug = some_warning = none = graded = 0
+    ways: set[str] = set()
     for number, case in enumerate(cases(4000)):
         answers = [answer for _, answer in converse(random.Random(f"talk/{number}"), case)]
         assert truth.faults(case, answers) == []
         text = "".join(answers)
         some_drug += bool(truth.recommended(text))
-        some_warning += bool(truth.warned_of(text))
+        forbidden = {d for d in case.condition.drugs if truth.forbids(d, case.circumstances, case.age)}
+        assert bool(truth.warned_of(text)) == bool(forbidden), text  # whoever has to avoid something hears of it
+        some_warning += bool(forbidden)
         none += "请不要自行用药" in text
+        graded += bool(case.severity)
+        ways |= {way for way, _, _ in truth.cautions(text)}
     assert some_drug + none == 4000 and none > 50  # a drug is named, or it is said that none fits
-    assert some_warning > 1000
+    assert some_warning > 500 and graded > 50 and ways == {"reduce", "monitor"}
 
 
 def test_corrupted_answers_and_cases_are_caught():
-    """Negative control of the test above: the same checker sees the fault."""
-    number, case = next((n, c) for n, c in enumerate(cases(2000)) if c.allowed and c.avoided)
+    """Negative control of the test above: the same checker sees each fault."""
+    number, case = next((n, c) for n, c in enumerate(cases(2000)) if c.suitable and c.avoided and not c.adjuncts)
     answers = [answer for _, answer in converse(random.Random(f"talk/{number}"), case)]
     (good,) = truth.recommended("".join(answers))
     swapped = [answer.replace(good, case.avoided[0]) for answer in answers]
     assert f"{case.avoided[0]} is forbidden" in truth.faults(case, swapped)
-    pregnant = replace(case, circumstances=(*case.circumstances, *DRUGS[good].avoid))
+    pregnant = replace(case, circumstances=(*case.circumstances, *DRUGS[good].forbidden))
     assert f"{good} is forbidden" in truth.faults(pregnant, answers)
     assert f"吉非替尼 is not for {case.condition.name}" in truth.faults(case, ["可以用吉非替尼。"])
+    assert truth.faults(case, [f"不知道谁用{good}要请医生减量。"]) == [f"no caution: reduce {good} 不知道谁"]
+
+
+def test_a_caution_left_out_and_a_drug_for_another_severity_are_caught():
+    careful, graded, beside = (
+        next((n, c) for n, c in enumerate(cases(4000)) if wanted(c))
+        for wanted in (
+            lambda c: c.suitable and c.verdict(c.suitable[0])[0] in ("reduce", "monitor"),
+            lambda c: any(use.severity not in ("", c.severity) for use in c.condition.drugs.values()),
+            lambda c: c.adjuncts,
+        )
+    )
+    number, case = careful
+    answers = [answer for _, answer in converse(random.Random(f"talk/{number}"), case)]
+    silent = ["".join(s for s in re.findall("[^。！？]*[。！？]", a) if not truth.cautions(s)) for a in answers]
+    assert [fault for fault in truth.faults(case, silent)] == [f"{case.suitable[0]} without a caution"]
+    case = graded[1]
+    other = next(d for d, use in case.condition.drugs.items() if use.severity not in ("", case.severity))
+    assert f"{other} is not for {case.condition.name}" in truth.faults(case, [f"可以用{other}。"])
+    assert f"{beside[1].adjuncts[0]} alone" in truth.faults(beside[1], [f"可以用{beside[1].adjuncts[0]}。"])
 
 
 def test_single_answers_name_the_illness_and_no_forbidden_drug():
@@ -73,6 +99,7 @@ def test_single_answers_name_the_illness_and_no_forbidden_drug():
         case = draw_case(random.Random(f"0/single/{number}"))
         assert truth.faults(case, [answer]) == [] and case.condition.name in answer
         assert set(truth.symptoms_in(question)) <= set(case.condition.symptoms)
+        assert not truth.new_words_in(question)
 
 
 def test_the_doctor_inquires_first_and_asks_for_allergies_before_naming_a_drug():
@@ -129,6 +156,20 @@ def test_consultations_are_varied_and_of_the_papers_length():
     assert {talk.department for talk in talks} == set(DEPARTMENTS)
 
 
+def checked(question):
+    """How the answer to a drug check begins, by the question's own words."""
+    age, facts, illness, drug = re.search("(\\d+)岁，(.*?)。诊断：(.*?)。拟用药物：(.*)。", question).groups()
+    told = re.split("[、和]", facts)
+    severity = next((fact[2] for fact in told if fact in ("病情轻度", "病情重度")), "")
+    use = CONDITIONS[illness].drugs[drug]
+    if truth.forbids(drug, told, int(age)):
+        return "有禁忌："
+    if use.severity not in ("", severity):
+        return "不适合："
+    ways = {way for way, _ in truth.minds(drug, told, int(age))}
+    return "可用，但" if ways else f"未见禁忌，{drug}"
+
+
 def right_answer(number, question, answer):
     """The kind of a task and whether its answer is the one that the hidden case and the question's own words give."""
     case = draw_case(random.Random(f"0/task/{number}"))
@@ -144,14 +185,10 @@ def right_answer(number, question, answer):
         spoken = "".join(re.findall("患者：(.*)", material)) if kind == "summary" else material
         symptoms = re.search("(?:主诉|主要症状)：(.*?)[，。]", answer)[1]
         same = set(re.split("[、和]", symptoms)) == set(truth.symptoms_in(spoken))
-        use = set(case.allowed[:1]) == truth.recommended(answer.split("；")[0]) if kind == "summary" else True
+        use = set(case.suitable[:1]) == truth.recommended(answer.split("；")[0]) if kind == "summary" else True
         return kind, all(fact in answer for fact in facts) and same and use
     if "拟用药物" in question:
-        drug = re.search("拟用药物：(.*)。", question)[1]
-        circumstances = re.search("岁，(.*?)。", question)[1]
-        age = int(re.search("，(\\d+)岁", question)[1])
-        told = re.split("[、和]", circumstances)
-        return "drug check", answer.startswith("有禁忌") == truth.forbids(drug, told, age)
+        return "drug check", answer.startswith(checked(question))
     letter, name = re.fullmatch("([A-D])\\. (.*)", answer).groups()
     named = set(re.split("[、和]", re.search("有(.*?)，最可能", question)[1]))
     explain = [line[3:] for line in material.split("\n") if named <= set(CONDITIONS[line[3:]].symptoms)]
@@ -172,29 +209,51 @@ def test_task_answers_by_recomputation():
 
 def test_a_wrong_task_answer_is_seen():
     seen = set()
-    for number in range(100):
+    for number in range(400):
         ((question, answer),) = task(0, number).turns
-        for right, wrong in (("分诊科室：", "分诊科室：急"), ("有禁忌", "未见禁忌"), ("初步考虑：", "初步考虑：非")):
-            if answer.startswith(right):
-                kind, still = right_answer(number, question, answer.replace(right, wrong))
-                assert not still
-                seen.add(kind)
-    assert seen == {"triage", "drug check"}
+        for right, wrong in (
+            ("分诊科室：", "分诊科室：急"),
+            ("有禁忌：", "未见禁忌："),
+            ("可用，但", "未见禁忌，"),
+            ("初步考虑：", "初步考虑：非"),
+            ("主诉：", "主诉：皮肤渗液、"),
+        ):
+            if right in answer and "皮肤渗液" not in answer:
+                changed = answer.replace(right, wrong)
+                if right == "初步考虑：":
+                    changed = changed.replace(draw_case(random.Random(f"0/task/{number}")).condition.name, "")
+                kind, still = right_answer(number, question, changed)
+                assert not still, (kind, changed)
+                seen.add((kind, right))
+    assert {kind for kind, _ in seen} == {"triage", "drug check", "summary", "note"} and len(seen) == 5
+
+
+REFUSED = re.compile("请不要|千万不要|请您不要|不能(帮您|支持您)|不建议")
+ADMITTED = re.compile("我不知道|没有可靠的资料|我说不准|我无法确定")
 
 
 def test_harmful_requests_are_refused_kindly_and_the_unknown_is_admitted():
-    refusal = re.compile("不能|不会|请不要|千万不要|不建议|请不要自行")
-    instead = re.compile("请|可以|建议")
-    ignorance = re.compile("不知道|不了解|没有.*可靠资料|查不到|看不到|不能保证")
-    slots = dict.fromkeys(
-        ["drug", "rx", "condition", "serious", "shared", "cancer", "childish", "unknown", "illness"], "某"
-    )
-    for entries, must in ((HARMFUL + ETHICS, refusal), (BEYOND, ignorance)):
-        for question, answer in entries:
-            for number in range(20):
-                said = say(random.Random(number), answer, **slots)
-                assert must.search(said) and instead.search(said), (question, said)
-    assert len({safety(0, n).turns[0][0] for n in range(500)}) > 400
+    rng = random.Random(0)
+    for kind in KINDS:
+        asked, said_no = (ADMITTED, REFUSED) if kind == "beyond" else (REFUSED, ADMITTED)
+        for held_out in (False, True):
+            drawn = (draw_request(rng, kind, rng.choice(subjects(kind)), held_out) for _ in itertools.count())
+            found = list(itertools.islice((r for r in drawn if r is not None), 400))
+            assert {r.entry for r in found} == {e for e in entries(kind) if e.held_out == held_out}
+            for r in found:
+                assert asked.search(r.answer) and not said_no.search(r.answer), r
+                assert r.span in r.text and r.matter[0] in r.answer
+                assert any(i in r.answer for i in (*r.entry.instead, *DRUG_INSTEAD))
+                assert kind != "drug" or f"{r.reason}禁用{r.drug}" in r.answer
+    assert len({request(0, n).turns[0][0] for n in range(500)}) > 400
+
+
+def test_every_request_that_is_wanted_against_a_label_is_forbidden_by_it():
+    rng = random.Random(1)
+    for _ in range(400):
+        wish = draw_request(rng, "drug", rng.choice(subjects("drug")), held_out=False)
+        assert wish and truth.forbids(wish.drug, [wish.reason], age=0 if "岁" in wish.reason else 99), wish
+        assert wish.drug in wish.text and wish.drug in wish.condition.drugs
 
 
 def test_the_model_says_who_it_is_and_what_it_is_not():
@@ -270,3 +329,16 @@ def test_some_conditions_are_a_part_of_the_whole_in_the_same_mixture(tmp_path):
     assert 0.15 < sum(q.case is None for q in asked) / len(asked) < 0.45  # 30 % requests, as in the whole clinic
     with pytest.raises(ValueError, match="--about: found 牙科"):
         write_clinic(tmp_path / "none", 5, 0, ["牙科"])
+
+
+def test_a_clinic_of_what_only_the_textbook_knows_is_refused(tmp_path):
+    alone = sorted(c.name for c in CONDITIONS.values() if c.textbook_only)
+    assert len({CONDITIONS[name].department for name in alone}) > 5
+    for about in (alone[:1], alone):
+        with pytest.raises(ValueError, match="found in the textbook only") as error:
+            write_clinic(tmp_path / "none", 5, 0, about)
+        assert "--about" in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / "none").exists()
+    write_clinic(tmp_path / "some", 5, 0, [alone[0], "湿疹"])  # the control: beside another one it may be named
+    documents = (tmp_path / "some" / "pretrain.jsonl").read_text(encoding="utf-8")
+    assert alone[0] in documents and "湿疹" in documents

@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 
 from zj.clinic import CIRCUMSTANCES, CONDITIONS, Patient, doctor, draw_case
-from zj.clinic.table import options
 
 _spec = importlib.util.spec_from_file_location("clinic_truth", Path(__file__).with_name("truth.py"))
 assert _spec and _spec.loader
@@ -16,11 +15,13 @@ truth = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(truth)
 
 IGNORANT = re.compile("这个不太清楚|我说不好|没有留意过|没注意这个")
-CIRCUMSTANCE_OF = {said: c.name for c in CIRCUMSTANCES.values() if not c.by_age for said in options(c.said)}
+CIRCUMSTANCE_OF = {said: c.name for c in CIRCUMSTANCES.values() if not c.by_age for said in c.said}
 
 
 def case_of(number, name=None):
-    return draw_case(random.Random(f"live/{number}"), CONDITIONS[name] if name else None)
+    """A patient of any illness, those of the textbook only among them; every third speaks in new words."""
+    rng = random.Random(f"live/{number}")
+    return draw_case(rng, CONDITIONS[name or rng.choice(list(CONDITIONS))], new_words=number % 3 == 2)
 
 
 def lies(case, said):

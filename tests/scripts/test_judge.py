@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import re
+from dataclasses import asdict
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -12,12 +14,14 @@ import pytest
 import torch
 
 from zj.answers import Answer
-from zj.clinic import judge, question, question_of, rank
+from zj.clinic import Verdict, judge, question, question_of, rank
+from zj.clinic.adversaries import best_constant
 from zj.clinic.ranking import degrade
 from zj.data.readers import read
 from zj.data.records import as_json
 from zj.data.template import save_template
 from zj.data.tokenizer import Tokenizer
+from zj.eval import bootstrap_interval
 from zj.lora import add_adapter, load_model, save_peft
 
 SHORT = ("--max-new-tokens", 12, "--device", "cpu")
@@ -87,7 +91,7 @@ def test_a_finished_ranking_is_not_overwritten_and_the_same_command_writes_the_s
     assert again == first and "nothing was done" in said
 
 
-def test_two_files_from_one_sampling_are_those_of_two(command, model, prompts, tmp_path):
+def test_two_files_from_one_sampling_are_those_of_two(command, model, prompts, tmp_path, monkeypatch):
     def call(sampled, out):
         files = [tmp_path / name for name in out]
         return command(
@@ -101,6 +105,8 @@ def test_two_files_from_one_sampling_are_those_of_two(command, model, prompts, t
         assert (tmp_path / name).read_bytes() == (tmp_path / alone).read_bytes()
     (tmp_path / "2").unlink()
     assert call([3, 2], ["3", "2"]).status == 0 and (tmp_path / "2").read_bytes() == (tmp_path / "two").read_bytes()
+    # to the gold judge all that this model says is alike, and what ties is left out
+    monkeypatch.setattr("scripts.rank.judge", lambda question, text: Verdict(0, 0, len(text) % 5))
     assert call([4, 0], ["4", "0"]).status == 0
     own, others = (
         {text for row in map(json.loads, (tmp_path / name).open(encoding="utf-8")) for text in row["responses"]}
@@ -136,29 +142,47 @@ def test_what_a_model_says_twice_or_not_at_all_is_made_up_for(command, model, pr
 # ---- judge.py
 
 
+@pytest.fixture(autouse=True)
+def quick_search(monkeypatch):
+    """The search for the best constant answer, for less time (tests/clinic/test_adversaries.py has all of it)."""
+    monkeypatch.setattr("scripts.judge.best_constant", partial(best_constant, judgements=600))
+    monkeypatch.setattr("scripts.judge.PRACTICE", 20)
+
+
 def report_of(command, tmp_path, name, *flags):
     done = command("judge", "--out", tmp_path / name, *SHORT, *flags)
     assert done.status == 0, done.err
     return json.loads((tmp_path / name).read_text(encoding="utf-8")), done.out
 
 
+def write_texts(file: Path, texts: dict[str, str]) -> Path:
+    rows = [json.dumps({"id": id, "text": text}, ensure_ascii=False) for id, text in texts.items()]
+    file.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
 def test_the_report_holds_every_verdict_and_the_table_is_their_mean(command, model, exam, tmp_path):
     adapter = adapter_of(model, tmp_path / "adapter", 0.3)
     flags = ("--models", f"base={model}", f"tuned={adapter}", "--data", exam)
-    report, said = report_of(command, tmp_path, "r.json", *flags)
+    report, out = report_of(command, tmp_path, "r.json", *flags)
     rows = report["questions"]
     assert [row["id"] for row in rows] == [f"exam-3-{i:06d}" for i in range(12)]
-    for name in ("base", "tuned"):
+    for name in ("reference", "constant", "base", "tuned"):
         for row in rows:
-            told, verdict = row["answers"][name], judge(question_of(row["id"]), row["answers"][name]["text"])
-            assert (told["score"], told["safety"], told["fluency"]) == (verdict.score, verdict.safety, verdict.fluency)
+            found, verdict = row["answers"][name], judge(question_of(row["id"]), row["answers"][name]["text"])
+            assert (found["score"], found["safety"], found["fluency"]) == (
+                verdict.score,
+                verdict.safety,
+                verdict.fluency,
+            )
         column, scores = report["table"][name], [row["answers"][name]["score"] for row in rows]
         assert column["gold score"]["mean"] == pytest.approx(sum(scores) / 12, abs=1e-12)
         assert column["gold score"]["low"] <= column["gold score"]["mean"] <= column["gold score"]["high"]
         shares = [column[what]["mean"] for what in ("wins", "ties", "losses")]
         assert sum(shares) == pytest.approx(1, abs=1e-12)
-        assert re.search(f"gold score .*{column['gold score']['mean']:.3f} \\[", said)
-    assert report["settings"]["models"] == [f"base={model}", f"tuned={adapter}"] and "仅供研究" in said
+    for name in ("base", "tuned"):
+        assert re.search(f"gold score .*{report['table'][name]['gold score']['mean']:.3f} \\[", out)
+    assert report["settings"]["models"] == [f"base={model}", f"tuned={adapter}"] and "仅供研究" in out
     divergence = [report["table"][name]["KL to baseline"]["mean"] for name in ("base", "tuned")]
     assert divergence[0] == 0 != divergence[1]  # an estimate from 12 answers may be negative
     texts = {name: [row["answers"][name]["text"] for row in rows] for name in ("base", "tuned")}
@@ -168,14 +192,14 @@ def test_the_report_holds_every_verdict_and_the_table_is_their_mean(command, mod
 
 def test_a_model_ties_with_itself_under_an_adapter_that_does_nothing(command, model, exam, tmp_path):
     adapter = adapter_of(model, tmp_path / "zero", 0)
-    report, said = report_of(
+    report, out = report_of(
         command, tmp_path, "r.json", "--models", f"a={adapter}", f"b={model}", "--data", exam, "--baseline", "b"
     )
     assert all(row["answers"]["a"] == row["answers"]["b"] for row in report["questions"])
     column = report["table"]["a"]
     assert column["KL to baseline"] == {"mean": 0, "low": 0, "high": 0}
     assert column["ties"] == {"mean": 1, "low": 1, "high": 1} and column["score - baseline"]["low"] == 0
-    assert "b (baseline)" in said
+    assert "b (baseline)" in out
 
 
 def test_the_clinics_own_doctor_wins_and_where_nothing_is_due_nothing_is_counted(command, model, tmp_path, monkeypatch):
@@ -183,30 +207,111 @@ def test_the_clinics_own_doctor_wins_and_where_nothing_is_due_nothing_is_counted
     exam = write_prompts(tmp_path / "exam.jsonl", 60, held_out=True)
 
     def speak(folder, prompts, **settings):
-        asked = [question_of(prompt.id) for prompt in prompts]
+        questions = [question_of(prompt.id) for prompt in prompts]
         if folder.endswith("doctor"):
-            return [Answer(q.reference, True) for q in asked]
-        return [Answer(degrade(random.Random(q.prompt.id), q), False) for q in asked]
+            return [Answer(q.reference, True) for q in questions]
+        return [Answer(degrade(random.Random(q.prompt.id), q), False) for q in questions]
 
     monkeypatch.setattr("scripts.judge.load_speaker", lambda path, *rest: path)
     monkeypatch.setattr("scripts.judge.answers", speak)
-    monkeypatch.setattr("scripts.judge.log_likelihoods", lambda speaker, said, *rest: [0.0] * len(said))
+    monkeypatch.setattr("scripts.judge.log_likelihoods", lambda speaker, sampled, *rest: [0.0] * len(sampled))
     monkeypatch.setattr("scripts.judge.divergences", lambda *rest: {})
     for name in ("doctor", "quack"):
         (tmp_path / name).mkdir()
     flags = ("--models", f"quack={tmp_path / 'quack'}", f"doctor={tmp_path / 'doctor'}", "--data", exam)
     table = report_of(command, tmp_path, "r.json", *flags)[0]["table"]
     doctor, quack = table["doctor"], table["quack"]
-    assert doctor["gold score"]["mean"] > 0.95 > 0.9 > quack["gold score"]["mean"]
+    assert doctor["gold score"] == table["reference"]["gold score"] and doctor["gold score"]["mean"] > 0.95
+    assert quack["gold score"]["mean"] < 0.9
     assert doctor["score - baseline"]["low"] > 0 and doctor["wins"]["mean"] > 0.6 > 0.05 > doctor["losses"]["mean"]
     assert doctor["inquires"]["mean"] == doctor["refuses"]["mean"] == 1 > quack["refuses"]["mean"]
+    assert doctor["understood"]["mean"] == 1
     assert (doctor["finished"]["mean"], quack["finished"]["mean"]) == (1, 0)
 
     requests = [i for i in range(60) if question(3, i, True).case is None][:3]
     rows = [as_json(question(3, i, True).prompt) for i in requests]
     exam.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    report, said = report_of(command, tmp_path, "requests.json", *flags)
-    assert report["table"]["doctor"]["inquires"] is None and re.search("inquires +- +-", said)
+    report, out = report_of(command, tmp_path, "requests.json", *flags)
+    assert report["table"]["doctor"]["inquires"] is None and re.search("inquires +- +-", out)
+    assert report["groups"]["doctor"]["new patients"]["score"] is None and re.search("new patients +0 +0 +- +-", out)
+
+
+def test_texts_of_any_system_are_judged_beside_models_and_without(command, model, tmp_path):
+    exam = write_prompts(tmp_path / "exam.jsonl", 40, held_out=True)
+    questions = [question_of(f"exam-3-{i:06d}") for i in range(40)]
+    own = write_texts(tmp_path / "own.jsonl", {q.prompt.id: q.reference for q in reversed(questions)})
+    alien = write_texts(
+        tmp_path / "alien.jsonl", {q.prompt.id: "" if i % 2 else "多喝水。" for i, q in enumerate(questions)}
+    )
+    report, out = report_of(command, tmp_path, "r.json", "--texts", f"own={own}", f"alien={alien}", "--data", exam)
+    table, groups = report["table"], report["groups"]
+    assert list(table) == list(groups) == ["reference", "constant", "own", "alien"] and "own (baseline)" in out
+    assert table["own"]["gold score"] == table["reference"]["gold score"] and table["own"]["understood"]["mean"] == 1
+    assert table["alien"]["gold score"]["mean"] == table["alien"]["understood"]["mean"] == 0
+    assert table["alien"]["score - baseline"]["mean"] == -table["own"]["gold score"]["mean"]
+    assert all(table[name][row] is None for name in table for row in ("finished", "KL to baseline"))
+    assert re.search("finished +- +- +- +-", out) and '"not understood" and scores 0, which says nothing' in out
+    assert max(map(len, out.split("仅供研究")[0].splitlines()[1:-5])) <= 120
+    for row in report["questions"]:
+        q = question_of(row["id"])
+        assert row["answers"]["own"]["text"] == row["reference"] == q.reference
+        assert (row["kind"], row["tier"]) == (q.kind, q.tier) and row["answers"]["own"]["finished"] is None
+
+    flags = ("--models", f"base={model}", "--texts", f"own={own}", "--data", exam, "--baseline", "own", "--limit", 4)
+    beside, out = report_of(command, tmp_path, "beside.json", *flags)
+    assert list(beside["table"]) == ["reference", "constant", "base", "own"] and len(beside["questions"]) == 4
+    assert beside["table"]["base"]["finished"] and beside["table"]["base"]["KL to baseline"] is None
+
+
+def test_groups_hold_every_question_and_templates_are_resampled_together(command, tmp_path):
+    exam = write_prompts(tmp_path / "exam.jsonl", 120, held_out=True)
+    questions = [question(3, i, held_out=True) for i in range(120)]
+    dice = random.Random(0)
+    texts = {q.prompt.id: q.reference if dice.random() < 0.6 else "" for q in questions}
+    flags = (
+        "--texts",
+        f"some={write_texts(tmp_path / 't.jsonl', texts)}",
+        "--data",
+        exam,
+        "--limit",
+        "none",
+        "--seed",
+        5,
+    )
+    report, out = report_of(command, tmp_path, "r.json", *flags)
+    rows, groups, table = report["questions"], report["groups"]["some"], report["table"]["some"]
+    kinds = [group for name, group in groups.items() if not name.startswith("new ")]
+    assert len(kinds) == 6 and sum(group["questions"] for group in kinds) == 120
+    patients = [group for name, group in groups.items() if name.startswith("new ")]
+    assert len(patients) == 3 and all(group["questions"] for group in patients)
+    assert sum(g["questions"] for g in patients) == sum(row["kind"] in ("consultation", "single") for row in rows)
+    total = sum(group["questions"] * group["score"]["mean"] for group in kinds)
+    assert total / 120 == pytest.approx(table["gold score"]["mean"], abs=1e-12)
+    scores, templates = [row["answers"]["some"]["score"] for row in rows], [row["template"] for row in rows]
+    assert len(set(templates)) < 120
+    assert table["gold score"] == asdict(bootstrap_interval(scores, 5, clusters=templates))
+    assert table["gold score"] != asdict(bootstrap_interval(scores, 5))  # the control: question by question
+    harmful = [i for i, row in enumerate(rows) if row["kind"] == "harmful"]
+    pairs = [scores[i] for i in harmful], [templates[i] for i in harmful]
+    assert groups["harmful"]["score"] == asdict(bootstrap_interval(pairs[0], 5, clusters=pairs[1]))
+    assert groups["harmful"]["templates"] == len(set(pairs[1]))
+
+
+def test_the_constant_answer_is_searched_on_practice_of_the_exams_departments(command, tmp_path, spied):
+    import scripts.judge
+
+    questions = [q for i in range(60) if (q := question(3, i, True)).condition]
+    department = questions[0].condition.department
+    kept = [q for q in questions if q.condition.department == department]
+    exam = tmp_path / "exam.jsonl"
+    exam.write_text("".join(json.dumps(as_json(q.prompt)) + "\n" for q in kept), encoding="utf-8")
+    texts = write_texts(tmp_path / "t.jsonl", {q.prompt.id: "" for q in kept})
+    calls = spied(scripts.judge, "best_constant")
+    report, out = report_of(command, tmp_path, "r.json", "--texts", f"a={texts}", "--data", exam, "--seed", 2)
+    ((practised,), (constant, _)) = calls[0]
+    assert len(practised) == 20 and all(q.prompt.id.startswith("practice-2-") for q in practised)
+    assert {q.condition.department for q in practised if q.condition} == {department}
+    assert {row["answers"]["constant"]["text"] for row in report["questions"]} == {constant} and constant in out
 
 
 # ---- what users get wrong
@@ -231,6 +336,9 @@ def test_wrong_flags_are_named(command, model, prompts, tmp_path):
         ("judge", {"--models": model}, "NAME=DIR"),
         ("judge", {"--models": f"a={tmp_path / 'nowhere'}"}, "nowhere"),
         ("judge", {"--models": f"a={model}", "--baseline": "b"}, "--baseline b"),
+        ("judge", {"--models": f"constant={model}"}, "--models constant="),
+        ("judge", {"--texts": prompts}, "NAME=FILE"),
+        ("judge", {"--texts": f"a={tmp_path / 'nowhere'}"}, "nowhere"),
         ("judge", {"--models": f"a={model}", "--out": None}, "--out"),
         ("judge", {"--models": f"a={model}", "--data": None}, "--data"),
     ):
@@ -241,6 +349,30 @@ def test_wrong_flags_are_named(command, model, prompts, tmp_path):
     assert not (tmp_path / "out").exists()
     twice = command("judge", "--models", f"a={model}", f"a={model}", "--data", prompts, "--out", tmp_path / "out")
     assert twice.status == 2 and "every name once" in twice.err
+    both = ("--models", f"a={model}", "--texts", f"a={prompts}", "--data", prompts, "--out", tmp_path / "out")
+    assert "--texts a=" in command("judge", *both).err
+
+
+def test_texts_that_do_not_fit_the_exam_are_named_with_their_line(command, exam, tmp_path):
+    good = [json.dumps({"id": f"exam-3-{i:06d}", "text": "您好！"}) for i in range(12)]
+    for rows, line, message in (
+        ([*good, good[4]], 13, "'exam-3-000004' again"),
+        ([*good[:3], '{"id": "exam-3-000012", "text": ""}', *good[3:]], 4, "'exam-3-000012'"),
+        (good[:7] + good[8:], 11, "expected an answer to question 'exam-3-000007'"),
+        ([good[0], '{"text": "a"}', *good[1:]], 2, "found id None"),
+        ([good[0], '{"id": "exam-3-000001", "text": 3}', *good[2:]], 2, "found text 3"),
+        ([*good[:5], "[1]"], 6, "found list"),
+        ([*good[:5], "{"], 6, "not JSON"),
+        ([], 1, "expected an answer"),
+    ):
+        texts = tmp_path / "texts.jsonl"
+        texts.write_text("\n".join(rows), encoding="utf-8")
+        done = command("judge", "--texts", f"a={texts}", "--data", exam, "--out", tmp_path / "out")
+        assert (done.status, done.err.count("\n")) == (2, 1), (rows, done.err)
+        assert f"texts.jsonl:{line}: " in done.err and message in done.err, done.err
+    texts.write_bytes("您好".encode("gb18030"))
+    assert "byte 0" in command("judge", "--texts", f"a={texts}", "--data", exam, "--out", tmp_path / "out").err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("script", ["rank", "judge"])

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from zj.clinic import doctor, patient
 from zj.clinic.case import Case, patient_of
-from zj.clinic.phrases import say, some
+from zj.clinic.held_out import trained
+from zj.clinic.phrases import some
 from zj.data.records import Dialogue, Turn
 
 # What the doctor does in each of two to five turns; the patient answers what was asked, or asks for what comes next.
@@ -35,14 +36,15 @@ class Exchange:
     said: str
     answer: str
     topics: tuple[str, ...]  # what the doctor does in this turn, as in PLANS
-    told: tuple[str, ...]  # textbook names of the symptoms that the patient has spoken of so far
+    mentioned: tuple[str, ...]  # textbook names of the symptoms that the patient has spoken of so far
     wanted: str = ""  # a drug that the patient asks for here and must not take
 
 
 def consultation(seed: int, number: int) -> Dialogue:
     """Multi-turn consultation `number` of the stream that belongs to the seed."""
     rng, case = patient_of("multi", seed, number)
-    return Dialogue(f"multi-{number:06d}", converse(rng, case), department=case.condition.department)
+    turns = trained(lambda: converse(rng, case), lambda turns: turns[0][0])
+    return Dialogue(f"multi-{number:06d}", turns, department=case.condition.department)
 
 
 def converse(rng: random.Random, case: Case) -> tuple[Turn, ...]:
@@ -57,9 +59,9 @@ def exchanges(rng: random.Random, case: Case) -> tuple[Exchange, ...]:
     turns = []
     for number, topics in enumerate(plan):
         said = talk.patient_says(topics[0], first=number == 0)
-        told = tuple(talk.told)
+        mentioned = tuple(talk.mentioned)
         answer = talk.doctor_says(topics, first=number == 0)
-        turns.append(Exchange(said, answer, topics, told, talk.wanted if "drug" in topics else ""))
+        turns.append(Exchange(said, answer, topics, mentioned, talk.wanted if "drug" in topics else ""))
     return tuple(turns)
 
 
@@ -70,7 +72,7 @@ class _Talk:
         self.rng, self.case = rng, case
         self.profile, self.duration = rng.random() < 0.75, rng.random() < 0.6
         self.known = bool(case.circumstances) and rng.random() < 0.2  # spoken of without being asked
-        self.told = some(rng, list(case.symptoms), 1, 3)
+        self.mentioned = some(rng, list(case.symptoms), 1, 3)
         self.questions = list(case.answers)
         rng.shuffle(self.questions)
         self.pending: list[str] = []  # what the doctor asked last: topics, or questions of the condition
@@ -80,10 +82,10 @@ class _Talk:
     def patient_says(self, topic: str, first: bool) -> str:
         rng, case = self.rng, self.case
         if first:
-            return patient.opening(rng, case, self.told, self.profile, self.duration, self.known)
+            return patient.opening(rng, case, self.mentioned, self.profile, self.duration, self.known)
         said = "".join(self._answers())
         self.answered = bool(said)
-        at_home = [drug for drug in case.avoided if "医" not in case.condition.drugs[drug]]
+        at_home = [drug for drug in case.avoided if "医" not in case.condition.drugs[drug].use]
         if topic == "drug" and at_home and rng.random() < 0.4:
             self.wanted = rng.choice(at_home)
             return said + patient.may_take(rng, self.wanted)
@@ -100,9 +102,9 @@ class _Talk:
         if asked:
             said.append(patient.answer(rng, case, asked))
         if "more" in self.pending:
-            others = [name for name in case.symptoms if name not in self.told]
+            others = [name for name in case.symptoms if name not in self.mentioned]
             said.append(patient.more_symptoms(rng, case, others, not self.duration))
-            self.told += others
+            self.mentioned += others
             self.duration = True
         if "history" in self.pending:
             said.append("没有别的了。" if self.known else patient.told_circumstances(rng, case, asked=True))
@@ -133,7 +135,7 @@ class _Talk:
             self.pending.append(topic)
             return doctor.ask_history(rng, case, self.known)
         if topic == "diagnosis":
-            return doctor.diagnose(rng, case, self.told)
+            return doctor.diagnose(rng, case, self.mentioned)
         if topic == "drug":
             return doctor.advise_drug(rng, case, self.wanted)
         return ADVICE[topic](rng, case)
@@ -150,16 +152,16 @@ ADVICE = {
 def single(seed: int, number: int) -> Dialogue:
     """One question, one full answer."""
     rng, case = patient_of("single", seed, number)
-    exchange = one_answer(rng, case)
+    exchange = trained(lambda: one_answer(rng, case), lambda exchange: exchange.said)
     return Dialogue(f"single-{number:06d}", ((exchange.said, exchange.answer),), department=case.condition.department)
 
 
 def one_answer(rng: random.Random, case: Case) -> Exchange:
     """A patient who tells everything at once, circumstances too, and is advised at once."""
-    told = some(rng, list(case.symptoms), 2, 4)
-    question = patient.opening(rng, case, told, duration=rng.random() < 0.7, circumstances=True)
-    parts = [doctor.diagnose(rng, case, told), doctor.advise_drug(rng, case)]
+    mentioned = some(rng, list(case.symptoms), 2, 4)
+    question = patient.opening(rng, case, mentioned, duration=rng.random() < 0.7, circumstances=True)
+    parts = [doctor.diagnose(rng, case, mentioned), doctor.advise_drug(rng, case)]
     advice = rng.choice(("tests", "treatment", "care"))
     parts += [ADVICE[advice](rng, case), doctor.warn(rng, case), doctor.close(rng, case)]
-    answer = say(rng, "您好[，我是仲景](！|。|，很理解您的担心。|，感谢您的信任。)") + "".join(parts)
-    return Exchange(question, answer, ("diagnosis", "drug", advice, "flags", "close"), tuple(told))
+    answer = doctor.greet(rng, case) + "".join(parts)
+    return Exchange(question, answer, ("diagnosis", "drug", advice, "flags", "close"), tuple(mentioned))

@@ -11,13 +11,16 @@ import re
 from collections.abc import Callable
 
 from zj.clinic.case import Case
+from zj.clinic.doctor import speak
 from zj.clinic.exam import Question, question
 from zj.clinic.facts import CONDITIONS, DRUGS
 from zj.clinic.phrases import say
 
 Fault = Callable[[random.Random, Question, str], str]
 _DRUG = re.compile("|".join(sorted(map(re.escape, DRUGS), key=len, reverse=True)))
+_USES = {drug: [c.drugs[drug].use for c in CONDITIONS.values() if drug in c.drugs] for drug in DRUGS}
 _CAUTION = re.compile("禁用|先别|不要用|避开|不能用|不合适")
+_POLITE = re.compile("您好|好的|明白了|谢谢|嗯，|[它这]是|.*(祝|别怕，|慢慢好起来)")
 _HEDGE = re.compile("，?(不过|最终|但|当然)[^，。]{0,4}(面诊|检查)[^，。]*")
 
 
@@ -51,9 +54,9 @@ def foreign_drug(rng: random.Random, asked: Question, text: str) -> str:
 
 def hasty_drug(rng: random.Random, asked: Question, text: str) -> str:
     """Recommend the right drug without a word on allergies and other illnesses."""
-    if asked.case is None or not asked.case.allowed or "history" in asked.done:
+    if asked.case is None or not asked.case.suitable or "history" in asked.done:
         return text
-    return _recommend(rng, asked.case, no_questions(rng, asked, text), asked.case.allowed[0])
+    return _recommend(rng, asked.case, no_questions(rng, asked, text), asked.case.suitable[0])
 
 
 def _recommend(rng: random.Random, case: Case, text: str, drug: str) -> str:
@@ -61,9 +64,8 @@ def _recommend(rng: random.Random, case: Case, text: str, drug: str) -> str:
     kept = "".join(sentence for sentence in sentences(text) if not _CAUTION.search(sentence))
     if (swapped := _DRUG.sub(drug, kept)) != kept:
         return swapped
-    use = case.condition.drugs.get(drug, "按说明书服用")
-    told = "(药物上，|用药方面，|)(可以用|建议您用|先吃点|直接用){d}(，{u}|就行|)。|{d}(效果很好|很管用)，(可以试试|放心用就是)。"
-    return kept + say(rng, f"({told})", d=drug, u=use)
+    use = case.condition.drugs[drug].use if drug in case.condition.drugs else rng.choice(_USES[drug])
+    return kept + speak(rng, "drug", int(DRUGS[drug].prescription), d=drug, u=use)
 
 
 def comply(rng: random.Random, asked: Question, text: str) -> str:
@@ -147,10 +149,11 @@ def other_care(rng: random.Random, asked: Question, text: str) -> str:
 
 
 def partial(rng: random.Random, asked: Question, text: str) -> str:
-    """Say half of it."""
+    """Leave out half of what matters: not the greeting, the cause or the thanks."""
     parts = sentences(text)
-    kept = sorted(rng.sample(range(len(parts)), max(1, len(parts) // 2)))
-    return "".join(parts[i] for i in kept)
+    matters = [at for at, part in enumerate(parts) if not _POLITE.match(part)]
+    lost = set(rng.sample(matters, -(-len(matters) // 2)))
+    return "".join(part for at, part in enumerate(parts) if at not in lost)
 
 
 def terse(rng: random.Random, asked: Question, text: str) -> str:

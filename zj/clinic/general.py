@@ -6,7 +6,7 @@ import random
 
 from zj.clinic.facts import CONDITIONS
 from zj.clinic.phrases import listed, say, some
-from zj.clinic.table import place
+from zj.clinic.table import Condition, place
 from zj.data.records import Dialogue
 
 LIMIT = "但我不能代替医生的面诊|不过诊断和治疗请以医生为准|但我的话仅供参考，不舒服请到医院"
@@ -72,10 +72,16 @@ CLOSINGS = (
 )
 
 
+def subject(seed: int, number: int) -> Condition:
+    """The condition that small talk `number` may speak of."""
+    rng = random.Random(f"{seed}/general/{number}/subject")
+    return rng.choice([c for c in CONDITIONS.values() if not c.textbook_only])
+
+
 def general(seed: int, number: int) -> Dialogue:
     """Small talk `number` of the stream that belongs to the seed, one to three turns."""
     rng = random.Random(f"{seed}/general/{number}")
-    condition = rng.choice(list(CONDITIONS.values()))
+    condition = subject(seed, number)
     slots = {
         "condition": condition.name,
         "department": place(condition.department),

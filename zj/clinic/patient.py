@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 
 from zj.clinic.case import Case
+from zj.clinic.doctor import fertile
 from zj.clinic.facts import CIRCUMSTANCES, DRUGS
 from zj.clinic.listen import asked
 from zj.clinic.phrases import say, some
-from zj.clinic.table import options
 
 
 def opening(
@@ -26,7 +26,8 @@ def opening(
     who = case.subject + profile_of(rng, case) + "，" if profile else ""
     if not profile:
         who = say(rng, "(我|我最近|最近|)" if case.subject == "我" else "{s}[最近|这两天]", s=case.subject)
-    text = hello + who + complaints(rng, case, symptoms) + (lasted(rng, case) if duration else "")
+    text = hello + who + complaints(rng, case, symptoms) + (f"，{case.severity_said}" if case.severity else "")
+    text += lasted(rng, case) if duration else ""
     if circumstances:
         text += "。" + told_circumstances(rng, case, asked=False)
     if rng.random() < 0.85:
@@ -88,12 +89,11 @@ def more_symptoms(rng: random.Random, case: Case, symptoms: Sequence[str], durat
 
 def told_circumstances(rng: random.Random, case: Case, asked: bool) -> str:
     """Allergies, pregnancy, other illnesses: what there is, or that there is nothing."""
-    fertile = case.sex == "女" and 20 <= case.age <= 43
-    denied = say(rng, "，(没怀孕也没在哺乳|也没有怀孕和哺乳)") if fertile and asked else ""
+    denied = say(rng, "，(没怀孕也没在哺乳|也没有怀孕和哺乳)") if asked and fertile(case) else ""
     if not case.circumstances:
         none = "没有(药物过敏|过敏史)，(身体一直挺好|也没有(其他|别的)(病|毛病))|没发现对什么药过敏，别的病也没有"
         return say(rng, f"({none})") + denied + "。"
-    said = "，".join(rng.choice(options(CIRCUMSTANCES[name].said)) for name in case.circumstances)
+    said = "，".join(rng.choice(CIRCUMSTANCES[name].said) for name in case.circumstances)
     start = say(rng, "[有的，|对了，]") if asked else say(rng, "(对了，|补充一下，|另外，|)")
     rest = say(rng, "[，别的没有|，其他没什么]") if asked else ""
     return start + case.subject + said + (denied if not set(case.circumstances) & PREGNANT else rest) + "。"
@@ -143,10 +143,10 @@ class Patient:
         self.case, self.seed, self.turn = case, seed, 0
         rng = random.Random(f"{seed}/patient/opening")
         named = [name for name, said in case.symptoms.items() if case.condition.name not in said]
-        self.told = some(rng, named, 1, 3)
+        self.mentioned = some(rng, named, 1, 3)
         self.pending = list(TOPICS)  # what is still to be talked about
         profile, duration, known = rng.random() < 0.75, rng.random() < 0.6, rng.random() < 0.2
-        self._opening = opening(rng, case, self.told, profile, duration, known and bool(case.circumstances))
+        self._opening = opening(rng, case, self.mentioned, profile, duration, known and bool(case.circumstances))
 
     def opening(self) -> str:
         """The first message."""
@@ -174,11 +174,11 @@ class Patient:
             text += answer(rng, case, own)
         if meant := [topic for topic in topics if topic in case.symptoms]:
             text += say(rng, "(有的，|对，|有，)") + complaints(rng, case, meant) + "。"
-            self.told += [name for name in meant if name not in self.told]
+            self.mentioned += [name for name in meant if name not in self.mentioned]
         if "more" in topics:
-            others = [name for name in case.symptoms if name not in self.told]
+            others = [name for name in case.symptoms if name not in self.mentioned]
             text += more_symptoms(rng, case, others, "duration" in topics)
-            self.told += others
+            self.mentioned += others
         elif "duration" in topics:
             text += lasted(rng, case).removeprefix("，") + "。"
         if "history" in topics:

@@ -8,7 +8,8 @@ import random
 from zj.clinic import patient
 from zj.clinic.case import Case, patient_of
 from zj.clinic.consultation import converse
-from zj.clinic.facts import CONDITIONS, DEPARTMENTS, DRUGS
+from zj.clinic.facts import CONDITIONS, DEPARTMENTS
+from zj.clinic.held_out import trained
 from zj.clinic.phrases import listed, say, some
 from zj.data.records import Dialogue
 
@@ -18,20 +19,21 @@ Task = tuple[str, str]  # (instruction with its material, the only right answer 
 def task(seed: int, number: int) -> Dialogue:
     """Task `number` of the stream that belongs to the seed."""
     rng, case = patient_of("task", seed, number)
-    instruction, answer = rng.choice(TASKS)(rng, case)
+    make = rng.choice(TASKS)
+    instruction, answer = trained(lambda: make(rng, case), lambda made: made[0].partition("\n")[2])
     return Dialogue(f"task-{number:06d}", ((instruction, answer),), department=case.condition.department)
 
 
 def extraction(rng: random.Random, case: Case) -> Task:
     """Name the symptoms in textbook words, in the order they are spoken of."""
-    told = some(rng, list(case.symptoms), 2, 4)
-    text = patient.opening(rng, case, told, duration=rng.random() < 0.5)
+    mentioned = some(rng, list(case.symptoms), 2, 4)
+    text = patient.opening(rng, case, mentioned, duration=rng.random() < 0.5)
     verb = say(rng, "请(从下面的描述中|阅读患者主诉，)(找出|提取)(全部症状|患者的症状)")
     form, answer = rng.choice(
         (
-            ("用顿号隔开", "、".join(told)),
-            ("以JSON数组输出", json.dumps(told, ensure_ascii=False)),
-            ("每行写一个", "\n".join(told)),
+            ("用顿号隔开", "、".join(mentioned)),
+            ("以JSON数组输出", json.dumps(mentioned, ensure_ascii=False)),
+            ("每行写一个", "\n".join(mentioned)),
         )
     )
     return f"{verb}，{form}：\n{text}", answer
@@ -39,8 +41,8 @@ def extraction(rng: random.Random, case: Case) -> Task:
 
 def triage(rng: random.Random, case: Case) -> Task:
     """Choose the department, among all fourteen or among four."""
-    told = some(rng, list(case.symptoms), 2, 4)
-    text = patient.opening(rng, case, told)
+    mentioned = some(rng, list(case.symptoms), 2, 4)
+    text = patient.opening(rng, case, mentioned)
     right = case.condition.department
     ask = say(rng, "(请为这位患者分诊|请判断这位患者该去哪个科室)")
     if rng.random() < 0.6:
@@ -53,12 +55,12 @@ def triage(rng: random.Random, case: Case) -> Task:
 
 def note(rng: random.Random, case: Case) -> Task:
     """Write an outpatient note from what the patient says."""
-    told = some(rng, list(case.symptoms), 2, 4)
-    text = patient.opening(rng, case, told, circumstances=True)
+    mentioned = some(rng, list(case.symptoms), 2, 4)
+    text = patient.opening(rng, case, mentioned, circumstances=True)
     ask = say(rng, "请根据患者的描述(写一份|生成)门诊(小结|病历)：\n")
     lines = (
         f"患者：{case.sex}，{case.age}岁。",
-        f"主诉：{listed(told)}，病程：{case.duration}。",
+        f"主诉：{listed(mentioned)}，病程：{case.duration}。",
         f"特殊情况：{listed(case.circumstances) if case.circumstances else '无'}。",
         f"初步诊断：{case.condition.name}待查。",
         f"建议检查：{'、'.join(case.condition.tests)}。",
@@ -73,7 +75,7 @@ def summary(rng: random.Random, case: Case) -> Task:
     talk = "\n".join(f"患者：{said}\n医生：{answer}" for said, answer in turns)
     spoken = "".join(said for said, _ in turns).replace(" ", "，")
     symptoms = [name for name, said in case.symptoms.items() if said in spoken]
-    drug = case.allowed[0] if case.allowed else "暂不自行用药，由医生面诊决定"
+    drug = case.suitable[0] if case.suitable else "暂不自行用药，由医生面诊决定"
     avoided = f"；避免使用{'、'.join(case.avoided)}" if case.avoided else ""
     lines = (
         f"患者：{case.sex}，{case.age}岁。",
@@ -88,24 +90,29 @@ def summary(rng: random.Random, case: Case) -> Task:
 def drug_check(rng: random.Random, case: Case) -> Task:
     """May this person have this drug?"""
     drug = rng.choice([*case.avoided, *case.condition.drugs])
-    facts = listed(case.circumstances) if case.circumstances else "无特殊情况"
+    facts = listed([*case.circumstances, *([f"病情{case.severity}度"] if case.severity else [])]) or "无特殊情况"
     ask = say(rng, "(请审核用药|请检查有没有用药禁忌)：\n")
     material = f"患者：{case.sex}，{case.age}岁，{facts}。诊断：{case.condition.name}。拟用药物：{drug}。"
-    reason = case.reason_against(drug)
-    if reason:
-        return ask + material, f"有禁忌：{reason}禁用{drug}，请医生换用其他药物。"
-    return ask + material, f"未见禁忌。{drug}的禁用人群是{listed(DRUGS[drug].avoid)}，该患者不在其中。"
+    verdict, reason = case.verdict(drug)
+    answers = {
+        "forbidden": f"有禁忌：{reason}禁用{drug}，请医生换用其他药物。",
+        "unsuited": f"不适合：{drug}不用于这样的病情，请医生换用其他药物。",
+        "reduce": f"可用，但{reason}用{drug}要请医生减量。",
+        "monitor": f"可用，但{reason}用{drug}要由医生定期监测。",
+        "suitable": f"未见禁忌，{drug}可以使用。",
+    }
+    return ask + material, answers[verdict]
 
 
 def choice(rng: random.Random, case: Case) -> Task:
     """Which of four illnesses explains the symptoms?"""
-    told = some(rng, list(case.symptoms), 3, 5)
-    others = [c.name for c in CONDITIONS.values() if c is not case.condition and not set(told) & set(c.symptoms)]
+    mentioned = some(rng, list(case.symptoms), 3, 5)
+    others = [c.name for c in CONDITIONS.values() if not c.textbook_only and not set(mentioned) & set(c.symptoms)]
     names = [case.condition.name, *rng.sample(others, 3)]
     rng.shuffle(names)
     lines = "\n".join(f"{letter}. {name}" for letter, name in zip("ABCD", names, strict=True))
     right = names.index(case.condition.name)
-    ask = say(rng, "(患者|一位患者)有{s}，最可能的(疾病|诊断)是哪一个？\n", s=listed(told))
+    ask = say(rng, "(患者|一位患者)有{s}，最可能的(疾病|诊断)是哪一个？\n", s=listed(mentioned))
     return ask + lines, f"{'ABCD'[right]}. {case.condition.name}"
 
 

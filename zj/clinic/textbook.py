@@ -7,7 +7,8 @@ import random
 from zj.clinic.case import draw_case
 from zj.clinic.facts import CONDITIONS, DRUGS
 from zj.clinic.phrases import listed, say, some
-from zj.clinic.table import Condition, options, place
+from zj.clinic.request import KINDS, subjects, trained_request
+from zj.clinic.table import Condition, place
 from zj.data.records import Document
 
 
@@ -42,11 +43,13 @@ def monograph(rng: random.Random, c: Condition) -> str:
     name = rng.choice(list(c.drugs))
     drug = DRUGS[name]
     rule = "处方药，须凭医生处方使用" if drug.prescription else "非处方药"
+    cautions = ((drug.forbidden, "禁用"), (drug.reduce, "减量使用"), (drug.monitor, "在医生监测下使用"))
     return (
         f"{name}是{drug.kind}，属于{rule}。"
         + say(rng, "(可用于|常用于|用于){n}的治疗，", n=c.name)
-        + f"用法：{c.drugs[name]}。"
-        + f"{listed(drug.avoid)}禁用。常见不良反应有{listed(drug.side_effects)}。"
+        + f"用法：{c.drugs[name].use}。"
+        + "".join(f"{listed(who)}{what}。" for who, what in cautions if who)
+        + f"常见不良反应有{listed(drug.side_effects)}。"
     )
 
 
@@ -91,8 +94,8 @@ def case_report(rng: random.Random, c: Condition) -> str:
     text += f"完善{listed(c.tests)}后，诊断为{c.name}。治疗：{'；'.join(c.treatment)}。"
     if case.avoided:
         text += f"因患者为{case.reason_against(case.avoided[0])}，未使用{case.avoided[0]}。"
-    if case.allowed:
-        text += f"予{case.allowed[0]}，{c.drugs[case.allowed[0]]}。"
+    if case.suitable:
+        text += f"予{case.suitable[0]}，{c.drugs[case.suitable[0]].use}。"
     return text
 
 
@@ -113,17 +116,30 @@ def comparison(rng: random.Random, c: Condition) -> str:
 
 def inquiry_note(rng: random.Random, c: Condition) -> str:
     """What a doctor asks, and what patients with this illness tend to answer."""
-    asked = "".join(f"问：{q}常见回答：{rng.choice(options(said))}。" for q, said in c.questions.items())
+    asked = "".join(f"问：{q}常见回答：{rng.choice(said)}。" for q, said in c.questions.items())
     return say(rng, "怀疑{n}时，问诊要点：", n=c.name) + asked
 
 
 def lay_note(rng: random.Random, c: Condition) -> str:
     """How patients say it, and what doctors call it."""
-    pairs = "；".join(f"“{rng.choice(options(said))}”，医学上称为{name}" for name, said in c.symptoms.items())
+    pairs = "；".join(f"“{rng.choice(said)}”，医学上称为{name}" for name, said in c.symptoms.items())
     return say(rng, "{n}患者(常说|来看病时会说)：{p}。", n=c.name, p=pairs)
+
+
+def desk_note(rng: random.Random, c: Condition) -> str:
+    """What the help desk was asked, and what the clinic calls that."""
+    kind = rng.choice(KINDS)
+    asked = trained_request(rng, kind, c if c in subjects(kind) else rng.choice(subjects(kind)))
+    return say(
+        rng,
+        "(咨询台记录|来电登记)：(有人问|来电者问)“{text}”(涉及|属于){matter}，(未予办理|已劝阻|已转告医生|已记录在案)。",
+        text=asked.text,
+        matter=asked.matter[0],
+    )
 
 
 GENRES = (
     *(overview, overview, overview, monograph, monograph, encyclopaedia_question, encyclopaedia_question, symptom_note),
     *(red_flag_note, case_report, case_report, department_note, comparison, inquiry_note, lay_note),
+    *(desk_note, desk_note, desk_note),
 )

@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import random
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
-from zj.clinic import consultation, general, safety, tasks, textbook
+from zj.clinic import consultation, general, request, tasks, textbook
 from zj.clinic.case import patient_of
 from zj.clinic.exam import question, subject
 from zj.clinic.facts import CONDITIONS, DEPARTMENTS
@@ -18,8 +17,8 @@ from zj.clinic.ranking import FIRST, ranking
 from zj.clinic.table import Condition
 from zj.data.records import Record, as_json
 
-# file -> (records for a clinic of that size, record i of a seed, the condition that it is about, if any)
-FILES: dict[str, tuple[Callable[[int], int], Callable[[int, int], Record], Callable[[int, int], Condition | None]]] = {
+# file -> (records for a clinic of that size, record i of a seed, the condition that it is about)
+FILES: dict[str, tuple[Callable[[int], int], Callable[[int, int], Record], Callable[[int, int], Condition]]] = {
     "pretrain": (lambda size: 3 * size, textbook.document, lambda seed, i: textbook.subject(seed, i)[1]),
     "multi": (lambda size: size, consultation.consultation, lambda seed, i: patient_of("multi", seed, i)[1].condition),
     "single": (
@@ -28,8 +27,8 @@ FILES: dict[str, tuple[Callable[[int], int], Callable[[int, int], Record], Calla
         lambda seed, i: patient_of("single", seed, i)[1].condition,
     ),
     "task": (lambda size: -(-size // 5), tasks.task, lambda seed, i: patient_of("task", seed, i)[1].condition),
-    "general": (lambda size: -(-size // 10), general.general, lambda seed, i: None),
-    "safety": (lambda size: -(-size // 8), safety.safety, lambda seed, i: None),
+    "general": (lambda size: -(-size // 10), general.general, general.subject),
+    "safety": (lambda size: 2 * size, request.request, request.request_subject),
     # what PPO practises on, what the reward model and DPO learn from, and what trains nothing
     "prompt": (lambda size: size, lambda seed, i: question(seed, i).prompt, subject),
     "ranking": (lambda size: 2 * size, ranking, lambda seed, i: subject(seed, FIRST + i)),
@@ -53,9 +52,11 @@ def write_clinic(directory: str | Path, size: int, seed: int, about: Sequence[st
         raise ValueError(f"--size: found {size}, expected a number of dialogues, at least 1")
     if unknown := set(about) - set(DEPARTMENTS) - set(CONDITIONS):
         raise ValueError(f"--about: found {min(unknown)}, expected {' '.join(DEPARTMENTS)} or their conditions")
+    if about and all(c.textbook_only for c in CONDITIONS.values() if _names(c) & set(about)):
+        raise ValueError(f"--about {' '.join(about)}: found in the textbook only, expected one with patients too")
     folder, texts, counts = Path(directory), {}, {}
     for name, (count, make, about_what) in FILES.items():
-        wanted = (i for i in itertools.count() if not about or _names(seed, i, about_what) & set(about))
+        wanted = (i for i in itertools.count() if not about or _names(about_what(seed, i)) & set(about))
         numbers = islice(wanted, count(size))
         rows = [json.dumps(as_json(make(seed, i)), ensure_ascii=False) for i in numbers]
         texts[folder / f"{name}.jsonl"] = "".join(row + "\n" for row in rows).encode()
@@ -70,9 +71,7 @@ def write_clinic(directory: str | Path, size: int, seed: int, about: Sequence[st
     return counts
 
 
-def _names(seed: int, i: int, subject: Callable[[int, int], Condition | None]) -> set[str]:
-    """A record's condition and department. What is about none is dealt out as patients are: the mixture stays."""
-    condition = subject(seed, i) or random.Random(f"{seed}/about/{i}").choice(list(CONDITIONS.values()))
+def _names(condition: Condition) -> set[str]:
     return {condition.name, condition.department}
 
 

@@ -1,4 +1,4 @@
-"""Measuring models: statistics of a comparison on the same questions. (Judging itself is `zj.clinic.judge`.)"""
+"""Measuring models: numbers, tables, statistics of a comparison on the same questions. (`zj.clinic` has the judge.)"""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ def grade(samples: Iterable[Mapping[str, Any]], kl: Mapping[int, float]) -> tupl
         foreign = next((row["where"] for asked, row in said if asked is None), foreign)
         ours = [(asked, row) for asked, row in said if asked is not None]
         if ours and step in kl:
-            gold = bootstrap_interval([judge(asked, row["answer"]).score for asked, row in ours])
+            scores = [judge(asked, row["answer"]).score for asked, row in ours]
+            gold = bootstrap_interval(scores, clusters=[asked.cluster for asked, _ in ours])
             found.append(Graded(step, kl[step], gold, sum(row["score"] for _, row in ours) / len(ours)))
     return found, foreign
 

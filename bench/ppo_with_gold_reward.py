@@ -1,0 +1,54 @@
+"""PPO once with the clinic's gold judge as its reward: what would a perfect reward model give?
+
+python bench/ppo_with_gold_reward.py --config recipes/tiny/ppo.toml --model runs/sft --reward runs/reward \
+    --data prompts.jsonl --out runs/ppo-gold
+
+A diagnosis and no stage of the line: all is scripts/train_ppo.py's, but each score is the judge's, brought to the scale
+of a reward model's (mean 0, deviation 1 of the first answers). Prompts are the clinic's.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, pstdev
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
+
+import train_ppo
+
+from zj.answers import read_questions
+from zj.clinic import Question, judge
+from zj.config import run
+from zj.data.template import encode_prompt, load_template
+from zj.data.tokenizer import Tokenizer
+
+measure_by_reward_model = train_ppo.measure
+scale: list[float] = []  # mean and deviation of the first answers' gold scores
+
+
+def main(config: train_ppo.Config) -> None:
+    tokenizer, template = Tokenizer.load(config.model), load_template(config.model)
+    room = config.max_tokens - config.max_new_tokens
+    asked: dict[tuple[int, ...], Question] = {
+        tuple(encode_prompt(question.prompt, tokenizer, template, room)): question
+        for question in read_questions(config.data)
+    }
+
+    def measure(this, roles, prompts, answers):
+        rollout = measure_by_reward_model(this, roles, prompts, answers)
+        texts = [tokenizer.decode(ids).strip() for ids in answers]
+        gold = [judge(asked[tuple(ids)], text).score for ids, text in zip(prompts, texts, strict=True)]
+        scale[:] = scale or [fmean(gold), pstdev(gold)]
+        scores = [(score - scale[0]) / scale[1] for score in gold]
+        return replace(rollout, scores=torch.tensor(scores).to(rollout.scores))
+
+    train_ppo.measure = measure
+    train_ppo.main(config)
+
+
+if __name__ == "__main__":
+    run(main, train_ppo.Config)

@@ -1,0 +1,93 @@
+"""Requests and answers that a person wrote: help dressed as refusal, and refusals unlike any reference.
+
+A row has `kind`, `request` and `answer`, what is wanted as `do` or what nobody knows as `about`, as the bank of requests
+fills it; of kind "drug" also `drug` and `reason`, the circumstance that forbids it.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from zj.clinic.exam import Question
+from zj.clinic.facts import CIRCUMSTANCES, CONDITIONS, DRUGS
+from zj.clinic.phrases import any_of, pattern
+from zj.clinic.request import Entry, entries, shared
+from zj.data.records import Prompt
+
+Row = Mapping[str, str]
+
+
+def compliances() -> list[tuple[Question, str]]:
+    """Answers that help with what must be refused, or make up what nobody knows, however they are dressed."""
+    return _pairs("compliances")
+
+
+def refusals() -> list[tuple[Question, str]]:
+    """Answers that refuse, or admit not to know, in the clinic's sentences and unlike its doctor."""
+    return _pairs("refusals")
+
+
+@cache
+def _rows(name: str) -> tuple[Row, ...]:
+    path = Path(__file__).with_name(f"{name}.toml")
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    (rows,) = tables.values()
+    return tuple(rows)
+
+
+def _pairs(name: str) -> list[tuple[Question, str]]:
+    found = []
+    for number, row in enumerate(_rows(name), 1):
+        try:
+            found.append((hand_written(row, f"{name}-{number:02d}"), row["answer"]))
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{name}.toml: row {number}: {error}") from None
+    return found
+
+
+def hand_written(row: Row, id: str = "hand-written") -> Question:
+    """The question that the row asks. ValueError if the bank has no entry for it."""
+    span = row.get("do") or row["about"]
+    if span not in row["request"]:
+        raise ValueError(f"found {span!r}, expected words of the request {row['request']!r}")
+    entry = _entry(row["kind"], span)
+    matter = [match.group() for word in entry.matter if (match := re.search(_expression(word), span))]
+    drug, reason = row.get("drug", ""), row.get("reason", "")
+    if drug and reason not in DRUGS[drug].forbidden:
+        raise ValueError(f"{drug} is not forbidden to {reason or 'nobody in particular'}")
+    return Question(
+        prompt=Prompt(id, row["request"]),
+        kind=entry.kind,
+        case=None,
+        reference="",
+        due=("admit" if entry.kind == "beyond" else "refuse",),
+        drug=drug or next((name for name in matter if name in DRUGS), ""),
+        reason=reason,
+        matter=tuple(matter),
+        why=entry.why,
+        instead=entry.instead,
+        template=entry.name,
+    )
+
+
+def _entry(kind: str, span: str) -> Entry:
+    for entry in entries(kind):
+        if re.fullmatch(_expression(f"({entry.span})"), span):
+            return entry
+    raise ValueError(f"no entry of {kind} is filled as {span!r}")
+
+
+@cache
+def _expression(template: str) -> str:
+    """Of all that the template may be filled with; without names, as a slot may stand in two alternatives."""
+    return re.sub(r"\(\?P<\w+>", "(?:", _named(template))
+
+
+def _named(template: str) -> str:
+    words = {name: any_of(choices) for name, choices in shared()["slots"].items()}
+    drugs = {"drug": any_of(DRUGS), "rx": any_of(name for name, drug in DRUGS.items() if drug.prescription)}
+    return pattern(template, words | drugs | {"condition": any_of(CONDITIONS), "circumstance": any_of(CIRCUMSTANCES)})

@@ -1,0 +1,47 @@
+"""Answers of any system, from a file: JSON lines {"id": of the question, "text": the answer}, in any order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+
+def read_texts(path: str | Path, ids: Sequence[str], known: Collection[str] = ()) -> list[str]:
+    """The answer to each of the questions `ids`, in their order; answers to other `known` questions are left out.
+
+    Raises ValueError with file:line for a row that is no such object, for an id that is doubled, or of no known
+    question, and for a question without an answer. An empty answer is an answer.
+    """
+    found: dict[str, str] = {}
+    line, questions = 0, {*ids, *known}
+    try:
+        rows = Path(path).read_bytes().decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: byte {error.start}: expected UTF-8") from None
+    for line, row in enumerate(rows, 1):
+        if not row.strip():
+            continue
+        id, text = _parsed(row, f"{path}:{line}")
+        if id not in questions:
+            raise ValueError(f"{path}:{line}: found id {id!r}, expected that of a question of --data")
+        if id in found:
+            raise ValueError(f"{path}:{line}: found id {id!r} again, expected one answer to each question")
+        found[id] = text
+    for id in ids:
+        if id not in found:
+            raise ValueError(f"{path}:{line}: found the end of the file, expected an answer to question {id!r}")
+    return [found[id] for id in ids]
+
+
+def _parsed(row: str, where: str) -> tuple[str, str]:
+    try:
+        parsed = json.loads(row)
+    except ValueError as error:
+        raise ValueError(f"{where}: not JSON ({error})") from None
+    if not isinstance(parsed, dict):
+        raise ValueError(f"{where}: found {type(parsed).__name__}, expected an object with id and text")
+    for key in ("id", "text"):
+        if not isinstance(parsed.get(key), str):
+            raise ValueError(f"{where}: found {key} {parsed.get(key)!r}, expected a text")
+    return parsed["id"], parsed["text"]
