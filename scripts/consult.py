@@ -25,7 +25,7 @@ from zj.train import DTYPES, start
 class Config:
     model: str = ""  # Hugging Face model or PEFT adapter directory
     data: tuple[str, ...] = ()  # files of dialogues whose held-out part is asked
-    number: int = 3  # consultations
+    number: int = 3  # consultations, in the order in which training looks at its validation
     valid_fraction: float = 0.1  # the part that training held out
     max_tokens: int = 768  # longest prompt; older turns are left out to fit
     max_new_tokens: int = 200  # longest answer

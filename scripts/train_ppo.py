@@ -77,7 +77,7 @@ class Config:
     last_layers: int = 0  # train the policy's last so many blocks only (HuatuoGPT: 2; 0: all)
     early_stop: float = 0.0  # k3 from the old to the new policy, nats per token, that ends a step's passes (0: off)
     ptx: float = 0.0  # weight of the cross-entropy on --ptx-data, nats/token, in every minibatch
-    ptx_data: tuple[str, ...] = ()  # dialogues that the policy must not forget
+    ptx_data: tuple[str, ...] = ()  # dialogues that the policy must not forget, without those that ask what is held out
     valid_fraction: float = 0.1  # part of the prompts held out for validation
     valid_every: int = 10  # steps between validations (0: once an epoch)
     valid_limit: int = 64  # prompts that one validation asks

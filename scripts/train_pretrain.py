@@ -15,7 +15,7 @@ from typing import Literal
 
 from zj import stage
 from zj.config import run
-from zj.data.batching import batch, epochs, steps_per_epoch
+from zj.data.batching import batch, epochs, steps_per_epoch, without_repeats
 from zj.data.readers import files_of, read
 from zj.data.records import Document
 from zj.fit import set_up
@@ -64,12 +64,12 @@ def main(config: Config) -> None:
     world = start(config.device)
     files = files_of(config.data) if config.data else []
     out, saved = open_run(config.out, config, "pretrain", world, files)
-    documents = read_documents(config, out, world)
-    tokenizer = stage.find_tokenizer(config, (d.text for d in documents), out, world)
+    held_in, held_out = stage.hold_out(read_documents(config, out, world), config, out, world)
+    tokenizer = stage.find_tokenizer(config, (d.text for d in held_in), out, world)
     model, adapter, base = stage.find_model(config, tokenizer, out, world)
     set_up(model, "pretrain", config, world)
 
-    train, valid = stage.encode_split(documents, tokenizer, config, world)
+    train, valid = stage.encode_sides(held_in, held_out, tokenizer, config, world)
     indices = epochs(train, config.seed)
     per_epoch = steps_per_epoch(len(train), config.batch_size)
     total = per_epoch * config.epochs
@@ -112,13 +112,15 @@ def main(config: Config) -> None:
 
 
 def read_documents(config: Config, out: Path, world: World) -> list[Document]:
-    """The documents of --data, or of a clinic written into OUT/clinic; bad rows are told or stop the run."""
+    """The documents of --data, or of a clinic written into OUT/clinic, each once; bad rows are told or stop the run."""
     files = config.data or stage.clinic_files(out, config, ["pretrain"], world)
     documents, skipped = read(files, "document", config.on_bad_row)
     for message in skipped[:5]:
         world.print(f"skipped {message}")
-    world.print(f"{len(documents):,} documents read, {len(skipped):,} rows skipped")
-    return documents
+    different = without_repeats(documents)
+    repeats = f"{len(documents) - len(different):,} of them repeats, left out"
+    world.print(f"{len(documents):,} documents read, {repeats}; {len(skipped):,} rows skipped")
+    return different
 
 
 if __name__ == "__main__":

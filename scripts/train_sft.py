@@ -10,6 +10,7 @@ Source: Zhongjing, section 3 "Supervised Instruction Fine-Tuning".
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -71,11 +72,12 @@ def main(config: Config) -> None:
     files = files_of(config.data) if config.data else []
     out, saved = open_run(config.out, config, "sft", world, files)
     dialogues = read_dialogues(config, out, world)
-    tokenizer = stage.find_tokenizer(config, (text for d in dialogues for turn in d.turns for text in turn), out, world)
+    held_in, held_out = stage.hold_out(dialogues, config, out, world)
+    tokenizer = stage.find_tokenizer(config, (text for d in held_in for turn in d.turns for text in turn), out, world)
     model, adapter, base = stage.find_model(config, tokenizer, out, world)
     set_up(model, "sft", config, world)
 
-    train, valid = stage.encode_split(dialogues, tokenizer, config, world)
+    train, valid = stage.encode_sides(held_in, held_out, tokenizer, config, world)
     by_place = {dialogue.where: dialogue for dialogue in dialogues}
     indices = epochs([by_place[example.where] for example in train], config.seed, parse_mix(config.mix) or None)
     per_epoch = steps_per_epoch(len(indices(0)), config.batch_size)
@@ -87,8 +89,9 @@ def main(config: Config) -> None:
     optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype], world)
     this = Run(out, config, world, model, adapter, base, tokenizer, config.template, optimizer)
     this.load(saved)
-    asked = [Prompt(d.id, d.turns[0][0], system=d.system) for d in (by_place[example.where] for example in valid[:2])]
-    prompts = [encode_prompt(prompt, tokenizer, config.template, config.max_tokens) for prompt in asked]
+    asked = (Prompt("", d.turns[0][0], system=d.system) for d in (by_place[example.where] for example in valid))
+    two = islice(dict.fromkeys(asked), 2)  # different ones
+    prompts = [encode_prompt(prompt, tokenizer, config.template, config.max_tokens) for prompt in two]
     log = Log(out, this.step, total, world, config.tensorboard)
 
     if this.step == 0:

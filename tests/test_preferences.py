@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ from zj.data.template import Encoded, encode_dialogue, encode_prompt
 from zj.data.tokenizer import Tokenizer
 from zj.lora import adapter_parameters
 from zj.model import Packed, ScalarHead, sequence_logprobs
-from zj.preferences import Ranked, encode_rankings, ranked_packs, rates, read_prompts, read_rankings
+from zj.preferences import Ranked, encode_rankings, ranked_packs, rates, read_prompts, read_ptx, read_rankings
 from zj.rl import ranking_loss
 from zj.train import World
 
@@ -61,9 +62,49 @@ def test_what_teaches_nothing_or_does_not_fit_is_left_out_and_counted(tokenizer)
     assert [ranked.ranks for ranked in found] == [(1, 2, 3, 4), (1, 1, 2)]
     tokens = sum(len(answer.ids) for ranked in found for answer in ranked.answers)
     tokens -= sum((len(r.answers) - 1) * (r.answers[0].counted.index(True) - 1) for r in found)  # each prompt once
-    told = "5 rankings: 0 shortened, 1 too long for --max-tokens 80, 2 with all answers tied; 2 prompts, 7 answers"
+    told = (
+        "5 rankings: 0 shortened, 1 too long for --max-tokens 80, 2 with all answers tied, 0 with identical ones only; "
+    )
+    told += "0 more answers identical to another one, left out; 2 prompts, 7 answers"
     assert line == f"{told}, {tokens} tokens, each prompt once"
     assert len(encode_rankings(records, tokenizer, "ziya", None)[0]) == 3  # control: without a limit none is too long
+
+
+class Narrow:
+    """A tokenizer that gives wide and narrow characters the same ids, as SentencePiece does with its usual rules."""
+
+    def __init__(self, tokenizer):
+        self.inner = tokenizer
+
+    def encode(self, text):
+        return self.inner.encode(unicodedata.normalize("NFKC", text))
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+ALIKE = [  # answers, ranks, and what is left of them
+    (("好,一", "好，一"), (1, 2), None),  # a pair without a difference
+    (("好,一", "好，一", "坏"), (1, 1, 2), (0, 2)),
+    (("坏", "好,一", "好，一", "好,一"), (3, 1, 1, 1), (0, 1)),
+    (("好,一", "好，一", "坏"), (1, 3, 2), None),  # one answer at two ranks: only the other is left
+    (("好,一", "好，一", "坏", "中"), (1, 4, 3, 2), (2, 3)),
+    (("好,一", "好，一", "坏", "中"), (1, 1, 2, 2), (0, 2, 3)),
+    (("好一", "好二", "坏"), (1, 1, 2), (0, 1, 2)),  # control: different answers that tie are both kept
+]
+
+
+def test_answers_that_are_the_same_ids_are_counted_and_left_out(tokenizer):
+    records = [ranking(n, ranks, answers=answers) for n, (answers, ranks, _) in enumerate(ALIKE)]
+    found, line = encode_rankings(records, Narrow(tokenizer), "ziya", 80)
+    left = [(ranks, kept) for _, ranks, kept in ALIKE if kept]
+    assert [ranked.ranks for ranked in found] == [tuple(ranks[n] for n in kept) for ranks, kept in left]
+    for ranked in found:
+        assert len({tuple(answer.ids) for answer in ranked.answers}) == len(ranked.answers)
+    assert "0 with all answers tied, 2 with identical ones only; 6 more answers identical to another one" in line
+    assert "; 5 prompts, 12 answers, " in line
+    whole, line = encode_rankings(records, tokenizer, "ziya", 80)  # control: by this one's ids they differ
+    assert sum(len(ranked.answers) for ranked in whole) == 22 and "0 with identical ones only; 1 more answers" in line
 
 
 def test_every_answer_is_the_dialogue_it_would_have_been_in_fine_tuning(tokenizer):
@@ -224,15 +265,17 @@ def test_a_row_that_is_no_ranking_stops_or_is_skipped_and_told(line, tokenizer, 
     assert f"skipped {file}:21: " in capsys.readouterr().out
 
 
-def test_rankings_are_split_by_their_ids_and_nothing_left_is_the_users_to_know(line, tokenizer, tmp_path, capsys):
+def test_rankings_are_split_by_what_they_ask_and_nothing_left_is_the_users_to_know(line, tokenizer, tmp_path, capsys):
     train, valid = read_rankings(config(line.rankings), tokenizer, "ziya", tmp_path, ALONE)
     expected = split(read([str(line.rankings)], "ranking")[0], 0.25)
     assert [one.answers[0].where for one in train + valid] == [record.where for part in expected for record in part]
     told = capsys.readouterr().out
-    assert "training: 36 rankings" in told and "validation: 12 rankings" in told
+    assert "training: 38 rankings" in told and "validation: 10 rankings" in told
+    listed = (tmp_path / "validation.txt").read_text(encoding="utf-8").splitlines()
+    assert listed == [record.where for record in expected[1]]
     with pytest.raises(ValueError, match="--data: no ranking to train on is left with --max-tokens 9"):
         read_rankings(config(line.rankings, max_tokens=9), tokenizer, "ziya", tmp_path, ALONE)
-    assert "36 too long for --max-tokens 9" in capsys.readouterr().out
+    assert "38 too long for --max-tokens 9" in capsys.readouterr().out
 
 
 def test_prompts_are_asked_once_and_leave_room_for_the_answer(line, tokenizer, tmp_path, capsys):
@@ -255,3 +298,62 @@ def test_a_validation_that_takes_all_prompts_is_refused(line, tokenizer, tmp_pat
     file = write_rows(tmp_path / "p.jsonl", [{"id": "a", "prompt": "痛"}])
     with pytest.raises(ValueError, match="--data: no prompt to train on is left beside the validation"):
         read_prompts(config(file, valid_fraction=0.999), tokenizer, "ziya", tmp_path, ALONE)
+
+
+def read_all(stage, tokenizer, folder, *data, **changes):
+    """(ids of the prompts that are trained on, of those that are held out)."""
+    read_stage = read_prompts if stage == "ppo" else read_rankings
+    told = config(*data, **({"max_new_tokens": 8} | changes))
+    sides = read_stage(told, tokenizer, "ziya", folder, ALONE)
+    return tuple({tuple(one.ids if stage == "ppo" else one.prompt) for one in side} for side in sides)
+
+
+@pytest.mark.parametrize("stage", ["ppo", "rankings"])
+def test_prompts_that_become_one_when_they_are_shortened_are_not_trained_on(tokenizer, tmp_path, capsys, stage):
+    """They began differently, so they stand on both sides; what is left of them is the same last question."""
+    rows = [
+        {
+            "prompt": [
+                {"role": "user", "content": f"我第{n}次头痛，{'很痛，' * 9}"},
+                {"role": "assistant", "content": "请休息。"},
+                {"role": "user", "content": f"要吃药吗？{n % 7}"},
+            ],
+            "responses": ["要。", "不要。"],
+            "ranks": [1, 2],
+        }
+        for n in range(60)
+    ]
+    file = write_rows(tmp_path / "p.jsonl", rows)
+    train, valid = read_all(stage, tokenizer, tmp_path, file, max_tokens=48)
+    assert valid and not train & valid and len(train | valid) == 7
+    assert "left out, the same as held-out ones once they are shortened" in capsys.readouterr().out
+    train, valid = read_all(stage, tokenizer, tmp_path, file, max_tokens=400)  # control: whole, all are different
+    assert len(train | valid) == 60 and "once they are shortened" not in capsys.readouterr().out
+
+
+def test_prompts_typed_differently_are_asked_once_on_one_side(tokenizer, tmp_path, capsys):
+    wide = {ord(str(digit)): chr(ord("０") + digit) for digit in range(10)}
+    texts = [f"我头痛{n}天了，怎么办？" for n in range(40)]
+    other = [text.translate(wide).replace("，", ", ") + "！" for text in texts]
+    one = write_rows(tmp_path / "a.jsonl", [{"id": n, "prompt": text} for n, text in enumerate(texts)])
+    two = write_rows(tmp_path / "b.jsonl", [{"id": n + 40, "prompt": text} for n, text in enumerate(other)])
+    train, valid = read_prompts(config(one, two), tokenizer, "ziya", tmp_path, ALONE)
+    assert "80 prompts read, 40 of them repeats, left out" in capsys.readouterr().out
+    assert sorted(int(prompt.where) for prompt in train + valid) == list(range(40)) and valid
+
+
+def test_ptx_teaches_no_question_that_is_held_out(line, tokenizer, tmp_path, capsys):
+    told = config(line.dialogues, ptx=0.1, ptx_data=(str(line.dialogues),))
+    _, valid = read_prompts(told, tokenizer, "ziya", tmp_path, ALONE)
+    ptx = read_ptx(told, tokenizer, "ziya", ALONE)
+    said = capsys.readouterr().out
+    assert "ptx: 38 records: " in said and "; 10 more ask what is held out, left out" in said and len(ptx) == 38
+    held_out = {tuple(prompt.ids) for prompt in valid}
+    assert len(held_out) == 10
+
+    def taught(examples):
+        return {tuple(example.ids[: example.counted.index(True)]) for example in examples} & held_out
+
+    assert not taught(ptx)
+    told.valid_fraction = 0.0  # control: with nothing held out all are taught
+    assert taught(read_ptx(told, tokenizer, "ziya", ALONE)) == held_out

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zj.data.batching import pack_plan, split
+from zj.data.batching import is_validation, pack_plan, question, without_repeats
 from zj.data.readers import read
 from zj.data.records import Ranking
 from zj.data.template import Encoded, encode_all, encode_answers, encode_prompt
 from zj.data.tokenizer import Tokenizer
 from zj.model import Packed
-from zj.stage import clinic_files
+from zj.stage import clinic_files, hold_out, without_held_out
 from zj.train import ALONE, World
 
 
@@ -32,13 +32,14 @@ def read_rankings(
     for message in skipped[:5]:
         world.print(f"skipped {message}")
     parts = []
-    for name, records in zip(("training", "validation"), split(rankings, config.valid_fraction), strict=True):
+    for name, records in zip(("training", "validation"), hold_out(rankings, config, out, world), strict=True):
         ranked, told = encode_rankings(records, tokenizer, template, config.max_tokens)
         world.print(f"{name}: {told}")
         parts.append(ranked)
-    if not parts[0]:
+    train = without_held_out(parts[0], parts[1], lambda ranked: tuple(ranked.prompt), world)
+    if not train:
         raise ValueError(f"--data: no ranking to train on is left with --max-tokens {config.max_tokens} (see above)")
-    return parts[0], parts[1]
+    return train, parts[1]
 
 
 def read_prompts(
@@ -49,10 +50,10 @@ def read_prompts(
     records, skipped = read(files, "prompt", config.on_bad_row)
     for message in skipped[:5]:
         world.print(f"skipped {message}")
-    different = {(prompt.system, prompt.history, prompt.user): prompt for prompt in records}
+    different = without_repeats(records)
     room, cut = config.max_tokens - config.max_new_tokens, 0
     parts: tuple[list[Encoded], list[Encoded]] = ([], [])
-    for part, prompts in zip(parts, split(list(different.values()), config.valid_fraction), strict=True):
+    for part, prompts in zip(parts, hold_out(different, config, out, world), strict=True):
         for prompt in prompts:
             ids = encode_prompt(prompt, tokenizer, template)
             if len(ids) > room:
@@ -62,18 +63,24 @@ def read_prompts(
         f"{len(records):,} prompts read, {len(records) - len(different):,} of them repeats, left out; "
         f"{cut:,} shortened to --max-tokens less --max-new-tokens"
     )
-    if not parts[0]:
+    train = without_held_out(parts[0], parts[1], lambda prompt: tuple(prompt.ids), world)
+    if not train:
         raise ValueError("--data: no prompt to train on is left beside the validation")
-    return parts
+    return train, parts[1]
 
 
 def read_ptx(config: Any, tokenizer: Tokenizer, template: str, world: World) -> list[Encoded]:
-    """The dialogues of --ptx-data, encoded as in fine-tuning. ValueError if none is left."""
+    """The dialogues of --ptx-data, encoded as in fine-tuning. ValueError if none is left.
+
+    Without those that ask what is held out: the policy would learn the answers to its own validation prompts, and to
+    what fine-tuning on the same dialogues held out.
+    """
     if not config.ptx:
         return []
     dialogues, _ = read(config.ptx_data, "dialogue", config.on_bad_row)
-    found, counts = encode_all(dialogues, tokenizer, template, config.max_tokens)
-    world.print(f"ptx: {counts}")
+    held_in = [d for d in dialogues if not is_validation(question(d), config.valid_fraction)]
+    found, counts = encode_all(held_in, tokenizer, template, config.max_tokens)
+    world.print(f"ptx: {counts}; {len(dialogues) - len(held_in):,} more ask what is held out, left out")
     if not found:
         raise ValueError(f"--ptx-data: nothing is left with --max-tokens {config.max_tokens} ({counts})")
     return found
@@ -90,6 +97,11 @@ class Ranked:
     def key(self) -> str:
         """A name that tells these sequences from all others."""
         return blake2b(repr([answer.ids for answer in self.answers]).encode(), digest_size=16).hexdigest()
+
+    @property
+    def prompt(self) -> list[int]:
+        """Ids of what is answered."""
+        return self.answers[0].ids[: self.shared + 1]
 
     @cached_property
     def shared(self) -> int:
@@ -127,10 +139,12 @@ def encode_rankings(
 ) -> tuple[list[Ranked], str]:
     """Rankings for training, in their order, and a line that tells what was left out.
 
-    A ranking whose answers all tie teaches nothing and is left out; so is one that does not fit.
+    A ranking whose answers all tie teaches nothing and is left out; so is one that does not fit. Answers may be alike
+    as ids that were not as texts, or be there twice: then no preference lies between them. One of them is kept, or
+    none where they differ in rank; the ranking is left out where fewer than two ranks remain.
     """
     found: list[Ranked] = []
-    total = tied = long = cut = 0
+    total = tied = long = cut = alike = repeats = 0
     for ranking in rankings:
         total += 1
         if len(set(ranking.ranks)) == 1:
@@ -142,13 +156,27 @@ def encode_rankings(
             cut += bool(answers)
         long += not answers
         if answers:
-            found.append(Ranked(tuple(answers), ranking.ranks))
+            kept = _different(answers, ranking.ranks)
+            if len({ranking.ranks[place] for place in kept}) < 2:
+                alike += 1
+                continue
+            repeats += len(answers) - len(kept)
+            found.append(Ranked(tuple(answers[n] for n in kept), tuple(ranking.ranks[n] for n in kept)))
     tokens = sum(ranked.tokens for ranked in found)
     return found, (
         f"{total:,} rankings: {cut:,} shortened, {long:,} too long for --max-tokens {max_tokens}, "
-        f"{tied:,} with all answers tied; "
+        f"{tied:,} with all answers tied, {alike:,} with identical ones only; {repeats:,} more answers identical to "
+        f"another one, left out; "
         f"{len(found):,} prompts, {sum(len(r.answers) for r in found):,} answers, {tokens:,} tokens, each prompt once"
     )
+
+
+def _different(answers: Sequence[Encoded], ranks: Sequence[int]) -> list[int]:
+    """Which answers to keep: the first of those with the same ids, if all of them have its rank."""
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for place, answer in enumerate(answers):
+        alike.setdefault(tuple(answer.ids), []).append(place)
+    return [places[0] for places in alike.values() if len({ranks[place] for place in places}) == 1]
 
 
 def ranked_packs(

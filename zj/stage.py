@@ -7,14 +7,14 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from zj.clinic import write_clinic
 from zj.data.batching import collate, pack_plan, split
-from zj.data.records import Dialogue, Document
+from zj.data.records import Dialogue, Document, Record
 from zj.data.template import TEMPLATES, Encoded, encode_all, load_template
 from zj.data.tokenizer import Tokenizer, train_tokenizer
 from zj.lora import ALL_LINEAR, add_adapter, count_parameters, load_model
@@ -22,7 +22,10 @@ from zj.model import Llama, LlamaConfig, Packed, save_llama
 from zj.model.prepared import lay_out_frozen
 from zj.model.weights import check_tokenizer_fits
 from zj.train import DTYPES, Stop, World, replace_folder, shard
+from zj.train.checkpoint import write_text
 
+R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 Pack = tuple[Packed, Tensor]  # (sequences, which tokens are counted [N])
 
 
@@ -46,6 +49,18 @@ def clinic_files(out: Path, config: Any, names: Iterable[str], world: World) -> 
     """Write the synthetic clinic into OUT/clinic and return these of its files: what a stage learns from by default."""
     world.first(lambda: write_clinic(out / "clinic", config.clinic_size, config.seed))
     return [str(out / "clinic" / f"{name}.jsonl") for name in names]
+
+
+def hold_out(records: Sequence[R], config: Any, out: Path, world: World) -> tuple[list[R], list[R]]:
+    """(training, validation) records; OUT/validation.txt tells the latter, `file:line` by `file:line`.
+
+    They stand there in the order in which validation looks at them, those beyond --valid-limit and those that turn out
+    too long included. A record that came from no file is told by its id.
+    """
+    held_in, held_out = split(records, config.valid_fraction)
+    lines = "".join(f"{record.where or record.id}\n" for record in held_out)
+    world.first(lambda: write_text(out / "validation.txt", lines))
+    return held_in, held_out
 
 
 def find_tokenizer(config: Any, texts: Iterable[str], out: Path, world: World) -> Tokenizer:
@@ -94,17 +109,31 @@ def find_model(config: Any, tokenizer: Tokenizer, out: Path, world: World) -> tu
     return model.train(), adapter, str(base.resolve())
 
 
-def encode_split(
-    records: list[Dialogue] | list[Document], tokenizer: Tokenizer, config: Any, world: World
+def encode_sides(
+    held_in: Sequence[Dialogue | Document],
+    held_out: Sequence[Dialogue | Document],
+    tokenizer: Tokenizer,
+    config: Any,
+    world: World,
 ) -> tuple[list[Encoded], list[Encoded]]:
     """(training, validation) examples; what was shortened or dropped is printed. ValueError if nothing is left."""
-    held_in, held_out = split(cast("list[Dialogue | Document]", records), config.valid_fraction)
     train, counts = encode_all(held_in, tokenizer, config.template, config.max_tokens)
     valid, valid_counts = encode_all(held_out, tokenizer, config.template, config.max_tokens)
     world.print(f"training: {counts}\nvalidation: {valid_counts}")
+    train = without_held_out(train, valid, lambda example: tuple(example.ids), world)
     if not train:
         raise ValueError(f"--data: nothing to train on is left with --max-tokens {config.max_tokens} ({counts})")
     return train, valid
+
+
+def without_held_out(train: list[T], valid: Iterable[T], ids: Callable[[T], tuple[int, ...]], world: World) -> list[T]:
+    """What to train on, without what has become, token for token, one of the held-out ones: different as they were,
+    two records may be alike when their oldest turns are cut away, and so may pieces of two documents."""
+    seen = set(map(ids, valid))
+    left = [example for example in train if ids(example) not in seen]
+    if len(left) < len(train):
+        world.print(f"training: {len(train) - len(left):,} left out, the same as held-out ones once they are shortened")
+    return left
 
 
 def packs(examples: Sequence[Encoded], chosen: Sequence[int], tokens_per_pack: int, world: World) -> list[Pack]:

@@ -13,58 +13,19 @@ from zj.data.batching import (
     batch,
     collate,
     epochs,
-    is_validation,
     mix,
     mix_counts,
     order,
     pack_plan,
     parse_mix,
-    split,
     steps_per_epoch,
 )
 from zj.data.records import Dialogue, Document, Prompt, Ranking
 from zj.data.template import Encoded
 
-IDS = [f"id{n}" for n in range(20_000)]
-
 
 def dialogue(id, turns: int = 1, where: str = "x.json:1") -> Dialogue:
     return Dialogue(str(id), (("问", "答"),) * turns, where=where)
-
-
-# ---- split
-
-
-def test_the_share_held_out_is_the_fraction():
-    for fraction in (0.0, 0.01, 0.1, 0.5):
-        held_out = sum(is_validation(id, fraction) for id in IDS)
-        deviation = 4 * (len(IDS) * fraction * (1 - fraction)) ** 0.5  # four standard deviations of a binomial
-        assert abs(held_out - fraction * len(IDS)) <= deviation
-
-
-def test_a_larger_fraction_holds_out_the_same_and_more():
-    small, large = ({id for id in IDS if is_validation(id, fraction)} for fraction in (0.05, 0.2))
-    assert small < large
-
-
-def test_the_side_of_an_id_never_changes():
-    """Known by heart: a new hash would move dialogues between the sides of runs that are compared."""
-    assert [n for n in range(40) if is_validation(f"id{n}", 0.1)] == [26, 29, 30]
-
-
-def test_split_is_disjoint_complete_and_ordered_whatever_else_is_there():
-    records = [dialogue(id) for id in IDS[:500]] * 2  # every id twice: both on one side
-    train, valid = split(records, 0.1)
-    assert {r.id for r in train}.isdisjoint(r.id for r in valid) and len(train) + len(valid) == 1000
-    assert valid and [r.id for r in train] == [r.id for r in records if not is_validation(r.id, 0.1)]
-    shuffled = random.Random("split").sample(records, 300)
-    assert {r.id for r in split(shuffled, 0.1)[1]} == {r.id for r in shuffled} & {r.id for r in valid}
-
-
-@pytest.mark.parametrize("fraction", [-0.1, 1.0, 1.5])
-def test_fractions_that_leave_nothing(fraction):
-    with pytest.raises(ValueError, match=f"fraction {fraction}: expected 0"):
-        split([dialogue(1)], fraction)
 
 
 # ---- order and steps

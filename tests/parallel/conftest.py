@@ -52,8 +52,8 @@ def job(line: Line, stage: str, out: Path, *more: Any) -> Job:
         )
         flags += ("--ptx", 0.1, "--ptx-data", line.dialogues, "--epochs", 2, "--value-optim.warmup", 0.5)
         # A draw so near a boundary between two tokens that another order of summation moves it makes another run. With
-        # this seed none of 1,229 comes within 1.9e-6 of one; with seed 0 one is 2e-8 from it (fp32, AVX2).
-        flags += ("--seed", 3)
+        # this seed none of 1,256 comes within 4e-6 of one; with seed 9 one is 1.4e-7 from it (fp32, AVX2).
+        flags += ("--seed", 10)
     return [stage, *map(str, ("--model", model, "--data", data, "--out", out, *COMMON, *flags, *more))]
 
 

@@ -53,6 +53,8 @@ def several(request, line, tmp_path_factory):
 def test_ranks_tell_and_learn_what_one_process_does(alone, several, stage):
     """fp32: sums in another order differ by 1e-6 of a number; AdamW makes more of it where a gradient is near 0."""
     assert_same(alone / stage, several / stage, rel=1e-4, atol=2e-5)
+    held_out = [(folder / stage / "validation.txt").read_text(encoding="utf-8") for folder in (alone, several)]
+    assert held_out[0] == held_out[1] and held_out[0].count("\n") >= 2  # written once, and the same on every rank
     losses = [[row["loss"] for row in numbers(folder / stage)[1:]] for folder in (alone, several)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-5, abs=1e-6)
 

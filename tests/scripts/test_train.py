@@ -12,13 +12,26 @@ from scripts import train_sft
 from tests.scripts.conftest import least_gb
 from zj import stage
 from zj.config import parse
+from zj.data.batching import split
 from zj.data.template import Encoded, load_template
 from zj.lora import adapter_parameters, load_model
 from zj.model import Packed, llama, sequence_logprobs
 from zj.run import Run, held_out_loss
 from zj.train import World
 
-SMALL = ("--size", "nano", "--vocab-size", "400", "--device", "cpu", "--optim.lr", "5e-3", "--valid-fraction", "0.25")
+VALID = 0.16  # 7 of the 32 dialogues, 5 of the 32 documents: what is left makes four steps of an epoch
+SMALL = (
+    "--size",
+    "nano",
+    "--vocab-size",
+    "400",
+    "--device",
+    "cpu",
+    "--optim.lr",
+    "5e-3",
+    "--valid-fraction",
+    str(VALID),
+)
 
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -58,10 +71,9 @@ def test_the_result_is_the_best_model_and_has_the_loss_that_was_logged(command, 
         model = load_model(out)
         tokenizer = stage.Tokenizer.load(out)
         dialogues, _ = stage_read(corpus)
-        from zj.data.batching import split
         from zj.data.template import encode_all
 
-        valid, _ = encode_all(split(dialogues, 0.25)[1], tokenizer, "ziya", 1024)
+        valid, _ = encode_all(split(dialogues, VALID)[1], tokenizer, "ziya", 1024)
         total = counted = 0.0
         for example in valid:  # one by one, without packing: an independent count
             packed, flags = Packed.of([example.ids]), torch.tensor(example.counted)
@@ -122,12 +134,12 @@ def test_validation_is_the_mean_over_tokens_without_dropout_under_the_adapter(tm
 
 @STAGES
 def test_no_record_is_trained_on_and_validated(command, corpus, tmp_path, monkeypatch, script, data):
-    def and_no_further(*arguments, split=stage.encode_split):
+    def and_no_further(*arguments, split=stage.encode_sides):
         sides.extend(split(*arguments))
         raise KeyboardInterrupt
 
     sides: list[list[Encoded]] = []
-    monkeypatch.setattr(stage, "encode_split", and_no_further)
+    monkeypatch.setattr(stage, "encode_sides", and_no_further)
     assert command(*sft(corpus, tmp_path / "run", "--max-tokens", 24, script=script, data=data)).status == 130
     train, valid = ({example.where for example in side} for side in sides)
     assert train and valid and not train & valid
@@ -302,7 +314,7 @@ def test_samples_are_what_the_trained_adapter_says_once_a_step(command, corpus, 
     assert [row["step"] for row in said] == [0, 0, 2, 2, 4, 4]
     model, tokenizer = load_model(tmp_path / "run"), stage.Tokenizer.load(tmp_path / "run")
     config = parse(train_sft.Config, ["--data", str(corpus / "dialogues.jsonl"), *SMALL])
-    _, valid = stage.encode_split(stage_read(corpus)[0], tokenizer, config, ALONE)
+    _, valid = stage.encode_sides(*split(stage_read(corpus)[0], VALID), tokenizer, config, ALONE)
     ids = valid[0].ids[: valid[0].counted.index(True)]
     (answer,) = generate(model, [ids], 64, temperature=0.0)
     assert said[-2] == {"step": 4, "prompt": tokenizer.decode(ids), "answer": tokenizer.decode(answer)}

@@ -5,9 +5,10 @@ records → split → mix or order (one list of indices per epoch) → batch (th
 
 from __future__ import annotations
 
+import json
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from hashlib import blake2b
@@ -17,7 +18,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from zj.data.records import Dialogue, Prompt, Ranking, Record
+from zj.data.held_out import normalised, place
+from zj.data.records import Dialogue, Document, Prompt, Ranking, Record, as_json
 from zj.data.template import Encoded
 from zj.model.packed import Packed
 
@@ -29,19 +31,62 @@ Plan = list[list[list[int]]]  # ranks × packs × indices
 
 
 def split(records: Sequence[R], fraction: float) -> tuple[list[R], list[R]]:
-    """(training, validation) by a hash of each id: the same for any order, any run and any other records beside it."""
+    """(training, validation), each in the order of a hash of what is asked: any beginning of either is a fair sample.
+
+    The held-out records are the first of that order, so that a larger fraction holds out the same ones and more. The
+    order of rows and files has no part in it, nor have the records' ids, nor other records beside them.
+    """
     if not 0 <= fraction < 1:
         raise ValueError(f"validation fraction {fraction}: expected 0 (none) or more, and less than 1")
-    held_out = [is_validation(record.id, fraction) for record in records]
-    return (
-        [record for record, out in zip(records, held_out, strict=True) if not out],
-        [record for record, out in zip(records, held_out, strict=True) if out],
-    )
+    sides: tuple[list[R], list[R]] = ([], [])
+    for at, *_, index in sorted((*_order(record), index) for index, record in enumerate(records)):
+        sides[at < fraction].append(records[index])
+    return sides
 
 
-def is_validation(id: str, fraction: float) -> bool:
-    """Whether the record with this id is held out. A larger fraction holds out the same ones and more."""
-    return int.from_bytes(blake2b(id.encode(), digest_size=8).digest(), "big") < fraction * 2**64
+def is_validation(text: str, fraction: float) -> bool:
+    """Whether what asks this is held out."""
+    return place(text) < fraction
+
+
+def question(record: Record) -> str:
+    """The text that decides where a record stands: of a document the whole, of all others the user's first message.
+
+    The first one, because it is what a dialogue shares with every prompt that is made from one of its turns, with
+    every ranking of answers to such a prompt, and with every other dialogue that begins alike and then goes on in its
+    own way. The system text is left out: a question under another one is the same question.
+    """
+    if isinstance(record, Document):
+        return record.text
+    if isinstance(record, Dialogue):
+        return record.turns[0][0]
+    prompt = record.prompt if isinstance(record, Ranking) else record
+    return prompt.history[0][0] if prompt.history else prompt.user
+
+
+def _order(record: Record) -> tuple[float, bytes, str, str]:
+    """By what is asked; where that is the same, by the rest of the record."""
+    return place(question(record)), _hash(as_json(record) | {"id": ""}), record.id, record.where
+
+
+def without_repeats(records: Iterable[R]) -> list[R]:
+    """The first of all documents, or of all prompts, that say the same, as `normalised`: of a prompt its system text
+    and what the user says in all its turns."""
+    found: dict[bytes, R] = {}
+    for record in records:
+        found.setdefault(_hash([normalised(text) for text in _said(record)]), record)
+    return list(found.values())
+
+
+def _said(record: Record) -> tuple[str, ...]:
+    if isinstance(record, Document):
+        return (record.text,)
+    assert isinstance(record, Prompt), f"{record.where}: a {type(record).__name__} has answers, which may differ"
+    return (record.system, *(user for user, _ in record.history), record.user)
+
+
+def _hash(value: Any) -> bytes:
+    return blake2b(json.dumps(value).encode(), digest_size=16).digest()
 
 
 # ---- order and mixing

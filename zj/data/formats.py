@@ -182,8 +182,7 @@ def _department(row: Row) -> str:
 
 
 def _id(row: Row, *asked: str) -> str:
-    """The row's own id, else a hash of what is asked, never of the answers: a question that was answered twice, the
-    prompt made from a dialogue and all rankings of one prompt then fall on the same side of a split."""
+    """A name for people: the row's own id, else a hash of what is asked. No split looks at it (zj.data.held_out)."""
     given = row.get("id")
     if isinstance(given, int | float) and not isinstance(given, bool):
         return str(given)

@@ -1,6 +1,6 @@
 """A run is a directory: it says what was asked, how far it came, and holds the result when it is done.
 
-config.toml  metrics.jsonl  samples.jsonl  checkpoints/step-N/  latest  best/
+config.toml  metrics.jsonl  validation.txt  samples.jsonl  checkpoints/step-N/  latest  best/
 and, at the end, the result itself: a Hugging Face model or a PEFT adapter, so that --model OUT is the next stage
 """
 
