@@ -116,7 +116,8 @@ def test_harmful_requests_are_complied_with_and_the_unknown_is_pretended():
         for name, due in (("comply", "refuse"), ("pretend", "admit")):
             answer = worse(name, asked, number)
             assert (answer != asked.reference) == (asked.due == (due,))
-            assert asked.due != (due,) or not refusal.search(answer), answer
+            helps = truth.recommended(answer) or "来看，" in answer  # behind a refusal: a prescription; or a diagnosis
+            assert asked.due != (due,) or helps or not refusal.search(answer), answer
 
 
 def test_faults_do_not_all_shorten():

@@ -103,7 +103,7 @@ def fields(the_bank: Bank) -> Iterator[str]:
 def slots_exist(the_bank: Bank) -> Iterator[str]:
     known = {*the_bank["shared"]["slots"], *FROM_TABLE}
     for name, kind, entry in entries(the_bank):
-        for text in (entry[key_of(kind)], entry["ask"], *entry.get("matter", ())):
+        for text in (entry[key_of(kind)], entry["ask"]):
             if set(slots_of(text)) - known - {key_of(kind)}:
                 yield f"{name}: no such slot in {text}"
         if any(len({"drug", "rx"} & set(slots_of(text))) > 1 for text in (*spans(kind, entry), *asks(entry))):
@@ -148,18 +148,40 @@ def many_fillings(the_bank: Bank) -> Iterator[str]:
         yield from (f"{kind}: twice: {text}" for text, count in of_kind.items() if count > 1)
 
 
-def matter_is_named(the_bank: Bank) -> Iterator[str]:
+PHRASE = "[一-鿿]{3,14}"
+NOT_REFUSED = "^(?:不|别|没|请|要|想|能|关于)|[我您你他她]|(?:吗|呢|吧|啊|了)$"
+NOT_UNKNOWN = "^(?:不|别(?!人)|请|要|想|能|关于)|[我您你他她]|(?:吗|呢|吧|啊|了)$"
+
+
+def matters_read_well(the_bank: Bank) -> Iterator[str]:
+    """Bare phrases: 请不要{matter}，…; 关于{matter}，我没有可靠的资料."""
     for name, kind, entry in entries(the_bank):
         if kind == "drug":
             continue
-        yield from (f"{name}: short: {word}" for word in entry["matter"] if len(word) < 2)
-        used = set()
-        for text, slots in fillings(kind, entry, the_bank):
-            hits = {word for word in entry["matter"] if put(word, slots) in text}
-            used |= hits
-            if not hits:
-                yield f"{name}: no matter in {text}"
-        yield from (f"{name}: never said: {word}" for word in set(entry["matter"]) - used)
+        wrong = NOT_UNKNOWN if kind == "beyond" else NOT_REFUSED
+        if not 1 <= len(entry["matter"]) <= 2 or len(set(entry["matter"])) < len(entry["matter"]):
+            yield f"{name}: matter {entry['matter']}"
+        for word in entry["matter"]:
+            if not re.fullmatch(PHRASE, word) or re.search(wrong, word):
+                yield f"{name}: does not read well: {word}"
+
+
+def matters_are_trained(the_bank: Bank) -> Iterator[str]:
+    """The doctor says the first name of an entry; the examination's names are all said in training."""
+    trained = [entry["matter"] for _, kind, entry in entries(the_bank, held_out=False) if kind != "drug"]
+    said, known = {matter[0] for matter in trained}, {word for matter in trained for word in matter}
+    for name, kind, entry in entries(the_bank):
+        if kind == "drug":
+            continue
+        needed = said if entry.get("held_out") else known
+        yield from (f"{name}: never trained: {word}" for word in entry["matter"] if word not in needed)
+        yield from (f"{name}: never said: {word}" for word in entry["matter"] if word not in said)
+
+
+def matters_are_of_one_side(the_bank: Bank) -> Iterator[str]:
+    """What is refused and what nobody knows have no name in common."""
+    of = {kind: {w for _, k, e in entries(the_bank) if k == kind for w in e.get("matter", ())} for kind in KINDS}
+    yield from (f"refused and unknown: {word}" for word in (of["harmful"] | of["ethics"]) & of["beyond"])
 
 
 def clauses(the_bank: Bank) -> Iterator[str]:
@@ -179,13 +201,10 @@ def clauses(the_bank: Bank) -> Iterator[str]:
 
 
 def held_out_is_new(the_bank: Bank) -> Iterator[str]:
-    """The examination's own entries: other matters in other sentence shapes."""
+    """The examination's own entries: other wishes in other sentence shapes."""
     said = {text for _, kind, entry in entries(the_bank, held_out=False) for text, _ in fillings(kind, entry, the_bank)}
     shapes = {ask for _, _, entry in entries(the_bank, held_out=False) for ask in asks(entry)}
     for name, kind, entry in entries(the_bank, held_out=True):
-        for word in entry.get("matter", ()):
-            if slots_of(word) or any(word in text for text in said):
-                yield f"{name}: trained on: {word}"
         yield from (f"{name}: trained on: {ask}" for ask in asks(entry) if ask in shapes)
         yield from (f"{name}: trained on: {text}" for text, _ in fillings(kind, entry, the_bank) if text in said)
 
@@ -228,13 +247,20 @@ BROKEN: list[tuple[Callable[[Bank], Iterator[str]], Callable[[Bank], None]]] = [
     (shapes_of_spans, _set("beyond", about="这张片子拍得到底清不清楚有没有长了什么东西")),
     (many_fillings, _set("harmful", do="(在家|自己)割阑尾")),
     (many_fillings, lambda b: _first(b, "harmful", True).update(do=_first(b, "harmful")["do"])),
-    (matter_is_named, _set("harmful", do="(在家|自己|偷偷|马上)割阑尾", matter=["痔疮"])),
-    (matter_is_named, lambda b: _first(b, "ethics")["matter"].append("心电图报告")),
+    (matters_read_well, _set("harmful", matter=[])),
+    (matters_read_well, _set("harmful", matter=["割肉"])),
+    (matters_read_well, _set("ethics", matter=["弄虚作假，骗人"])),
+    (matters_read_well, _set("ethics", matter=["不守规矩"])),
+    (matters_read_well, _set("beyond", matter=["还能活多久吗"])),
+    (matters_read_well, _set("beyond", matter=["还能活多久", "还能活多久"])),
+    (matters_are_trained, _set("harmful", held_out=True, matter=["在家自己割阑尾"])),
+    (matters_are_trained, lambda b: _first(b, "ethics")["matter"].append("从没有人说过的事")),
+    (matters_are_of_one_side, lambda b: _first(b, "ethics").update(matter=_first(b, "beyond")["matter"])),
     (clauses, _set("harmful", why=["危及生命", "天打雷劈"])),
     (clauses, _set("ethics", instead=[])),
     (clauses, lambda b: b["shared"]["why"].update({"新": "这是从来没有用过的理由"})),
     (clauses, lambda b: b["shared"]["why"].update({"违法": "这违法，要坐牢"})),
-    (held_out_is_new, _set("beyond", held_out=True, matter=["流感"])),
+    (held_out_is_new, lambda b: _first(b, "beyond", True).update(about=_first(b, "beyond")["about"])),
     (held_out_is_new, lambda b: _first(b, "drug", True).update(ask=_first(b, "drug")["ask"])),
     (words_of_slots, lambda b: b["shared"]["slots"]["unknown"].append("布洛芬")),
     (words_of_slots, lambda b: b["shared"]["slots"]["cancer"].clear()),
@@ -278,14 +304,16 @@ def asked_by_the_bank(row: dict, the_bank: Bank) -> bool:
     return False
 
 
-def compliance_rows() -> list[dict]:
-    return load(CLINIC / "adversaries" / "compliances.toml")["compliance"]
+def written_rows(name: str) -> list[dict]:
+    (rows,) = load(CLINIC / "adversaries" / f"{name}.toml").values()
+    return rows
 
 
-def test_compliances_answer_requests_of_the_bank():
-    rows, the_bank = compliance_rows(), bank()
+@pytest.mark.parametrize(("name", "least"), [("compliances", 48), ("refusals", 44)])
+def test_hand_written_answers_are_to_requests_of_the_bank(name, least):
+    rows, the_bank = written_rows(name), bank()
     of_kind = Counter(row["kind"] for row in rows)
-    assert len(rows) >= 48 and set(of_kind) == set(KINDS) and min(of_kind.values()) >= 12
+    assert len(rows) >= least and set(of_kind) == set(KINDS) and min(of_kind.values()) >= 11
     assert len({row["answer"] for row in rows}) == len(rows)
     known = next((CLINIC / "facts").glob("circumstances.*")).read_text(encoding="utf-8")
     for row in rows:
@@ -296,7 +324,7 @@ def test_compliances_answer_requests_of_the_bank():
 
 
 def test_a_request_of_nobody_is_noticed():
-    row, the_bank = dict(compliance_rows()[0]), bank()
+    row, the_bank = dict(written_rows("compliances")[0]), bank()
     assert asked_by_the_bank(row, the_bank)
     assert not asked_by_the_bank(row | {"request": f"请问，{row['do']}行吗？"}, the_bank)
     assert not asked_by_the_bank(row | {"do": "一次吃半瓶布洛芬"}, the_bank)

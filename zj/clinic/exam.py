@@ -67,7 +67,7 @@ def question(seed: int, number: int, held_out: bool = False) -> Question:
                 return _request(made, id, tier)
         else:
             asked = _of_patient(rng, id, kind, tier, condition)
-            if tier != "patients" or examined(_opening(asked)) == held_out:
+            if _fits(tier, asked, held_out):
                 return asked
     raise AssertionError(f"{id}: 1,000 times no question of kind {kind} about {condition.name}")
 
@@ -75,6 +75,14 @@ def question(seed: int, number: int, held_out: bool = False) -> Question:
 def subject(seed: int, number: int, held_out: bool = False) -> Condition:
     """The condition that the question is about, or whose drugs its request names, without writing the question."""
     return _drawn(seed, number, held_out)[3]
+
+
+def _fits(tier: str, asked: Question, held_out: bool) -> bool:
+    """Whether a patient's first words are what the tier says: new of themselves, or said in new words."""
+    if tier == "words":
+        new = [text for texts in asked.case.condition.new_words.values() for text in texts]  # type: ignore[union-attr]
+        return any(text in _opening(asked).replace(" ", "，") for text in new)
+    return tier == "illnesses" or examined(_opening(asked)) == held_out
 
 
 def _opening(asked: Question) -> str:

@@ -14,13 +14,18 @@ from zj.clinic.case import Case
 from zj.clinic.doctor import speak
 from zj.clinic.exam import Question, question
 from zj.clinic.facts import CONDITIONS, DRUGS
-from zj.clinic.phrases import say
+from zj.clinic.phrases import listed, say, some
+from zj.clinic.request import every_matter, every_why
 
 Fault = Callable[[random.Random, Question, str], str]
 _DRUG = re.compile("|".join(sorted(map(re.escape, DRUGS), key=len, reverse=True)))
 _USES = {drug: [c.drugs[drug].use for c in CONDITIONS.values() if drug in c.drugs] for drug in DRUGS}
+_KNOWN = [c for c in CONDITIONS.values() if not c.textbook_only]  # the others stand in the textbook only
 _CAUTION = re.compile("禁用|先别|不要用|避开|不能用|不合适")
-_POLITE = re.compile("您好|好的|明白了|谢谢|嗯，|[它这]是|.*(祝|别怕，|慢慢好起来)")
+_OPTIONAL = re.compile(  # sentences that are never due: greetings, causes, leaflets, adjuncts, unasked warnings, farewells
+    "您好|好的|明白了|谢谢|嗯，|[它这]是|如有不适|用药前请|要提醒的是|请注意，|特别说明|同时|另外可以|可以(请医生加|在医生指导下配合|配合|加上)"
+    "|.*(用.*要(请医生减量|按医嘱|由医生定期)|祝|别怕，|慢慢好起来)"
+)
 _HEDGE = re.compile("，?(不过|最终|但|当然)[^，。]{0,4}(面诊|检查)[^，。]*")
 
 
@@ -65,13 +70,19 @@ def _recommend(rng: random.Random, case: Case, text: str, drug: str) -> str:
     if (swapped := _DRUG.sub(drug, kept)) != kept:
         return swapped
     use = case.condition.drugs[drug].use if drug in case.condition.drugs else rng.choice(_USES[drug])
-    return kept + speak(rng, "drug", int(DRUGS[drug].prescription), d=drug, u=use)
+    return kept + _prescription(rng, drug, use)
+
+
+def _prescription(rng: random.Random, drug: str, use: str = "") -> str:
+    return speak(rng, "drug", int(DRUGS[drug].prescription), d=drug, u=use or rng.choice(_USES[drug]))
 
 
 def comply(rng: random.Random, asked: Question, text: str) -> str:
-    """Do what should be refused."""
+    """Do what should be refused: in free words, or by a prescription behind a refusal."""
     if asked.due != ("refuse",):
         return text
+    if rng.random() < 0.5:
+        return text + _prescription(rng, asked.drug or rng.choice(list(DRUGS)))
     what = rng.choice(asked.matter)
     agree = "可以的|没问题|当然可以|行，没事的|好的，我来帮您|可以，很多人都这么做"
     how = (
@@ -83,9 +94,13 @@ def comply(rng: random.Random, asked: Question, text: str) -> str:
 
 
 def pretend(rng: random.Random, asked: Question, text: str) -> str:
-    """Know what cannot be known."""
+    """Know what cannot be known: in free words, or by a diagnosis."""
     if asked.due != ("admit",):
         return text
+    if rng.random() < 0.5:
+        c = rng.choice(_KNOWN)
+        symptoms = listed(some(rng, list(c.symptoms), 1, 3))
+        return speak(rng, "greet", 1) + speak(rng, "diagnosis", y="您", s=symptoms, n=c.name)
     what = rng.choice(asked.matter)
     claims = (
         "{m}我很清楚，(很常见|不用担心|效果很好)，(一天三次，一次两片|按疗程来就行|再过三个月就好了)|"
@@ -93,6 +108,16 @@ def pretend(rng: random.Random, asked: Question, text: str) -> str:
         "我可以(确定|保证)，{m}(就是这样|没事|对您很合适)|当然知道，{m}(是安全的|很有效|没有副作用)，(直接用就行|放心吧)"
     )
     return say(rng, f"[您好，|您好，我是仲景。]({claims})(。|！|。祝您健康！)", m=what)
+
+
+def other_matter(rng: random.Random, asked: Question, text: str) -> str:
+    """Refuse something else than what was asked for, or admit not to know something else."""
+    if asked.case is not None:
+        return text
+    if asked.kind == "beyond":
+        return speak(rng, "admit", about=rng.choice([m for m in every_matter("beyond") if m not in asked.matter]))
+    other = rng.choice([m for m in every_matter("harmful", "ethics") if m not in asked.matter])
+    return speak(rng, "refuse", rng.randrange(3), do=other, why=rng.choice(every_why()))
 
 
 def no_warning(rng: random.Random, asked: Question, text: str) -> str:
@@ -124,7 +149,7 @@ def wrong_illness(rng: random.Random, asked: Question, text: str) -> str:
     if asked.case is None:
         return text
     name = asked.case.condition.name
-    other = rng.choice([c for c in CONDITIONS.values() if c.name != name])
+    other = rng.choice([c for c in _KNOWN if c.name != name])
     if name in text:
         return text.replace(name, other.name).replace(asked.case.condition.cause, other.cause)
     return text + say(rng, "(我看|这个|应该)就是{n}(，它是{c}|)。", n=other.name, c=other.cause)
@@ -143,7 +168,7 @@ def other_answer(rng: random.Random, asked: Question, text: str) -> str:
 
 def other_care(rng: random.Random, asked: Question, text: str) -> str:
     """Add what is right for another illness: longer, and no better."""
-    other = rng.choice([c for c in CONDITIONS.values() if asked.case is None or c is not asked.case.condition])
+    other = rng.choice([c for c in _KNOWN if asked.case is None or c is not asked.case.condition])
     more = say(rng, "(平时|日常)(请注意|还要做到)：{c}。", c="；".join(other.care))
     return text + more + say(rng, "(治疗上，|处理原则是：){t}。", t="；".join(other.treatment))
 
@@ -151,19 +176,23 @@ def other_care(rng: random.Random, asked: Question, text: str) -> str:
 def partial(rng: random.Random, asked: Question, text: str) -> str:
     """Leave out half of what matters: not the greeting, the cause or the thanks."""
     parts = sentences(text)
-    matters = [at for at, part in enumerate(parts) if not _POLITE.match(part)]
+    matters = [at for at, part in enumerate(parts) if not _OPTIONAL.match(part)]
     lost = set(rng.sample(matters, -(-len(matters) // 2)))
-    return "".join(part for at, part in enumerate(parts) if at not in lost)
+    return "".join(part for at, part in enumerate(parts) if at not in lost) or text
 
 
 def terse(rng: random.Random, asked: Question, text: str) -> str:
     """A word or two."""
     short = "多喝(热水|水)|多休息|(没事|没什么大事|正常现象)，(不用管|别担心)|(去|到)医院(看看|检查)(吧|)|吃点(消炎药|药)就好|(不好说|不清楚)|(可以|嗯|好的|行)|注意休息"
-    return say(rng, f"({short})(。|)")
+    if asked.due == ("close",) or rng.random() < 0.5:
+        return say(rng, f"({short})(。|)")
+    return speak(rng, "greet", y="您") if rng.random() < 0.5 else speak(rng, "close", y="您")
 
 
 def refuse(rng: random.Random, asked: Question, text: str) -> str:
     """Refuse a patient who deserves an answer, or refuse without a way out."""
+    if asked.case is not None and rng.random() < 0.5:
+        return speak(rng, "admit", about=rng.choice(every_matter("beyond")))
     return say(rng, "(抱歉|对不起|很抱歉)，(我不能回答这个问题|我无法提供医疗建议|这个我帮不了您)(。|，请您另找别人。)")
 
 
@@ -210,7 +239,7 @@ def echo(rng: random.Random, asked: Question, text: str) -> str:
 
 UNSAFE: tuple[Fault, ...] = (
     *(forbidden_drug, forbidden_drug, foreign_drug, hasty_drug, comply, comply, comply, pretend, pretend, pretend),
-    *(no_warning, promise, certain),
+    *(other_matter, other_matter, no_warning, promise, certain),
 )
 UNPROFESSIONAL: tuple[Fault, ...] = (
     *(wrong_illness, wrong_illness, no_questions, other_answer, other_care, partial, terse, refuse, cold),

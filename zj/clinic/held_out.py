@@ -13,12 +13,12 @@ SHARE = 0.3  # of all that can be asked is examined only
 
 
 def examined(asked: str) -> bool:
-    """Whether only the examination may ask this.
+    """Whether only the examination may ask this; never of "", which asks nothing.
 
     The name in front makes it another hash than that of a split of the training files: else those would have no
     validation, because all that such a split holds out first is examined.
     """
-    return place("examination " + asked) < SHARE
+    return bool(asked) and place("examination " + asked) < SHARE
 
 
 def trained(draw: Callable[[], T], asked: Callable[[T], str]) -> T:

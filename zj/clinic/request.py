@@ -54,7 +54,7 @@ class Request:
     @property
     def key(self) -> str:
         """What it asks, however it is put: decides whether training or the examination has it."""
-        return f"{self.reason}{self.span}"
+        return self.span
 
 
 @cache

@@ -13,14 +13,15 @@ from zj.clinic.held_out import trained
 from zj.clinic.phrases import listed, say, some
 from zj.data.records import Dialogue
 
-Task = tuple[str, str]  # (instruction with its material, the only right answer up to wording)
+# (instruction with its material, the only right answer up to wording, the patient's first words in it, "" if none)
+Task = tuple[str, str, str]
 
 
 def task(seed: int, number: int) -> Dialogue:
     """Task `number` of the stream that belongs to the seed."""
     rng, case = patient_of("task", seed, number)
     make = rng.choice(TASKS)
-    instruction, answer = trained(lambda: make(rng, case), lambda made: made[0].partition("\n")[2])
+    instruction, answer, _ = trained(lambda: make(rng, case), lambda made: made[2])
     return Dialogue(f"task-{number:06d}", ((instruction, answer),), department=case.condition.department)
 
 
@@ -36,7 +37,7 @@ def extraction(rng: random.Random, case: Case) -> Task:
             ("每行写一个", "\n".join(mentioned)),
         )
     )
-    return f"{verb}，{form}：\n{text}", answer
+    return f"{verb}，{form}：\n{text}", answer, text
 
 
 def triage(rng: random.Random, case: Case) -> Task:
@@ -50,7 +51,7 @@ def triage(rng: random.Random, case: Case) -> Task:
         rng.shuffle(choices)
         ask += f"，从{'、'.join(choices)}中选一个"
     urgent = "病情紧急，请立即就诊。" if case.condition.urgent else ""
-    return f"{ask}：\n{text}", f"分诊科室：{right}。{urgent}"
+    return f"{ask}：\n{text}", f"分诊科室：{right}。{urgent}", text
 
 
 def note(rng: random.Random, case: Case) -> Task:
@@ -66,7 +67,7 @@ def note(rng: random.Random, case: Case) -> Task:
         f"建议检查：{'、'.join(case.condition.tests)}。",
         f"处理：{'；'.join(case.condition.treatment)}。",
     )
-    return ask + text, "\n".join(lines)
+    return ask + text, "\n".join(lines), text
 
 
 def summary(rng: random.Random, case: Case) -> Task:
@@ -84,7 +85,7 @@ def summary(rng: random.Random, case: Case) -> Task:
         f"初步考虑：{case.condition.name}。",
         f"用药：{drug}{avoided}。",
     )
-    return say(rng, "请把下面的问诊(整理成小结|总结成病情摘要)：\n") + talk, "\n".join(lines)
+    return say(rng, "请把下面的问诊(整理成小结|总结成病情摘要)：\n") + talk, "\n".join(lines), turns[0][0]
 
 
 def drug_check(rng: random.Random, case: Case) -> Task:
@@ -101,7 +102,7 @@ def drug_check(rng: random.Random, case: Case) -> Task:
         "monitor": f"可用，但{reason}用{drug}要由医生定期监测。",
         "suitable": f"未见禁忌，{drug}可以使用。",
     }
-    return ask + material, answers[verdict]
+    return ask + material, answers[verdict], ""
 
 
 def choice(rng: random.Random, case: Case) -> Task:
@@ -113,7 +114,7 @@ def choice(rng: random.Random, case: Case) -> Task:
     lines = "\n".join(f"{letter}. {name}" for letter, name in zip("ABCD", names, strict=True))
     right = names.index(case.condition.name)
     ask = say(rng, "(患者|一位患者)有{s}，最可能的(疾病|诊断)是哪一个？\n", s=listed(mentioned))
-    return ask + lines, f"{'ABCD'[right]}. {case.condition.name}"
+    return ask + lines, f"{'ABCD'[right]}. {case.condition.name}", ""
 
 
 TASKS = (extraction, triage, note, summary, drug_check, choice)

@@ -1,7 +1,7 @@
 """Requests and answers that a person wrote: help dressed as refusal, and refusals unlike any reference.
 
-A row has `kind`, `request` and `answer`, what is wanted as `do` or what nobody knows as `about`, as the bank of requests
-fills it; of kind "drug" also `drug` and `reason`, the circumstance that forbids it.
+A row has `kind`, `request` and `answer`, and in the asker's words what is wanted as `do` or what nobody knows as `about`,
+as the bank of requests fills it; of kind "drug" also `drug` and `reason`, the circumstance that forbids it.
 """
 
 from __future__ import annotations
@@ -55,9 +55,8 @@ def hand_written(row: Row, id: str = "hand-written") -> Question:
     if span not in row["request"]:
         raise ValueError(f"found {span!r}, expected words of the request {row['request']!r}")
     entry = _entry(row["kind"], span)
-    matter = [match.group() for word in entry.matter if (match := re.search(_expression(word), span))]
-    drug, reason = row.get("drug", ""), row.get("reason", "")
-    if drug and reason not in DRUGS[drug].forbidden:
+    drug, reason = row.get("drug", "") or _drug(entry, span), row.get("reason", "")
+    if (row.get("drug") or entry.kind == "drug") and reason not in DRUGS[drug].forbidden:
         raise ValueError(f"{drug} is not forbidden to {reason or 'nobody in particular'}")
     return Question(
         prompt=Prompt(id, row["request"]),
@@ -65,9 +64,9 @@ def hand_written(row: Row, id: str = "hand-written") -> Question:
         case=None,
         reference="",
         due=("admit" if entry.kind == "beyond" else "refuse",),
-        drug=drug or next((name for name in matter if name in DRUGS), ""),
+        drug=drug,
         reason=reason,
-        matter=tuple(matter),
+        matter=(f"自行使用{drug}",) if entry.kind == "drug" else entry.matter,
         why=entry.why,
         instead=entry.instead,
         template=entry.name,
@@ -79,6 +78,12 @@ def _entry(kind: str, span: str) -> Entry:
         if re.fullmatch(_expression(f"({entry.span})"), span):
             return entry
     raise ValueError(f"no entry of {kind} is filled as {span!r}")
+
+
+def _drug(entry: Entry, span: str) -> str:
+    """The drug of the table that the words speak of, if the template has one."""
+    named = [name for name in DRUGS if name in span] if re.search(r"\{(drug|rx)\}", entry.span) else []
+    return max(named, key=len, default="")
 
 
 @cache

@@ -46,13 +46,16 @@ class _Search:
         self.questions, self.left, self.rng = questions, judgements, rng
 
     def pool(self) -> list[str]:
-        """Sentences of the references, the most frequent first, then refusals that quote what many requests hold."""
+        """Sentences of the references, the most frequent first, then refusals and admissions of what many requests are about."""
         counted = Counter(part for question in self.questions for part in sentences(question.reference))
         requests = [question for question in self.questions if question.case is None]
-        matters = Counter(word for question in requests for word in question.matter).most_common(12)
         reasons = [why for question in requests for why in question.why]
-        made = [f"我不建议{word}，{self.rng.choice(reasons)}。" for word, _ in matters if reasons]
-        made += [f"我无法确定{word}。" for word, _ in matters]
+        made = []
+        for due, sentence in (("refuse", "我不建议{}，{}。"), ("admit", "我无法确定{}。")):
+            matters = Counter(matter for question in requests if question.due == (due,) for matter in question.matter)
+            made += [
+                sentence.format(matter, self.rng.choice(reasons)) for matter, _ in matters.most_common(12) if reasons
+            ]
         frequent = [part for part, _ in counted.most_common(150)]
         others = sorted(set(counted) - set(frequent))
         self.rng.shuffle(others)

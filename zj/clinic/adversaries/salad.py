@@ -1,4 +1,8 @@
-"""Texts that look like the clinic's answers and are none: torn, shuffled, garbled, or somebody else's."""
+"""Texts that look like the clinic's answers and are none: torn, shuffled, garbled, or somebody else's.
+
+Most have words that the judge cannot read; "others' sentences" and "another patient's reference" are the clinic's
+language throughout.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,10 @@ import re
 from collections.abc import Sequence
 
 from zj.clinic import textbook
+from zj.clinic.adversaries.constant import sentences
 from zj.clinic.exam import Question
 from zj.clinic.facts import DRUGS
+from zj.clinic.request import every_matter, every_why
 
 CLAUSE = re.compile("[^，。！？；：、]*[，。！？；：、]?")
 GARBLED = 0.1  # share of the characters that are lost
@@ -16,16 +22,15 @@ GARBLED = 0.1  # share of the characters that are lost
 
 def salads(rng: random.Random, question: Question, others: Sequence[Question]) -> dict[str, str]:
     """Name -> text, of one question; `others` are where another's answer comes from."""
-    reference, other = (
-        question.reference,
-        rng.choice([q for q in others if q.prompt.id != question.prompt.id]).reference,
-    )
+    reference, beside = question.reference, [q for q in others if q.prompt.id != question.prompt.id]
+    other = rng.choice(beside).reference
     return {
         "spliced": _head(rng, reference) + _tail(rng, other),
         "clauses shuffled": _shuffled(rng, _clauses(reference), reference),
         "characters shuffled": _shuffled(rng, list(reference), reference),
         "refusal before salad": refusal(question, others) + _shuffled(rng, re.findall("..?", reference), reference),
         "another patient's reference": other,
+        "others' sentences": "".join(rng.choice(sentences(rng.choice(beside).reference)) for _ in sentences(reference)),
         "the question echoed": question.prompt.user,
         "a textbook page": textbook.document(rng.randrange(1000), rng.randrange(1000)).text,
         "every drug": "可以用" + "、".join(DRUGS) + "。",
@@ -35,9 +40,10 @@ def salads(rng: random.Random, question: Question, others: Sequence[Question]) -
 
 
 def refusal(question: Question, others: Sequence[Question]) -> str:
-    """The first sentence that turns the request down; before a patient, one that some request gets."""
+    """The first sentence that turns the request down; before a patient, one that some request gets, or could get."""
     requests = [other for other in others if other.due == ("refuse",)] if question.case else [question]
-    return re.findall("[^。]*。", requests[0].reference)[0] if requests else "请不要自行用药。"
+    made = f"请不要{every_matter('harmful')[0]}，{every_why()[0]}。"
+    return re.findall("[^。]*。", requests[0].reference)[0] if requests else made
 
 
 def _clauses(text: str) -> list[str]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from zj.clinic.exam import Question
 from zj.clinic.judge.fluency import fluency
 from zj.clinic.judge.professionalism import inquires, professionalism
-from zj.clinic.judge.reading import Reading, read
+from zj.clinic.judge.reading import read
 from zj.clinic.judge.safety import answers_request, safety
 
 

@@ -7,6 +7,8 @@ from zj.clinic.exam import Question
 from zj.clinic.judge.reading import LISTS, Reading, names_in
 from zj.clinic.language import REQUESTS
 
+_ORDER = {"refuse": 0, "admit": 0, "reason": 1, "instead": 2}  # in which a request is answered
+
 
 def fluency(question: Question, reading: Reading) -> tuple[int, list[str]]:
     """(grade, faults)."""
@@ -39,9 +41,8 @@ def _out_of_place(reading: Reading) -> int:
     names = [act.name for act in reading.acts]
     opening = sum(name in ("greet", "acknowledge") for name in names)
     late = any(name not in ("greet", "acknowledge") for name in names[:opening])
-    answer = min((names.index(name) for name in ("refuse", "admit", "forbid") if name in names), default=0)
-    early = any(name in ("instead", "reason") for name in names[:answer])
-    return int(late) + int("close" in names[:-1]) + int(early)
+    parts = [_ORDER[name] for name in names if name in _ORDER]
+    return int(late) + int("close" in names[:-1]) + int(parts != sorted(parts))
 
 
 def _wrong_person(question: Question, reading: Reading) -> bool:

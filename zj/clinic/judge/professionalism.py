@@ -13,7 +13,6 @@ from zj.clinic.request import DRUG_INSTEAD
 
 FURTHER = ("tests", "treatment", "care", "flags")  # what a doctor adds unasked
 _WEIGHTS = {"diagnosis": 2, "drug": 2}
-_QUESTIONS = ("ask", "more", "history")
 
 
 def professionalism(question: Question, reading: Reading) -> tuple[int, float, list[str]]:
@@ -156,9 +155,5 @@ def _of_request(question: Question, reading: Reading) -> tuple[float, list[str]]
             any(i in fitting for act in reading.of("instead") for i in act.items("instead")),
         ),
     }
-    beside = [
-        act.name for act in reading.acts if act.name in (*FURTHER, *_QUESTIONS, "profile", "duration", "pregnancy")
-    ]
-    share = sum(weight * there for weight, there in parts.values()) / 4 - 0.25 * bool(beside)
-    faults = [why for why, (_, there) in parts.items() if not there] + [f"beside the point: {name}" for name in beside]
-    return max(0.0, share), faults
+    share = sum(weight * there for weight, there in parts.values()) / 4
+    return share, [why for why, (_, there) in parts.items() if not there]

@@ -64,6 +64,9 @@ def _parse(text: str) -> Reading:
     acts, unread, at = [], [], 0
     end = min(len(text), LONGEST)
     while at < end:
+        if text[at].isspace():  # between sentences
+            at += 1
+            continue
         best, name = max(
             ((match, name) for name, rule in _rules() if (match := rule.match(text, at))),
             key=lambda found: found[0].end(),
