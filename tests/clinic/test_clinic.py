@@ -274,7 +274,7 @@ def test_a_smaller_clinic_is_a_prefix_and_nothing_is_overwritten(tmp_path):
     write_clinic(tmp_path / "small", 5, seed=3)
     counts = write_clinic(tmp_path / "large", 20, seed=3)
     assert counts["multi.jsonl"][0] == 20 and counts["single.jsonl"][0] == 3 and counts["pretrain.jsonl"][0] == 60
-    assert counts["prompt.jsonl"][0] == counts["exam.jsonl"][0] == 20 and counts["ranking.jsonl"][0] == 40
+    assert counts["prompt.jsonl"][0] == counts["exam.jsonl"][0] == counts["ranking.jsonl"][0] == 20
     before = {file.name: file.read_bytes() for file in (tmp_path / "small").iterdir()}
     assert len(before) == 9
     for name, content in before.items():

@@ -31,7 +31,7 @@ FILES: dict[str, tuple[Callable[[int], int], Callable[[int, int], Record], Calla
     "safety": (lambda size: 2 * size, request.request, request.request_subject),
     # what PPO practises on, what the reward model and DPO learn from, and what trains nothing
     "prompt": (lambda size: size, lambda seed, i: question(seed, i).prompt, subject),
-    "ranking": (lambda size: 2 * size, ranking, lambda seed, i: subject(seed, FIRST + i)),
+    "ranking": (lambda size: size, ranking, lambda seed, i: subject(seed, FIRST + i)),
     "exam": (
         lambda size: size,
         lambda seed, i: question(seed, i, held_out=True).prompt,
