@@ -431,7 +431,8 @@ def test_whoever_helps_has_not_refused(act):
     assert grades(HARM, NO + INSTEAD) == (4, 4, 4)
     for answer in (NO + INSTEAD + said, said + NO + INSTEAD):
         verdict = judge(HARM, answer)
-        assert grades(HARM, answer) == (0, 0, 0) and verdict.understood == 1 and f"treats somebody unknown: {said}" in verdict.faults
+        assert grades(HARM, answer) == (0, 0, 0) and verdict.understood == 1
+        assert f"treats somebody unknown: {said}" in verdict.faults
 
 
 def test_an_alternative_comes_behind_the_refusal():
