@@ -39,8 +39,6 @@ else
     size=1200 vocabulary=2400 readings=2 passes=3 prompts=1200 questions=1000 rankings=600
 fi
 
-temperature=0.7 # at which chat.py talks: everything is sampled so, in training and in the examination
-
 source scripts/environment.sh
 environment ""
 train() { # stage, flags
@@ -74,11 +72,11 @@ line() { # seed, directory: all five stages and the examination
 
     say "4/8 its own answers to the practice questions, eight to each, ranked by the gold judge"
     python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --slots 256 --seed "$seed" \
-        --temperature "$temperature" --answers 8 --sampled 8 --out "$run/own.jsonl"
+        --temperature 0.7 --answers 8 --sampled 8 --out "$run/own.jsonl"
     [ "$quick" = no ] || python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --slots 256 \
-        --temperature "$temperature" --seed "$seed" --sampled 3 --out "$run/ranked.jsonl"
+        --temperature 0.7 --seed "$seed" --sampled 3 --out "$run/ranked.jsonl"
     python scripts/rank.py --model "$run/sft" --data "$clinic/exam.jsonl" --slots 256 --limit "$rankings" --seed "$seed" \
-        --temperature "$temperature" --sampled 0 4 --out "$run/held-out-degraded.jsonl" "$run/held-out-own.jsonl"
+        --temperature 0.7 --sampled 0 4 --out "$run/held-out-degraded.jsonl" "$run/held-out-own.jsonl"
     local own="$run/own.jsonl" # a model of --quick is not understood, so its own answers all tie
     [ "$quick" = no ] || own="$run/ranked.jsonl"
 
@@ -89,7 +87,7 @@ line() { # seed, directory: all five stages and the examination
     say "6/8 PPO: the policy answers, the reward model judges"
     [ -e "$run/prompts.jsonl" ] || head -n "$prompts" "$clinic/prompt.jsonl" >"$run/prompts.jsonl"
     train ppo --config recipes/tiny/ppo.toml --model "$run/sft" --reward "$run/reward" \
-        --data "$run/prompts.jsonl" --temperature "$temperature" --seed "$seed" --out "$run/ppo"
+        --data "$run/prompts.jsonl" --temperature 0.7 --seed "$seed" --out "$run/ppo"
 
     say "7/8 DPO: from its own ranked answers, without reward model and further sampling"
     train dpo --config recipes/tiny/dpo.toml --model "$run/sft" \
@@ -104,7 +102,7 @@ line() { # seed, directory: all five stages and the examination
         fi
     done
     python scripts/judge.py --models "sft=$run/sft" "ppo=$run/ppo" "dpo=$run/dpo" --data "$clinic/exam.jsonl" \
-        --limit "$questions" --temperature "$temperature" --slots 256 --seed "$seed" --out "$run/report.json"
+        --limit "$questions" --temperature 0.7 --slots 256 --seed "$seed" --out "$run/report.json"
     python scripts/compare_runs.py --runs "$run/pretrain" "$run/sft" "$run/reward" "$run/ppo" "$run/dpo"
 }
 

@@ -136,7 +136,8 @@ def test_what_a_model_says_twice_or_not_at_all_is_made_up_for(command, model, pr
     assert done.status == 0 and "66.7% cut off" in done.out
     rankings, _ = read(tmp_path / "r.jsonl", "ranking")
     assert all(r.answers.count("多喝水。") == 1 and len(set(r.answers)) == 4 for r in rankings)
-    assert 0 < sum(question_of(r.id).reference in r.answers for r in rankings) < len(rankings)
+    # half of the time the clinic's own answer is among them; where it is not, most texts tie at 0 and are left out
+    assert 0 < sum(question_of(r.id).reference in r.answers for r in rankings) < 8
 
 
 # ---- judge.py
