@@ -43,7 +43,7 @@ def main(config: train_ppo.Config) -> None:
         texts = [tokenizer.decode(ids).strip() for ids in answers]
         gold = [judge(asked[tuple(ids)], text).score for ids, text in zip(prompts, texts, strict=True)]
         scale[:] = scale or [fmean(gold), pstdev(gold)]
-        scores = [(score - scale[0]) / scale[1] for score in gold]
+        scores = [(score - scale[0]) / (scale[1] or 1) for score in gold]
         return replace(rollout, scores=torch.tensor(scores).to(rollout.scores))
 
     train_ppo.measure = measure

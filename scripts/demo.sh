@@ -34,7 +34,7 @@ case "$first" in '' | *[!0-9]*) echo "demo.sh: error: --seed is $first, expected
 
 if [ "$quick" = yes ]; then
     out="$out-quick"
-    size=80 vocabulary=1000 readings=1 passes=1 prompts=40 questions=40 rankings=40
+    size=80 vocabulary=1500 readings=1 passes=1 prompts=40 questions=40 rankings=40
 else
     size=1200 vocabulary=2400 readings=2 passes=3 prompts=1200 questions=1000 rankings=600
 fi
