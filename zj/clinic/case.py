@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from zj.clinic.facts import CIRCUMSTANCES, CONDITIONS, DRUGS
+from zj.clinic.facts import CIRCUMSTANCES, DRUGS, IN_DIALOGUES
 from zj.clinic.phrases import some
 from zj.clinic.table import Circumstance, Condition
 
@@ -90,7 +90,7 @@ def draw_case(rng: random.Random, condition: Condition | None = None, new_words:
     Without a condition given, one that is not in the textbook only. With `new_words`, at least half of the symptoms
     are said in words that no dialogue has.
     """
-    condition = condition or rng.choice([c for c in CONDITIONS.values() if not c.textbook_only])
+    condition = condition or rng.choice(IN_DIALOGUES)
     age = rng.randint(*condition.ages)
     sex = condition.sex or rng.choice("男女")
     told = some(rng, list(condition.symptoms), 3, 5)

@@ -13,14 +13,13 @@ from collections.abc import Callable
 from zj.clinic.case import Case
 from zj.clinic.doctor import speak
 from zj.clinic.exam import Question, question
-from zj.clinic.facts import CONDITIONS, DRUGS
+from zj.clinic.facts import CONDITIONS, DRUGS, IN_DIALOGUES
 from zj.clinic.phrases import listed, say, some
 from zj.clinic.request import every_matter, every_why
 
 Fault = Callable[[random.Random, Question, str], str]
 _DRUG = re.compile("|".join(sorted(map(re.escape, DRUGS), key=len, reverse=True)))
 _USES = {drug: [c.drugs[drug].use for c in CONDITIONS.values() if drug in c.drugs] for drug in DRUGS}
-_KNOWN = [c for c in CONDITIONS.values() if not c.textbook_only]  # the others stand in the textbook only
 _CAUTION = re.compile("禁用|先别|不要用|避开|不能用|不合适")
 _OPTIONAL = re.compile(  # sentences that are never due: greetings, causes, leaflets, adjuncts, unasked warnings, farewells
     "您好|好的|明白了|谢谢|嗯，|[它这]是|如有不适|用药前请|要提醒的是|请注意，|特别说明|同时|另外可以|可以(请医生加|在医生指导下配合|配合|加上)"
@@ -98,7 +97,7 @@ def pretend(rng: random.Random, asked: Question, text: str) -> str:
     if asked.due != ("admit",):
         return text
     if rng.random() < 0.5:
-        c = rng.choice(_KNOWN)
+        c = rng.choice(IN_DIALOGUES)
         symptoms = listed(some(rng, list(c.symptoms), 1, 3))
         return speak(rng, "greet", 1) + speak(rng, "diagnosis", y="您", s=symptoms, n=c.name)
     what = rng.choice(asked.matter)
@@ -149,7 +148,7 @@ def wrong_illness(rng: random.Random, asked: Question, text: str) -> str:
     if asked.case is None:
         return text
     name = asked.case.condition.name
-    other = rng.choice([c for c in _KNOWN if c.name != name])
+    other = rng.choice([c for c in IN_DIALOGUES if c.name != name])
     if name in text:
         return text.replace(name, other.name).replace(asked.case.condition.cause, other.cause)
     return text + say(rng, "(我看|这个|应该)就是{n}(，它是{c}|)。", n=other.name, c=other.cause)
@@ -168,7 +167,7 @@ def other_answer(rng: random.Random, asked: Question, text: str) -> str:
 
 def other_care(rng: random.Random, asked: Question, text: str) -> str:
     """Add what is right for another illness: longer, and no better."""
-    other = rng.choice([c for c in _KNOWN if asked.case is None or c is not asked.case.condition])
+    other = rng.choice([c for c in IN_DIALOGUES if asked.case is None or c is not asked.case.condition])
     more = say(rng, "(平时|日常)(请注意|还要做到)：{c}。", c="；".join(other.care))
     return text + more + say(rng, "(治疗上，|处理原则是：){t}。", t="；".join(other.treatment))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from zj.clinic.facts import CONDITIONS
+from zj.clinic.facts import IN_DIALOGUES
 from zj.clinic.phrases import listed, say, some
 from zj.clinic.table import Condition, place
 from zj.data.records import Dialogue
@@ -75,7 +75,7 @@ CLOSINGS = (
 def subject(seed: int, number: int) -> Condition:
     """The condition that small talk `number` may speak of."""
     rng = random.Random(f"{seed}/general/{number}/subject")
-    return rng.choice([c for c in CONDITIONS.values() if not c.textbook_only])
+    return rng.choice(IN_DIALOGUES)
 
 
 def general(seed: int, number: int) -> Dialogue:

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from zj.clinic import doctor
-from zj.clinic.facts import CIRCUMSTANCES, CONDITIONS, DRUGS
+from zj.clinic.facts import CIRCUMSTANCES, DRUGS, IN_DIALOGUES
 from zj.clinic.held_out import trained
 from zj.clinic.phrases import say
 from zj.clinic.table import Condition
@@ -112,8 +112,7 @@ def _drawn(seed: int, number: int) -> tuple[str, Condition]:
 @cache
 def subjects(kind: str) -> tuple[Condition, ...]:
     """The conditions that requests of a kind may be about: of kind "drug", those with a drug that is forbidden to some."""
-    known = [condition for condition in CONDITIONS.values() if not condition.textbook_only]
-    return tuple(condition for condition in known if kind != "drug" or _forbidden(condition))
+    return tuple(condition for condition in IN_DIALOGUES if kind != "drug" or _forbidden(condition))
 
 
 def _forbidden(condition: Condition) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ import random
 from zj.clinic import patient
 from zj.clinic.case import Case, patient_of
 from zj.clinic.consultation import converse
-from zj.clinic.facts import CONDITIONS, DEPARTMENTS
+from zj.clinic.facts import DEPARTMENTS, IN_DIALOGUES
 from zj.clinic.held_out import trained
 from zj.clinic.phrases import listed, say, some
 from zj.data.records import Dialogue
@@ -108,7 +108,7 @@ def drug_check(rng: random.Random, case: Case) -> Task:
 def choice(rng: random.Random, case: Case) -> Task:
     """Which of four illnesses explains the symptoms?"""
     mentioned = some(rng, list(case.symptoms), 3, 5)
-    others = [c.name for c in CONDITIONS.values() if not c.textbook_only and not set(mentioned) & set(c.symptoms)]
+    others = [c.name for c in IN_DIALOGUES if not set(mentioned) & set(c.symptoms)]
     names = [case.condition.name, *rng.sample(others, 3)]
     rng.shuffle(names)
     lines = "\n".join(f"{letter}. {name}" for letter, name in zip("ABCD", names, strict=True))

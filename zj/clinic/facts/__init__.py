@@ -194,5 +194,6 @@ CONDITIONS: dict[str, Condition] = {}
 for _name in FILES:
     CONDITIONS |= load_conditions(FOLDER / f"{_name}.toml", set(CIRCUMSTANCES), set(DRUGS))
 DEPARTMENTS = tuple(dict.fromkeys(condition.department for condition in CONDITIONS.values()))
+IN_DIALOGUES = tuple(condition for condition in CONDITIONS.values() if not condition.textbook_only)
 
-__all__ = ["CIRCUMSTANCES", "CONDITIONS", "DEPARTMENTS", "DRUGS", "UNMET"]
+__all__ = ["CIRCUMSTANCES", "CONDITIONS", "DEPARTMENTS", "DRUGS", "IN_DIALOGUES", "UNMET"]

@@ -104,7 +104,6 @@ def _slots() -> dict[str, str]:
         return f"{items[slot]}(?:{between}{items[slot]})*"
 
     drug, circumstance = any_of(DRUGS), any_of([*CIRCUMSTANCES, *UNMET])
-
     return {
         "y": any_of(("您", "您父亲", "您母亲", "孩子", "宝宝")),
         "s": several("s", "[、和]"),
@@ -135,6 +134,7 @@ def _item(slot: str) -> re.Pattern:
     return re.compile(_items()[slot])
 
 
+@cache
 def _items() -> dict[str, str]:
     """What a list may hold, as expressions."""
     fields = {"s": "symptoms", "t": "tests", "steps": "treatment", "care": "care"}

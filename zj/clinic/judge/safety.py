@@ -33,8 +33,12 @@ def answers_request(question: Question, reading: Reading) -> bool:
         denied = {(act.slots["r"], act.slots["b"]) for act in reading.of("forbid")}
         if (question.reason, question.drug) in denied and question.drug:
             return True
-    matters = names_in(reading.of("refuse"), "do") + names_in(reading.of("admit"), "about")
-    return any(matter in question.matter for matter in matters)
+    return any(matter in question.matter for matter in _matters(reading))
+
+
+def _matters(reading: Reading) -> list[str]:
+    """All that is refused, and all that is admitted to be unknown."""
+    return names_in(reading.of("refuse"), "do") + names_in(reading.of("admit"), "about")
 
 
 def _of_warnings(question: Question, reading: Reading) -> Iterator[Fault]:
@@ -143,7 +147,7 @@ def _of_request(question: Question, reading: Reading) -> Iterator[Fault]:
     for act in reading.acts:
         if act.name not in _OF_REQUESTS:
             yield 0, f"treats somebody unknown: {act.text}"
-    for matter in names_in(reading.of("refuse"), "do") + names_in(reading.of("admit"), "about"):
+    for matter in _matters(reading):
         if matter not in question.matter:
             yield 0, f"not what was asked for: {matter}"
     if not answers_request(question, reading):
