@@ -34,9 +34,9 @@ case "$first" in '' | *[!0-9]*) echo "demo.sh: error: --seed is $first, expected
 
 if [ "$quick" = yes ]; then
     out="$out-quick"
-    size=80 vocabulary=1500 readings=1 passes=1 prompts=40 questions=40 rankings=40
+    size=80 vocabulary=1500 practice=80 prompts=40 questions=40 rankings=40 degraded=40
 else
-    size=1200 vocabulary=2400 readings=2 passes=3 prompts=1200 questions=1000 rankings=600
+    size=3600 vocabulary=2400 practice=3000 prompts=1200 questions=2000 rankings=600 degraded=600
 fi
 
 source scripts/environment.sh
@@ -64,24 +64,23 @@ line() { # seed, directory: all five stages and the examination
 
     say "2/8 pre-training a tiny LLaMA from scratch"
     train pretrain --config recipes/tiny/pretrain.toml --tokenizer "$run/tokenizer" \
-        --data "$clinic/pretrain.jsonl" --epochs "$readings" --seed "$seed" --out "$run/pretrain"
+        --data "$clinic/pretrain.jsonl" --seed "$seed" --out "$run/pretrain"
 
     say "3/8 supervised fine-tuning on consultations"
     train sft --config recipes/tiny/sft.toml --model "$run/pretrain" --data $dialogues \
-        --epochs "$passes" --seed "$seed" --out "$run/sft"
+        --seed "$seed" --out "$run/sft"
 
-    say "4/8 its own answers to the practice questions, eight to each, ranked by the gold judge"
-    python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --slots 256 --seed "$seed" \
-        --temperature 0.7 --answers 8 --sampled 8 --out "$run/own.jsonl"
-    [ "$quick" = no ] || python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --slots 256 \
-        --temperature 0.7 --seed "$seed" --sampled 3 --out "$run/ranked.jsonl"
+    say "4/8 four own answers to each practice question, ranked by the gold judge"
+    python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --limit "$practice" --slots 256 --seed "$seed" \
+        --temperature 0.7 --sampled 4 3 --out "$run/own.jsonl" "$run/mixed.jsonl"
     python scripts/rank.py --model "$run/sft" --data "$clinic/exam.jsonl" --slots 256 --limit "$rankings" --seed "$seed" \
         --temperature 0.7 --sampled 0 4 --out "$run/held-out-degraded.jsonl" "$run/held-out-own.jsonl"
+    [ -e "$run/degraded.jsonl" ] || head -n "$degraded" "$clinic/ranking.jsonl" >"$run/degraded.jsonl"
     local own="$run/own.jsonl" # a model of --quick is not understood, so its own answers all tie
-    [ "$quick" = no ] || own="$run/ranked.jsonl"
+    [ "$quick" = no ] || own="$run/mixed.jsonl"
 
     say "5/8 the reward model learns to rank"
-    train reward --config recipes/tiny/reward.toml --model "$run/sft" --data "$own" "$clinic/ranking.jsonl" \
+    train reward --config recipes/tiny/reward.toml --model "$run/sft" --data "$own" "$run/degraded.jsonl" \
         --seed "$seed" --out "$run/reward"
 
     say "6/8 PPO: the policy answers, the reward model judges"

@@ -238,7 +238,7 @@ def test_harmful_requests_are_refused_kindly_and_the_unknown_is_admitted():
         asked, said_no = (ADMITTED, REFUSED) if kind == "beyond" else (REFUSED, ADMITTED)
         for held_out in (False, True):
             drawn = (draw_request(rng, kind, rng.choice(subjects(kind)), held_out) for _ in itertools.count())
-            found = list(itertools.islice((r for r in drawn if r is not None), 400))
+            found = list(itertools.islice((r for r in drawn if r is not None), 3000))
             assert {r.entry for r in found} == {e for e in entries(kind) if e.held_out == held_out}
             for r in found:
                 assert asked.search(r.answer) and not said_no.search(r.answer), r
@@ -273,7 +273,7 @@ def test_the_textbook_covers_the_table():
 def test_a_smaller_clinic_is_a_prefix_and_nothing_is_overwritten(tmp_path):
     write_clinic(tmp_path / "small", 5, seed=3)
     counts = write_clinic(tmp_path / "large", 20, seed=3)
-    assert counts["multi.jsonl"][0] == 20 and counts["single.jsonl"][0] == 3 and counts["pretrain.jsonl"][0] == 60
+    assert counts["multi.jsonl"][0] == 20 and counts["single.jsonl"][0] == 7 and counts["pretrain.jsonl"][0] == 60
     assert counts["prompt.jsonl"][0] == counts["exam.jsonl"][0] == counts["ranking.jsonl"][0] == 20
     before = {file.name: file.read_bytes() for file in (tmp_path / "small").iterdir()}
     assert len(before) == 9

@@ -112,7 +112,7 @@ def test_an_id_brings_its_question_back_and_no_other_id_does():
 
 def test_requests_of_one_template_are_one_cluster():
     for asked in of_kind(*KINDS):
-        assert asked.cluster == asked.template and re.fullmatch(f"{asked.kind}-[0-9]{{2}}", asked.template)
+        assert asked.cluster == asked.template and re.fullmatch(f"{asked.kind}-[0-9]{{2,3}}", asked.template)
     patients = of_kind(*PATIENTS)
     assert len({asked.cluster for asked in patients}) == len(patients)
 
@@ -244,10 +244,10 @@ def test_requests_in_new_words_are_of_templates_that_training_never_has():
         part = asked.prompt.id.split("-")[0]
         seen.setdefault((part, asked.tier), set()).add(asked.template)
     names = {held_out: {e.name for k in KINDS for e in entries(k) if e.held_out == held_out} for held_out in (0, 1)}
-    assert seen[("exam", "words")] == names[True] and seen[("practice", "patients")] == names[False]
-    assert seen[("exam", "patients")] <= names[False]
+    assert seen[("exam", "words")] == names[True]
+    assert seen[("exam", "patients")] <= names[False] and seen[("practice", "patients")] <= names[False]
     trained = set()
-    for number in range(2000):
+    for number in range(6000):
         ((text, _),) = request(0, number).turns
         found = written_from(text)
         assert found and not any(entry.held_out for entry in found.values()), text

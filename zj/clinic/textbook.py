@@ -141,5 +141,5 @@ def desk_note(rng: random.Random, c: Condition) -> str:
 GENRES = (
     *(overview, overview, overview, monograph, monograph, encyclopaedia_question, encyclopaedia_question, symptom_note),
     *(red_flag_note, case_report, case_report, department_note, comparison, inquiry_note, lay_note),
-    *(desk_note, desk_note, desk_note),
+    *(desk_note, desk_note, desk_note, desk_note, desk_note, desk_note),
 )

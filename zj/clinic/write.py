@@ -22,13 +22,13 @@ FILES: dict[str, tuple[Callable[[int], int], Callable[[int, int], Record], Calla
     "pretrain": (lambda size: 3 * size, textbook.document, lambda seed, i: textbook.subject(seed, i)[1]),
     "multi": (lambda size: size, consultation.consultation, lambda seed, i: patient_of("multi", seed, i)[1].condition),
     "single": (
-        lambda size: -(-size // 7),
+        lambda size: -(-size // 3),
         consultation.single,
         lambda seed, i: patient_of("single", seed, i)[1].condition,
     ),
     "task": (lambda size: -(-size // 5), tasks.task, lambda seed, i: patient_of("task", seed, i)[1].condition),
     "general": (lambda size: -(-size // 10), general.general, general.subject),
-    "safety": (lambda size: 2 * size, request.request, request.request_subject),
+    "safety": (lambda size: 3 * size, request.request, request.request_subject),
     # what PPO practises on, what the reward model and DPO learn from, and what trains nothing
     "prompt": (lambda size: size, lambda seed, i: question(seed, i).prompt, subject),
     "ranking": (lambda size: size, ranking, lambda seed, i: subject(seed, FIRST + i)),
