@@ -36,7 +36,7 @@ if [ "$quick" = yes ]; then
     out="$out-quick"
     size=80 vocabulary=1500 practice=80 prompts=40 questions=40 rankings=40 degraded=40
 else
-    size=3600 vocabulary=2400 practice=3000 prompts=1200 questions=2000 rankings=600 degraded=600
+    size=3000 vocabulary=2400 practice=2000 prompts=1200 questions=2000 rankings=500 degraded=500
 fi
 
 source scripts/environment.sh
