@@ -34,9 +34,9 @@ case "$first" in '' | *[!0-9]*) echo "demo.sh: error: --seed is $first, expected
 
 if [ "$quick" = yes ]; then
     out="$out-quick"
-    size=80 vocabulary=1500 practice=80 prompts=40 questions=40 rankings=40 degraded=40
+    size=80 vocabulary=1500 practice=80 prompts=40 questions=40 rankings=40
 else
-    size=3000 vocabulary=2400 practice=2000 prompts=1200 questions=2000 rankings=500 degraded=500
+    size=3000 vocabulary=2400 practice=2000 prompts=1200 questions=2000 rankings=500
 fi
 
 source scripts/environment.sh
@@ -70,17 +70,14 @@ line() { # seed, directory: all five stages and the examination
     train sft --config recipes/tiny/sft.toml --model "$run/pretrain" --data $dialogues \
         --seed "$seed" --out "$run/sft"
 
-    say "4/8 four own answers to each practice question, ranked by the gold judge"
+    say "4/8 four own answers to each practice question, ranked by the gold judge; where all tie, one is the clinic's"
     python scripts/rank.py --model "$run/sft" --data "$clinic/prompt.jsonl" --limit "$practice" --slots 256 --seed "$seed" \
-        --temperature 0.7 --sampled 4 3 --out "$run/own.jsonl" "$run/mixed.jsonl"
+        --temperature 0.7 --sampled 4 --ties break --out "$run/ranked.jsonl"
     python scripts/rank.py --model "$run/sft" --data "$clinic/exam.jsonl" --slots 256 --limit "$rankings" --seed "$seed" \
         --temperature 0.7 --sampled 0 4 --out "$run/held-out-degraded.jsonl" "$run/held-out-own.jsonl"
-    [ -e "$run/degraded.jsonl" ] || head -n "$degraded" "$clinic/ranking.jsonl" >"$run/degraded.jsonl"
-    local own="$run/own.jsonl" # a model of --quick is not understood, so its own answers all tie
-    [ "$quick" = no ] || own="$run/mixed.jsonl"
 
     say "5/8 the reward model learns to rank"
-    train reward --config recipes/tiny/reward.toml --model "$run/sft" --data "$own" "$run/degraded.jsonl" \
+    train reward --config recipes/tiny/reward.toml --model "$run/sft" --data "$run/ranked.jsonl" \
         --seed "$seed" --out "$run/reward"
 
     say "6/8 PPO: the policy answers, the reward model judges"
@@ -90,7 +87,7 @@ line() { # seed, directory: all five stages and the examination
 
     say "7/8 DPO: from its own ranked answers, without reward model and further sampling"
     train dpo --config recipes/tiny/dpo.toml --model "$run/sft" \
-        --data "$own" --seed "$seed" --out "$run/dpo"
+        --data "$run/ranked.jsonl" --seed "$seed" --out "$run/dpo"
 
     say "8/8 the examination: questions and harmful requests that trained nothing, judged without names"
     for kind in degraded own; do # none of the four answers is the model's own; all four are

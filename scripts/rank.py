@@ -6,18 +6,18 @@ python scripts/rank.py ... --sampled 3 4 --out mixed.jsonl own.jsonl      (two f
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
 from zj import NOTICE, SYNTHETIC
 from zj.answers import answers, load_speaker, read_questions
 from zj.clinic import Question, judge, rank
-from zj.clinic.ranking import with_degraded
+from zj.clinic.ranking import degrade, with_degraded
 from zj.config import run
 from zj.data.records import Ranking, as_json
 from zj.train import DTYPES, start
@@ -31,6 +31,7 @@ class Config:
     out: tuple[str, ...] = ()  # files of rankings to write, one ranking a line; those that are there stay
     answers: int = 4  # answers to a prompt
     sampled: tuple[int, ...] = (3,)  # of them from the model, for each file; the clinic's and degraded ones make it up
+    ties: Literal["leave-out", "break"] = "leave-out"  # prompts whose answers all tie; break: see `without_tie`
     temperature: float = 1.0  # of sampling; 0 takes the most probable token
     max_new_tokens: int = 160  # longest answer; one that is cut off there is judged as it is
     limit: int | None = None  # only the first so many prompts (none: all)
@@ -111,13 +112,28 @@ def ranked(config: Config, asked: Question, sampled: list[str]) -> Ranking:
     if len(texts) < config.answers and rng.random() < 0.5:
         texts.append(asked.reference)
     chosen = with_degraded(rng, asked, texts, config.answers)
+    if config.ties == "break":
+        chosen = without_tie(rng, asked, chosen)
     ranks = rank([judge(asked, text) for text in chosen])
     return Ranking(asked.prompt.id, asked.prompt, tuple(chosen), ranks)
 
 
+def without_tie(rng: random.Random, asked: Question, texts: list[str]) -> list[str]:
+    """Where all answers tie, one gives way to the clinic's own, or to a degraded one if they are as good as that.
+
+    Else training sees only what the model does now well and now badly, and unlearns what it always did well.
+    """
+    if len({judge(asked, text).score for text in texts}) > 1:
+        return texts
+    tied = judge(asked, texts[0]).score
+    others = itertools.chain([asked.reference], (degrade(rng, asked) for _ in range(100)))
+    other = next((text for text in others if judge(asked, text).score != tied), texts[0])
+    return rng.sample([other, *texts[1:]], len(texts))
+
+
 def count_ties(rankings: Iterable[Ranking]) -> tuple[int, int]:
     """(tied pairs, all pairs)."""
-    pairs = [a == b for ranking in rankings for a, b in combinations(ranking.ranks, 2)]
+    pairs = [a == b for ranking in rankings for a, b in itertools.combinations(ranking.ranks, 2)]
     return sum(pairs), len(pairs)
 
 

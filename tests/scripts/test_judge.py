@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from scripts.rank import without_tie
 from zj.answers import Answer
 from zj.clinic import Verdict, judge, question, question_of, rank
 from zj.clinic.adversaries import best_constant
@@ -125,6 +126,22 @@ def test_only_sampled_answers_that_tie_are_left_out(command, model, prompts, tmp
     flags = ("--model", model, "--data", prompts, "--out", tmp_path / "r.jsonl", "--answers", 2, "--sampled", 2)
     done = command("rank", *flags, "--device", "cpu")
     assert done.status == 0 and "0 rankings, 8 left out" in done.out and (tmp_path / "r.jsonl").read_bytes() == b""
+
+
+def test_where_all_answers_tie_one_gives_way_to_a_better_or_else_to_a_worse(
+    command, model, prompts, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("scripts.rank.answers", lambda *_, **settings: [Answer("嗯", True), Answer("哦", True)] * 8)
+    flags = ("--model", model, "--data", prompts, "--answers", 2, "--sampled", 2, "--ties", "break", "--device", "cpu")
+    done = command("rank", *flags, "--out", tmp_path / "r.jsonl")
+    assert done.status == 0 and "8 rankings, 0 left out" in done.out
+    for ranking in read(tmp_path / "r.jsonl", "ranking")[0]:  # nonsense gives way to the clinic's own answer
+        best, worst = sorted(ranking.answers, key=lambda text: ranking.ranks[ranking.answers.index(text)])
+        assert best == question_of(ranking.id).reference and worst in ("嗯", "哦") and sorted(ranking.ranks) == [1, 2]
+    asked, rng = question(3, 0), random.Random(0)
+    right, other = without_tie(rng, asked, [asked.reference] * 2), [asked.reference, "嗯"]
+    assert sorted(judge(asked, text).score for text in right)[0] < 1 and asked.reference in right
+    assert without_tie(rng, asked, other) == other  # no tie
 
 
 def test_what_a_model_says_twice_or_not_at_all_is_made_up_for(command, model, prompts, tmp_path, monkeypatch):
