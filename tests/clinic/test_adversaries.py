@@ -76,7 +76,7 @@ def test_the_search_finds_what_a_judge_can_be_taken_in_by(monkeypatch):
         return SimpleNamespace(score=len(there) / 8 + in_order / 12)
 
     monkeypatch.setattr(constant, "judge", naive)
-    text, score = best_constant(practised, 20_000)
+    text, score = best_constant(practised)
     first = dict.fromkeys(part for part in constant.sentences(text) if part in wanted)  # what `find` sees
     assert score == pytest.approx(1) and list(first) == wanted
 

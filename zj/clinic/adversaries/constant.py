@@ -16,7 +16,7 @@ PROBES = (12, 40)  # questions on which a change is tried, before all
 STALE = 150  # changes in a row without success, after which the search starts anew
 
 
-def best_constant(questions: Sequence[Question], judgements: int = 30_000, seed: int = 0) -> tuple[str, float]:
+def best_constant(questions: Sequence[Question], judgements: int = 100_000, seed: int = 0) -> tuple[str, float]:
     """(the text, its mean score over the questions), after about so many calls of the judge.
 
     Starts from the best of the references and of the single sentences; adds, replaces, deletes or moves one sentence as
