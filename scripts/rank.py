@@ -123,11 +123,11 @@ def without_tie(rng: random.Random, asked: Question, texts: list[str]) -> list[s
 
     Else training sees only what the model does now well and now badly, and unlearns what it always did well.
     """
-    if len({judge(asked, text).score for text in texts}) > 1:
+    grades = {judge(asked, text).score for text in texts}
+    if len(grades) > 1:
         return texts
-    tied = judge(asked, texts[0]).score
     others = itertools.chain([asked.reference], (degrade(rng, asked) for _ in range(100)))
-    other = next((text for text in others if judge(asked, text).score != tied), texts[0])
+    other = next((text for text in others if judge(asked, text).score not in grades), texts[0])
     return rng.sample([other, *texts[1:]], len(texts))
 
 
