@@ -20,11 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 import train_ppo
 
-from zj.answers import read_questions
+from zj.cli import run_command
 from zj.clinic import Question, judge
-from zj.config import run
 from zj.data.template import encode_prompt, load_template
 from zj.data.tokenizer import Tokenizer
+from zj.eval.answers import read_questions
 
 measure_by_reward_model = train_ppo.measure
 scale: list[float] = []  # mean and deviation of the first answers' gold scores
@@ -38,8 +38,8 @@ def main(config: train_ppo.Config) -> None:
         for question in read_questions(config.data)
     }
 
-    def measure(this, roles, prompts, answers):
-        rollout = measure_by_reward_model(this, roles, prompts, answers)
+    def measure(run, roles, prompts, answers):
+        rollout = measure_by_reward_model(run, roles, prompts, answers)
         texts = [tokenizer.decode(ids).strip() for ids in answers]
         gold = [judge(asked[tuple(ids)], text).score for ids, text in zip(prompts, texts, strict=True)]
         scale[:] = scale or [fmean(gold), pstdev(gold)]
@@ -51,4 +51,4 @@ def main(config: train_ppo.Config) -> None:
 
 
 if __name__ == "__main__":
-    run(main, train_ppo.Config)
+    run_command(main, train_ppo.Config)

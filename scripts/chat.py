@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Literal
 
 from zj import NOTICE
-from zj.config import run
+from zj.cli import run_command
 from zj.data.records import Prompt, Turn
 from zj.data.template import FILE as TEMPLATE
 from zj.data.template import TEMPLATES, encode_prompt, load_template
 from zj.data.tokenizer import MODEL as TOKENIZER
 from zj.data.tokenizer import Tokenizer
-from zj.lora import load_model, load_peft
-from zj.model.generate import Sampling, stream
-from zj.model.weights import check_tokenizer_fits
+from zj.inference.engine import Sampling, stream
 from zj.train import DTYPES, start
+from zj.weights import load_model, load_peft
+from zj.weights.huggingface import check_tokenizer_fits
 
 with suppress(ImportError):  # not on every system
     import readline  # noqa: F401  gives input() line editing and a history
@@ -228,4 +228,4 @@ def _longest_answer(config: Config, positions: int) -> int:
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run_command(main, Config)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from zj.config import run
+from zj.cli import run_command
 from zj.train import read_run
 
 HEAD = ("run", "stage", "before", "after", "best", "at step", "steps", "tokens", "tokens/s", "minutes")
@@ -54,4 +54,4 @@ def summary(folder: Path) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run_command(main, Config)

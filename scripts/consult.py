@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Literal
 
 from zj import NOTICE
-from zj.config import run
+from zj.cli import run_command
 from zj.data.batching import split
 from zj.data.readers import read
 from zj.data.records import Dialogue, Prompt, Turn
 from zj.data.template import encode_prompt, load_template
 from zj.data.tokenizer import Tokenizer
-from zj.lora import load_model
-from zj.model import generate
+from zj.inference import generate
 from zj.train import DTYPES, start
+from zj.weights import load_model
 
 
 @dataclass(frozen=True)
@@ -64,4 +64,4 @@ def consult(config: Config, model, tokenizer: Tokenizer, template: str, dialogue
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run_command(main, Config)

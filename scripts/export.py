@@ -14,13 +14,14 @@ from typing import Any, Literal
 
 import torch
 
-from zj.config import run
+from zj.cli import run_command
 from zj.data.template import FILE as TEMPLATE
 from zj.data.tokenizer import COMPANIONS as TOKENIZER_FILES
 from zj.data.tokenizer import MODEL as TOKENIZER
-from zj.lora import base_of, load_model, load_peft, merge_adapter
-from zj.model import Llama, Packed, save_llama
-from zj.model.weights import apply_delta, stored_dtype
+from zj.lora import merge_adapter
+from zj.model import Llama, Packed
+from zj.weights import base_of, load_model, load_peft, save_llama
+from zj.weights.huggingface import apply_delta, stored_dtype
 
 PROBE = 64  # tokens on which the merged model is compared with the adapter
 
@@ -115,4 +116,4 @@ COMMANDS: dict[str, tuple[Callable[[Any], None], type]] = {
 }
 
 if __name__ == "__main__":
-    run(COMMANDS)
+    run_command(COMMANDS)

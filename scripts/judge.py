@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Literal
 
 from zj import NOTICE, SYNTHETIC
-from zj.answers import Answer, Speaker, answers, load_speaker, log_likelihoods, read_questions
+from zj.cli import run_command
 from zj.clinic import Question
 from zj.clinic.adversaries import best_constant, practice
-from zj.config import run
 from zj.data.readers import read
 from zj.data.tokenizer import Tokenizer
+from zj.eval.answers import Answer, Speaker, answers, load_speaker, log_likelihoods, read_questions
 from zj.eval.metrics import Answers, by_group, graded, metrics
 from zj.eval.report import BOUNDS, question_rows, tables
 from zj.eval.texts import read_texts
@@ -164,4 +164,4 @@ def divergences(
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run_command(main, Config)

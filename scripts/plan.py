@@ -3,8 +3,8 @@
     python scripts/plan.py --stage sft --recipe recipes/zhongjing/sft.toml --size 13b --gpus 4 --shard zero2 \\
         --tokens 100000000 --records 270000
 
-Memory is counted from the shapes of the model and of what the stage puts on it (zj/planning.py), FLOPs and bytes sent
-from those of a step (zj/workload.py). The time follows from a stated utilization; measure yours by a run's first steps.
+Memory is counted from the shapes of the model and of what the stage puts on it (zj/plan/memory.py), FLOPs and bytes sent
+from those of a step (zj/plan/flops.py). The time follows from a stated utilization; measure yours by a run's first steps.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from zj.config import parse, run
+from zj.cli import parse, run_command
 from zj.data.batching import steps_per_epoch
 from zj.model import LlamaConfig
-from zj.planning import Job, Memory, build, count, fitted, moments
+from zj.plan.flops import Step, step_of
+from zj.plan.memory import Job, Memory, build, count, fitted, moments
 from zj.train.checkpoint import write_text
-from zj.workload import Step, step_of
 
 CARDS = (24, 40, 80, 141)  # GB; a card of 80 GB has 80 GiB, the 7 % between are left to CUDA and to fragmentation
 
@@ -158,4 +158,4 @@ def lines(config: Config, job: Job, step: Step, told: dict[str, Any]) -> list[tu
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run_command(main, Config)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from zj.config import run
+from zj.cli import run_command
 from zj.eval import Graded, grade
 from zj.train import read_rows, read_run
 
@@ -274,4 +274,4 @@ def width(count: int) -> int:
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run_command(main, Config)

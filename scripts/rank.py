@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Literal
 
 from zj import NOTICE, SYNTHETIC
-from zj.answers import answers, load_speaker, read_questions
+from zj.cli import run_command
 from zj.clinic import Question, judge, rank
 from zj.clinic.ranking import degrade, with_degraded
-from zj.config import run
 from zj.data.records import Ranking, as_json
+from zj.eval.answers import answers, load_speaker, read_questions
 from zj.train import DTYPES, start
 from zj.train.checkpoint import write_text
 
@@ -138,4 +138,4 @@ def count_ties(rankings: Iterable[Ranking]) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run_command(main, Config)

@@ -23,10 +23,11 @@ from typing import Any, Literal
 
 import torch
 
-from zj.config import run
-from zj.model import LlamaConfig, check_tokenizer_fits, random_llama, save_llama
-from zj.timing import digits_tokenizer
+from zj.cli import run_command
+from zj.model import LlamaConfig
+from zj.plan.measuring import digits_tokenizer
 from zj.train import DTYPES
+from zj.weights import check_tokenizer_fits, random_llama, save_llama
 
 STAGES = ("pretrain", "sft", "reward", "dpo", "ppo")
 SCRIPTS = Path(__file__).parent
@@ -154,4 +155,4 @@ def planned(config: Config, stage: str, base: Path, folder: Path) -> float:
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run_command(main, Config)

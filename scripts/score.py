@@ -19,22 +19,23 @@ from typing import Literal
 import torch
 from tqdm import tqdm
 
-from zj import NOTICE, stage
-from zj.answers import Speaker, answers
-from zj.config import run
+from zj import NOTICE
+from zj.cli import run_command
 from zj.data.readers import read
 from zj.data.records import Dialogue, Prompt, Ranking
 from zj.data.template import encode_answers, load_template
 from zj.data.tokenizer import Tokenizer
-from zj.lora import base_of, load_model
-from zj.model import check_tokenizer_fits
-from zj.preferences import Ranked, ranked_packs, rates
+from zj.eval.answers import Speaker, answers
+from zj.inference.cpu import prepack_frozen
 from zj.rl import pair_accuracy
-from zj.roles import Reward, add_policy, backbone_of, check_same_tokenizer, load_reward, score_packs
-from zj.stage import Lora
+from zj.stages import setup as stage
+from zj.stages.preferences import Ranked, ranked_packs, rates
+from zj.stages.roles import Reward, add_policy, backbone_of, check_same_tokenizer, load_reward, score_packs
+from zj.stages.setup import Lora
 from zj.train import DTYPES, World, start
 from zj.train.checkpoint import write_text
 from zj.train.log import patience
+from zj.weights import base_of, check_tokenizer_fits, load_model
 
 
 @dataclass(frozen=True)
@@ -252,6 +253,7 @@ def open_judge(config: Config) -> Judge:
     check_tokenizer_fits(model, len(tokenizer))
     longest = config.max_tokens or model.config.max_position_embeddings
     reward = load_reward(model, config.reward)
+    prepack_frozen(model)
     return Judge(reward, tokenizer, load_template(config.reward), longest, config.tokens_per_pack)
 
 
@@ -265,4 +267,4 @@ def open_speaker(config: Config, judge: Judge) -> Speaker:
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run_command(main, Config)

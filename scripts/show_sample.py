@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from zj.config import run
+from zj.cli import run_command
 from zj.data.readers import read
 from zj.data.template import Encoded, encode_all, encode_prompt
 from zj.data.tokenizer import Tokenizer
@@ -78,4 +78,4 @@ def token(id: int, tokenizer: Tokenizer, ids: bool) -> str:
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run_command(main, Config)

@@ -18,22 +18,25 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from zj import stage
-from zj.config import run
+from zj.cli import run_command
+from zj.clinic import default_files
 from zj.data.batching import batch, epochs, steps_per_epoch
 from zj.data.readers import files_of
 from zj.data.tokenizer import Tokenizer
-from zj.fit import set_up
-from zj.lora import base_of, copy_adapter, load_model
-from zj.model import Llama, check_tokenizer_fits, sequence_logprobs
-from zj.preferences import Ranked, RankedPack, ranked_packs, rates, read_rankings
+from zj.inference.cpu import prepack_frozen
+from zj.lora import copy_adapter
+from zj.model import Llama, sequence_logprobs
+from zj.plan.apply import apply_memory_plan
 from zj.rl import dpo_loss, pair_accuracy, ranked_pairs
-from zj.roles import add_policy, backbone_of, is_adapter
-from zj.run import Run
-from zj.stage import Lora
+from zj.stages import setup as stage
+from zj.stages.preferences import Ranked, RankedPack, ranked_packs, rates, read_rankings
+from zj.stages.roles import add_policy, backbone_of, is_adapter
+from zj.stages.run_state import Run
+from zj.stages.setup import Lora
 from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, gathered, open_run, shard, start
 from zj.train.checkpoint import write_text
 from zj.train.log import patience
+from zj.weights import base_of, check_tokenizer_fits, load_model
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ def main(config: Config) -> None:
     files = files_of(config.data) if config.data else []
     out, saved = open_run(config.out, config, "dpo", world, files)
     tokenizer, template = Tokenizer.load(config.tokenizer or config.model), stage.template_of(config)
-    train, valid = read_rankings(config, tokenizer, template, out, world)
+    data = config.data or world.first(lambda: default_files(out, config.clinic_size, config.seed, "ranking"))
+    train, valid = read_rankings(data, config, tokenizer, template, out, world)
     base = backbone_of(config.model)
     model = open_model(config, base, len(tokenizer), world)
     reference = Reference(model, config, world, out, train, valid)
@@ -94,15 +98,15 @@ def main(config: Config) -> None:
     total = per_epoch * config.epochs
     world.print(f"{len(train):,} prompts an epoch, {per_epoch} steps of {config.batch_size}, {total} steps in all")
     optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype], world)
-    this = Run(out, config, world, model, "policy", str(base.resolve()), tokenizer, template, optimizer)
-    this.load(saved)
-    log = Log(out, this.step, total, world, config.tensorboard, shown=("loss", "accuracy"))
-    if this.step == 0:
-        log.write({"step": 0, **validate(this, reference, valid, log)})
+    run = Run(out, config, world, model, "policy", str(base.resolve()), tokenizer, template, optimizer)
+    run.load(saved)
+    log = Log(out, run.step, total, world, config.tensorboard, shown=("loss", "accuracy"))
+    if run.step == 0:
+        log.write({"step": 0, **validate(run, reference, valid, log)})
     log.start_clock()
     try:
-        while this.step < total:
-            epoch, chosen = batch(this.step, config.batch_size, indices)
+        while run.step < total:
+            epoch, chosen = batch(run.step, config.batch_size, indices)
             packs = list(ranked_packs(train, chosen, config.tokens_per_pack, world))
             (best_tokens,) = world.sum(sum(int(best_answers(pack).sum()) for pack in packs))
             told, tables = Counter[str](), []
@@ -119,14 +123,14 @@ def main(config: Config) -> None:
             moved = optimizer.step()
             (tokens,) = world.sum(sum(len(pack.packed.tokens) for pack in packs))  # computed ones: a prompt once
             timed = log.time(int(tokens))
-            checked = validate(this, reference, valid, log) if this.due(config.valid_every or per_epoch) else {}
-            log.step(this.step, epoch=epoch, **world.add(told), **rates(tables, world), **moved, **timed, **checked)
-            this.save_if_due()
+            checked = validate(run, reference, valid, log) if run.due(config.valid_every or per_epoch) else {}
+            log.step(run.step, epoch=epoch, **world.add(told), **rates(tables, world), **moved, **timed, **checked)
+            run.save_if_due()
     except Explosion as error:
-        raise this.broken_off(error) from None
-    this.finish()
+        raise run.broken_off(error) from None
+    run.finish()
     log.close()
-    world.print(f"{out}: done, best validation loss {this.best:.4f}; talk to it: python scripts/chat.py --model {out}")
+    world.print(f"{out}: done, best validation loss {run.best:.4f}; talk to it: python scripts/chat.py --model {out}")
     world.leave()
 
 
@@ -142,7 +146,8 @@ def open_model(config: Config, base: Path, ids: int, world: World) -> Llama:
         shard(model, [], config.shard, dtype, world)
 
     model = load_model(base, dtype, world.device, prepare)
-    set_up(model, "dpo", config, world)
+    prepack_frozen(model)
+    apply_memory_plan(model, "dpo", config, world)
     return model
 
 
@@ -222,24 +227,24 @@ def fingerprint(config: Config) -> str:
 
 
 @torch.no_grad()
-def validate(this: Run, reference: Reference, valid: list[Ranked], log: Log) -> dict[str, float]:
+def validate(run: Run, reference: Reference, valid: list[Ranked], log: Log) -> dict[str, float]:
     """Loss, margin and accuracy on held-out prompts; the best policy stays in OUT/best."""
     if not valid:
         return {}
-    some = range(min(len(valid), this.config.valid_limit))
+    some = range(min(len(valid), run.config.valid_limit))
     loss, told, tables = 0.0, Counter[str](), []
-    for pack in ranked_packs(valid, some, this.config.tokens_per_pack, this.world):
-        logprobs, _ = sequence_logprobs(this.model, pack.packed, pack.counted, "policy")
-        share, numbers, table = preference(this.config, pack, logprobs, reference.of(valid, pack), len(some))
+    for pack in ranked_packs(valid, some, run.config.tokens_per_pack, run.world):
+        logprobs, _ = sequence_logprobs(run.model, pack.packed, pack.counted, "policy")
+        share, numbers, table = preference(run.config, pack, logprobs, reference.of(valid, pack), len(some))
         loss += share.item()
         told.update(numbers)
         tables.append(table)
-    (loss,), margin = this.world.sum(loss), this.world.add(told)["margin"]
-    this.keep_best(loss)
-    accuracy = rates(tables, this.world)["accuracy"]
-    log.say(f"step {this.step}: validation loss {loss:.4f}, accuracy {accuracy:.3f}, margin {margin:.3f}")
+    (loss,), margin = run.world.sum(loss), run.world.add(told)["margin"]
+    run.keep_best(loss)
+    accuracy = rates(tables, run.world)["accuracy"]
+    log.say(f"step {run.step}: validation loss {loss:.4f}, accuracy {accuracy:.3f}, margin {margin:.3f}")
     return {"valid_loss": loss, "valid_accuracy": accuracy, "valid_margin": margin}
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run_command(main, Config)

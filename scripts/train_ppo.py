@@ -18,16 +18,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from zj import stage
-from zj.config import run
+from zj.cli import run_command
+from zj.clinic import default_files
 from zj.data.batching import batch, epochs, order, pack_plan, steps_per_epoch
 from zj.data.readers import files_of
 from zj.data.template import Encoded, load_template
 from zj.data.tokenizer import Tokenizer
-from zj.fit import set_up
+from zj.inference import generate
 from zj.lora import adapter_parameters
-from zj.model import check_tokenizer_fits, generate, sequence_logprobs, sequence_values
-from zj.preferences import read_prompts, read_ptx
+from zj.model import sequence_logprobs, sequence_values
+from zj.plan.apply import apply_memory_plan
 from zj.rl import (
     AdaptiveKL,
     Rollout,
@@ -41,10 +41,13 @@ from zj.rl import (
     whiten,
 )
 from zj.rl.rollout import Packs
-from zj.roles import Roles, check_same_tokenizer, open_roles
-from zj.run import Run
-from zj.stage import Lora
+from zj.stages import setup as stage
+from zj.stages.preferences import read_prompts, read_ptx
+from zj.stages.roles import Roles, check_same_tokenizer, open_roles
+from zj.stages.run_state import Run
+from zj.stages.setup import Lora
 from zj.train import DTYPES, Clock, Explosion, Log, Optim, Optimizer, World, gathered, open_run, start
+from zj.weights import check_tokenizer_fits
 
 
 @dataclass(frozen=True)
@@ -129,11 +132,12 @@ def main(config: Config) -> None:
     files = files_of((*config.data, *config.ptx_data)) if config.data else []
     out, saved = open_run(config.out, config, "ppo", world, files)
     tokenizer, template = Tokenizer.load(config.model), load_template(config.model)
-    train, valid = read_prompts(config, tokenizer, template, out, world)
+    data = config.data or world.first(lambda: default_files(out, config.clinic_size, config.seed, "prompt"))
+    train, valid = read_prompts(data, config, tokenizer, template, out, world)
     roles = open_roles(config, DTYPES[config.dtype], world)
     model, ptx = roles.model, read_ptx(config, tokenizer, template, world)
     check_tokenizer_fits(model, len(tokenizer))
-    set_up(model, "ppo", config, world)
+    apply_memory_plan(model, "ppo", config, world)
 
     indices = epochs(train, config.seed)
     per_epoch = steps_per_epoch(len(train), config.batch_size)
@@ -142,24 +146,24 @@ def main(config: Config) -> None:
     world.print(f"{len(train):,} prompts, {len(valid):,} held out; {total} steps of {episodes} answers")
     optimizer, value_optimizer = optimizers(config, roles, total * per_step, world)
     controller = AdaptiveKL(config.beta, config.kl_target or 1, config.kl_horizon if config.kl_target else float("inf"))
-    this = Run(out, config, world, model, "policy", roles.base, tokenizer, template, optimizer, per_step=per_step)
-    this.parts |= {"value_head": roles.value_head, "value_optimizer": value_optimizer, "controller": controller}
-    this.load(saved)
-    log = Log(out, this.step, total, world, config.tensorboard, shown=("score", "kl"))
-    if this.step == 0:
-        log.write({"step": 0, **validate(this, roles, valid, log)})
+    run = Run(out, config, world, model, "policy", roles.base, tokenizer, template, optimizer, per_step=per_step)
+    run.parts |= {"value_head": roles.value_head, "value_optimizer": value_optimizer, "controller": controller}
+    run.load(saved)
+    log = Log(out, run.step, total, world, config.tensorboard, shown=("score", "kl"))
+    if run.step == 0:
+        log.write({"step": 0, **validate(run, roles, valid, log)})
     log.start_clock()
     try:
-        while this.step < total:
+        while run.step < total:
             clock = Clock()
             # 1. Take prompts.
-            epoch, chosen = batch(this.step, config.batch_size, indices)
+            epoch, chosen = batch(run.step, config.batch_size, indices)
             asked = [train[index].ids for index in chosen for _ in range(config.answers)]
             # 2. The policy answers them.
-            answers = answer(this, asked, f"{config.seed}/rollout/{this.step}")
+            answers = answer(run, asked, f"{config.seed}/rollout/{run.step}")
             clock.stop("sample")
             # 3. Policy, reference and value speak of every token, the reward model of every answer.
-            rollout = measure(this, roles, asked, answers)
+            rollout = measure(run, roles, asked, answers)
             # 4. An answer that did not come to an end gets a fixed score.
             scores = torch.where(rollout.finished, rollout.scores, config.unfinished)
             # 5. Rewards: the score on the last token, and the KL penalty on all.
@@ -170,19 +174,19 @@ def main(config: Config) -> None:
             whitened = whiten(advantages)
             clock.stop("judge")
             # 8. Move policy and value, in several passes over the same answers.
-            learnt = learn(this, roles, rollout, whitened, returns, value_optimizer, ptx)
+            learnt = learn(run, roles, rollout, whitened, returns, value_optimizer, ptx)
             clock.stop("learn")
             # 9. Steer beta, tell, save.
             told = {"beta": controller.beta, **summary(rollout, scores)}
             told["explained_variance"] = explained_variance(rollout.values, returns)
             controller.update(told["kl"], len(asked))
             timed = log.time(sum(len(ids) for ids in rollout.sequences))
-            checked = validate(this, roles, valid, log) if this.due(config.valid_every or per_epoch) else {}
-            log.step(this.step, epoch=epoch, **told, **learnt, **clock.seconds, **timed, **checked)
-            this.save_if_due()
+            checked = validate(run, roles, valid, log) if run.due(config.valid_every or per_epoch) else {}
+            log.step(run.step, epoch=epoch, **told, **learnt, **clock.seconds, **timed, **checked)
+            run.save_if_due()
     except Explosion as error:
-        raise this.broken_off(error) from None
-    this.finish()
+        raise run.broken_off(error) from None
+    run.finish()
     log.close()
     world.print(f"{out}: done; talk to it: python scripts/chat.py --model {out}")
     world.leave()
@@ -199,33 +203,33 @@ def optimizers(config: Config, roles: Roles, steps: int, world: World) -> tuple[
 # ---- the steps
 
 
-def answer(this: Run, asked: list[list[int]], name: str) -> list[list[int]]:
+def answer(run: Run, asked: list[list[int]], name: str) -> list[list[int]]:
     """Sampled from the policy's whole distribution: no top-k, no top-p; a function of weights, prompts and name.
 
     Each rank answers its share of the different prompts; in the end all know all answers.
     """
-    config, world, seed = this.config, this.world, random.Random(name).getrandbits(63)
-    told = {"temperature": config.temperature, "eos_ids": (this.tokenizer.eos_id,), "seed": seed, "slots": config.slots}
+    config, world, seed = run.config, run.world, random.Random(name).getrandbits(63)
+    told = {"temperature": config.temperature, "eos_ids": (run.tokenizer.eos_id,), "seed": seed, "slots": config.slots}
     number = {prompt: n for n, prompt in enumerate(dict.fromkeys(map(tuple, asked)))}
     mine = [i for i, prompt in enumerate(asked) if number[tuple(prompt)] % world.size == world.rank]
-    with gathered(this.model, config.shard):
-        said = generate(this.model, [asked[i] for i in mine], config.max_new_tokens, adapter="policy", **told)
+    with gathered(run.model, config.shard):
+        said = generate(run.model, [asked[i] for i in mine], config.max_new_tokens, adapter="policy", **told)
     found = {i: ids for theirs in world.gather(dict(zip(mine, said, strict=True))) for i, ids in theirs.items()}
     return [found[i] for i in range(len(asked))]
 
 
-def measure(this: Run, roles: Roles, asked: list[list[int]], answers: list[list[int]]) -> Rollout:
+def measure(run: Run, roles: Roles, asked: list[list[int]], answers: list[list[int]]) -> Rollout:
     """What the four roles say of the answers."""
     return judge(
-        *(roles.model, asked, answers, roles.reward, roles.value_head, packs_of(this)),
-        temperature=this.config.temperature,
-        eos_id=this.tokenizer.eos_id,
-        gather=this.world.gather,
+        *(roles.model, asked, answers, roles.reward, roles.value_head, packs_of(run)),
+        temperature=run.config.temperature,
+        eos_id=run.tokenizer.eos_id,
+        gather=run.world.gather,
     )
 
 
 def learn(
-    this: Run,
+    run: Run,
     roles: Roles,
     rollout: Rollout,
     advantages: Tensor,
@@ -234,43 +238,43 @@ def learn(
     ptx: list[Encoded],
 ) -> dict[str, float]:
     """All passes over the answers; means over their minibatches of what the losses tell."""
-    config, model, told, done, left_out = this.config, roles.model, Counter[str](), 0, 0
-    end = (this.step + 1) * this.per_step  # also where an explosion has cut the last try short
-    for minibatch in minibatches(len(rollout.sequences), config, this.step):
+    config, model, told, done, left_out = run.config, roles.model, Counter[str](), 0, 0
+    end = (run.step + 1) * run.per_step  # also where an explosion has cut the last try short
+    for minibatch in minibatches(len(rollout.sequences), config, run.step):
         tokens, kl = len(rollout.tokens_of(minibatch)), 0.0
-        for answers, packed, response in rollout.packs(minibatch, packs_of(this)):
+        for answers, packed, response in rollout.packs(minibatch, packs_of(run)):
             at = rollout.tokens_of(answers)
             logprobs = sequence_logprobs(model, packed, response, "policy", config.temperature)[0][response]
             loss, said = policy_loss(logprobs, rollout.logprobs[at], advantages[at], config.clip, tokens)
-            this.optimizer.backward(loss)
+            run.optimizer.backward(loss)
             values = sequence_values(model, packed, roles.value_head, "value")[response]
             worth, also = value_loss(values, rollout.values[at], returns[at], config.value_clip, tokens)
             value_optimizer.backward(worth)
             told.update({"loss": loss.item(), "value_loss": worth.item(), **said, **also})
             kl += said["approx_kl"]
         if config.ptx:
-            told["ptx_loss"] += remember(this, ptx)  # type: ignore[assignment]
-        moved, value_moved = this.optimizer.step(), value_optimizer.step()
+            told["ptx_loss"] += remember(run, ptx)  # type: ignore[assignment]
+        moved, value_moved = run.optimizer.step(), value_optimizer.step()
         done, left_out = done + 1, left_out + [moved["loss_factor"], value_moved["loss_factor"]].count(0)
-        if config.early_stop and this.world.sum(kl)[0] > config.early_stop:
+        if config.early_stop and run.world.sum(kl)[0] > config.early_stop:
             break
-    this.optimizer.steps = value_optimizer.steps = end  # a step stopped early counts as done, for schedule and step
-    means = {name: number / done for name, number in this.world.add(told).items()}
+    run.optimizer.steps = value_optimizer.steps = end  # a step stopped early counts as done, for schedule and step
+    means = {name: number / done for name, number in run.world.add(told).items()}
     counts = {"minibatches": done, "left_out": left_out}  # updates that were, of both roles
     return means | counts | {"value_grad_norm": value_moved["grad_norm"]} | moved
 
 
-def remember(this: Run, ptx: list[Encoded]) -> float:
+def remember(run: Run, ptx: list[Encoded]) -> float:
     """Add the gradient of the PTX term (Ouyang et al. 2022, equation 2), divided by its own count of tokens."""
-    config = this.config
-    _, chosen = batch(this.optimizer.steps, config.batch_size, epochs(ptx, config.seed))
-    packs = stage.packs(ptx, chosen, config.tokens_per_pack, this.world)
-    (tokens,) = this.world.sum(sum(int(counted.sum()) for _, counted in packs))
+    config = run.config
+    _, chosen = batch(run.optimizer.steps, config.batch_size, epochs(ptx, config.seed))
+    packs = stage.packs(ptx, chosen, config.tokens_per_pack, run.world)
+    (tokens,) = run.world.sum(sum(int(counted.sum()) for _, counted in packs))
     total = 0.0
     for packed, counted in packs:
-        logprobs, _ = sequence_logprobs(this.model, packed, counted, "policy")
+        logprobs, _ = sequence_logprobs(run.model, packed, counted, "policy")
         loss = stage.cross_entropy(logprobs, tokens)
-        this.optimizer.backward(config.ptx * loss)
+        run.optimizer.backward(config.ptx * loss)
         total += loss.item()
     return total
 
@@ -285,31 +289,31 @@ def minibatches(count: int, config: Config, step: int) -> Iterator[list[int]]:
             yield [prompt * k + answer for prompt in shuffled[at : at + size] for answer in range(k)]
 
 
-def validate(this: Run, roles: Roles, valid: list[Encoded], log: Log) -> dict[str, float]:
+def validate(run: Run, roles: Roles, valid: list[Encoded], log: Log) -> dict[str, float]:
     """Answers to held-out prompts, with the same random numbers each time; they are kept in samples.jsonl."""
-    config, some = this.config, valid[: this.config.valid_limit]
+    config, some = run.config, valid[: run.config.valid_limit]
     if not some:
         return {}
     asked = [prompt.ids for prompt in some]
-    rollout = measure(this, roles, asked, answer(this, asked, f"{config.seed}/valid"))
+    rollout = measure(run, roles, asked, answer(run, asked, f"{config.seed}/valid"))
     scores = torch.where(rollout.finished, rollout.scores, config.unfinished)
     rows = []
     for index, (prompt, score) in enumerate(zip(some, scores.tolist(), strict=True)):
-        said = {"prompt": this.tokenizer.decode(prompt.ids), "answer": this.tokenizer.decode(rollout.answer(index))}
-        rows.append({"step": this.step, "where": prompt.where, "score": score, **said})
-    this.write_samples(rows)
+        said = {"prompt": run.tokenizer.decode(prompt.ids), "answer": run.tokenizer.decode(rollout.answer(index))}
+        rows.append({"step": run.step, "where": prompt.where, "score": score, **said})
+    run.write_samples(rows)
     for row in rows[:2]:
         log.say(f"[score {row['score']:+.2f}] {row['answer']}")
     shown = ("score", "kl", "length", "eos_rate")
     told = {name: number for name, number in summary(rollout, scores).items() if name in shown}
-    log.say(f"step {this.step}: held-out " + ", ".join(f"{name} {number:.2f}" for name, number in told.items()))
+    log.say(f"step {run.step}: held-out " + ", ".join(f"{name} {number:.2f}" for name, number in told.items()))
     return {f"valid_{name}": number for name, number in told.items()}
 
 
-def packs_of(this: Run) -> Packs:
+def packs_of(run: Run) -> Packs:
     """How prompts of these lengths, answers included, are cut into forward passes, and which are this rank's."""
-    return lambda lengths: pack_plan(lengths, this.config.tokens_per_pack, this.world.size)[this.world.rank]
+    return lambda lengths: pack_plan(lengths, run.config.tokens_per_pack, run.world.size)[run.world.rank]
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run_command(main, Config)

@@ -15,20 +15,23 @@ from typing import Literal
 
 import torch
 
-from zj import stage
-from zj.config import run
+from zj.cli import run_command
+from zj.clinic import default_files
 from zj.data.batching import batch, epochs, steps_per_epoch
 from zj.data.readers import files_of
 from zj.data.tokenizer import Tokenizer
-from zj.fit import set_up
-from zj.lora import add_adapter, load_model
-from zj.model import Llama, ScalarHead, check_tokenizer_fits
-from zj.preferences import Ranked, ranked_packs, rates, read_rankings
+from zj.inference.cpu import prepack_frozen
+from zj.lora import add_adapter
+from zj.model import Llama, ScalarHead
+from zj.plan.apply import apply_memory_plan
 from zj.rl import CalibratedHead, Calibration, pair_accuracy, ranking_loss
-from zj.roles import Reward, save_reward, score_packs
-from zj.run import Run
-from zj.stage import Lora
+from zj.stages import setup as stage
+from zj.stages.preferences import Ranked, ranked_packs, rates, read_rankings
+from zj.stages.roles import Reward, save_reward, score_packs
+from zj.stages.run_state import Run
+from zj.stages.setup import Lora
 from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, open_run, shard, start
+from zj.weights import check_tokenizer_fits, load_model
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ def main(config: Config) -> None:
     files = files_of(config.data) if config.data else []
     out, saved = open_run(config.out, config, "reward", world, files)
     tokenizer, template = Tokenizer.load(config.tokenizer or config.model), stage.template_of(config)
-    train, valid = read_rankings(config, tokenizer, template, out, world)
+    data = config.data or world.first(lambda: default_files(out, config.clinic_size, config.seed, "ranking"))
+    train, valid = read_rankings(data, config, tokenizer, template, out, world)
     model, head = add_reward(config, tokenizer, world)
 
     indices = epochs(train, config.seed)
@@ -90,18 +94,18 @@ def main(config: Config) -> None:
         base = str(Path(config.model).resolve())
         save_reward(folder, model, CalibratedHead(head, calibration), base, probe, writes=world.rank == 0)
 
-    this = Run(out, config, world, model, "reward", config.model, tokenizer, template, optimizer, write=write)
-    this.parts["head"] = head
-    this.load(saved)
-    log = Log(out, this.step, total, world, config.tensorboard, shown=("loss", "accuracy"))
-    if this.step == 0:
-        log.write({"step": 0, **validate(this, head, valid, log)})
+    run = Run(out, config, world, model, "reward", config.model, tokenizer, template, optimizer, write=write)
+    run.parts["head"] = head
+    run.load(saved)
+    log = Log(out, run.step, total, world, config.tensorboard, shown=("loss", "accuracy"))
+    if run.step == 0:
+        log.write({"step": 0, **validate(run, head, valid, log)})
     log.start_clock()
     try:
-        while this.step < total:
-            epoch, chosen = batch(this.step, config.batch_size, indices)
+        while run.step < total:
+            epoch, chosen = batch(run.step, config.batch_size, indices)
             packs = list(ranked_packs(train, chosen, config.tokens_per_pack, world))
-            stage.seed_dropout(config.seed, this.step, world)
+            stage.seed_dropout(config.seed, run.step, world)
             loss, tables = 0.0, []
             for pack in packs:
                 scores = head(model(pack.packed, "reward")[pack.packed.last[pack.answers]])
@@ -112,15 +116,15 @@ def main(config: Config) -> None:
             moved = optimizer.step()
             loss, tokens = world.sum(loss, sum(len(pack.packed.tokens) for pack in packs))  # computed: a prompt once
             timed = log.time(int(tokens))
-            checked = validate(this, head, valid, log) if this.due(config.valid_every or per_epoch) else {}
-            log.step(this.step, epoch=epoch, loss=loss, **rates(tables, world), **moved, **timed, **checked)
-            this.save_if_due()
+            checked = validate(run, head, valid, log) if run.due(config.valid_every or per_epoch) else {}
+            log.step(run.step, epoch=epoch, loss=loss, **rates(tables, world), **moved, **timed, **checked)
+            run.save_if_due()
     except Explosion as error:
-        raise this.broken_off(error) from None
-    this.finish()
+        raise run.broken_off(error) from None
+    run.finish()
     log.close()
     world.print(
-        f"{out}: done, best validation loss {this.best:.4f}; score with it: python scripts/score.py --reward {out}"
+        f"{out}: done, best validation loss {run.best:.4f}; score with it: python scripts/score.py --reward {out}"
     )
     world.leave()
 
@@ -136,23 +140,24 @@ def add_reward(config: Config, tokenizer: Tokenizer, world: World) -> tuple[Llam
         shard(model, heads, config.shard, dtype, world)
 
     model = load_model(config.model, dtype, world.device, prepare)
-    set_up(model, "reward", config, world)
+    prepack_frozen(model)
+    apply_memory_plan(model, "reward", config, world)
     return model.train(), heads[0]
 
 
-def validate(this: Run, head: ScalarHead, valid: list[Ranked], log: Log) -> dict[str, float]:
+def validate(run: Run, head: ScalarHead, valid: list[Ranked], log: Log) -> dict[str, float]:
     """Loss and pair accuracies on held-out prompts; the best model stays in OUT/best."""
     if not valid:
         return {}
-    some, raw = range(min(len(valid), this.config.valid_limit)), Reward(this.model, CalibratedHead(head, Calibration()))
+    some, raw = range(min(len(valid), run.config.valid_limit)), Reward(run.model, CalibratedHead(head, Calibration()))
     loss, tables = 0.0, []
-    for pack, scores in score_packs(raw, ranked_packs(valid, some, this.config.tokens_per_pack, this.world)):
+    for pack, scores in score_packs(raw, ranked_packs(valid, some, run.config.tokens_per_pack, run.world)):
         loss += ranking_loss(scores, pack.ranks, pack.groups, len(some)).item()
         tables.append(pair_accuracy(scores, pack.ranks, pack.groups, pack.lengths))
-    (loss,) = this.world.sum(loss)
-    this.keep_best(loss)
-    found = rates(tables, this.world)
-    log.say(f"step {this.step}: validation loss {loss:.4f}; " + ", ".join(f"{k} {v:.3f}" for k, v in found.items()))
+    (loss,) = run.world.sum(loss)
+    run.keep_best(loss)
+    found = rates(tables, run.world)
+    log.say(f"step {run.step}: validation loss {loss:.4f}; " + ", ".join(f"{k} {v:.3f}" for k, v in found.items()))
     return {"valid_loss": loss} | {f"valid_{name}": rate for name, rate in found.items()}
 
 
@@ -164,4 +169,4 @@ def calibration_of(reward: Reward, examples: list[Ranked], tokens_per_pack: int,
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run_command(main, Config)

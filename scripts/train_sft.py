@@ -14,16 +14,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from zj import stage
-from zj.config import run
+from zj.cli import run_command
+from zj.clinic import default_files
 from zj.data.batching import batch, epochs, parse_mix, steps_per_epoch
-from zj.data.readers import files_of, read
+from zj.data.readers import files_of
 from zj.data.records import Dialogue, Prompt
 from zj.data.template import encode_prompt
-from zj.fit import set_up
 from zj.model import sequence_logprobs
-from zj.run import Run
-from zj.stage import Lora
+from zj.plan.apply import apply_memory_plan
+from zj.stages import setup as stage
+from zj.stages.run_state import Run
+from zj.stages.setup import Lora
 from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, open_run, start
 
 
@@ -75,7 +76,7 @@ def main(config: Config) -> None:
     held_in, held_out = stage.hold_out(dialogues, config, out, world)
     tokenizer = stage.find_tokenizer(config, (text for d in held_in for turn in d.turns for text in turn), out, world)
     model, adapter, base = stage.find_model(config, tokenizer, out, world)
-    set_up(model, "sft", config, world)
+    apply_memory_plan(model, "sft", config, world)
 
     train, valid = stage.encode_sides(held_in, held_out, tokenizer, config, world)
     by_place = {dialogue.where: dialogue for dialogue in dialogues}
@@ -87,22 +88,22 @@ def main(config: Config) -> None:
     )
 
     optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype], world)
-    this = Run(out, config, world, model, adapter, base, tokenizer, config.template, optimizer)
-    this.load(saved)
+    run = Run(out, config, world, model, adapter, base, tokenizer, config.template, optimizer)
+    run.load(saved)
     asked = (Prompt("", d.turns[0][0], system=d.system) for d in (by_place[example.where] for example in valid))
     two = islice(dict.fromkeys(asked), 2)  # different ones
     prompts = [encode_prompt(prompt, tokenizer, config.template, config.max_tokens) for prompt in two]
-    log = Log(out, this.step, total, world, config.tensorboard)
+    log = Log(out, run.step, total, world, config.tensorboard)
 
-    if this.step == 0:
-        log.write({"step": 0, **this.validate(valid, prompts, log)})
+    if run.step == 0:
+        log.write({"step": 0, **run.validate(valid, prompts, log)})
     log.start_clock()
     try:
-        while this.step < total:
-            epoch, chosen = batch(this.step, config.batch_size, indices)
+        while run.step < total:
+            epoch, chosen = batch(run.step, config.batch_size, indices)
             packs = stage.packs(train, chosen, config.tokens_per_pack, world)
             (counted_tokens,) = world.sum(sum(int(counted.sum()) for _, counted in packs))
-            stage.seed_dropout(config.seed, this.step, world)
+            stage.seed_dropout(config.seed, run.step, world)
             shares = []  # waited for when all packs are on their way
             for packed, counted in packs:
                 logprobs, _ = sequence_logprobs(model, packed, counted, adapter)
@@ -113,26 +114,22 @@ def main(config: Config) -> None:
             loss = sum(share.item() for share in shares)
             loss, tokens = world.sum(loss, sum(len(packed.tokens) for packed, _ in packs))
             timed = log.time(int(tokens))
-            checked = this.validate(valid, prompts, log) if this.due(config.valid_every or per_epoch) else {}
-            log.step(this.step, epoch=epoch, loss=loss, counted=counted_tokens, **moved, **timed, **checked)
-            this.save_if_due()
+            checked = run.validate(valid, prompts, log) if run.due(config.valid_every or per_epoch) else {}
+            log.step(run.step, epoch=epoch, loss=loss, counted=counted_tokens, **moved, **timed, **checked)
+            run.save_if_due()
     except Explosion as error:
-        raise this.broken_off(error) from None
-    this.finish()
+        raise run.broken_off(error) from None
+    run.finish()
     log.close()
-    world.print(f"{out}: done, best validation loss {this.best:.4f}; talk to it: python scripts/chat.py --model {out}")
+    world.print(f"{out}: done, best validation loss {run.best:.4f}; talk to it: python scripts/chat.py --model {out}")
     world.leave()
 
 
 def read_dialogues(config: Config, out: Path, world: World) -> list[Dialogue]:
     """The dialogues of --data, or of a clinic written into OUT/clinic; bad rows are told or stop the run."""
-    files = config.data or stage.clinic_files(out, config, CLINIC, world)
-    dialogues, skipped = read(files, "dialogue", config.on_bad_row)
-    for message in skipped[:5]:
-        world.print(f"skipped {message}")
-    world.print(f"{len(dialogues):,} dialogues read, {len(skipped):,} rows skipped")
-    return dialogues
+    files = config.data or world.first(lambda: default_files(out, config.clinic_size, config.seed, *CLINIC))
+    return stage.read_records(files, "dialogue", config, world)
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run_command(main, Config)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from zj.config import run
+from zj.cli import run_command
 from zj.data.readers import read
 from zj.data.tokenizer import MODEL, train_tokenizer
 
@@ -36,4 +36,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run_command(main, Config)

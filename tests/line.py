@@ -13,10 +13,11 @@ import torch
 
 from zj.data.template import save_template
 from zj.data.tokenizer import Tokenizer, train_tokenizer
-from zj.lora import ALL_LINEAR, adapter_parameters, add_adapter, load_model, save_peft
-from zj.model import Llama, LlamaConfig, ScalarHead, save_llama
+from zj.lora import ALL_LINEAR, adapter_parameters, add_adapter
+from zj.model import Llama, LlamaConfig, ScalarHead
 from zj.rl import CalibratedHead, Calibration
-from zj.roles import save_reward
+from zj.stages.roles import save_reward
+from zj.weights import load_model, save_llama, save_peft
 
 COMPLAINTS = ("头痛", "咳嗽", "发热", "腹泻", "皮疹", "失眠", "耳鸣", "腰痛")
 DAYS = ("一天", "三天", "一周", "半月", "五天", "两周")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from zj.config import parse
+from zj.cli import parse
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))

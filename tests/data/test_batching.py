@@ -9,17 +9,7 @@ from fractions import Fraction
 
 import pytest
 
-from zj.data.batching import (
-    batch,
-    collate,
-    epochs,
-    mix,
-    mix_counts,
-    order,
-    pack_plan,
-    parse_mix,
-    steps_per_epoch,
-)
+from zj.data.batching import batch, collate, epochs, mix, mix_counts, order, pack_plan, parse_mix, steps_per_epoch
 from zj.data.records import Dialogue, Document, Prompt, Ranking
 from zj.data.template import Encoded
 

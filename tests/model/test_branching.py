@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from tests.rl.tiny import tiny
-from zj.model import Packed, generate, sequence_logprobs
+from zj.inference import generate
+from zj.model import Packed, sequence_logprobs
 from zj.model.cache import Cache
 
 CASES = {  # tokens of each prompt, and of each of its answers

@@ -8,16 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zj.model import (
-    Llama,
-    LlamaConfig,
-    Packed,
-    ScalarHead,
-    heads,
-    sequence_logprobs,
-    sequence_values,
-    token_logprobs,
-)
+from zj.model import Llama, LlamaConfig, Packed, ScalarHead, heads, sequence_logprobs, sequence_values, token_logprobs
 from zj.model.heads import NOTHING
 
 N, D, V = 23, 6, 11

@@ -12,8 +12,9 @@ import torch
 from torch.func import functional_call
 
 from zj.lora import add_adapter
-from zj.model import Llama, LlamaConfig, Packed, load_llama, sequence_logprobs
+from zj.model import Llama, LlamaConfig, Packed, sequence_logprobs
 from zj.model.llama import rotary_angles, rotate
+from zj.weights import load_llama
 
 NANO = LlamaConfig.named("nano", vocab_size=64)  # 4 query heads on 2 key/value heads, tied
 SEQUENCES = [[1, 5, 9, 33, 2], [1, 7], [40], [1, 63, 62, 61, 60, 59, 58]]

@@ -11,10 +11,10 @@ from tests.parallel.conftest import ROOT, torchrun
 LOADER = """
 import json, sys, threading, time
 import torch, torch.distributed as dist
-from zj.lora import load_model
+from zj.weights import load_model
 from zj.model import Llama
-from zj.model.files import open_checkpoint
-from zj.model.sharded import local
+from zj.weights.tensors import open_checkpoint
+from zj.weights.sharded import local
 from zj.train import shard, start
 
 def anonymous():
@@ -53,7 +53,8 @@ def checkpoint(tmp_path_factory):
     """1.1 GB of fp16 weights in eleven files."""
     import torch
 
-    from zj.model import Llama, LlamaConfig, save_llama
+    from zj.model import Llama, LlamaConfig
+    from zj.weights import save_llama
 
     folder = tmp_path_factory.mktemp("large")
     config = LlamaConfig(

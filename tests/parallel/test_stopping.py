@@ -16,7 +16,7 @@ import torch
 
 from scripts import train_sft
 from tests.parallel.conftest import ROOT, STAGES, job, numbers, together, torchrun, weights
-from zj.config import parse
+from zj.cli import parse
 from zj.train import Rows, load_checkpoint
 from zj.train.stop import seconds
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from zj.config import parse
+from zj.cli import parse
 from zj.train import World
 
 

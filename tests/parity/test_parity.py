@@ -7,8 +7,9 @@ import json
 import pytest
 import torch
 
-from zj.lora import ALL_LINEAR, adapter_parameters, add_adapter, load_model, load_peft, merge_adapter, save_peft
-from zj.model import Llama, LlamaConfig, Packed, load_llama, save_llama, sequence_logprobs
+from zj.lora import ALL_LINEAR, adapter_parameters, add_adapter, merge_adapter
+from zj.model import Llama, LlamaConfig, Packed, sequence_logprobs
+from zj.weights import load_llama, load_model, load_peft, save_llama, save_peft
 
 pytestmark = pytest.mark.parity
 transformers = pytest.importorskip("transformers")
@@ -115,7 +116,7 @@ def test_padded_batches_of_theirs_equal_packs_of_ours(pair, dtype):
 @torch.no_grad()
 def test_greedy_text_is_equal(pair):
     them, us, _ = pair
-    generate = pytest.importorskip("zj.model.generate").generate
+    generate = pytest.importorskip("zj.inference.engine").generate
     ids, length = torch.tensor([PROMPT]), 40
     mask = torch.ones_like(ids)
     out = them.generate(ids, attention_mask=mask, max_new_tokens=length, do_sample=False, eos_token_id=None)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tests.line import PROBE
-from zj.lora import load_model, load_peft_with_head
 from zj.model import Packed
-from zj.roles import load_reward, score_all
+from zj.stages.roles import load_reward, score_all
+from zj.weights import load_model, load_peft_with_head
 
 pytestmark = pytest.mark.parity
 transformers = pytest.importorskip("transformers")

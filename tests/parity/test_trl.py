@@ -9,9 +9,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zj.lora import ALL_LINEAR, adapter_parameters, load_peft
-from zj.model import Packed, ScalarHead, load_llama, sequence_logprobs
+from zj.lora import ALL_LINEAR, adapter_parameters
+from zj.model import Packed, ScalarHead, sequence_logprobs
 from zj.rl import dpo_loss, ranked_pairs, ranking_loss
+from zj.weights import load_llama, load_peft
 
 pytestmark = pytest.mark.parity
 transformers = pytest.importorskip("transformers")

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from tests.rl.tiny import EOS, close, exact, move, normal, tiny
+from zj.inference import generate
 from zj.lora import adapter_parameters, add_adapter, copy_adapter
-from zj.model import Llama, Packed, ScalarHead, generate, sequence_logprobs, sequence_values
+from zj.model import Llama, Packed, ScalarHead, sequence_logprobs, sequence_values
 from zj.rl import CalibratedHead, Calibration, Rollout, collect, judge, policy_loss, summary
 
 ROLES = ("policy", "reference", "value", "reward")

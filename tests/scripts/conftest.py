@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.line import Line
-from zj.config import run
+from zj.cli import run_command
 
 COMPLAINTS = ("头痛", "咳嗽", "发热", "腹泻", "皮疹", "失眠", "耳鸣", "腰痛")
 DAYS = ("一天", "三天", "一周", "半个月")
@@ -46,10 +46,11 @@ def corpus(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def model(tmp_path_factory, corpus):
     """A nano model of two steps, with its tokenizer."""
-    from zj import stage
     from zj.data.template import save_template
     from zj.data.tokenizer import train_tokenizer
-    from zj.model import Llama, LlamaConfig, save_llama
+    from zj.model import Llama, LlamaConfig
+    from zj.stages import setup as stage
+    from zj.weights import save_llama
 
     folder = tmp_path_factory.mktemp("model") / "nano"
     folder.mkdir()
@@ -81,11 +82,11 @@ def command(monkeypatch, capfd):
     """command("train_sft", "--out", DIR, ...) runs scripts/train_sft.py in this process, as its user would."""
 
     def call(name: str, *flags: str | Path) -> Done:
-        script = import_module(f"scripts.{name}")
+        script = import_module("bench.__main__" if name == "bench" else f"scripts.{name}")
         monkeypatch.setattr(sys, "argv", [f"scripts/{name}.py", *map(str, flags)])
         status = 0
         try:
-            run(script.COMMANDS) if hasattr(script, "COMMANDS") else run(script.main, script.Config)
+            run_command(script.COMMANDS) if hasattr(script, "COMMANDS") else run_command(script.main, script.Config)
         except SystemExit as stop:
             status = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
         said = capfd.readouterr()

@@ -10,15 +10,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from zj import workload
-from zj.bench import limits, ppo, preferences
-from zj.bench.base import Base
+from bench import limits, ppo, preferences
+from bench.base import Base
 from zj.data.template import Encoded
 from zj.model import Llama, LlamaConfig, Packed
-from zj.planning import Job
-from zj.preferences import Ranked
-from zj.stage import Lora
-from zj.timing import peak_bytes
+from zj.plan import flops as workload
+from zj.plan.measuring import peak_bytes
+from zj.plan.memory import Job
+from zj.stages.preferences import Ranked
+from zj.stages.setup import Lora
 
 MB, CPU = 1 << 20, torch.device("cpu")
 FEW = ("--size", "nano", "--batch-size", 2, "--pairs", 2, "--prompts", 2, 3, "--ppo-prompts", 2, "--long", 64)

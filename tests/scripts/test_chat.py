@@ -19,8 +19,10 @@ from scripts.chat import NOTICE, Chat, Config, whole_characters
 from zj.data.records import Prompt
 from zj.data.template import encode_prompt, save_template
 from zj.data.tokenizer import Tokenizer, train_tokenizer
-from zj.lora import adapter_parameters, add_adapter, load_model, remove_adapter, save_peft
-from zj.model import Llama, LlamaConfig, generate, save_llama
+from zj.inference import generate
+from zj.lora import adapter_parameters, add_adapter, remove_adapter
+from zj.model import Llama, LlamaConfig
+from zj.weights import load_model, save_llama, save_peft
 
 ROOT = Path(__file__).resolve().parents[2]
 POSITIONS = 96

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.scripts.conftest import column, ppo
-from zj import fit
+from zj.plan import apply as fit
 
 FEW = ("--device", "cpu", "--max-tokens", 60, "--batch-size", 8, "--epochs", 3, "--optim.lr", "3e-3")
 FEW += ("--valid-fraction", 0.25)

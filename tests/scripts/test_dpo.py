@@ -15,15 +15,15 @@ import torch.nn.functional as F
 from scripts import train_dpo
 from tests.line import best, rankings
 from tests.scripts.conftest import column, least_gb, result, told
-from zj import stage
 from zj.data.batching import split
 from zj.data.readers import read
 from zj.data.template import encode_answers
 from zj.data.tokenizer import Tokenizer
-from zj.lora import load_model
 from zj.model import Packed, sequence_logprobs
-from zj.run import Run, trainable_state
+from zj.stages import setup as stage
+from zj.stages.run_state import Run, trainable_state
 from zj.train import Log, Optimizer
+from zj.weights import load_model
 
 VALID = 0.29  # 12 of the 48 prompts: 36 are trained on, in three steps of an epoch
 SMALL = ("--device", "cpu", "--valid-fraction", VALID, "--batch-size", 12, "--optim.lr", "1e-2")

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from zj.lora import adapter_parameters, add_adapter, load_model, save_peft
-from zj.model import Llama, LlamaConfig, Packed, load_llama, save_llama
-from zj.model.files import open_checkpoint
+from zj.lora import adapter_parameters, add_adapter
+from zj.model import Llama, LlamaConfig, Packed
+from zj.weights import load_llama, load_model, save_llama, save_peft
+from zj.weights.tensors import open_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKED = Packed.of([[1, 5, 9, 2], [1, 7]])

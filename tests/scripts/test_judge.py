@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from scripts.rank import without_tie
-from zj.answers import Answer
 from zj.clinic import Verdict, judge, question, question_of, rank
 from zj.clinic.adversaries import best_constant
 from zj.clinic.ranking import degrade
@@ -23,7 +22,9 @@ from zj.data.records import as_json
 from zj.data.template import save_template
 from zj.data.tokenizer import Tokenizer
 from zj.eval import bootstrap_interval
-from zj.lora import add_adapter, load_model, save_peft
+from zj.eval.answers import Answer
+from zj.lora import add_adapter
+from zj.weights import load_model, save_peft
 
 SHORT = ("--max-new-tokens", 12, "--device", "cpu")
 

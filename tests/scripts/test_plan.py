@@ -16,29 +16,20 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from zj.fit import widest
+from zj.inference import generate
 from zj.lora import ALL_LINEAR, add_adapter, copy_adapter
-from zj.model import (
-    Llama,
-    LlamaConfig,
-    Packed,
-    ScalarHead,
-    generate,
-    heads,
-    sequence_logprobs,
-    sequence_values,
-    token_logprobs,
-)
+from zj.model import Llama, LlamaConfig, Packed, ScalarHead, heads, sequence_logprobs, sequence_values, token_logprobs
 from zj.model import llama as network
 from zj.model.cache import Cache
 from zj.model.llama import rotary_angles
-from zj.planning import Job, fitted, fullest, held, kept_by_block, moments, norm_bytes
+from zj.plan.apply import widest
+from zj.plan.flops import bytes_sent, forward_flops, step_of, training_flops
+from zj.plan.memory import Job, fitted, fullest, held, kept_by_block, moments, norm_bytes
 from zj.rl.rollout import pack
-from zj.roles import open_roles, train_last_layers
-from zj.stage import Lora
+from zj.stages.roles import open_roles, train_last_layers
+from zj.stages.setup import Lora
 from zj.train import DTYPES, Optim, Optimizer, World, shard
 from zj.train.distributed import ALONE
-from zj.workload import bytes_sent, forward_flops, step_of, training_flops
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHAPE = LlamaConfig(300, 64, 160, 4, 4, 2)  # two query heads share a key head
@@ -381,7 +372,7 @@ def test_the_peak_of_a_loss_within_a_tenth(stage, kind, chunk, dtype, monkeypatc
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_the_peak_of_sampling_within_a_tenth(dtype, monkeypatch):
-    monkeypatch.setattr("zj.model.prepared.BYTES", 0)  # as on a GPU: no copies for the host's products
+    monkeypatch.setattr("zj.inference.cpu.BYTES", 0)  # as on a GPU: no copies for the host's products
     ppo = {"batch_size": 16, "max_tokens": 100, "max_new_tokens": 9, "lora": KINDS["lora"], "valid_fraction": 0.0}
     model, adapter = model_of("lora", dtype)
     with Live() as live:
@@ -582,7 +573,7 @@ def test_the_papers_fine_tuning_is_planned(command, tmp_path):
 
 
 def job_of_recipe(stage, file, **more):
-    from zj.config import parse
+    from zj.cli import parse
 
     recipe = parse(import_module(f"scripts.train_{stage}").Config, ["--config", str(file)])
     return fitted(Job(stage, recipe, LlamaConfig.named("13b"), **more))

@@ -13,12 +13,12 @@ import torch
 from scripts import train_ppo
 from tests.line import make_reward
 from tests.scripts.conftest import column, least_gb, ppo, result, told
-from zj import stage
-from zj.config import parse
+from zj.cli import parse
 from zj.data.readers import read
 from zj.lora.adapters import adapter_layers
-from zj.roles import open_roles
-from zj.run import Run
+from zj.stages import setup as stage
+from zj.stages.roles import open_roles
+from zj.stages.run_state import Run
 from zj.train import ALONE, Log, Optimizer
 
 
@@ -146,7 +146,7 @@ def test_the_first_ratio_of_each_rollout_is_1(command, line, tmp_path, spied, mo
 
 
 def test_what_is_learnt_does_not_depend_on_packs_and_slots(command, line, tmp_path, spied):
-    caches = spied(import_module("zj.model.generate"), "Cache")
+    caches = spied(import_module("zj.inference.engine"), "Cache")
     other = {"one": ("--tokens-per-pack", 1), "few": ("--tokens-per-pack", 100), "slots": ("--slots", 3)}
     for folder, flags in ({"wide": ()} | other).items():
         assert command(*ppo(line, tmp_path / folder, *flags)).status == 0

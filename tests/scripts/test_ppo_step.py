@@ -13,9 +13,9 @@ from tests.scripts.conftest import column, ppo, told
 from zj.data.readers import read
 from zj.data.template import encode_all
 from zj.data.tokenizer import Tokenizer
-from zj.lora import load_model
 from zj.model import Packed, sequence_logprobs
 from zj.train import Optim, learning_rate
+from zj.weights import load_model
 
 
 @pytest.fixture

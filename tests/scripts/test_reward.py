@@ -11,16 +11,17 @@ import torch
 from scripts import train_reward
 from tests.line import rankings, write_rows
 from tests.scripts.conftest import column, least_gb, result, told
-from zj import stage
 from zj.data.batching import split
 from zj.data.readers import read
 from zj.data.tokenizer import Tokenizer
-from zj.lora import adapter_parameters, load_model, load_peft, load_peft_with_head
-from zj.preferences import encode_rankings
+from zj.lora import adapter_parameters
 from zj.rl import ranking_loss
-from zj.roles import load_reward, score_all
-from zj.run import Run
+from zj.stages import setup as stage
+from zj.stages.preferences import encode_rankings
+from zj.stages.roles import load_reward, score_all
+from zj.stages.run_state import Run
 from zj.train import Log, Optimizer
+from zj.weights import load_model, load_peft, load_peft_with_head
 
 SMALL = ("--device", "cpu", "--valid-fraction", 0.25, "--batch-size", 8, "--lora.rank", 4, "--optim.lr", "1e-2")
 
@@ -46,7 +47,7 @@ def scores_of(reward, prompts):
 @pytest.fixture(scope="module")
 def trained(line, tmp_path_factory):
     """A run of three epochs."""
-    from zj.config import parse
+    from zj.cli import parse
 
     out = tmp_path_factory.mktemp("trained") / "run"
     flags = map(str, training(line, out, "--epochs", 3)[1:])

@@ -18,8 +18,8 @@ from zj.data.readers import read
 from zj.data.records import Dialogue, as_json
 from zj.data.template import encode_dialogue, save_template
 from zj.data.tokenizer import Tokenizer
-from zj.lora import load_model
 from zj.model import Packed
+from zj.weights import load_model
 
 SHORT = ("--max-new-tokens", 8, "--device", "cpu")
 

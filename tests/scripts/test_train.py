@@ -10,14 +10,15 @@ import torch
 
 from scripts import train_sft
 from tests.scripts.conftest import least_gb
-from zj import stage
-from zj.config import parse
+from zj.cli import parse
 from zj.data.batching import split
 from zj.data.template import Encoded, load_template
-from zj.lora import adapter_parameters, load_model
+from zj.lora import adapter_parameters
 from zj.model import Packed, llama, sequence_logprobs
-from zj.run import Run, held_out_loss
+from zj.stages import setup as stage
+from zj.stages.run_state import Run, held_out_loss
 from zj.train import World
+from zj.weights import load_model
 
 VALID = 0.16  # 7 of the 32 dialogues, 5 of the 32 documents: what is left makes four steps of an epoch
 SMALL = (
@@ -293,7 +294,7 @@ def test_the_lowest_validation_loss_is_kept_over_an_interruption_too(command, co
         if self.step == 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("zj.run.held_out_loss", told)
+    monkeypatch.setattr("zj.stages.run_state.held_out_loss", told)
     limits = ("--valid-limit", 3, "--tokens-per-pack", 1)
     flags = ("--epochs", 2, "--valid-every", 2, "--save-every", 2, "--lora.rank", 0, *limits)
     with monkeypatch.context() as patch:
@@ -306,7 +307,7 @@ def test_the_lowest_validation_loss_is_kept_over_an_interruption_too(command, co
 
 
 def test_samples_are_what_the_trained_adapter_says_once_a_step(command, corpus, tmp_path):
-    from zj.model import generate
+    from zj.inference import generate
 
     flags = ("--epochs", 1, "--valid-every", 2, "--lora.rank", 8, "--optim.lr", "5e-2", "--optim.warmup", 0)
     assert command(*sft(corpus, tmp_path / "run", *flags)).status == 0

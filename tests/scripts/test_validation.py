@@ -13,13 +13,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-import zj.run
+import zj.stages.run_state
 from tests.line import rankings, write_rows
 from tests.scripts.conftest import ppo
-from zj import stage
 from zj.data.readers import read
 from zj.data.records import Dialogue, Document, Prompt, Ranking
-from zj.run import Run
+from zj.stages import setup as stage
+from zj.stages.run_state import Run
 from zj.train import World
 
 ALONE = World(0, 1, torch.device("cpu"))

@@ -8,7 +8,7 @@ from zj.clinic.facts import CIRCUMSTANCES, CONDITIONS, DEPARTMENTS, DRUGS
 from zj.clinic.judge import Verdict, judge, rank
 from zj.clinic.patient import Patient
 from zj.clinic.ranking import ranking
-from zj.clinic.write import write_clinic
+from zj.clinic.write import default_files, write_clinic
 
 __all__ = [
     "CIRCUMSTANCES",
@@ -19,6 +19,7 @@ __all__ = [
     "Patient",
     "Question",
     "Verdict",
+    "default_files",
     "draw_case",
     "judge",
     "question",

@@ -11,21 +11,15 @@ from .adapters import (
     remove_adapter,
 )
 from .layer import LoRALinear
-from .peft import base_of, load_model, load_peft, load_peft_with_head, save_peft
 
 __all__ = [
     "ALL_LINEAR",
     "LoRALinear",
-    "add_adapter",
     "adapter_parameters",
-    "base_of",
+    "add_adapter",
     "copy_adapter",
     "count_parameters",
     "freeze_adapter",
-    "load_model",
-    "load_peft",
-    "load_peft_with_head",
     "merge_adapter",
     "remove_adapter",
-    "save_peft",
 ]

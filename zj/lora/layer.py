@@ -9,9 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zj.model.prepared import LaidOut, Prepared
-from zj.model.together import Pair
-
 
 class LoRALinear(nn.Module):
     """Holds the `weight` of the layer it replaces, under the same name, and pairs (A, B) by adapter name.
@@ -27,13 +24,10 @@ class LoRALinear(nn.Module):
         self.lora_B = nn.ParameterDict()  # name -> [width_out, rank]
         self.scales: dict[str, float | None] = {}  # name -> alpha / rank
         self.dropout: dict[str, float] = {}
-        self.laid_out: LaidOut | None = None  # the frozen weight made ready, see `lay_out_frozen`
+        self.product = F.linear  # as in the model's own Linear
 
-    def forward(self, x: Tensor, adapter: str | Prepared | None = None) -> Tensor:
-        if isinstance(adapter, Prepared):
-            return adapter.linear(self, x)
-        ready = self.laid_out
-        y = ready(x) if ready is not None and ready.serves(self.weight, x) else F.linear(x, self.weight)
+    def forward(self, x: Tensor, adapter: str | None = None) -> Tensor:
+        y = self.product(x, self.weight)
         if adapter is None or (scale := self.scale_of(adapter)) is None:
             return y
         A, B = self.lora_A[adapter].to(x.dtype), self.lora_B[adapter].to(x.dtype)
@@ -47,7 +41,7 @@ class LoRALinear(nn.Module):
             raise ValueError(f"unknown adapter {adapter!r}: this model has {known}")
         return self.scales[adapter]
 
-    def low_rank(self, adapter: str | None) -> Pair | None:
+    def low_rank(self, adapter: str | None) -> tuple[Tensor, Tensor, float] | None:
         """(A, B, scale) of an adapter, or None where there is none or it leaves this layer alone."""
         if adapter is None or (scale := self.scale_of(adapter)) is None:
             return None

@@ -84,10 +84,3 @@ def attend_slots(q: Tensor, keys: Tensor, values: Tensor, packed: Packed, starts
         seqused_k=used,
     )
     return out
-
-
-def attend_each(*given: Any) -> Tensor:
-    """The same for one new token of every slot, which is turned and put into its last place: `kernels.attend_each`."""
-    from . import kernels  # needs Triton, which torch for CUDA brings along
-
-    return kernels.attend_each(*given)

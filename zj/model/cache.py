@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .attention import attend, attend_each, attend_slots, takes_bounds
+from .attention import attend, attend_slots, takes_bounds
 from .config import LlamaConfig
 from .packed import Packed
 
@@ -30,7 +30,6 @@ class Cache:
             stored = torch.zeros(layers, 2, slots, heads, capacity, width, dtype=dtype, device=device)
             self.stored = stored.transpose(3, 4)
         self.held: list[int] = []  # tokens in each slot at work
-        self.alone = False  # whether the pack at hand is one token for every slot
 
     def layer(self, index: int) -> _Layer:
         return _Layer(self, *self.stored[index])  # made anew: kept here, it would keep the memory beyond its time
@@ -44,10 +43,9 @@ class Cache:
         self._check(packed)
         slots = torch.arange(len(packed)).repeat_interleave(torch.tensor(packed.lengths))
         self.slots = slots.to(packed.positions.device)  # [N] where each token's key and value belong
-        self.alone = False
         if self.one_kernel:
             self.used = torch.tensor(self.held, dtype=torch.int32).to(packed.positions.device)
-            self.starts = torch.arange(len(packed) + 1, dtype=torch.int32).to(self.used.device) * self.stored.shape[3]
+            self.starts = self._starts(len(packed))
         else:
             self.longest = max(self.held[: self.rows], default=0)
             self.mask = self._mask(self.held[: self.rows])
@@ -63,7 +61,8 @@ class Cache:
 
     def pack_slots(self, tokens: Tensor, positions: Tensor) -> Packed:
         """One token for every slot [slots], at places that the host need not know (where there is one kernel)."""
-        self.alone, self.used = True, (positions + 1).to(torch.int32)
+        self.slots, self.used = torch.arange(len(tokens), device=tokens.device), (positions + 1).to(torch.int32)
+        self.starts = self._starts(len(tokens))
         bounds = torch.arange(len(tokens) + 1, dtype=torch.int32, device=tokens.device)
         return Packed(tokens, positions, bounds, 1, (1,) * len(tokens))
 
@@ -81,6 +80,10 @@ class Cache:
             self.stored[:, :, slot, :n] = self.stored[:, :, last, :n]
             self.held[slot] = n
         self.held.pop()
+
+    def _starts(self, count: int) -> Tensor:
+        """The place where each of so many slots begins, and the end. [count + 1]"""
+        return torch.arange(count + 1, dtype=torch.int32, device=self.stored.device) * self.stored.shape[3]
 
     def _check(self, packed: Packed) -> None:
         slots, capacity = self.stored.shape[2:4]
@@ -104,13 +107,9 @@ class _Layer:
         self.keys, self.values = keys, values  # [slots, capacity, KV, K]
 
     @property
-    def alone(self) -> bool:
-        """Whether the pack at hand is one token for every slot."""
-        return self.cache.alone
-
-    def attend_each(self, q: Tensor, k: Tensor, v: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-        """The same for such a pack, whose q and k are still to be turned."""
-        return attend_each(q, k, v, rotary, self.keys, self.values, self.cache.used)
+    def used(self) -> Tensor:
+        """Tokens in each slot, those of the pack at hand included. [S] int32"""
+        return self.cache.used
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, packed: Packed) -> Tensor:
         """As `attend`, each token also to what its slot holds: q [N, H, K], k and v [N, KV, K] -> [N, H, K]."""

@@ -18,8 +18,6 @@ from .cache import Cache
 from .config import LlamaConfig
 from .heads import token_logprobs
 from .packed import Packed
-from .prepared import Prepared
-from .together import together
 
 
 class Llama(nn.Module):
@@ -34,7 +32,7 @@ class Llama(nn.Module):
     def forward(
         self,
         packed: Packed,
-        adapter: str | Prepared | None = None,
+        adapter: str | None = None,
         targets: Tensor | None = None,
         temperature: float = 1.0,
         cache: Cache | None = None,
@@ -57,9 +55,9 @@ class Llama(nn.Module):
             return hidden
         return token_logprobs(hidden, self.lm_head.weight, targets, temperature)
 
-    def logits(self, hidden: Tensor, adapter: str | Prepared | None = None) -> Tensor:
+    def logits(self, hidden: Tensor) -> Tensor:
         """[..., D] -> [..., V]. For a few positions; training goes through `token_logprobs`."""
-        return self.lm_head(hidden, adapter if isinstance(adapter, Prepared) else None)
+        return self.lm_head(hidden)
 
     def tie_weights(self) -> None:
         """Let the head share the embedding's weight, if the config says so (again after `to_empty`)."""
@@ -101,15 +99,8 @@ class Block(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
     def forward(self, x, rotary, packed, adapter=None, cache=None):
-        few = cache is not None and cache.alone  # a replayed step of generation
-        x = x + self.self_attn(self.input_layernorm(x, few), rotary, packed, adapter, cache)
-        return x + self.mlp(self.post_attention_layernorm(x, few), adapter, few)
-
-    def inputs(self) -> list[list[Linear]]:
-        """The linear layers, those that read the same together."""
-        attention, mlp = self.self_attn, self.mlp
-        of_one = [attention.q_proj, attention.k_proj, attention.v_proj]
-        return [of_one, [attention.o_proj], [mlp.gate_proj, mlp.up_proj], [mlp.down_proj]]
+        x = x + self.self_attn(self.input_layernorm(x), rotary, packed, adapter, cache)
+        return x + self.mlp(self.post_attention_layernorm(x), adapter)
 
 
 class Attention(nn.Module):
@@ -126,13 +117,11 @@ class Attention(nn.Module):
         self.o_proj = Linear(config.num_attention_heads * self.head_dim, width)
 
     def forward(self, x, rotary, packed, adapter=None, cache=None):
-        layers, heads = (self.q_proj, self.k_proj, self.v_proj), (len(x), -1, self.head_dim)
-        q, k, v = (y.view(heads) for y in together(x, adapter, layers))  # [N, H, K], [N, key/value heads, K] twice
-        if cache is not None and cache.alone:  # one kernel for all that follows
-            mixed = cache.attend_each(q, k, v, rotary)
-        else:
-            q, k = rotate(q, rotary), rotate(k, rotary)
-            mixed = self.attend(q, k, v, packed, cache)
+        heads = (len(x), -1, self.head_dim)
+        q = rotate(self.q_proj(x, adapter).view(heads), rotary)  # [N, H, K]
+        k = rotate(self.k_proj(x, adapter).view(heads), rotary)  # [N, key/value heads, K]
+        v = self.v_proj(x, adapter).view(heads)
+        mixed = self.attend(q, k, v, packed, cache)
         return self.o_proj(mixed.reshape(len(x), -1), adapter)
 
 
@@ -145,12 +134,8 @@ class SwiGLU(nn.Module):
         self.up_proj = Linear(config.hidden_size, config.intermediate_size)
         self.down_proj = Linear(config.intermediate_size, config.hidden_size)
 
-    def forward(self, x, adapter=None, few=False):
-        gate, up = together(x, adapter, (self.gate_proj, self.up_proj))
-        if few:
-            return self.down_proj(gate_few(gate, up), adapter)
-        gate = F.silu(gate)  # under the same name, so that what it was before is let go if nothing else is part of it
-        return self.down_proj(gate * up, adapter)
+    def forward(self, x, adapter=None):
+        return self.down_proj(F.silu(self.gate_proj(x, adapter)) * self.up_proj(x, adapter), adapter)
 
 
 class RMSNorm(nn.Module):
@@ -161,9 +146,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
         self.eps = eps
 
-    def forward(self, x: Tensor, few: bool = False) -> Tensor:
-        if few:
-            return norm_few(x, self.weight, self.eps)
+    def forward(self, x: Tensor) -> Tensor:
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
@@ -173,35 +156,16 @@ class Linear(nn.Module):
     def __init__(self, width_in: int, width_out: int):
         super().__init__()
         self.weight: Tensor = nn.Parameter(torch.empty(width_out, width_in))
+        self.product = F.linear  # (x, weight) -> x W^T; `zj.inference` may put a faster one here
 
-    def forward(self, x: Tensor, adapter: str | Prepared | None = None) -> Tensor:
-        if isinstance(adapter, Prepared):
-            return adapter.linear(self, x)
-        return F.linear(x, self.merged(adapter))
-
-    def low_rank(self, adapter: str | None) -> None:
-        """An adapter's (A, B, scale): none."""
-        self.merged(adapter)
+    def forward(self, x: Tensor, adapter: str | None = None) -> Tensor:
+        return self.product(x, self.merged(adapter))
 
     def merged(self, adapter: str | None) -> Tensor:
         """The weight with an adapter in it."""
         if adapter is not None:
             raise ValueError(f"unknown adapter {adapter!r}: this model has none (add_adapter makes one)")
         return self.weight
-
-
-def norm_few(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """The norm of a few rows on a GPU, for which torch's own is slow."""
-    from .kernels import rms_norm  # needs Triton, which torch for CUDA brings along
-
-    return rms_norm(x, weight, eps)
-
-
-def gate_few(gate: Tensor, up: Tensor) -> Tensor:
-    """silu(gate) * up of a few rows on a GPU, in one kernel."""
-    from .kernels import silu_product
-
-    return silu_product(gate, up)
 
 
 def rotary_angles(positions: Tensor, config: LlamaConfig, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zj.model import Llama, Packed, generate, sequence_logprobs, sequence_values
+from zj.inference import generate
+from zj.model import Llama, Packed, sequence_logprobs, sequence_values
 
 from .advantage import kl_estimates
 

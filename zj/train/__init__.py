@@ -4,7 +4,7 @@ from .checkpoint import Rows, load_checkpoint, restore, save_checkpoint
 from .distributed import ALONE, DTYPES, World, start
 from .log import Clock, Log, keep_rows
 from .optim import Explosion, Guard, Optim, Optimizer, learning_rate
-from .run import open_run, publish_best, read_rows, read_run, replace_folder
+from .run_directory import open_run, publish_best, read_rows, read_run, replace_folder
 from .sharding import gathered, shard
 from .stop import Stop
 

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zj.model.checksums import file_digest
-from zj.model.sharded import is_sharded, local, my_rows
+from zj.weights.checksums import file_digest
+from zj.weights.sharded import is_sharded, local, my_rows
 
 from .distributed import ALONE, World
 

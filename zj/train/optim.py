@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from zj.model.sharded import is_sharded, whole
+from zj.weights.sharded import is_sharded, whole
 
 from .checkpoint import Rows, restore
 from .distributed import ALONE, World

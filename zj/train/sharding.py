@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from zj.model import Llama
-from zj.model.sharded import is_sharded
+from zj.weights.sharded import is_sharded
 
 from .distributed import BACKENDS, World
 

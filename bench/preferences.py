@@ -1,0 +1,175 @@
+"""Steps of the reward model and of DPO, beside trl's trainers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from zj.data.readers import read
+from zj.data.template import Encoded
+from zj.lora import adapter_parameters, add_adapter, copy_adapter
+from zj.model import Llama, LlamaConfig, ScalarHead, sequence_logprobs
+from zj.plan.measuring import ANSWERED, TOKENS_PER_CHARACTER, drawn_length
+from zj.plan.memory import Job
+from zj.rl import dpo_loss, ranked_pairs, ranking_loss
+from zj.stages.preferences import Ranked, ranked_packs
+from zj.stages.setup import Lora
+from zj.train import World, start
+
+from .base import Base
+from .limits import Machine, forward_flops, training_flops
+from .peers import tokenizer_for_trl
+
+BATCHES = 2  # optimizer steps in a round
+
+Step = Callable[[list[Ranked]], None]  # one optimizer step on a batch of pairs
+
+
+def ours(config: Any, base: Base, case: str) -> Step:
+    return (our_reward if case == "reward" else our_dpo)(config, base)
+
+
+def our_reward(config: Any, base: Base) -> Step:
+    """As scripts/train_reward.py."""
+    world, model = opened(config, base)
+    add_adapter(model, "reward", rank=16, alpha=32, seed=config.seed)
+    base.ready(model)
+    head = ScalarHead(model.config.hidden_size, config.seed).to(world.device)
+    adam = torch.optim.AdamW([*adapter_parameters(model, "reward").values(), *head.parameters()], fused=True)
+
+    def step(pairs: list[Ranked]) -> None:
+        for pack in ranked_packs(pairs, range(len(pairs)), config.tokens_per_pack, world):
+            scores = head(model(pack.packed, "reward")[pack.packed.last[pack.answers]])
+            ranking_loss(scores, pack.ranks, pack.groups, len(pairs)).backward()
+        adam.step()
+        adam.zero_grad()
+
+    return step
+
+
+def our_dpo(config: Any, base: Base) -> Step:
+    """As scripts/train_dpo.py with --reference live."""
+    world, model = opened(config, base)
+    add_adapter(model, "policy", rank=16, alpha=32, seed=config.seed)
+    copy_adapter(model, "policy", "reference")
+    base.ready(model)
+    adam = torch.optim.AdamW(adapter_parameters(model, "policy").values(), fused=True)
+
+    def step(pairs: list[Ranked]) -> None:
+        for pack in ranked_packs(pairs, range(len(pairs)), config.tokens_per_pack, world):
+            with torch.no_grad():
+                reference, _ = sequence_logprobs(model, pack.packed, pack.counted, "reference")
+            policy, _ = sequence_logprobs(model, pack.packed, pack.counted, "policy")
+            policy, reference = (pack.packed.sums(x)[pack.answers] for x in (policy, reference))
+            better, worse, weights = ranked_pairs(pack.ranks, pack.groups)
+            told = (policy[better], policy[worse], reference[better], reference[worse])
+            dpo_loss(*told, beta=0.1, denominator=len(pairs), weights=weights)[0].backward()
+        adam.step()
+        adam.zero_grad()
+
+    return step
+
+
+def opened(config: Any, base: Base) -> tuple[World, Llama]:
+    world = start(config.device)
+    return world, base.llama()
+
+
+def trl_step(config: Any, base: Base, case: str) -> Step:
+    """The trainer's own batch and compute_loss, then the backward pass and the same AdamW as ours."""
+    trainer = trl_trainer(config, base, case)
+    model = trainer.model.train()
+    adam = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], fused=True)
+
+    def row(pair: Ranked) -> dict[str, list[int]]:
+        (chosen, rejected), start = (answer.ids for answer in pair.answers), pair.answers[0].counted.index(True)
+        if case == "reward":
+            return {"chosen_ids": chosen, "rejected_ids": rejected}
+        return {"prompt_ids": chosen[:start], "chosen_ids": chosen[start:], "rejected_ids": rejected[start:]}
+
+    def step(pairs: list[Ranked]) -> None:
+        batch = trainer.data_collator([row(pair) for pair in pairs])
+        trainer.compute_loss(model, {name: x.to(model.device) for name, x in batch.items()}).backward()
+        adam.step()
+        adam.zero_grad()
+
+    return step
+
+
+def trl_trainer(config: Any, base: Base, case: str) -> Any:
+    """One of trl's trainers with a fresh LoRA on the base. Its data set is one idle row: batches are handed to it."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
+
+    kinds = {
+        "reward": (RewardTrainer, RewardConfig, "SEQ_CLS", "LlamaForSequenceClassification"),
+        "dpo": (DPOTrainer, DPOConfig, "CAUSAL_LM", "LlamaForCausalLM"),
+    }
+    trainer, arguments, task, kind = kinds[case]
+    return trainer(
+        model=base.theirs(kind),
+        args=arguments(
+            output_dir=str(base.place.parent / "trl"),
+            use_cpu=start(config.device).device.type == "cpu",
+            gradient_checkpointing=False,
+            bf16=False,
+            report_to="none",
+            seed=config.seed,
+        ),
+        train_dataset=Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}]),
+        processing_class=tokenizer_for_trl(),
+        peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type=task),
+    )
+
+
+def least_seconds(config: Any, case: str, batches: list[list[Ranked]], machine: Machine) -> float:
+    """Of these batches: a prompt is computed once for both answers, and DPO's reference goes forward only."""
+    recipe = SimpleNamespace(lora=Lora(rank=16), dtype=config.dtype)
+    job, pieces = Job(case, recipe, LlamaConfig.named(config.size)), []
+    for pair in (pair for pairs in batches for pair in pairs):
+        start = pair.answers[0].counted.index(True)
+        pieces.append((start, 0, 0))
+        for length in (len(answer.ids) - start for answer in pair.answers):
+            pieces.append((length, start, length if case == "dpo" else 0))
+    flops = training_flops(job, pieces) + (forward_flops(job, pieces) if case == "dpo" else 0.0)
+    return flops / machine.flops
+
+
+def draw_pairs(config: Any, vocabulary: int) -> list[list[Ranked]]:
+    """Batches of pairs with random ids."""
+    dice = random.Random(config.seed)
+
+    def ids(length: int) -> list[int]:
+        return [dice.randrange(3, vocabulary) for _ in range(length)]
+
+    pairs = []
+    for prompt_length, *answer_lengths in pair_lengths(config, dice):
+        prompt, answers = ids(prompt_length), map(ids, answer_lengths)
+        counted = [[False] * prompt_length + [True] * length for length in answer_lengths]
+        encoded = [Encoded(prompt + answer, flags, "") for answer, flags in zip(answers, counted, strict=True)]
+        pairs.append(Ranked(tuple(encoded), (1, 2)))
+    return [pairs[at : at + config.pairs] for at in range(0, len(pairs), config.pairs)]
+
+
+def pair_lengths(config: Any, dice: random.Random) -> list[tuple[int, int, int]]:
+    """Tokens of (prompt, better answer, worse answer), whole sequences at most 1024."""
+    wanted = config.pairs * BATCHES
+    if not config.rankings:
+        totals = [(drawn_length(dice), drawn_length(dice)) for _ in range(wanted)]
+        return [(a - int(ANSWERED * a), int(ANSWERED * a), int(ANSWERED * b)) for a, b in totals]
+    rankings, _ = read(config.rankings, "ranking")
+    if len(rankings) < wanted:
+        raise ValueError(f"--rankings: found {len(rankings)}, expected at least {wanted}")
+    found = []
+    for ranking in dice.sample(rankings, wanted):
+        prompt = ranking.prompt
+        texts = [prompt.system + "".join(map("".join, prompt.history)) + prompt.user, *ranking.answers[:2]]
+        asked, *said = [max(4, round(len(text) * TOKENS_PER_CHARACTER)) for text in texts]
+        asked = min(asked, 512)
+        found.append((asked, min(said[0], 1024 - asked), min(said[1], 1024 - asked)))
+    return found

@@ -1,0 +1,159 @@
+"""LoRA fine-tuning and generation, beside transformers' model with peft's LoRA."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zj.data.batching import pack_plan
+from zj.data.readers import read
+from zj.inference import generate
+from zj.inference.fused import joined
+from zj.lora import adapter_parameters, add_adapter
+from zj.model import Packed, sequence_logprobs
+from zj.plan.measuring import ANSWERED, TOKENS_PER_CHARACTER, drawn_length
+from zj.plan.memory import Job
+from zj.stages.setup import Lora
+
+from .base import Base
+from .limits import generation_seconds, training_flops
+
+
+class Ours:
+    """As scripts/train_sft.py and chat.py."""
+
+    name = "zj"
+
+    def __init__(self, config: Any, base: Base):
+        self.model = base.llama()
+        add_adapter(self.model, "policy", rank=16, alpha=32, seed=config.seed)
+        base.ready(self.model)
+        with joined(self.model, "policy"):
+            pass  # weights that others hold too would be held twice in what is measured
+        self.adam = torch.optim.AdamW(adapter_parameters(self.model, "policy").values(), fused=True)
+        self.config, self.device = config, base.device
+        self.job = Job("sft", SimpleNamespace(lora=Lora(rank=16), dtype=config.dtype), self.model.config)
+
+    def train(self, sequences: list[list[int]]) -> int:
+        size = self.config.batch_size
+        for batch in (sequences[at : at + size] for at in range(0, len(sequences), size)):
+            for some in pack_plan([len(s) for s in batch], self.config.tokens_per_pack)[0]:
+                packed = Packed.of([batch[place] for place in some], self.device)
+                counted = torch.cat([last_part(n) for n in packed.lengths]).to(self.device)
+                logprobs, _ = sequence_logprobs(self.model, packed, counted, "policy")
+                (-logprobs.sum() / counted_tokens(batch)).backward()
+            self.adam.step()
+            self.adam.zero_grad()
+        return counted_tokens(sequences)
+
+    def generate(self, prompts: list[list[int]], limits: list[int], adapter: str | None = "policy") -> int:
+        slots = self.config.slots or len(prompts)
+        rows = generate(self.model, prompts, limits, adapter=adapter, eos_ids=(), slots=slots)
+        return sum(map(len, rows))
+
+    def generate_merged(self, prompts: list[list[int]], limits: list[int]) -> int:
+        """As chat.py with a model whose adapter was merged when it was loaded."""
+        return self.generate(prompts, limits, adapter=None)
+
+    def least_seconds(self, *given: Any) -> float:
+        """What training on (sequences, machine), or answering (prompts, limits, machine), takes at best."""
+        sequences, *limits, machine = given
+        if limits:
+            return generation_seconds(self.job, list(map(len, sequences)), limits[0], machine, self.config.slots)
+        pieces = [(len(sequence), 0, counted_tokens([sequence])) for sequence in sequences]
+        return training_flops(self.job, pieces) / machine.flops
+
+
+class Peer:
+    """transformers' model and generate with peft's LoRA, used as their documentation shows: batches are padded."""
+
+    name = "transformers + peft"
+
+    def __init__(self, config: Any, base: Base):
+        from peft import LoraConfig, get_peft_model
+
+        lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+        self.model: Any = get_peft_model(base.theirs("LlamaForCausalLM"), lora)
+        self.adam = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], fused=True)
+        self.merged = False
+        self.device, self.batch, self.slots = base.device, config.batch_size, config.slots
+
+    def train(self, sequences: list[list[int]]) -> int:
+        self.model.train()
+        for at in range(0, len(sequences), self.batch):
+            ids, mask = self.padded(sequences[at : at + self.batch], left=False)
+            labels = torch.full_like(ids, -100)
+            for row, sequence in enumerate(sequences[at : at + self.batch]):
+                flags = last_part(len(sequence)).to(self.device)
+                labels[row, : len(sequence)][flags] = ids[row, : len(sequence)][flags]
+            self.model(input_ids=ids, attention_mask=mask, labels=labels).loss.backward()
+            self.adam.step()
+            self.adam.zero_grad()
+        return counted_tokens(sequences)
+
+    def generate(self, prompts: list[list[int]], limits: list[int]) -> int:
+        self.model.merge_adapter()
+        self.generate_batches(prompts, limits)
+        self.model.unmerge_adapter()
+        return sum(limits)
+
+    def generate_merged(self, prompts: list[list[int]], limits: list[int]) -> int:
+        """The adapter is merged once and for all."""
+        if not self.merged:
+            self.model.merge_adapter()
+            self.merged = True
+        self.generate_batches(prompts, limits)
+        return sum(limits)
+
+    def generate_batches(self, prompts: list[list[int]], limits: list[int]) -> None:
+        self.model.eval()
+        slots = self.slots or len(prompts)
+        for at in range(0, len(prompts), slots):
+            self.generate_batch(prompts[at : at + slots], limits[at : at + slots])
+
+    def generate_batch(self, prompts: list[list[int]], limits: list[int]) -> None:
+        from transformers import StoppingCriteriaList
+
+        ids, mask = self.padded(prompts, left=True)
+        ends = torch.tensor(limits, device=self.device) + ids.shape[1]
+        stop = StoppingCriteriaList([lambda ids, scores, **_: ids.shape[1] >= ends])
+        options = {"max_new_tokens": max(limits), "do_sample": True, "top_k": 0, "stopping_criteria": stop}
+        with torch.no_grad():
+            self.model.generate(input_ids=ids, attention_mask=mask, pad_token_id=0, eos_token_id=None, **options)
+
+    def padded(self, sequences: list[list[int]], left: bool) -> tuple[Tensor, Tensor]:
+        longest = max(map(len, sequences))
+        rows = [[0] * (longest - len(s)) + s if left else s + [0] * (longest - len(s)) for s in sequences]
+        ids = torch.tensor(rows, device=self.device)
+        return ids, (ids != 0).long()
+
+
+def dialogue_lengths(config: Any, dice: random.Random) -> list[int]:
+    """Tokens of four batches of dialogues: those of --data, else drawn."""
+    wanted = 4 * config.batch_size
+    if config.data:
+        dialogues, _ = read(config.data, "dialogue")
+        characters = [sum(len(a) + len(b) for a, b in d.turns) for d in dialogues]
+        if len(characters) < wanted:
+            raise ValueError(f"--data: found {len(characters)} dialogues, expected at least {wanted}")
+        return [max(8, min(1024, round(n * TOKENS_PER_CHARACTER))) for n in dice.sample(characters, wanted)]
+    return [drawn_length(dice) for _ in range(wanted)]
+
+
+def drawn_ids(lengths: Sequence[int], vocabulary: int, dice: random.Random) -> list[list[int]]:
+    """Sequences of random ids."""
+    return [[dice.randrange(3, vocabulary) for _ in range(n)] for n in lengths]
+
+
+def last_part(length: int) -> Tensor:
+    """[length] bool: the last part of a dialogue are answers."""
+    return torch.arange(length) >= length - int(ANSWERED * length)
+
+
+def counted_tokens(sequences: list[list[int]]) -> int:
+    return sum(int(ANSWERED * len(s)) for s in sequences)

@@ -1,0 +1,140 @@
+"""Recipes and flags are one parser: what is said in either place arrives, and what is wrong in either is told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from zj.cli import parse, to_toml
+
+
+@dataclass(frozen=True)
+class Inner:
+    lr: float = 1e-4  # peak rate, 100 % of it
+    steps: int = 3  # a number
+
+    def __post_init__(self) -> None:
+        if self.steps < 0:
+            raise ValueError(f"steps is {self.steps}, expected 0 or more")
+
+
+@dataclass(frozen=True)
+class Config:
+    data: tuple[str, ...] = ()  # files
+    name: str = "a"  # a word
+    kind: Literal["x", "y"] = "x"  # a choice
+    seed: int | None = None  # a number or none
+    dry_run: bool = False  # a switch
+    inner: Inner = Inner()
+
+
+FULL = Config(("甲 乙", 'q"uote'), "back\\slash", "y", 7, True, Inner(2e-5, 9))
+
+
+def test_a_written_recipe_reads_back_equal(tmp_path):
+    for config in (Config(), FULL):
+        (tmp_path / "r.toml").write_text(to_toml(config), encoding="utf-8")
+        assert parse(Config, ["--config", str(tmp_path / "r.toml")]) == config
+
+
+def test_flags_equal_recipe_and_win_over_it(tmp_path):
+    flags = ["--data", "甲 乙", 'q"uote', "--name=back\\slash", "--kind", "y", "--seed", "7", "--dry-run"]
+    assert parse(Config, [*flags, "--inner.lr", "2e-5", "--inner.steps", "9"]) == FULL
+    (tmp_path / "r.toml").write_text(to_toml(FULL), encoding="utf-8")
+    got = parse(Config, ["--seed", "none", "--config", str(tmp_path / "r.toml"), "--no-dry-run", "--inner.steps=1"])
+    assert got == Config(FULL.data, FULL.name, "y", None, False, Inner(2e-5, 1))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "flags", "message"),
+    [
+        ("lrr = 1", [], "unknown key 'lrr'"),
+        ("[inner]\nlrr = 1", [], "unknown key 'inner.lrr' (did you mean inner.lr?)"),
+        ("seed = 'a'", [], "seed is 'a', expected int"),
+        ("seed = true", [], "seed is True, expected int"),
+        ("name = 3", [], "name is 3, expected str"),
+        ("dry_run = 1", [], "dry_run is 1, expected bool"),
+        ("data = 'one'", [], "data is 'one'"),
+        ("kind = 'z'", [], "invalid choice: 'z'"),
+        ("name = ", [], "not TOML"),
+        ("", ["--inner.step", "3"], "unknown flag --inner.step (did you mean --inner.steps?)"),
+        ("", ["--inner.steps", "x"], "invalid int value"),
+        ("", ["--inner.steps=-1"], "--inner.steps is -1, expected 0 or more"),
+        ("", ["word"], "unrecognized arguments: word"),
+    ],
+)
+def test_each_mistake_is_one_line_and_status_2(tmp_path, capsys, recipe, flags, message):
+    (tmp_path / "r.toml").write_text(recipe, encoding="utf-8")
+    with pytest.raises(SystemExit) as stop:
+        parse(Config, ["--config", str(tmp_path / "r.toml"), *flags])
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and message in said and said.count("\n") == 1
+
+
+def test_a_binary_or_missing_recipe_is_named(tmp_path, capsys):
+    (tmp_path / "b.toml").write_bytes(b"\xff\x00\x01")
+    for file in ("b.toml", "none.toml"):
+        with pytest.raises(SystemExit):
+            parse(Config, ["--config", str(tmp_path / file)])
+        assert file in capsys.readouterr().err
+
+
+def test_help_shows_every_field_with_its_comment(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse(Config, ["--help"])
+    said = capsys.readouterr().out
+    assert stop.value.code == 0
+    for word in ("--data", "files", "--inner.lr", "peak rate, 100 % of it", "(default: 0.0001)", "--no-dry-run"):
+        assert word in said
+
+
+SCRIPT = """
+from dataclasses import dataclass
+from zj.cli import run_command
+@dataclass(frozen=True)
+class Config:
+    how: str = ""  # which mistake
+def main(config):
+    if config.how == "ours":
+        from zj.model import LlamaConfig
+        LlamaConfig.named("huge")
+    if config.how == "file":
+        open("/nonexistent/file")
+    if config.how == "bug":
+        int("x")
+run_command(main, Config)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "traceback"), [("", 0, False), ("ours", 2, False), ("file", 2, False), ("bug", 1, True)]
+)
+def test_only_mistakes_of_the_user_are_one_line(tmp_path, how, status, traceback):
+    """A ValueError that our code raises is the user's; one from deeper down is a bug and keeps its traceback."""
+    (tmp_path / "s.py").write_text(SCRIPT, encoding="utf-8")
+    done = subprocess.run([sys.executable, tmp_path / "s.py", "--how", how], capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    assert ("Traceback" in done.stderr) == traceback
+    assert traceback or done.stderr.count("\n") == (status != 0)
+
+
+@dataclass(frozen=True)
+class Part:
+    rate: float = 1.0  # how fast
+    width: int = 8  # how wide
+
+
+@dataclass(frozen=True)
+class Whole:
+    first: Part = Part()
+    second: Part = Part(rate=0.5)
+
+
+def test_a_nested_field_keeps_the_defaults_of_its_own_instance():
+    assert parse(Whole, []) == Whole()
+    assert parse(Whole, ["--second.width", "9"]) == Whole(second=Part(0.5, 9))
+    assert parse(Whole, []).first.rate != parse(Whole, []).second.rate  # negative control: they differ

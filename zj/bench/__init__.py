@@ -1,1 +1,0 @@
-"""What scripts/bench.py times: each phase by the project's own functions and by what a user would pick instead."""

@@ -1,0 +1,286 @@
+"""One frozen dataclass per script, read from a TOML recipe and from flags by one and the same parser.
+
+    @dataclass(frozen=True)
+    class Config:
+        lr: float = 7e-5  # peak learning rate
+        optim: Optim = Optim()  # a nested group: its fields are --optim.<name> and the [optim] table of a recipe
+
+The comment behind a field is its --help. A recipe is turned into flags first and the command line follows, so flags
+win and an unknown key, a wrong type or an impossible choice is the same error everywhere: one line, exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import difflib
+import inspect
+import json
+import os
+import sys
+import textwrap
+import time
+import tomllib
+import traceback
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeVar, Union
+
+C = TypeVar("C")
+
+
+Command = tuple[Callable[[Any], None], type[Any]]  # what to call, and the dataclass it takes
+
+
+def run_command(main: Callable[[Any], None] | Mapping[str, Command], config: type | None = None) -> None:
+    """Parse the command line into `config` and call `main` with it; or choose by a first word from a mapping to both.
+
+    Exit status 0: done. 2: a user's mistake, told in one line on stderr. 130: Ctrl-C. 1 and a traceback: anything else.
+    A mistake is a ValueError raised by the project's own code, or a file that cannot be opened or written.
+    """
+    script = Path(sys.argv[0]).name
+    arguments = sys.argv[1:]
+    if isinstance(main, Mapping):
+        if not arguments or arguments[0] not in main:
+            words = "|".join(main)
+            print(f"usage: {script} {words} [--help]", file=sys.stdout if "--help" in arguments else sys.stderr)
+            sys.exit(0 if "--help" in arguments else 2)
+        script = f"{script} {arguments[0]}"
+        main, config = main[arguments.pop(0)]
+    assert config is not None
+    try:
+        main(parse(config, arguments, script, inspect.getdoc(sys.modules["__main__"]) or ""))
+    except (ValueError, OSError) as error:
+        if not _is_users_mistake(error):
+            raise
+        if os.environ.get("RANK", "0") != "0":  # if rank 0 tells the same, torchrun ends this process before it does
+            time.sleep(3)
+        print(f"{script}: error: {_one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"\n{script}: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def parse(config: type[C], arguments: list[str], script: str = "script", description: str = "") -> C:
+    """Flags (and the recipe that --config names) -> an instance. Raises SystemExit(2) with one line on stderr."""
+    fields = _flatten(config)
+    parser = _Parser(prog=script, description=description, allow_abbrev=False, formatter_class=_Help)
+    parser.add_argument("--config", metavar="FILE", help="a TOML recipe; flags win over it")
+    for field in fields:
+        field.add_to(parser)
+    recipe = _recipe_argument(arguments)
+    if recipe is not None:
+        arguments = _recipe_as_flags(Path(recipe), {f.key: f for f in fields}, parser) + arguments
+    _check_flags(arguments, parser)
+    values = vars(parser.parse_args(arguments))
+    try:
+        return _build(config, values)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def to_toml(config: Any) -> str:
+    """A recipe that parses back to an equal instance; None is written by leaving the key out."""
+    lines: list[str] = []
+    tables: list[str] = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            tables += ["", f"[{field.name}]", to_toml(value).rstrip("\n")]
+        elif value is not None:
+            lines.append(f"{field.name} = {_toml_value(value)}")
+    return "\n".join(lines + tables) + "\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Field:
+    key: str  # dotted, as a recipe spells it
+    kind: Any
+    default: Any
+    help: str
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.key.replace("_", "-")
+
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        kind, optional = _without_none(self.kind)
+        # argparse reads % in help as a format
+        text = f"{self.help} (default: {_shown(self.default)})".strip().replace("%", "%%")
+        options: dict[str, Any] = {"dest": self.key, "default": self.default, "help": text}
+        if kind is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        elif typing.get_origin(kind) is tuple:
+            options |= {"nargs": "*", "type": typing.get_args(kind)[0], "metavar": "X"}
+        elif typing.get_origin(kind) is Literal:
+            options["choices"] = typing.get_args(kind)
+        else:
+            options |= {"type": _or_none(kind) if optional else kind, "metavar": kind.__name__.upper()}
+        parser.add_argument(self.flag, **options)
+
+    def as_flags(self, value: Any) -> list[str]:
+        """The flags that a recipe's value stands for."""
+        kind, _ = _without_none(self.kind)
+        if kind is bool:
+            return [self.flag if value else self.flag.replace("--", "--no-", 1)]
+        if isinstance(value, list):
+            return [self.flag, *map(str, value)]
+        return [f"{self.flag}={value}"]
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a recipe's value has the type of the field (TOML knows types, the command line does not)."""
+        kind, _ = _without_none(self.kind)
+        if typing.get_origin(kind) is tuple:
+            return isinstance(value, list) and all(isinstance(v, typing.get_args(kind)[0]) for v in value)
+        if typing.get_origin(kind) is Literal:
+            return isinstance(value, str)
+        if kind is float:
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+def _flatten(config: type, prefix: str = "", defaults: Any = None) -> list[_Field]:
+    """All fields, those of nested classes too; `defaults` is the instance that a nested field has by default."""
+    hints, comments, found = typing.get_type_hints(config), _comments(config), []
+    for field in dataclasses.fields(config):
+        kind, key = hints[field.name], prefix + field.name
+        if dataclasses.is_dataclass(kind):
+            found += _flatten(typing.cast(type, kind), key + ".", field.default)
+        else:
+            default = getattr(defaults, field.name, field.default)
+            found.append(_Field(key, kind, default, comments.get(field.name, "")))
+    return found
+
+
+def _comments(config: type) -> dict[str, str]:
+    """The comment behind each field, read from the source of the class."""
+    source = textwrap.dedent(inspect.getsource(config))
+    lines, found = source.splitlines(), {}
+    for node in typing.cast(ast.ClassDef, ast.parse(source).body[0]).body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.end_lineno:
+            behind = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode()
+            found[node.target.id] = behind.strip().lstrip("# ")
+    return found
+
+
+def _build(config: type[C], values: dict[str, Any], prefix: str = "") -> C:
+    hints, arguments = typing.get_type_hints(config), {}
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        key = prefix + field.name
+        if dataclasses.is_dataclass(hints[field.name]):
+            arguments[field.name] = _build(hints[field.name], values, key + ".")
+        else:
+            value = values[key]
+            arguments[field.name] = tuple(value) if isinstance(value, list) else value
+    try:
+        return config(**arguments)
+    except ValueError as error:
+        if prefix:  # a nested group does not know its own name: its messages begin with that of the field
+            raise ValueError(f"--{prefix.replace('_', '-')}{error}") from None
+        raise
+
+
+def _recipe_argument(arguments: list[str]) -> str | None:
+    """The file of --config, wherever it stands among the flags."""
+    for index, word in enumerate(arguments):
+        if word == "--config" and index + 1 < len(arguments):
+            return arguments[index + 1]
+        if word.startswith("--config="):
+            return word.split("=", 1)[1]
+    return None
+
+
+def _recipe_as_flags(file: Path, fields: dict[str, _Field], parser: argparse.ArgumentParser) -> list[str]:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        parser.error(f"--config {file}: {error.strerror}")
+    except ValueError as error:  # tomllib.TOMLDecodeError and UnicodeDecodeError
+        parser.error(f"--config {file}: not TOML ({error})")
+    flags: list[str] = []
+    for key, value in _leaves(table):
+        if key not in fields:
+            parser.error(f"{file}: unknown key {key!r}{_did_you_mean(key, fields)}")
+        if not fields[key].accepts(value):
+            expected = getattr(_without_none(fields[key].kind)[0], "__name__", str(fields[key].kind))
+            parser.error(f"{file}: {key} is {value!r}, expected {expected}")
+        flags += fields[key].as_flags(value)
+    return flags
+
+
+def _leaves(table: dict, prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        found += _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
+    return found
+
+
+def _check_flags(arguments: list[str], parser: argparse.ArgumentParser) -> None:
+    """Name an unknown flag together with the one that was probably meant."""
+    known = [flag for action in parser._actions for flag in action.option_strings]
+    for word in arguments:
+        flag = word.split("=", 1)[0]
+        if flag.startswith("--") and flag != "--" and flag not in known:
+            parser.error(f"unknown flag {flag}{_did_you_mean(flag, known)}")
+
+
+def _did_you_mean(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _without_none(kind: Any) -> tuple[Any, bool]:
+    if typing.get_origin(kind) in (Union, types.UnionType):
+        (inner,) = (k for k in typing.get_args(kind) if k is not type(None))
+        return inner, True
+    return kind, False
+
+
+def _or_none(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        return None if text == "none" else kind(text)
+
+    read.__name__ = getattr(kind, "__name__", "value")
+    return read
+
+
+def _shown(value: Any) -> str:
+    return "none" if value in (None, "", ()) else " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_toml_value, value)) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)  # a JSON string is a TOML basic string
+    return repr(value)
+
+
+def _is_users_mistake(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.filename is not None
+    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
+    package = Path(__file__).resolve().parent
+    return raised_in.is_relative_to(package) or raised_in.parent == package.parent / "scripts"
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=34, width=110)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")

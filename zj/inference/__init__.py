@@ -1,0 +1,6 @@
+"""Text from a model: sampling with continuous batching, and fast paths that are put on the network from outside."""
+
+from .engine import generate, stream
+from .sampling import Sampling
+
+__all__ = ["Sampling", "generate", "stream"]

@@ -1,0 +1,196 @@
+"""Text from a model: sampling with continuous batching.
+
+`generate` > `stream` > `Scheduler` > `CudaGraph`, one forward pass each > `Sampling.choose`. A step's pack holds one
+token of every active request and the whole of each prompt that has just been admitted, so a prompt costs no forward
+pass of its own. A prompt that an active request has too is copied from there instead: K answers to one prompt compute
+it once. A GPU does not wait until the host has read the tokens of a step: it goes on with them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from zj.model import Cache, Llama
+
+from .cuda_graph import CudaGraph
+from .fused import fast
+from .sampling import Request, Sampling
+
+PROMPT_TOKENS = 8192  # of waiting prompts that join one step (a longer prompt joins alone)
+
+
+def generate(
+    model: Llama,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int | Sequence[int],
+    *,
+    adapter: str | None = None,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    repetition_penalty: float = 1.0,
+    eos_ids: Sequence[int] = (2,),
+    seed: int = 0,
+    slots: int = 32,
+) -> list[list[int]]:
+    """The new ids of each prompt. One of `eos_ids` ends an answer and is its last id; one without it ran out.
+
+    max_new_tokens: for all prompts, or one number for each. adapter: the LoRA to apply. seed: a seed and a prompt give
+    the same ids whatever else is in the batch; equal prompts of one call differ. slots: requests active at a time.
+    The other arguments: see `Sampling`. Nothing is cut: a prompt may be longer than `max_position_embeddings`, where
+    rotary positions go on but the model was never trained. The global random state is left alone.
+
+    Raises ValueError for an empty prompt, an id outside the vocabulary, an unknown adapter, an impossible number.
+    """
+    sampling = Sampling(temperature, top_p, top_k, repetition_penalty)
+    new: list[list[int]] = [[] for _ in prompts]
+    for index, token in stream(
+        model, prompts, max_new_tokens, sampling, adapter=adapter, eos_ids=eos_ids, seed=seed, slots=slots
+    ):
+        new[index].append(token)
+    return new
+
+
+def stream(
+    model: Llama,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int | Sequence[int],
+    sampling: Sampling,
+    *,
+    adapter: str | None = None,
+    eos_ids: Sequence[int] = (2,),
+    seed: int = 0,
+    slots: int = 32,
+) -> Iterator[tuple[int, int]]:
+    """`generate` as it happens: (index of the prompt, new id), again and again.
+
+    The model is in eval mode from the first id to the last, or until the iterator is closed; neither its weights nor
+    the adapter may change meanwhile.
+    """
+    if slots < 1:
+        raise ValueError(f"slots is {slots}, expected at least 1")
+    limits = [max_new_tokens] * len(prompts) if isinstance(max_new_tokens, int) else list(max_new_tokens)
+    if len(limits) != len(prompts) or min(limits, default=1) < 1:
+        raise ValueError(f"max_new_tokens is {max_new_tokens}, expected at least 1, for all prompts or for each")
+    _check_ids(prompts, model.config.vocab_size)
+    return _run(model, _requests(prompts, limits, seed), sampling, adapter, frozenset(eos_ids), slots)
+
+
+@torch.no_grad()
+def _run(
+    model: Llama,
+    requests: list[Request],
+    sampling: Sampling,
+    adapter: str | None,
+    eos_ids: frozenset[int],
+    slots: int,
+) -> Iterator[tuple[int, int]]:
+    capacity = max((len(r.ids) + r.left for r in requests), default=0)  # the last token has a place: see goes_on
+    weight = model.lm_head.weight
+    cache = Cache(model.config, min(slots, len(requests)), capacity, weight.dtype, weight.device)
+    scheduler = Scheduler(requests, cache)
+    training = model.training
+    model.eval()
+    try:
+        with fast(model, adapter) as (network, name):
+            step, begun = CudaGraph(network, name, cache), None
+            while scheduler.waiting or scheduler.active:
+                chosen = begun or sampling.choose(step(scheduler.admit()), scheduler.active)
+                goes_on = sampling.forgets and scheduler.goes_on()
+                begun = sampling.choose(step.follow(chosen.of(scheduler.active)), scheduler.active) if goes_on else None
+                for request, token in chosen.read():
+                    request.take(token, eos_ids)
+                    yield request.index, token
+                scheduler.leave()
+    finally:
+        model.train(training)
+
+
+def _requests(prompts: Sequence[Sequence[int]], limits: list[int], seed: int) -> list[Request]:
+    """A random generator for each request, from the seed, the prompt and how often the same prompt came before."""
+    requests, occurrences = [], Counter[str]()
+    for index, (prompt, limit) in enumerate(zip(prompts, limits, strict=True)):
+        name = ",".join(map(str, prompt))
+        dice = random.Random(f"{seed}/{occurrences[name]}/{name}")
+        requests.append(Request(index, name, list(prompt), limit, dice))
+        occurrences[name] += 1
+    return requests
+
+
+class Scheduler:
+    """Requests that wait, and active ones: active[s] has slot s of the cache."""
+
+    def __init__(self, requests: list[Request], cache: Cache):
+        self.waiting, self.active, self.cache = deque(requests), list[Request](), cache
+        self.slots = cache.stored.shape[2]
+        # a step with prompts costs more than a replayed one: they wait until several slots are free
+        self.room = max(1, self.slots // 16) if cache.one_kernel else 1
+
+    def admit(self) -> list[list[int]]:
+        """Fill free slots; returns what each active request takes in now: its last token, or its prompt.
+
+        First come requests that copy their prompt from an active one, all but its last token; then the others, if
+        there is room. Of equal prompts that wait together, one goes ahead and the others copy from it a step later, if
+        it will be there.
+        """
+        lets_in = self._has_room(len(self.active))
+        holders = {request.prompt: slot for slot, request in enumerate(self.active)}
+        copied, fresh, later = list[Request](), list[Request](), list[Request]()
+        tokens, ahead = 0, set[str]()  # prompts of requests that take more than one token
+        while self.waiting and len(self.active) + len(copied) + len(fresh) + len(later) < self.slots:
+            request = self.waiting[0]
+            if request.prompt in holders:
+                self.cache.copy(holders[request.prompt], len(request.ids) - 1)
+                copied.append(request)
+            elif request.prompt in ahead:
+                later.append(request)
+            elif not lets_in:
+                break
+            else:
+                tokens += len(request.ids)
+                if fresh and tokens > PROMPT_TOKENS:
+                    break
+                fresh.append(request)
+                ahead.update([request.prompt] if request.left > 1 else [])
+            self.waiting.popleft()
+        self.waiting.extendleft(reversed(later))
+        self.active += copied
+        taken = [request.ids[-1:] for request in self.active] + [request.ids for request in fresh]
+        self.active += fresh
+        return taken
+
+    def goes_on(self) -> bool:
+        """Whether the next step is one more token of the active requests, as far as can be told before this one's are.
+
+        It is in vain for a request that ends now, so that it is taken only where a device computes beside the host.
+        """
+        stay = [request for request in self.active if request.left > 1]
+        if not self.waiting or len(stay) == self.slots:
+            comes = False
+        else:
+            comes = self._has_room(len(stay)) or any(request.prompt == self.waiting[0].prompt for request in stay)
+        return self.cache.one_kernel and bool(stay) and not comes
+
+    def _has_room(self, active: int) -> bool:
+        return self.slots - active >= min(self.room, len(self.waiting))
+
+    def leave(self) -> None:
+        """Drop what has ended. The last request takes its slot."""
+        for slot in reversed(range(len(self.active))):
+            if not self.active[slot].left:
+                self.cache.drop(slot)
+                self.active[slot] = self.active[-1]
+                self.active.pop()
+
+
+def _check_ids(prompts: Sequence[Sequence[int]], vocabulary: int) -> None:
+    for index, prompt in enumerate(prompts):
+        if not prompt:
+            raise ValueError(f"prompt {index} is empty, expected at least one id")
+        wrong = [token for token in prompt if not 0 <= token < vocabulary]
+        if wrong:
+            raise ValueError(f"prompt {index} holds id {wrong[0]}, expected 0 <= id < {vocabulary}")

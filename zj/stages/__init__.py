@@ -1,0 +1,1 @@
+"""What the five training scripts share: what a stage starts from, the state of a run, preferences, roles."""

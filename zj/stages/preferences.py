@@ -1,0 +1,213 @@
+"""Rankings → what the reward model and DPO train on: packs that hold all answers of a prompt. Prompts → ids for PPO."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zj.data.batching import is_validation, pack_plan, question, without_repeats
+from zj.data.readers import read
+from zj.data.records import Ranking
+from zj.data.template import Encoded, encode_all, encode_answers, encode_prompt
+from zj.data.tokenizer import Tokenizer
+from zj.model import Packed
+from zj.stages.setup import hold_out, read_records, without_held_out
+from zj.train import ALONE, World
+
+
+def read_rankings(
+    files: Sequence[str], config: Any, tokenizer: Tokenizer, template: str, out: Path, world: World
+) -> tuple[list[Ranked], list[Ranked]]:
+    """(training, validation) prompts of the files; what is left out is printed."""
+    rankings = read_records(files, "ranking", config, world)
+    parts = []
+    for name, records in zip(("training", "validation"), hold_out(rankings, config, out, world), strict=True):
+        ranked, told = encode_rankings(records, tokenizer, template, config.max_tokens)
+        world.print(f"{name}: {told}")
+        parts.append(ranked)
+    train = without_held_out(parts[0], parts[1], lambda ranked: tuple(ranked.prompt), world)
+    if not train:
+        raise ValueError(f"--data: no ranking to train on is left with --max-tokens {config.max_tokens} (see above)")
+    return train, parts[1]
+
+
+def read_prompts(
+    files: Sequence[str], config: Any, tokenizer: Tokenizer, template: str, out: Path, world: World
+) -> tuple[list[Encoded], list[Encoded]]:
+    """(training, validation) prompts of the files as ids, without repeats; `where` of each is the prompt's own id."""
+    records = read_records(files, "prompt", config, world)
+    different = without_repeats(records)
+    room, cut = config.max_tokens - config.max_new_tokens, 0
+    parts: tuple[list[Encoded], list[Encoded]] = ([], [])
+    for part, prompts in zip(parts, hold_out(different, config, out, world), strict=True):
+        for prompt in prompts:
+            ids = encode_prompt(prompt, tokenizer, template)
+            if len(ids) > room:
+                ids, cut = encode_prompt(prompt, tokenizer, template, room), cut + 1
+            part.append(Encoded(ids, [False] * len(ids), prompt.id))
+    world.print(
+        f"{len(records) - len(different):,} prompts are repeats, left out; "
+        f"{cut:,} shortened to --max-tokens less --max-new-tokens"
+    )
+    train = without_held_out(parts[0], parts[1], lambda prompt: tuple(prompt.ids), world)
+    if not train:
+        raise ValueError("--data: no prompt to train on is left beside the validation")
+    return train, parts[1]
+
+
+def read_ptx(config: Any, tokenizer: Tokenizer, template: str, world: World) -> list[Encoded]:
+    """The dialogues of --ptx-data, encoded as in fine-tuning. ValueError if none is left.
+
+    Without those that ask what is held out: the policy would learn the answers to its own validation prompts, and to
+    what fine-tuning on the same dialogues held out.
+    """
+    if not config.ptx:
+        return []
+    dialogues, _ = read(config.ptx_data, "dialogue", config.on_bad_row)
+    held_in = [d for d in dialogues if not is_validation(question(d), config.valid_fraction)]
+    found, counts = encode_all(held_in, tokenizer, template, config.max_tokens)
+    world.print(f"ptx: {counts}; {len(dialogues) - len(held_in):,} more ask what is held out, left out")
+    if not found:
+        raise ValueError(f"--ptx-data: nothing is left with --max-tokens {config.max_tokens} ({counts})")
+    return found
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One prompt with its K answers."""
+
+    answers: tuple[Encoded, ...]  # each with the prompt before it
+    ranks: tuple[int, ...]  # 1 is best, equal ranks are ties
+
+    @property
+    def key(self) -> str:
+        """A name that tells these sequences from all others."""
+        return blake2b(repr([answer.ids for answer in self.answers]).encode(), digest_size=16).hexdigest()
+
+    @property
+    def prompt(self) -> list[int]:
+        """Ids of what is answered."""
+        return self.answers[0].ids[: self.shared + 1]
+
+    @cached_property
+    def shared(self) -> int:
+        """Tokens with which all its sequences begin and which are computed once: the prompt's, less the last one.
+
+        That one begins each answer's branch, since it predicts the answer's first token.
+        """
+        first = self.answers[0]
+        shared = first.counted.index(True) - 1
+        same = [a.ids[:shared] == first.ids[:shared] and not any(a.counted[: shared + 1]) for a in self.answers]
+        assert shared >= 0 and all(same), f"{first.where}: answers to one prompt of {shared + 1} tokens? {same}"
+        return shared
+
+    @property
+    def tokens(self) -> int:
+        """Computed for it: those that its sequences share count once."""
+        return sum(len(answer.ids) for answer in self.answers) - (len(self.answers) - 1) * self.shared
+
+
+@dataclass(frozen=True)
+class RankedPack:
+    """M answers of several prompts, each a branch of its prompt, which is computed once."""
+
+    packed: Packed
+    counted: Tensor  # [N] bool: tokens of the answers
+    answers: Tensor  # [M] which sequences of the pack are answers; the others are prompts
+    ranks: Tensor  # [M]
+    groups: Tensor  # [M] which prompt of the batch an answer belongs to
+    lengths: Tensor  # [M] tokens of the answer alone
+    prompts: tuple[int, ...]  # index of each prompt in the list that the pack was made from
+
+
+def encode_rankings(
+    rankings: Iterable[Ranking], tokenizer: Tokenizer, template: str, max_tokens: int | None
+) -> tuple[list[Ranked], str]:
+    """Rankings for training, in their order, and a line that tells what was left out.
+
+    A ranking whose answers all tie teaches nothing and is left out; so is one that does not fit. Answers may be alike
+    as ids that were not as texts, or be there twice: then no preference lies between them. One of them is kept, or
+    none where they differ in rank; the ranking is left out where fewer than two ranks remain.
+    """
+    found: list[Ranked] = []
+    total = tied = long = cut = alike = repeats = 0
+    for ranking in rankings:
+        total += 1
+        if len(set(ranking.ranks)) == 1:
+            tied += 1
+            continue
+        answers = encode_answers(ranking.prompt, ranking.answers, tokenizer, template)
+        if max_tokens is not None and max(len(answer.ids) for answer in answers) > max_tokens:
+            answers = encode_answers(ranking.prompt, ranking.answers, tokenizer, template, max_tokens)
+            cut += bool(answers)
+        long += not answers
+        if answers:
+            kept = _different(answers, ranking.ranks)
+            if len({ranking.ranks[place] for place in kept}) < 2:
+                alike += 1
+                continue
+            repeats += len(answers) - len(kept)
+            found.append(Ranked(tuple(answers[n] for n in kept), tuple(ranking.ranks[n] for n in kept)))
+    tokens = sum(ranked.tokens for ranked in found)
+    return found, (
+        f"{total:,} rankings: {cut:,} shortened, {long:,} too long for --max-tokens {max_tokens}, "
+        f"{tied:,} with all answers tied, {alike:,} with identical ones only; {repeats:,} more answers identical to "
+        f"another one, left out; "
+        f"{len(found):,} prompts, {sum(len(r.answers) for r in found):,} answers, {tokens:,} tokens, each prompt once"
+    )
+
+
+def _different(answers: Sequence[Encoded], ranks: Sequence[int]) -> list[int]:
+    """Which answers to keep: the first of those with the same ids, if all of them have its rank."""
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for place, answer in enumerate(answers):
+        alike.setdefault(tuple(answer.ids), []).append(place)
+    return [places[0] for places in alike.values() if len({ranks[place] for place in places}) == 1]
+
+
+def ranked_packs(
+    ranked: Sequence[Ranked], chosen: Sequence[int], tokens_per_pack: int, world: World
+) -> Iterator[RankedPack]:
+    """This rank's share of the chosen prompts, on the device. A pack holds whole prompts, every answer once.
+
+    As `pack_plan` says, a pack may be empty: then it holds no answer, and one token that does not count.
+    """
+    for pack in pack_plan([ranked[index].tokens for index in chosen], tokens_per_pack, world.size)[world.rank]:
+        yield _pack([ranked[chosen[place]] for place in pack], tuple(chosen[place] for place in pack), world.device)
+
+
+def _pack(prompts: Sequence[Ranked], indices: tuple[int, ...], device: torch.device) -> RankedPack:
+    answers = [answer for prompt in prompts for answer in prompt.answers]
+    trunks = [prompt.answers[0].ids[: prompt.shared] for prompt in prompts]
+    branches = [[answer.ids[prompt.shared :] for answer in prompt.answers] for prompt in prompts]
+    packed = Packed.branching(trunks, branches, device) if prompts else Packed.of([[0]], device)
+    counted = [flag for prompt in prompts for answer in prompt.answers for flag in answer.counted[prompt.shared :]]
+    uncounted = [False] * (sum(map(len, trunks)) if prompts else 1)
+    groups = [number for number, prompt in enumerate(prompts) for _ in prompt.answers]
+    return RankedPack(
+        packed,
+        torch.tensor(uncounted + counted, device=device),
+        torch.arange(len(packed) - len(answers), len(packed), device=device),
+        torch.tensor([rank for prompt in prompts for rank in prompt.ranks], dtype=torch.long, device=device),
+        torch.tensor(groups, dtype=torch.long, device=device),
+        torch.tensor([sum(answer.counted) for answer in answers], dtype=torch.long, device=device),
+        indices,
+    )
+
+
+def rates(tables: Iterable[dict[str, tuple[float, int]]], world: World = ALONE) -> dict[str, float]:
+    """Tables of (right, all) pairs of all ranks, added up and divided; an entry without a pair is left out."""
+    right, pairs = Counter[str](), Counter[str]()
+    for table in (table for theirs in world.gather(list(tables)) for table in theirs):
+        for name, (good, count) in table.items():
+            right[name] += good  # type: ignore[assignment]
+            pairs[name] += count
+    return {name: right[name] / pairs[name] for name in pairs if pairs[name]}

@@ -1,0 +1,225 @@
+"""Four minds on one frozen backbone: policy, reference, reward and value are adapters, two of them with a head.
+
+reward     what train_reward.py wrote: its base is the backbone
+policy     the SFT model: an adapter of that same base, or the base itself under a fresh adapter
+reference  a frozen copy of the policy as it starts
+value      starts as a copy of the reward model
+"""
+
+from __future__ import annotations
+
+import copy
+import filecmp
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zj.data.tokenizer import COMPANIONS, MODEL
+from zj.inference.cpu import prepack_frozen
+from zj.lora import add_adapter, copy_adapter, freeze_adapter
+from zj.lora.adapters import adapter_layers
+from zj.model import Llama, Packed, ScalarHead
+from zj.rl import CalibratedHead, Calibration
+from zj.stages.preferences import RankedPack
+from zj.stages.setup import Lora
+from zj.train import World, gathered, shard
+from zj.weights import base_of, load_model, load_peft, load_peft_with_head, save_peft
+
+CARD = "reward.json"  # calibration, and scores of a probe to know the model by
+
+
+@dataclass(frozen=True)
+class Reward:
+    """A reward model: an adapter named "reward" and a head."""
+
+    model: Llama
+    head: CalibratedHead
+
+    def __call__(self, packed: Packed) -> Tensor:
+        """One calibrated score for each sequence [S], read at its last token."""
+        return self.head(self.model(packed, "reward")[packed.last])
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Adapters "policy", "reference", "reward" and "value" of one model, and the two heads."""
+
+    model: Llama
+    reward: Reward
+    value_head: CalibratedHead
+    base: str  # directory of the backbone
+
+
+def open_roles(config: Any, dtype: torch.dtype, world: World) -> Roles:
+    """All four roles of PPO, as --model, --reward, --lora, --value-head, --last-layers and --shard ask for them."""
+    base, heads = base_of(config.reward), list[CalibratedHead]()
+
+    def prepare(model: Llama) -> None:
+        model.requires_grad_(False)
+        reward = add_reward(model, config.reward).head.to(world.device)
+        add_policy(model, config.model, base, config.lora, config.seed)
+        copy_adapter(model, "policy", "reference")
+        value = add_value(model, reward, config.value_head == "zero").to(world.device)
+        if config.last_layers:
+            train_last_layers(model, "policy", config.last_layers)
+        shard(model, [value.head], config.shard, dtype, world)
+        heads.extend((reward, value))
+
+    model = load_model(base, dtype, world.device, prepare)
+    prepack_frozen(model)
+    reward = Reward(model, heads[0])
+    with gathered(model, config.shard):
+        check_probe(reward, config.reward)
+    return Roles(model, reward, heads[1], str(base.resolve()))
+
+
+def save_reward(
+    folder: Path, model: Llama, head: CalibratedHead, base: str, probe: list[list[int]], writes: bool = True
+) -> None:
+    """Write adapter, head, calibration, and the scores of `probe` (sequences of ids), by which loading is checked.
+
+    Of a sharded model every rank calls this, and one of them `writes`.
+    """
+    save_peft(model, "reward", folder, base=base, head=head.head, writes=writes)
+    scores = score_all(Reward(model, head), probe)
+    told = {"sequences": probe, "scores": scores, "dtype": str(model.lm_head.weight.dtype)}
+    card = {"calibration": asdict(head.calibration), "probe": told}
+    if writes:
+        (folder / CARD).write_text(json.dumps(card) + "\n", encoding="utf-8")
+
+
+def load_reward(model: Llama, path: str | Path) -> Reward:
+    """Put the reward model of a directory on its backbone, frozen, and check that it scores the probe as it did.
+
+    Raises ValueError for anything but a complete reward model that belongs to this backbone.
+    """
+    reward = add_reward(model, path)
+    reward.head.to(model.lm_head.weight.device)
+    check_probe(reward, path)
+    return reward
+
+
+def add_reward(model: Llama, path: str | Path) -> Reward:
+    """The same without the check, which needs the backbone's weights; the head stays on the host."""
+    head = load_peft_with_head(model, path, "reward")
+    freeze_adapter(model, "reward")
+    switch_dropout_off(model, "reward")
+    calibration, *_ = read_card(Path(path), model.config.vocab_size)
+    return Reward(model, CalibratedHead(head, calibration).requires_grad_(False))
+
+
+def check_probe(reward: Reward, path: str | Path) -> None:
+    """ValueError unless a reward model scores its probe as it did when it was saved."""
+    model = reward.model
+    _, sequences, expected, dtype = read_card(Path(path), model.config.vocab_size)
+    found = torch.tensor(score_all(reward, sequences))
+    exact = dtype == str(model.lm_head.weight.dtype) == "torch.float32"
+    if not torch.allclose(found, expected, rtol=0, atol=1e-3 if exact else 0.2):  # scores have deviation 1
+        off = (found - expected).abs().max().item()
+        raise ValueError(f"{path}: scores its own probe {off:.3g} off: its base or its weights are not what they were")
+
+
+def read_card(path: Path, vocabulary: int) -> tuple[Calibration, list[list[int]], Tensor, str]:
+    """Calibration; sequences of the probe, their scores and the dtype they were computed in. ValueError if damaged."""
+    try:
+        card = json.loads((path / CARD).read_text(encoding="utf-8"))
+        calibration, probe = Calibration(**card["calibration"]), card["probe"]
+        sequences, scores = probe["sequences"], torch.tensor(probe["scores"], dtype=torch.float32)
+        numbers = all(isinstance(number, float | int) for number in (calibration.gain, calibration.bias))
+        known = all(ids and min(ids) >= 0 and max(ids) < vocabulary for ids in sequences)
+        if not numbers or not known or not 0 < len(sequences) == len(scores):
+            raise ValueError("numbers, and ids of the vocabulary with a score for each sequence")
+        return calibration, sequences, scores, probe["dtype"]
+    except OSError:
+        raise ValueError(f"{path}: no {CARD} there, expected the calibration of the reward model in it") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path / CARD}: damaged ({error!r}), expected calibration and probe") from None
+
+
+@torch.no_grad()
+def score_packs(reward: Reward, packs: Iterable[RankedPack]) -> Iterator[tuple[RankedPack, Tensor]]:
+    """Each pack with the scores [M] of its answers; dropout off."""
+    training = reward.model.training
+    reward.model.eval()
+    try:
+        for pack in packs:
+            yield pack, reward(pack.packed)[pack.answers]
+    finally:
+        reward.model.train(training)
+
+
+@torch.no_grad()
+def score_all(reward: Reward, sequences: list[list[int]]) -> list[float]:
+    """Scores of sequences of ids, each for itself; dropout off."""
+    training = reward.model.training
+    reward.model.eval()
+    scores = reward(Packed.of(sequences, reward.model.lm_head.weight.device)).tolist()
+    reward.model.train(training)
+    return scores
+
+
+def add_policy(model: Llama, start: str, base: Path, lora: Lora, seed: int) -> None:
+    """Give the backbone the adapter "policy", trainable: that of directory `start`, or a fresh one if it is the base.
+
+    ValueError where `start` stands on another base: all roles share one copy of the weights.
+    """
+    if Path(start).samefile(base):
+        add_adapter(model, "policy", lora.rank, lora.alpha, 0.0, lora.targets, seed)
+    elif is_adapter(start) and base_of(start).samefile(base):
+        load_peft(model, start, "policy")
+    else:
+        stands = f"is an adapter of {base_of(start)}" if is_adapter(start) else "is a model of its own"
+        raise ValueError(f"--model {start}: {stands}, but the reward model's base is {base}; expected one backbone")
+    switch_dropout_off(model, "policy")
+
+
+def add_value(model: Llama, reward: CalibratedHead, zero_head: bool) -> CalibratedHead:
+    """Give the backbone the adapter "value", trainable: a copy of the reward adapter, and of its head or a zero one."""
+    copy_adapter(model, "reward", "value")
+    freeze_adapter(model, "value", frozen=False)
+    if zero_head:
+        head = CalibratedHead(ScalarHead(model.config.hidden_size), Calibration())
+        torch.nn.init.zeros_(head.head.weight)
+        return head
+    return copy.deepcopy(reward).requires_grad_(True)
+
+
+def train_last_layers(model: Llama, name: str, layers: int) -> None:
+    """Freeze an adapter below the last so many blocks (HuatuoGPT, section 4.1: only the last two are trained)."""
+    first = model.config.num_hidden_layers - layers
+    if first < 0:
+        raise ValueError(f"--last-layers is {layers}, expected at most {model.config.num_hidden_layers}: all blocks")
+    for path, layer in adapter_layers(model, name):
+        if int(path.split(".")[2]) < first:
+            layer.lora_A[name].requires_grad_(False)
+            layer.lora_B[name].requires_grad_(False)
+
+
+def switch_dropout_off(model: Llama, name: str) -> None:
+    """For good: with dropout the ratio of PPO is not 1 where it must be."""
+    for _, layer in adapter_layers(model, name):
+        layer.dropout[name] = 0.0
+
+
+def is_adapter(path: str | Path) -> bool:
+    """Whether a directory holds an adapter and not a whole model."""
+    return (Path(path) / "adapter_config.json").is_file()
+
+
+def check_same_tokenizer(model: str, reward: str) -> None:
+    """ValueError where the reward model was trained with other token ids or another prompt format."""
+    for name in (MODEL, *COMPANIONS, "template.json"):
+        mine, its = Path(model) / name, Path(reward) / name
+        same = mine.is_file() == its.is_file() and (not mine.is_file() or filecmp.cmp(mine, its, shallow=False))
+        if not same:
+            raise ValueError(f"--reward {reward}: its {name} differs from that of --model {model}, expected the same")
+
+
+def backbone_of(path: str) -> Path:
+    """The directory of the model that an adapter directory, or a whole model, stands on."""
+    return base_of(path) if is_adapter(path) else Path(path)

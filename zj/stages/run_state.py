@@ -1,0 +1,192 @@
+"""What a run has become so far, how it is saved, and how it ends. The loop itself stands in each script."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zj.data.template import Encoded, save_template
+from zj.data.tokenizer import Tokenizer
+from zj.inference import generate
+from zj.model import Llama, sequence_logprobs
+from zj.stages.setup import Pack, cross_entropy, packs
+from zj.train import (
+    Explosion,
+    Log,
+    Optimizer,
+    Rows,
+    Stop,
+    World,
+    gathered,
+    keep_rows,
+    publish_best,
+    replace_folder,
+    restore,
+    save_checkpoint,
+)
+from zj.weights import save_llama, save_peft
+from zj.weights.sharded import at_rest, is_sharded
+
+
+@dataclass
+class Run:
+    """Everything that a checkpoint holds, and what is needed to write and to judge it."""
+
+    out: Path
+    config: Any
+    world: World
+    model: Llama
+    adapter: str | None
+    base: str
+    tokenizer: Tokenizer
+    template: str
+    optimizer: Optimizer
+    best: float = math.inf  # lowest validation loss
+    per_step: int = 1  # optimizer steps in one step of the run
+    parts: dict[str, Any] = field(default_factory=dict)  # what else a checkpoint keeps: heads, a second optimizer, …
+    write: Callable[[Path], None] | None = None  # writes the result (None: the model or its adapter)
+    stop: Stop = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stop = Stop(self.config.stop_after)
+        whole = [w for w in self.optimizer.weights if not is_sharded(w)]
+        assert self.config.shard == "none" or not whole, f"{len(whole)} weights were whole when the optimizer was made"
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self.optimizer.steps // self.per_step
+
+    def due(self, every: int) -> bool:
+        """Whether something is to be done after this step: every so many, and after the last."""
+        return self.step % every == 0 or self.optimizer.steps == self.optimizer.total_steps
+
+    def save(self) -> None:
+        """Write a checkpoint that the same command goes on from."""
+        state = {"model": trainable_state(self.model), "optimizer": self.optimizer.state_dict(), "best": self.best}
+        for name, part in self.parts.items():
+            state[name] = trainable_state(part) if isinstance(part, nn.Module) else part.state_dict()
+        save_checkpoint(self.out, self.step, state, self.config.keep, self.world)
+
+    def save_if_due(self) -> None:
+        """Write a checkpoint every --save-every steps; and before leaving, where a signal or --stop-after says so."""
+        (stopping,) = self.world.sum(self.stop.asked())
+        if stopping or self.due(self.config.save_every):
+            self.save()
+        if stopping and self.optimizer.steps < self.optimizer.total_steps:
+            self.world.print(f"{self.out}: stopped and saved after step {self.step}; the same command goes on")
+            self.world.leave()
+            sys.exit(0)
+
+    def broken_off(self, error: Explosion) -> SystemExit:
+        """Save, and say why it goes no further: what to raise."""
+        self.save()
+        told = f"{Path(sys.argv[0]).name}: stopped: {error}; saved after step {self.step}"
+        return SystemExit(told if self.world.rank == 0 else 1)
+
+    def load(self, state: dict[str, Any] | None) -> None:
+        """Go on from a checkpoint, if there is one; from here on a signal ends the run after the step at hand."""
+        self.stop.listen()
+        if state is not None:
+            load_trainable_state(self.model, state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.best = state["best"]
+            for name, part in self.parts.items():
+                if isinstance(part, nn.Module):
+                    load_trainable_state(part, state[name])
+                else:
+                    part.load_state_dict(state[name])
+            self.world.print(f"{self.out}: going on after step {self.step}")
+
+    def validate(self, valid: list[Encoded], prompts: list[list[int]], log: Log) -> dict[str, float]:
+        """Loss on held-out examples, answers to some prompts; the model with the lowest loss stays in OUT/best."""
+        if not valid:
+            return {}
+        some = range(min(len(valid), self.config.valid_limit))
+        pieces = packs(valid, some, self.config.tokens_per_pack, self.world)
+        loss = held_out_loss(self.model, pieces, self.adapter, self.world)
+        self.keep_best(loss)
+        self.write_samples(greedy_answers(self, prompts))
+        log.say(f"step {self.step}: validation loss {loss:.4f} nats/token")
+        return {"valid_loss": loss}
+
+    def write_samples(self, rows: list[dict[str, Any]]) -> None:
+        """Append what the model says now, as rows with a step, to OUT/samples.jsonl."""
+        if self.world.rank == 0 and rows:
+            keep_rows(self.out / "samples.jsonl", lambda row: row["step"] < self.step)
+            with open(self.out / "samples.jsonl", "a", encoding="utf-8") as stream:
+                stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+    def keep_best(self, loss: float) -> None:
+        """Put the model into OUT/best if this validation loss is the lowest so far."""
+        if loss < self.best:
+            self.best = loss
+            self._save_best()
+
+    def finish(self) -> None:
+        """Make the best model (without validation: the last) the result of the run."""
+        if not (self.out / "best").exists():
+            self._save_best()
+        self.world.first(lambda: publish_best(self.out))
+
+    def _save_best(self) -> None:
+        replace_folder(self.out / "best", self._write_result, self.world)
+
+    def _write_result(self, folder: Path) -> None:
+        """What the next stage and the chat open: the whole model or the adapter, with tokenizer and template."""
+        writes = self.world.rank == 0
+        if writes:
+            self.tokenizer.save(folder)
+            save_template(folder, self.template)
+        if self.write is not None:
+            self.write(folder)
+        elif self.adapter is None:
+            save_llama(self.model, folder, writes=writes)
+        else:
+            save_peft(self.model, self.adapter, folder, base=self.base, writes=writes)
+
+
+def trainable_state(module: nn.Module) -> dict[str, Tensor]:
+    """What a checkpoint keeps of a model or a head: the trainable weights by name."""
+    at_rest(module)
+    return {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
+
+
+@torch.no_grad()
+def load_trainable_state(module: nn.Module, state: dict[str, Tensor | Rows]) -> None:
+    """Put a checkpoint's weights back."""
+    parameters = trainable_state(module)
+    assert parameters.keys() == state.keys(), "the checkpoint belongs to another model"
+    for name, parameter in parameters.items():
+        restore(parameter, state[name])
+
+
+@torch.no_grad()
+def held_out_loss(model: Llama, packs: Iterable[Pack], adapter: str | None, world: World) -> float:
+    """Mean cross-entropy of the counted tokens, nats per token, dropout off."""
+    model.eval()
+    loss = tokens = 0.0
+    for packed, counted in packs:
+        loss += cross_entropy(sequence_logprobs(model, packed, counted, adapter)[0], 1.0).item()
+        tokens += int(counted.sum())
+    model.train()
+    loss, tokens = world.sum(loss, tokens)
+    return loss / max(tokens, 1)
+
+
+def greedy_answers(run: Run, prompts: list[list[int]], max_new_tokens: int = 64) -> list[dict[str, Any]]:
+    """What the model says now to some prompts, as rows of samples.jsonl. Every rank says it, rank 0 will write it."""
+    eos = (run.tokenizer.eos_id,)
+    with gathered(run.model, run.config.shard):
+        answers = generate(run.model, prompts, max_new_tokens, adapter=run.adapter, temperature=0.0, eos_ids=eos)
+    decode = run.tokenizer.decode
+    pairs = zip(prompts, answers, strict=True)
+    return [{"step": run.step, "prompt": decode(prompt), "answer": decode(answer)} for prompt, answer in pairs]

@@ -1,0 +1,201 @@
+"""What every stage starts from: data, tokenizer and model, and the fields that all their configs have."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from zj.data.batching import collate, pack_plan, split
+from zj.data.readers import read
+from zj.data.records import Dialogue, Document, Record
+from zj.data.template import TEMPLATES, Encoded, encode_all, load_template
+from zj.data.tokenizer import Tokenizer, train_tokenizer
+from zj.inference.cpu import prepack_frozen
+from zj.lora import ALL_LINEAR, add_adapter, count_parameters
+from zj.model import Llama, LlamaConfig, Packed
+from zj.train import DTYPES, Stop, World, replace_folder, shard
+from zj.train.checkpoint import write_text
+from zj.weights import load_model, save_llama
+from zj.weights.huggingface import check_tokenizer_fits
+
+R = TypeVar("R", bound=Record)
+T = TypeVar("T")
+Pack = tuple[Packed, Tensor]  # (sequences, which tokens are counted [N])
+
+
+@dataclass(frozen=True)
+class Lora:
+    rank: int = 16  # rank of the adapters; 0 trains all weights instead
+    alpha: float = 32.0  # the correction is scaled by alpha / rank
+    dropout: float = 0.1  # part of the adapter's input that is dropped in training
+    targets: tuple[str, ...] = ALL_LINEAR  # layers that get an adapter
+
+    def __post_init__(self) -> None:
+        if self.rank < 0:
+            raise ValueError(f"rank is {self.rank}, expected 0 or more")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}, expected 0 <= dropout < 1")
+        if not self.alpha > 0:
+            raise ValueError(f"alpha is {self.alpha}, expected more than 0")
+
+
+def read_records(files: Sequence[str], kind: Any, config: Any, world: World) -> list[Any]:
+    """The records of the files; a bad row stops the run, or is skipped and printed, as --on-bad-row says."""
+    records, skipped = read(files, kind, config.on_bad_row)
+    for message in skipped[:5]:
+        world.print(f"skipped {message}")
+    world.print(f"{len(records):,} {kind}s read, {len(skipped):,} rows skipped")
+    return records
+
+
+def hold_out(records: Sequence[R], config: Any, out: Path, world: World) -> tuple[list[R], list[R]]:
+    """(training, validation) records; OUT/validation.txt tells the latter, `file:line` by `file:line`.
+
+    They stand there in the order in which validation looks at them, those beyond --valid-limit and those that turn out
+    too long included. A record that came from no file is told by its id.
+    """
+    held_in, held_out = split(records, config.valid_fraction)
+    lines = "".join(f"{record.where or record.id}\n" for record in held_out)
+    world.first(lambda: write_text(out / "validation.txt", lines))
+    return held_in, held_out
+
+
+def find_tokenizer(config: Any, texts: Iterable[str], out: Path, world: World) -> Tokenizer:
+    """The tokenizer of --tokenizer, else of --model, else one trained on the texts and kept in OUT/tokenizer."""
+    if config.tokenizer or config.model:
+        return Tokenizer.load(config.tokenizer or config.model)
+    make_once(out / "tokenizer", lambda folder: train_tokenizer(texts, folder, config.vocab_size), world)
+    return Tokenizer.load(out / "tokenizer")
+
+
+def make_once(folder: Path, write: Callable[[Path], object], world: World) -> None:
+    """Let rank 0 make a directory if it is not there yet."""
+    world.first(lambda: None if folder.exists() else replace_folder(folder, write))
+
+
+def find_model(config: Any, tokenizer: Tokenizer, out: Path, world: World) -> tuple[Llama, str | None, str]:
+    """(model ready for training, name of the adapter that is trained, directory of the adapter's base).
+
+    The model of --model (an adapter's is merged into its base), or a fresh one of --size. With --lora.rank 0 all
+    weights are trained and there is no adapter. A fresh base of an adapter is kept in OUT/base.
+    """
+    compute, lora, sharded = DTYPES[config.dtype], config.lora, config.shard != "none"
+    adapter = "policy" if lora.rank else None
+    base = Path(config.model) if config.model else out / "base"
+
+    def prepare(model: Llama) -> None:
+        check_tokenizer_fits(model, len(tokenizer))
+        if adapter:
+            add_adapter(model, adapter, lora.rank, lora.alpha, lora.dropout, lora.targets, config.seed)
+        shard(model, [], config.shard, compute, world)
+
+    dtype = torch.float32 if sharded and not adapter else compute  # what is trained and sharded is fp32
+    if config.model:
+        model = load_model(config.model, dtype, world.device, prepare)
+    else:
+        model = Llama(LlamaConfig.named(config.size, vocab_size=len(tokenizer)))
+        model.init_weights(config.seed)
+        model.to(world.device, dtype)
+        if adapter:
+            make_once(base, lambda folder: save_llama(model, folder), world)
+        prepare(model)
+    prepack_frozen(model)
+    trained, every = count_parameters(model)
+    ranks = f", {config.shard} over {world.size} ranks" if sharded or world.size > 1 else ""
+    world.print(f"model: {every:,} parameters, {trained:,} of them trained, {config.dtype} on {world.device}{ranks}")
+    return model.train(), adapter, str(base.resolve())
+
+
+def encode_sides(
+    held_in: Sequence[Dialogue | Document],
+    held_out: Sequence[Dialogue | Document],
+    tokenizer: Tokenizer,
+    config: Any,
+    world: World,
+) -> tuple[list[Encoded], list[Encoded]]:
+    """(training, validation) examples; what was shortened or dropped is printed. ValueError if nothing is left."""
+    train, counts = encode_all(held_in, tokenizer, config.template, config.max_tokens)
+    valid, valid_counts = encode_all(held_out, tokenizer, config.template, config.max_tokens)
+    world.print(f"training: {counts}\nvalidation: {valid_counts}")
+    train = without_held_out(train, valid, lambda example: tuple(example.ids), world)
+    if not train:
+        raise ValueError(f"--data: nothing to train on is left with --max-tokens {config.max_tokens} ({counts})")
+    return train, valid
+
+
+def without_held_out(train: list[T], valid: Iterable[T], ids: Callable[[T], tuple[int, ...]], world: World) -> list[T]:
+    """What to train on, without what has become, token for token, one of the held-out ones: different as they were,
+    two records may be alike when their oldest turns are cut away, and so may pieces of two documents."""
+    seen = set(map(ids, valid))
+    left = [example for example in train if ids(example) not in seen]
+    if len(left) < len(train):
+        world.print(f"training: {len(train) - len(left):,} left out, the same as held-out ones once they are shortened")
+    return left
+
+
+def packs(examples: Sequence[Encoded], chosen: Sequence[int], tokens_per_pack: int, world: World) -> list[Pack]:
+    """This rank's share of the chosen examples, as (packed, counted) on the device."""
+    plan = pack_plan([len(examples[index].ids) for index in chosen], tokens_per_pack, world.size)
+    gathered = (collate(examples, [chosen[place] for place in pack]) for pack in plan[world.rank])
+    return [(packed.to(world.device), counted.to(world.device)) for packed, counted in gathered]
+
+
+def cross_entropy(logprobs: Tensor, denominator: float) -> Tensor:
+    """-sum of the counted tokens' log-probs (the others are 0) / denominator, in nats; a 0-dim tensor.
+
+    Training divides by the count of the whole batch over all packs and ranks, so that its gradient does not depend on
+    how the batch was cut.
+    """
+    return -logprobs.sum() / denominator
+
+
+def template_of(config: Any) -> str:
+    """The prompt format of --template, else the one that is stored with --model."""
+    return config.template or load_template(config.model)
+
+
+def seed_dropout(seed: int, step: int, world: World) -> None:
+    """Make the dropout of a step a function of (seed, step, rank), so that a resumed run draws the same."""
+    torch.manual_seed(random.Random(f"{seed}/dropout/{step}/{world.rank}").getrandbits(63))
+
+
+def check(config: Any) -> None:
+    """Refuse impossible values of the fields that all stages have, naming the flag."""
+    template = getattr(config, "template", "")
+    if template and template not in TEMPLATES:
+        raise ValueError(f"--template {template}: unknown, expected one of {', '.join(TEMPLATES)}")
+    least = {"max_tokens": 2, "batch_size": 1, "tokens_per_pack": 1, "epochs": 1, "valid_every": 0, "valid_limit": 1}
+    least |= {"save_every": 1, "keep": 1, "clinic_size": 1, "vocab_size": 1}
+    for name, low in least.items():
+        if getattr(config, name, low) < low:
+            raise ValueError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least {low}")
+    Stop(getattr(config, "stop_after", ""))
+    if not 0 <= config.memory_gb < math.inf:
+        raise ValueError(f"--memory-gb is {config.memory_gb}, expected a number from 0 (no bound) on")
+    if not 0 <= config.valid_fraction < 1:
+        raise ValueError(f"--valid-fraction is {config.valid_fraction}, expected 0 <= fraction < 1")
+
+
+def check_adapter(config: Any, dropout: bool = True) -> None:
+    """Refuse a stage of preferences without an adapter to train, and dropout where the stage has none."""
+    if config.lora.rank < 1:
+        raise ValueError("--lora.rank is 0, expected 1 or more: this stage trains adapters on a frozen backbone")
+    if config.lora.dropout and not dropout:
+        raise ValueError(f"--lora.dropout is {config.lora.dropout}, expected 0: policy and reference begin as one")
+
+
+def need(config: Any, *flags: str) -> None:
+    """Refuse a call without these flags, or with a directory that is not there."""
+    for flag in flags:
+        value = getattr(config, flag)
+        if not value:
+            raise ValueError(f"--{flag} is missing: the directory of a model or an adapter")
+        if not Path(value).is_dir():
+            raise ValueError(f"--{flag} {value}: no such directory")

@@ -1,0 +1,227 @@
+"""Hugging Face model directories in and out, and delta weights (differences to a base model) applied.
+
+A published checkpoint is this network's state dict: names and shapes are compared one by one, and nothing that is
+missing, left over or of another shape is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zj.model.config import LlamaConfig
+from zj.model.llama import Llama
+
+from .checksums import check_sums
+from .sharded import at_rest, local, my_rows
+from .tensors import Sliceable, Stored, open_checkpoint, write_checkpoint
+
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+SHARD_BYTES = 5_000_000_000
+
+
+Prepare = Callable[[Llama], None]  # what is done to a model whose weights are still on the meta device
+
+
+def load_llama(path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> Llama:
+    """Read a Hugging Face directory (config.json and weights of any floating dtype) into a model of `dtype`.
+
+    The model is in evaluation mode (no dropout): call `.train()` on it to train. Host memory: the model plus one tensor
+    (and pages of the shard at hand, which the kernel may drop). Raises ValueError, naming the file and the tensor, if
+    one is missing, left over or of another shape, if a file is absent, broken or holds more than tensors, for delta
+    weights, and if a file is not what the directory's SHA256SUMS says, where there is one.
+    """
+    return build_llama(*open_llama(path), dtype, device)
+
+
+def open_llama(path: str | Path) -> tuple[LlamaConfig, dict[str, Sliceable]]:
+    """What a Hugging Face directory holds, checked and not yet read: (config, weights by name)."""
+    config = LlamaConfig.from_hf(path)
+    stored = open_checkpoint(path)
+    _check(stored, config, Path(path))
+    check_sums(Path(path))
+    _refuse_delta(stored, Path(path))
+    return config, dict(stored)
+
+
+@torch.no_grad()
+def build_llama(
+    config: LlamaConfig,
+    weights: dict[str, Sliceable],
+    dtype: torch.dtype,
+    device: str | torch.device,
+    prepare: Prepare | None = None,
+) -> Llama:
+    """A model with these weights, which are read one by one. `prepare` may add adapters to it and shard it before.
+
+    Of a sharded model each rank reads its own rows and nothing else.
+    """
+    with torch.device("meta"):
+        model = Llama(config).to(dtype)
+    if prepare is not None:
+        prepare(model)
+    model._apply(lambda tensor: torch.empty_like(tensor, device=device) if tensor.is_meta else tensor.to(device))
+    model.tie_weights()
+    parameters = dict(model.named_parameters())
+    for name in list(weights):  # in the order of the files; a shard is let go with its last tensor
+        local(parameters[name]).copy_(weights.pop(name)[my_rows(parameters[name])])
+    return model.eval()
+
+
+def random_llama(config: LlamaConfig, dtype: torch.dtype, device: str | torch.device, seed: int) -> Llama:
+    """A model of random weights that are made on the device, in evaluation mode."""
+    with torch.device("meta"):
+        model = Llama(config).to(dtype)
+    model._apply(lambda tensor: torch.empty_like(tensor, device=device))
+    model.tie_weights()
+    model.init_weights(seed)
+    return model.eval()
+
+
+def save_llama(model: Llama, path: str | Path, max_shard_bytes: int = SHARD_BYTES, writes: bool = True) -> None:
+    """Write `model` as a Hugging Face directory: config.json and safetensors, in shards if one file is too small.
+
+    Everything is read again and compared. Of a sharded model every rank calls this, and one of them `writes`.
+    Raises ValueError for a model that carries adapters: they would be lost.
+    """
+    at_rest(model)
+    parameters = dict(model.named_parameters())
+    surplus = [name for name in parameters if name not in _shapes(model.config)]
+    if surplus:
+        names = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in surplus}))
+        raise ValueError(
+            f"{path}: the model carries adapters ({names}) that would be lost: merge_adapter or remove_adapter first"
+        )
+    _write(Path(path), model.config, parameters, max_shard_bytes, writes)
+
+
+def check_tokenizer_fits(model: Llama | LlamaConfig, n_ids: int) -> None:
+    """Raise ValueError if a tokenizer that uses ids up to `n_ids` - 1 needs more rows than the embedding has."""
+    rows = (model.config if isinstance(model, Llama) else model).vocab_size
+    if n_ids > rows:
+        raise ValueError(
+            f"the tokenizer has {n_ids} ids, the model's embedding {rows} rows: "
+            "take the tokenizer that came with the model, or a model made for this tokenizer"
+        )
+
+
+def stored_dtype(path: str | Path) -> torch.dtype:
+    """In what type a model directory holds its weights."""
+    return open_checkpoint(path)[EMBEDDING].dtype
+
+
+def is_delta(stored: Mapping[str, Sliceable]) -> bool:
+    """Whether these are differences between two models: their norm weights are, and lie around 0.
+
+    A model's norm weights are gains: positive, and of the order of 1 (LLaMA-1: 0.03 in the first layer, 0.5 in the
+    last, above 1 before the head). A difference has either no size or no sign, so either betrays it.
+    """
+    gains = torch.cat([stored[name][...].float() for name in stored if name.endswith("norm.weight")])
+    return bool(gains.abs().median() < 0.02 or (gains < 0).float().mean() > 0.25)
+
+
+def apply_delta(base: str | Path, delta: str | Path, out: str | Path, max_shard_bytes: int = SHARD_BYTES) -> None:
+    """target = base + delta, in fp32, rounded to the delta's dtype; embedding and head are the delta's as they stand.
+
+    That is how Ziya-LLaMA-13B and HuatuoGPT-13B were published. Reads and writes model directories, a shard at a time.
+    Raises ValueError where the two do not belong together, or are not what they should be.
+    """
+    config, theirs, ours = LlamaConfig.from_hf(delta), open_checkpoint(delta), open_checkpoint(base)
+    _check(theirs, config, Path(delta))
+    _check(ours, LlamaConfig.from_hf(base), Path(base))
+    for directory in (base, delta):
+        check_sums(Path(directory))
+    _refuse_delta(ours, Path(base))
+    if not is_delta(theirs):
+        raise ValueError(f"{delta}: not delta weights but a whole model already, its norm weights are gains")
+    target: dict[str, Sliceable] = {}
+    for name in _shapes(config):
+        target[name] = (
+            theirs[name] if name in (EMBEDDING, HEAD) else _Sum(_counterpart(ours, theirs, name), theirs[name])
+        )
+    if is_delta(target):
+        raise ValueError(f"{delta}: added to {base} it gives no model: the norm weights of the sum are no gains")
+    _write(Path(out), config, target, max_shard_bytes)
+
+
+@dataclass(frozen=True)
+class _Sum:
+    base: Stored
+    delta: Stored
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.delta.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.delta.dtype
+
+    def __getitem__(self, where: Any) -> Tensor:
+        return (self.base[where].float() + self.delta[where].float()).to(self.dtype)
+
+
+def _counterpart(ours: Mapping[str, Stored], theirs: Mapping[str, Stored], name: str) -> Stored:
+    if name not in ours or ours[name].shape != theirs[name].shape:
+        found = list(ours[name].shape) if name in ours else "absent"
+        raise ValueError(f"{name}: {found} in the base, {list(theirs[name].shape)} in the delta: not its base")
+    return ours[name]
+
+
+def _write(
+    path: Path, config: LlamaConfig, tensors: Mapping[str, Sliceable], max_shard_bytes: int, writes: bool = True
+) -> None:
+    dtype = str(tensors[EMBEDDING].dtype).removeprefix("torch.")
+    write_checkpoint(path, tensors, config.to_hf() | {"torch_dtype": dtype}, max_shard_bytes, writes)
+
+
+def _shapes(config: LlamaConfig) -> dict[str, torch.Size]:
+    """The tensors a checkpoint of this network must hold, a tied head not among them."""
+    with torch.device("meta"):
+        return {name: weight.shape for name, weight in Llama(config).named_parameters()}
+
+
+def _check(stored: dict[str, Stored], config: LlamaConfig, path: Path) -> None:
+    """Compare names and shapes with the network's, and drop what is known to be left over."""
+    for name in [name for name in stored if name.endswith("rotary_emb.inv_freq")]:
+        del stored[name]  # older checkpoints store the rotary frequencies, which are computed here
+    if config.tie_word_embeddings and HEAD in stored:
+        _check_tied(stored.pop(HEAD), stored.get(EMBEDDING), path)
+    expected = _shapes(config)
+    missing = [name for name in expected if name not in stored]
+    if missing:
+        raise ValueError(f"{path}: {missing[0]} is missing ({len(missing)} of {len(expected)} tensors are)")
+    surplus = [name for name in stored if name not in expected]
+    if surplus:
+        raise ValueError(
+            f"{stored[surplus[0]].file}: {surplus[0]} is no part of this network ({len(surplus)} such tensors)"
+        )
+    for name, shape in expected.items():
+        if stored[name].shape != shape:
+            _refuse_shape(name, stored[name], shape)
+
+
+def _refuse_shape(name: str, found: Stored, expected: torch.Size) -> None:
+    if name in (EMBEDDING, HEAD) and found.shape[1:] == expected[1:]:
+        raise ValueError(
+            f"{found.file}: {name} has {found.shape[0]} rows, but config.json says vocab_size {expected[0]}"
+        )
+    raise ValueError(f"{found.file}: {name} is {list(found.shape)}, config.json asks for {list(expected)}")
+
+
+def _check_tied(head: Stored, embedding: Stored | None, path: Path) -> None:
+    if embedding is None or head.shape != embedding.shape or not torch.equal(head[...], embedding[...]):
+        raise ValueError(f"{path}: config.json ties {HEAD} to {EMBEDDING}, but the stored two differ")
+
+
+def _refuse_delta(stored: Mapping[str, Stored], path: Path) -> None:
+    if is_delta(stored):
+        raise ValueError(
+            f"{path}: these are delta weights, differences to a base model (their norm weights lie around 0); make "
+            f"the model with: python scripts/export.py apply-delta --base DIR --delta {path} --out DIR"
+        )
