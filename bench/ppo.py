@@ -25,8 +25,8 @@ from zj.model import LlamaConfig, ScalarHead
 from zj.plan.measuring import digits_tokenizer
 from zj.plan.memory import Job
 from zj.rl import CalibratedHead, Calibration
+from zj.stages.config import Lora
 from zj.stages.roles import save_reward
-from zj.stages.setup import Lora
 from zj.train import DTYPES
 
 from .base import Base

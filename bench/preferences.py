@@ -16,8 +16,8 @@ from zj.model import Llama, LlamaConfig, ScalarHead, sequence_logprobs
 from zj.plan.measuring import ANSWERED, TOKENS_PER_CHARACTER, drawn_length
 from zj.plan.memory import Job
 from zj.rl import dpo_loss, ranked_pairs, ranking_loss
+from zj.stages.config import Lora
 from zj.stages.preferences import Ranked, ranked_packs
-from zj.stages.setup import Lora
 from zj.train import World, start
 
 from .base import Base

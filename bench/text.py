@@ -13,12 +13,12 @@ from torch import Tensor
 from zj.data.batching import pack_plan
 from zj.data.readers import read
 from zj.inference import generate
-from zj.inference.fused import joined
+from zj.inference.fused import fast
 from zj.lora import adapter_parameters, add_adapter
 from zj.model import Packed, sequence_logprobs
 from zj.plan.measuring import ANSWERED, TOKENS_PER_CHARACTER, drawn_length
 from zj.plan.memory import Job
-from zj.stages.setup import Lora
+from zj.stages.config import Lora
 
 from .base import Base
 from .limits import generation_seconds, training_flops
@@ -33,7 +33,7 @@ class Ours:
         self.model = base.llama()
         add_adapter(self.model, "policy", rank=16, alpha=32, seed=config.seed)
         base.ready(self.model)
-        with joined(self.model, "policy"):
+        with fast(self.model, "policy"):
             pass  # weights that others hold too would be held twice in what is measured
         self.adam = torch.optim.AdamW(adapter_parameters(self.model, "policy").values(), fused=True)
         self.config, self.device = config, base.device

@@ -3,8 +3,9 @@
     python scripts/plan.py --stage sft --recipe recipes/zhongjing/sft.toml --size 13b --gpus 4 --shard zero2 \\
         --tokens 100000000 --records 270000
 
-Memory is counted from the shapes of the model and of what the stage puts on it (zj/plan/memory.py), FLOPs and bytes sent
-from those of a step (zj/plan/flops.py). The time follows from a stated utilization; measure yours by a run's first steps.
+Memory is counted from the shapes of the model and of what the stage puts on it (zj/plan/memory.py), FLOPs and bytes
+sent from those of a step (zj/plan/flops.py). The time follows from a stated utilization; measure yours by a run's first
+steps.
 """
 
 from __future__ import annotations

@@ -28,10 +28,9 @@ from zj.data.tokenizer import Tokenizer
 from zj.eval.answers import Speaker, answers
 from zj.inference.cpu import prepack_frozen
 from zj.rl import pair_accuracy
-from zj.stages import setup as stage
+from zj.stages.config import Lora, need
 from zj.stages.preferences import Ranked, ranked_packs, rates
 from zj.stages.roles import Reward, add_policy, backbone_of, check_same_tokenizer, load_reward, score_packs
-from zj.stages.setup import Lora
 from zj.train import DTYPES, World, start
 from zj.train.checkpoint import write_text
 from zj.train.log import patience
@@ -81,7 +80,7 @@ class Judge:
 
 
 def main(config: Config) -> None:
-    stage.need(config, "reward")
+    need(config, "reward")
     out = Path(config.out)
     if config.out and out.is_dir():
         raise ValueError(f"--out {out} is a directory, expected the name of a file")
@@ -90,7 +89,7 @@ def main(config: Config) -> None:
         return
     out.parent.mkdir(parents=True, exist_ok=True)  # found out now where it cannot be, not after everything is scored
     if config.best_of:
-        stage.need(config, "model")
+        need(config, "model")
         check_same_tokenizer(config.model, config.reward)
         rows = best_of(config, read_records(config, "prompt"))
     elif config.kind == "ranking":

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from zj.cli import run_command
+from zj.cli import check_range, run_command
 from zj.clinic import default_files
 from zj.data.batching import batch, epochs, steps_per_epoch
 from zj.data.readers import files_of
@@ -29,65 +29,42 @@ from zj.model import Llama, sequence_logprobs
 from zj.plan.apply import apply_memory_plan
 from zj.rl import dpo_loss, pair_accuracy, ranked_pairs
 from zj.stages import setup as stage
+from zj.stages.config import Lora, PreferenceConfig, check_adapter, need
 from zj.stages.preferences import Ranked, RankedPack, ranked_packs, rates, read_rankings
 from zj.stages.roles import add_policy, backbone_of, is_adapter
 from zj.stages.run_state import Run
-from zj.stages.setup import Lora
-from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, gathered, open_run, shard, start
+from zj.train import DTYPES, Log, Optim, Optimizer, World, gathered, open_run, shard, start
 from zj.train.checkpoint import write_text
 from zj.train.log import patience
 from zj.weights import base_of, check_tokenizer_fits, load_model
 
 
 @dataclass(frozen=True)
-class Config:
-    out: str = ""  # directory of this run; a run that was interrupted goes on, a finished one is left alone
+class Config(PreferenceConfig):
     model: str = ""  # fine-tuned model, or its adapter, which is trained on; also the reference
     data: tuple[str, ...] = ()  # files of rankings or of chosen and rejected answers (none: the synthetic clinic)
-    tokenizer: str = ""  # tokenizer.model or its directory (none: the model's)
-    template: str = ""  # prompt format, stored with the result (none: the model's)
-    clinic_size: int = 1200  # size of the synthetic clinic
-    on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
-    max_tokens: int = 1024  # longest sequence; older turns are left out to fit
-    batch_size: int = 32  # prompts (with all their answers) per optimizer step, over all ranks
-    tokens_per_pack: int = 4096  # tokens in one forward pass, prompts once; memory only, the gradient stays the same
-    epochs: int = 1  # passes over the data
     beta: float = 0.1  # how dear it is to leave the reference: the beta of the KL penalty that DPO stands for
     label_smoothing: float = 0.0  # probability that a pair is labelled the wrong way round
     sft: float = 0.0  # weight of the cross-entropy of the best answers, nats/token (sft_loss), beside the loss
     reference: Literal["cached", "live"] = "cached"  # its log-probs: computed once before training, or in every step
-    valid_fraction: float = 0.1  # part of the prompts held out for validation
-    valid_every: int = 0  # steps between validations (0: once an epoch)
-    valid_limit: int = 300  # most prompts that one validation looks at
-    save_every: int = 100  # steps between checkpoints
-    keep: int = 2  # checkpoints kept
-    stop_after: str = ""  # length of time, e.g. 3h50m, after which the run saves and ends (none: when it is done)
-    seed: int = 0  # of a fresh adapter and the order
-    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the backbone; adapters and optimizer are always fp32
-    memory_gb: float = 0.0  # GB to plan a step within: as many blocks as that takes recompute (0: none do)
-    compile: bool = False  # torch.compile the blocks: faster in 16 bit, after a minute or more at the start
-    shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
-    device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
-    tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
     lora: Lora = Lora(dropout=0.0)  # of a fresh adapter; one that is trained on keeps its own
     optim: Optim = Optim(lr=5e-5, eps=1e-5)
 
     def __post_init__(self) -> None:
-        stage.check(self)
-        stage.check_adapter(self, dropout=False)
-        for name, low, high in (("beta", 0, 10), ("label_smoothing", 0, 0.5), ("sft", 0, 100)):
-            if not low <= getattr(self, name) <= high:
-                flag = name.replace("_", "-")
-                raise ValueError(f"--{flag} is {getattr(self, name)}, expected {low} to {high}")
+        super().__post_init__()
+        check_adapter(self.lora, dropout=False)
+        check_range(self, "beta", 0, 10)
+        check_range(self, "label_smoothing", 0, 0.5)
+        check_range(self, "sft", 0, 100)
 
 
 def main(config: Config) -> None:
     world = start(config.device)
-    stage.need(config, "model")
+    need(config, "model")
     files = files_of(config.data) if config.data else []
     out, saved = open_run(config.out, config, "dpo", world, files)
     tokenizer, template = Tokenizer.load(config.tokenizer or config.model), stage.template_of(config)
-    data = config.data or world.first(lambda: default_files(out, config.clinic_size, config.seed, "ranking"))
+    data = config.data or world.on_rank_zero(lambda: default_files(out, config.clinic_size, config.seed, "ranking"))
     train, valid = read_rankings(data, config, tokenizer, template, out, world)
     base = backbone_of(config.model)
     model = open_model(config, base, len(tokenizer), world)
@@ -104,7 +81,7 @@ def main(config: Config) -> None:
     if run.step == 0:
         log.write({"step": 0, **validate(run, reference, valid, log)})
     log.start_clock()
-    try:
+    with run.until_done(log):
         while run.step < total:
             epoch, chosen = batch(run.step, config.batch_size, indices)
             packs = list(ranked_packs(train, chosen, config.tokens_per_pack, world))
@@ -126,10 +103,6 @@ def main(config: Config) -> None:
             checked = validate(run, reference, valid, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, **world.add(told), **rates(tables, world), **moved, **timed, **checked)
             run.save_if_due()
-    except Explosion as error:
-        raise run.broken_off(error) from None
-    run.finish()
-    log.close()
     world.print(f"{out}: done, best validation loss {run.best:.4f}; talk to it: python scripts/chat.py --model {out}")
     world.leave()
 
@@ -202,7 +175,7 @@ class Reference:
                         self.known |= {ranked[n].key: v.tolist() for n, v in zip(pack.prompts, values, strict=True)}
         for theirs in world.gather(self.known):
             self.known |= theirs
-        world.first(lambda: write_text(file, json.dumps({"key": key, "logprobs": self.known})))
+        world.on_rank_zero(lambda: write_text(file, json.dumps({"key": key, "logprobs": self.known})))
 
     def of(self, ranked: list[Ranked], pack: RankedPack) -> Tensor:
         """[M], for the answers of a pack of these prompts."""
@@ -227,7 +200,7 @@ def fingerprint(config: Config) -> str:
 
 
 @torch.no_grad()
-def validate(run: Run, reference: Reference, valid: list[Ranked], log: Log) -> dict[str, float]:
+def validate(run: Run[Config], reference: Reference, valid: list[Ranked], log: Log) -> dict[str, float]:
     """Loss, margin and accuracy on held-out prompts; the best policy stays in OUT/best."""
     if not valid:
         return {}

@@ -13,12 +13,11 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from zj.cli import run_command
+from zj.cli import check_range, run_command
 from zj.clinic import default_files
 from zj.data.batching import batch, epochs, order, pack_plan, steps_per_epoch
 from zj.data.readers import files_of
@@ -31,9 +30,9 @@ from zj.plan.apply import apply_memory_plan
 from zj.rl import (
     AdaptiveKL,
     Rollout,
+    evaluate_rollout,
     explained_variance,
     gae,
-    judge,
     kl_rewards,
     policy_loss,
     summary,
@@ -42,29 +41,23 @@ from zj.rl import (
 )
 from zj.rl.rollout import Packs
 from zj.stages import setup as stage
+from zj.stages.config import Lora, check_adapter, need
 from zj.stages.preferences import read_prompts, read_ptx
-from zj.stages.roles import Roles, check_same_tokenizer, open_roles
+from zj.stages.roles import Roles, RolesConfig, check_same_tokenizer, open_roles
 from zj.stages.run_state import Run
-from zj.stages.setup import Lora
-from zj.train import DTYPES, Clock, Explosion, Log, Optim, Optimizer, World, gathered, open_run, start
+from zj.train import DTYPES, Clock, Log, Optim, Optimizer, World, gathered, open_run, start
 from zj.weights import check_tokenizer_fits
 
 
 @dataclass(frozen=True)
-class Config:
-    out: str = ""  # directory of this run; a run that was interrupted goes on, a finished one is left alone
+class Config(RolesConfig):
     model: str = ""  # fine-tuned model that becomes policy and reference: the reward model's base, or an adapter of it
-    reward: str = ""  # directory that train_reward.py wrote; its base is the backbone of all roles
     data: tuple[str, ...] = ()  # files of prompts (of dialogues: their last question is asked; none: the clinic)
-    clinic_size: int = 1200  # size of the synthetic clinic
-    on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
     max_tokens: int = 1024  # longest prompt and answer together; older turns of the prompt are left out to fit
-    max_new_tokens: int = 256  # longest answer
-    batch_size: int = 64  # prompts of one step
+    max_new_tokens: int = 256  # longest answer, in tokens
+    batch_size: int = 64  # prompts of one step, over all ranks
     answers: int = 1  # answers to each prompt (HuatuoGPT: k)
     slots: int = 32  # answers a rank works on at a time; more are faster and need more memory
-    tokens_per_pack: int = 4096  # tokens in one forward pass, more if a prompt with its answers has; memory only
-    epochs: int = 1  # passes over the prompts
     temperature: float = 1.0  # of sampling; divides the logits of every role that has any
     beta: float = 0.05  # KL penalty in the reward, per nat
     kl_target: float = 0.0  # nats per answer at which beta is steered (0: beta stays)
@@ -76,45 +69,29 @@ class Config:
     minibatches: int = 2  # optimizer steps in each pass; each is on whole prompts, so at most --batch-size
     clip: float = 0.2  # how far the ratio of probabilities counts
     value_clip: float = 0.2  # how far a value may move in one step
-    value_head: Literal["reward", "zero"] = "reward"  # what the value role's head starts as
-    last_layers: int = 0  # train the policy's last so many blocks only (HuatuoGPT: 2; 0: all)
     early_stop: float = 0.0  # k3 from the old to the new policy, nats per token, that ends a step's passes (0: off)
     ptx: float = 0.0  # weight of the cross-entropy on --ptx-data, nats/token, in every minibatch
     ptx_data: tuple[str, ...] = ()  # dialogues that the policy must not forget, without those that ask what is held out
-    valid_fraction: float = 0.1  # part of the prompts held out for validation
     valid_every: int = 10  # steps between validations (0: once an epoch)
     valid_limit: int = 64  # prompts that one validation asks
     save_every: int = 10  # steps between checkpoints
-    keep: int = 2  # checkpoints kept
-    stop_after: str = ""  # length of time, e.g. 3h50m, after which the run saves and ends (none: when it is done)
-    seed: int = 0  # of a fresh adapter, the order and the answers
-    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the backbone; adapters, heads and optimizers are always fp32
-    memory_gb: float = 0.0  # GB to plan a step within: as many blocks as that takes recompute (0: none do)
-    compile: bool = False  # torch.compile the blocks: faster in 16 bit, after a minute or more at the start
-    shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
-    device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
-    tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
     lora: Lora = Lora(dropout=0.0)  # of a fresh policy adapter; one that is trained on keeps its own
     optim: Optim = Optim(lr=5e-5, eps=1e-5, schedule="linear")  # of the policy
     value_optim: Optim = Optim(lr=1e-4, eps=1e-5, schedule="linear")  # of the value role
 
     def __post_init__(self) -> None:
-        stage.check(self)
-        stage.check_adapter(self, dropout=False)
-        at_least = dict.fromkeys(("max_new_tokens", "answers", "slots", "ppo_epochs", "minibatches"), 1)
-        at_least |= dict.fromkeys(("last_layers", "beta", "kl_target", "early_stop", "ptx"), 0)
-        for name, low in at_least.items():
-            if not low <= getattr(self, name) < math.inf:
-                flag = name.replace("_", "-")
-                raise ValueError(f"--{flag} is {getattr(self, name)}, expected at least {low}")
+        super().__post_init__()
+        check_adapter(self.lora, dropout=False)
+        for name in ("max_new_tokens", "answers", "slots", "ppo_epochs", "minibatches"):
+            check_range(self, name, 1)
+        for name in ("beta", "kl_target", "early_stop", "ptx"):
+            check_range(self, name, 0)
+        for name in ("temperature", "kl_horizon", "clip", "value_clip"):
+            check_range(self, name, 0, above=True)
+        for name in ("gamma", "lam"):
+            check_range(self, name, 0, 1)
         if not math.isfinite(self.unfinished):
             raise ValueError(f"--unfinished is {self.unfinished}, expected a number")
-        for name in ("temperature", "kl_horizon", "clip", "value_clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}, expected more than 0")
-        for name in ("gamma", "lam"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"--{name} is {getattr(self, name)}, expected 0 to 1")
         if self.max_new_tokens >= self.max_tokens:
             raise ValueError(
                 f"--max-new-tokens {self.max_new_tokens}: expected less than --max-tokens {self.max_tokens}"
@@ -127,15 +104,16 @@ class Config:
 
 def main(config: Config) -> None:
     world = start(config.device)
-    stage.need(config, "model", "reward")
+    need(config, "model", "reward")
     check_same_tokenizer(config.model, config.reward)
     files = files_of((*config.data, *config.ptx_data)) if config.data else []
     out, saved = open_run(config.out, config, "ppo", world, files)
     tokenizer, template = Tokenizer.load(config.model), load_template(config.model)
-    data = config.data or world.first(lambda: default_files(out, config.clinic_size, config.seed, "prompt"))
-    train, valid = read_prompts(data, config, tokenizer, template, out, world)
+    data = config.data or world.on_rank_zero(lambda: default_files(out, config.clinic_size, config.seed, "prompt"))
+    room = config.max_tokens - config.max_new_tokens
+    train, valid = read_prompts(data, config, room, tokenizer, template, out, world)
     roles = open_roles(config, DTYPES[config.dtype], world)
-    model, ptx = roles.model, read_ptx(config, tokenizer, template, world)
+    model, ptx = roles.model, read_ptx(config.ptx_data, config, tokenizer, template, world)
     check_tokenizer_fits(model, len(tokenizer))
     apply_memory_plan(model, "ppo", config, world)
 
@@ -153,17 +131,17 @@ def main(config: Config) -> None:
     if run.step == 0:
         log.write({"step": 0, **validate(run, roles, valid, log)})
     log.start_clock()
-    try:
+    with run.until_done(log):
         while run.step < total:
             clock = Clock()
             # 1. Take prompts.
             epoch, chosen = batch(run.step, config.batch_size, indices)
-            asked = [train[index].ids for index in chosen for _ in range(config.answers)]
+            prompts = [train[index].ids for index in chosen for _ in range(config.answers)]
             # 2. The policy answers them.
-            answers = answer(run, asked, f"{config.seed}/rollout/{run.step}")
+            answers = answer(run, prompts, f"{config.seed}/rollout/{run.step}")
             clock.stop("sample")
-            # 3. Policy, reference and value speak of every token, the reward model of every answer.
-            rollout = measure(run, roles, asked, answers)
+            # 3. Log-probs of policy and reference and a value for every token, a score for every answer.
+            rollout = measure(run, roles, prompts, answers)
             # 4. An answer that did not come to an end gets a fixed score.
             scores = torch.where(rollout.finished, rollout.scores, config.unfinished)
             # 5. Rewards: the score on the last token, and the KL penalty on all.
@@ -174,20 +152,16 @@ def main(config: Config) -> None:
             whitened = whiten(advantages)
             clock.stop("judge")
             # 8. Move policy and value, in several passes over the same answers.
-            learnt = learn(run, roles, rollout, whitened, returns, value_optimizer, ptx)
+            stats = learn(run, roles, rollout, whitened, returns, value_optimizer, ptx)
             clock.stop("learn")
-            # 9. Steer beta, tell, save.
-            told = {"beta": controller.beta, **summary(rollout, scores)}
-            told["explained_variance"] = explained_variance(rollout.values, returns)
-            controller.update(told["kl"], len(asked))
-            timed = log.time(sum(len(ids) for ids in rollout.sequences))
-            checked = validate(run, roles, valid, log) if run.due(config.valid_every or per_epoch) else {}
-            log.step(run.step, epoch=epoch, **told, **learnt, **clock.seconds, **timed, **checked)
+            # 9. Steer beta, write the metrics, save.
+            metrics = {"beta": controller.beta, **summary(rollout, scores), **stats}
+            metrics["explained_variance"] = explained_variance(rollout.values, returns)
+            controller.update(metrics["kl"], len(prompts))
+            speed = log.time(sum(len(ids) for ids in rollout.sequences))
+            validation = validate(run, roles, valid, log) if run.due(config.valid_every or per_epoch) else {}
+            log.step(run.step, epoch=epoch, **metrics, **clock.seconds, **speed, **validation)
             run.save_if_due()
-    except Explosion as error:
-        raise run.broken_off(error) from None
-    run.finish()
-    log.close()
     world.print(f"{out}: done; talk to it: python scripts/chat.py --model {out}")
     world.leave()
 
@@ -196,32 +170,40 @@ def optimizers(config: Config, roles: Roles, steps: int, world: World) -> tuple[
     """Of the policy's adapter; of the value role's adapter and head."""
     policy = adapter_parameters(roles.model, "policy").values()
     value = [*adapter_parameters(roles.model, "value").values(), *roles.value_head.parameters()]
-    told = (steps, DTYPES[config.dtype], world)
-    return Optimizer(policy, config.optim, *told), Optimizer(value, config.value_optim, *told)
+    dtype = DTYPES[config.dtype]
+    return Optimizer(policy, config.optim, steps, dtype, world), Optimizer(
+        value, config.value_optim, steps, dtype, world
+    )
 
 
 # ---- the steps
 
 
-def answer(run: Run, asked: list[list[int]], name: str) -> list[list[int]]:
+def answer(run: Run[Config], prompts: list[list[int]], name: str) -> list[list[int]]:
     """Sampled from the policy's whole distribution: no top-k, no top-p; a function of weights, prompts and name.
 
     Each rank answers its share of the different prompts; in the end all know all answers.
     """
     config, world, seed = run.config, run.world, random.Random(name).getrandbits(63)
-    told = {"temperature": config.temperature, "eos_ids": (run.tokenizer.eos_id,), "seed": seed, "slots": config.slots}
-    number = {prompt: n for n, prompt in enumerate(dict.fromkeys(map(tuple, asked)))}
-    mine = [i for i, prompt in enumerate(asked) if number[tuple(prompt)] % world.size == world.rank]
+    number = {prompt: n for n, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
+    mine = [i for i, prompt in enumerate(prompts) if number[tuple(prompt)] % world.size == world.rank]
     with gathered(run.model, config.shard):
-        said = generate(run.model, [asked[i] for i in mine], config.max_new_tokens, adapter="policy", **told)
-    found = {i: ids for theirs in world.gather(dict(zip(mine, said, strict=True))) for i, ids in theirs.items()}
-    return [found[i] for i in range(len(asked))]
+        answers = generate(
+            *(run.model, [prompts[i] for i in mine], config.max_new_tokens),
+            adapter="policy",
+            temperature=config.temperature,
+            eos_ids=(run.tokenizer.eos_id,),
+            seed=seed,
+            slots=config.slots,
+        )
+    by_prompt = {i: ids for part in world.gather(dict(zip(mine, answers, strict=True))) for i, ids in part.items()}
+    return [by_prompt[i] for i in range(len(prompts))]
 
 
-def measure(run: Run, roles: Roles, asked: list[list[int]], answers: list[list[int]]) -> Rollout:
-    """What the four roles say of the answers."""
-    return judge(
-        *(roles.model, asked, answers, roles.reward, roles.value_head, packs_of(run)),
+def measure(run: Run[Config], roles: Roles, prompts: list[list[int]], answers: list[list[int]]) -> Rollout:
+    """Log-probs, values and scores of the answers, by the four roles."""
+    return evaluate_rollout(
+        *(roles.model, prompts, answers, roles.reward, roles.value_head, packs_of(run)),
         temperature=run.config.temperature,
         eos_id=run.tokenizer.eos_id,
         gather=run.world.gather,
@@ -229,7 +211,7 @@ def measure(run: Run, roles: Roles, asked: list[list[int]], answers: list[list[i
 
 
 def learn(
-    run: Run,
+    run: Run[Config],
     roles: Roles,
     rollout: Rollout,
     advantages: Tensor,
@@ -237,34 +219,34 @@ def learn(
     value_optimizer: Optimizer,
     ptx: list[Encoded],
 ) -> dict[str, float]:
-    """All passes over the answers; means over their minibatches of what the losses tell."""
-    config, model, told, done, left_out = run.config, roles.model, Counter[str](), 0, 0
+    """All passes over the answers: means over their minibatches of the losses and their statistics."""
+    config, model, sums, done, left_out = run.config, roles.model, Counter[str](), 0, 0
     end = (run.step + 1) * run.per_step  # also where an explosion has cut the last try short
     for minibatch in minibatches(len(rollout.sequences), config, run.step):
         tokens, kl = len(rollout.tokens_of(minibatch)), 0.0
         for answers, packed, response in rollout.packs(minibatch, packs_of(run)):
             at = rollout.tokens_of(answers)
             logprobs = sequence_logprobs(model, packed, response, "policy", config.temperature)[0][response]
-            loss, said = policy_loss(logprobs, rollout.logprobs[at], advantages[at], config.clip, tokens)
+            loss, stats = policy_loss(logprobs, rollout.logprobs[at], advantages[at], config.clip, tokens)
             run.optimizer.backward(loss)
             values = sequence_values(model, packed, roles.value_head, "value")[response]
-            worth, also = value_loss(values, rollout.values[at], returns[at], config.value_clip, tokens)
-            value_optimizer.backward(worth)
-            told.update({"loss": loss.item(), "value_loss": worth.item(), **said, **also})
-            kl += said["approx_kl"]
+            loss_of_value, value_stats = value_loss(values, rollout.values[at], returns[at], config.value_clip, tokens)
+            value_optimizer.backward(loss_of_value)
+            sums.update({"loss": loss.item(), "value_loss": loss_of_value.item(), **stats, **value_stats})
+            kl += stats["approx_kl"]
         if config.ptx:
-            told["ptx_loss"] += remember(run, ptx)  # type: ignore[assignment]
-        moved, value_moved = run.optimizer.step(), value_optimizer.step()
-        done, left_out = done + 1, left_out + [moved["loss_factor"], value_moved["loss_factor"]].count(0)
+            sums["ptx_loss"] += remember(run, ptx)  # type: ignore[assignment]
+        step, value_step = run.optimizer.step(), value_optimizer.step()
+        done, left_out = done + 1, left_out + [step["loss_factor"], value_step["loss_factor"]].count(0)
         if config.early_stop and run.world.sum(kl)[0] > config.early_stop:
             break
     run.optimizer.steps = value_optimizer.steps = end  # a step stopped early counts as done, for schedule and step
-    means = {name: number / done for name, number in run.world.add(told).items()}
+    means = {name: number / done for name, number in run.world.add(sums).items()}
     counts = {"minibatches": done, "left_out": left_out}  # updates that were, of both roles
-    return means | counts | {"value_grad_norm": value_moved["grad_norm"]} | moved
+    return means | counts | {"value_grad_norm": value_step["grad_norm"]} | step
 
 
-def remember(run: Run, ptx: list[Encoded]) -> float:
+def remember(run: Run[Config], ptx: list[Encoded]) -> float:
     """Add the gradient of the PTX term (Ouyang et al. 2022, equation 2), divided by its own count of tokens."""
     config = run.config
     _, chosen = batch(run.optimizer.steps, config.batch_size, epochs(ptx, config.seed))
@@ -289,28 +271,28 @@ def minibatches(count: int, config: Config, step: int) -> Iterator[list[int]]:
             yield [prompt * k + answer for prompt in shuffled[at : at + size] for answer in range(k)]
 
 
-def validate(run: Run, roles: Roles, valid: list[Encoded], log: Log) -> dict[str, float]:
+def validate(run: Run[Config], roles: Roles, valid: list[Encoded], log: Log) -> dict[str, float]:
     """Answers to held-out prompts, with the same random numbers each time; they are kept in samples.jsonl."""
     config, some = run.config, valid[: run.config.valid_limit]
     if not some:
         return {}
-    asked = [prompt.ids for prompt in some]
-    rollout = measure(run, roles, asked, answer(run, asked, f"{config.seed}/valid"))
+    prompts = [prompt.ids for prompt in some]
+    rollout = measure(run, roles, prompts, answer(run, prompts, f"{config.seed}/valid"))
     scores = torch.where(rollout.finished, rollout.scores, config.unfinished)
     rows = []
     for index, (prompt, score) in enumerate(zip(some, scores.tolist(), strict=True)):
-        said = {"prompt": run.tokenizer.decode(prompt.ids), "answer": run.tokenizer.decode(rollout.answer(index))}
-        rows.append({"step": run.step, "where": prompt.where, "score": score, **said})
+        texts = {"prompt": run.tokenizer.decode(prompt.ids), "answer": run.tokenizer.decode(rollout.answer(index))}
+        rows.append({"step": run.step, "where": prompt.where, "score": score, **texts})
     run.write_samples(rows)
     for row in rows[:2]:
         log.say(f"[score {row['score']:+.2f}] {row['answer']}")
     shown = ("score", "kl", "length", "eos_rate")
-    told = {name: number for name, number in summary(rollout, scores).items() if name in shown}
-    log.say(f"step {run.step}: held-out " + ", ".join(f"{name} {number:.2f}" for name, number in told.items()))
-    return {f"valid_{name}": number for name, number in told.items()}
+    metrics = {name: number for name, number in summary(rollout, scores).items() if name in shown}
+    log.say(f"step {run.step}: held-out " + ", ".join(f"{name} {number:.2f}" for name, number in metrics.items()))
+    return {f"valid_{name}": number for name, number in metrics.items()}
 
 
-def packs_of(run: Run) -> Packs:
+def packs_of(run: Run[Config]) -> Packs:
     """How prompts of these lengths, answers included, are cut into forward passes, and which are this rank's."""
     return lambda lengths: pack_plan(lengths, run.config.tokens_per_pack, run.world.size)[run.world.rank]
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
-from zj.cli import run_command
+from zj.cli import check_range, run_command
 from zj.clinic import default_files
 from zj.data.batching import batch, epochs, steps_per_epoch
 from zj.data.readers import files_of
@@ -26,58 +25,33 @@ from zj.model import Llama, ScalarHead
 from zj.plan.apply import apply_memory_plan
 from zj.rl import CalibratedHead, Calibration, pair_accuracy, ranking_loss
 from zj.stages import setup as stage
+from zj.stages.config import PreferenceConfig, need
 from zj.stages.preferences import Ranked, ranked_packs, rates, read_rankings
 from zj.stages.roles import Reward, save_reward, score_packs
 from zj.stages.run_state import Run
-from zj.stages.setup import Lora
-from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, open_run, shard, start
+from zj.train import DTYPES, Log, Optim, Optimizer, World, open_run, shard, start
 from zj.weights import check_tokenizer_fits, load_model
 
 
 @dataclass(frozen=True)
-class Config:
-    out: str = ""  # directory of this run; a run that was interrupted goes on, a finished one is left alone
+class Config(PreferenceConfig):
     model: str = ""  # model or adapter directory to start from: the pre-trained one, or the fine-tuned one
     data: tuple[str, ...] = ()  # files or directories of rankings (none: the synthetic clinic)
-    tokenizer: str = ""  # tokenizer.model or its directory (none: the model's)
-    template: str = ""  # prompt format, stored with the result (none: the model's)
-    clinic_size: int = 1200  # size of the synthetic clinic
-    on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
-    max_tokens: int = 1024  # longest sequence; older turns are left out to fit
-    batch_size: int = 32  # prompts (with all their answers) per optimizer step, over all ranks
-    tokens_per_pack: int = 4096  # tokens in one forward pass, prompts once; memory only, the gradient stays the same
-    epochs: int = 1  # passes over the data
-    valid_fraction: float = 0.1  # part of the prompts held out for validation
-    valid_every: int = 0  # steps between validations (0: once an epoch)
-    valid_limit: int = 300  # most prompts that one validation looks at
-    save_every: int = 100  # steps between checkpoints
-    keep: int = 2  # checkpoints kept
-    stop_after: str = ""  # length of time, e.g. 3h50m, after which the run saves and ends (none: when it is done)
     calibrate_on: int = 128  # training prompts whose answers' scores get mean 0 and deviation 1
-    seed: int = 0  # of weights, order and dropout
-    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the backbone; adapter, head and optimizer are always fp32
-    memory_gb: float = 0.0  # GB to plan a step within: as many blocks as that takes recompute (0: none do)
-    compile: bool = False  # torch.compile the blocks: faster in 16 bit, after a minute or more at the start
-    shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
-    device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
-    tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
-    lora: Lora = Lora()
     optim: Optim = Optim(lr=1e-4)
 
     def __post_init__(self) -> None:
-        stage.check(self)
-        stage.check_adapter(self)
-        if self.calibrate_on < 1:
-            raise ValueError(f"--calibrate-on is {self.calibrate_on}, expected at least 1")
+        super().__post_init__()
+        check_range(self, "calibrate_on", 1)
 
 
 def main(config: Config) -> None:
     world = start(config.device)
-    stage.need(config, "model")
+    need(config, "model")
     files = files_of(config.data) if config.data else []
     out, saved = open_run(config.out, config, "reward", world, files)
     tokenizer, template = Tokenizer.load(config.tokenizer or config.model), stage.template_of(config)
-    data = config.data or world.first(lambda: default_files(out, config.clinic_size, config.seed, "ranking"))
+    data = config.data or world.on_rank_zero(lambda: default_files(out, config.clinic_size, config.seed, "ranking"))
     train, valid = read_rankings(data, config, tokenizer, template, out, world)
     model, head = add_reward(config, tokenizer, world)
 
@@ -101,7 +75,7 @@ def main(config: Config) -> None:
     if run.step == 0:
         log.write({"step": 0, **validate(run, head, valid, log)})
     log.start_clock()
-    try:
+    with run.until_done(log):
         while run.step < total:
             epoch, chosen = batch(run.step, config.batch_size, indices)
             packs = list(ranked_packs(train, chosen, config.tokens_per_pack, world))
@@ -119,10 +93,6 @@ def main(config: Config) -> None:
             checked = validate(run, head, valid, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, loss=loss, **rates(tables, world), **moved, **timed, **checked)
             run.save_if_due()
-    except Explosion as error:
-        raise run.broken_off(error) from None
-    run.finish()
-    log.close()
     world.print(
         f"{out}: done, best validation loss {run.best:.4f}; score with it: python scripts/score.py --reward {out}"
     )
@@ -145,7 +115,7 @@ def add_reward(config: Config, tokenizer: Tokenizer, world: World) -> tuple[Llam
     return model.train(), heads[0]
 
 
-def validate(run: Run, head: ScalarHead, valid: list[Ranked], log: Log) -> dict[str, float]:
+def validate(run: Run[Config], head: ScalarHead, valid: list[Ranked], log: Log) -> dict[str, float]:
     """Loss and pair accuracies on held-out prompts; the best model stays in OUT/best."""
     if not valid:
         return {}

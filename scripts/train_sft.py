@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 from zj.cli import run_command
 from zj.clinic import default_files
@@ -20,48 +19,22 @@ from zj.data.batching import batch, epochs, parse_mix, steps_per_epoch
 from zj.data.readers import files_of
 from zj.data.records import Dialogue, Prompt
 from zj.data.template import encode_prompt
-from zj.model import sequence_logprobs
 from zj.plan.apply import apply_memory_plan
 from zj.stages import setup as stage
-from zj.stages.run_state import Run
-from zj.stages.setup import Lora
-from zj.train import DTYPES, Explosion, Log, Optim, Optimizer, World, open_run, start
+from zj.stages.config import TextConfig
+from zj.stages.run_state import Run, cross_entropy_step
+from zj.train import DTYPES, Log, Optimizer, World, open_run, start
 
 
 @dataclass(frozen=True)
-class Config:
-    out: str = ""  # directory of this run; a run that was interrupted goes on, a finished one is left alone
-    model: str = ""  # Hugging Face model or PEFT adapter directory to start from (none: a fresh one of --size)
+class Config(TextConfig):
     data: tuple[str, ...] = ()  # files or directories of dialogues (none: the synthetic clinic)
-    tokenizer: str = ""  # tokenizer.model or its directory (none: the model's, or one trained on the data)
-    template: str = "ziya"  # prompt format, stored with the result
-    size: str = "tiny"  # size of a fresh model
-    vocab_size: int = 4000  # pieces of a tokenizer trained on the data
-    clinic_size: int = 1200  # multi-turn dialogues of the synthetic clinic
     mix: str = ""  # parts of each epoch, e.g. multi=7,single=1 (none: all the data)
-    on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
-    max_tokens: int = 1024  # longest sequence; older turns are left out to fit
     batch_size: int = 64  # dialogues per optimizer step, over all ranks
-    tokens_per_pack: int = 4096  # tokens in one forward pass; memory only, the gradient does not depend on it
-    epochs: int = 3  # passes over the data
-    valid_fraction: float = 0.1  # part of the dialogues held out for validation
-    valid_every: int = 0  # steps between validations (0: once an epoch)
     valid_limit: int = 1000  # most dialogues that one validation looks at
-    save_every: int = 100  # steps between checkpoints
-    keep: int = 2  # checkpoints kept
-    stop_after: str = ""  # length of time, e.g. 3h50m, after which the run saves and ends (none: when it is done)
-    seed: int = 0  # of weights, order, dropout and samples
-    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the forward pass; optimizer state is always fp32
-    memory_gb: float = 0.0  # GB to plan a step within: as many blocks as that takes recompute (0: none do)
-    compile: bool = False  # torch.compile the blocks: faster in 16 bit, after a minute or more at the start
-    shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
-    device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
-    tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
-    lora: Lora = Lora()
-    optim: Optim = Optim()
 
     def __post_init__(self) -> None:
-        stage.check(self)
+        super().__post_init__()
         parse_mix(self.mix)
 
 
@@ -98,36 +71,21 @@ def main(config: Config) -> None:
     if run.step == 0:
         log.write({"step": 0, **run.validate(valid, prompts, log)})
     log.start_clock()
-    try:
+    with run.until_done(log):
         while run.step < total:
             epoch, chosen = batch(run.step, config.batch_size, indices)
-            packs = stage.packs(train, chosen, config.tokens_per_pack, world)
-            (counted_tokens,) = world.sum(sum(int(counted.sum()) for _, counted in packs))
-            stage.seed_dropout(config.seed, run.step, world)
-            shares = []  # waited for when all packs are on their way
-            for packed, counted in packs:
-                logprobs, _ = sequence_logprobs(model, packed, counted, adapter)
-                share = stage.cross_entropy(logprobs, counted_tokens)
-                optimizer.backward(share)
-                shares.append(share.detach())
-            moved = optimizer.step()
-            loss = sum(share.item() for share in shares)
-            loss, tokens = world.sum(loss, sum(len(packed.tokens) for packed, _ in packs))
-            timed = log.time(int(tokens))
+            metrics, tokens = cross_entropy_step(run, stage.packs(train, chosen, config.tokens_per_pack, world))
+            timed = log.time(tokens)
             checked = run.validate(valid, prompts, log) if run.due(config.valid_every or per_epoch) else {}
-            log.step(run.step, epoch=epoch, loss=loss, counted=counted_tokens, **moved, **timed, **checked)
+            log.step(run.step, epoch=epoch, **metrics, **timed, **checked)
             run.save_if_due()
-    except Explosion as error:
-        raise run.broken_off(error) from None
-    run.finish()
-    log.close()
     world.print(f"{out}: done, best validation loss {run.best:.4f}; talk to it: python scripts/chat.py --model {out}")
     world.leave()
 
 
 def read_dialogues(config: Config, out: Path, world: World) -> list[Dialogue]:
     """The dialogues of --data, or of a clinic written into OUT/clinic; bad rows are told or stop the run."""
-    files = config.data or world.first(lambda: default_files(out, config.clinic_size, config.seed, *CLINIC))
+    files = config.data or world.on_rank_zero(lambda: default_files(out, config.clinic_size, config.seed, *CLINIC))
     return stage.read_records(files, "dialogue", config, world)
 
 

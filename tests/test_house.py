@@ -16,7 +16,7 @@ MAY_IMPORT = {  # part of zj -> the parts of zj it may know; any file may import
     "data": {"model.packed"},
     "rl": {"model", "inference", "data.records"},
     "train": {"model", "lora", "weights", "cli"},
-    "stages": {"model", "lora", "weights", "inference", "data", "rl", "train"},
+    "stages": {"model", "lora", "weights", "inference", "data", "rl", "train", "cli"},
     "plan": {"model", "lora", "weights", "inference", "data", "train", "stages"},
     "clinic": {"data.records", "data.held_out"},
     "eval": {"model", "lora", "weights", "inference", "data", "clinic"},

@@ -17,6 +17,7 @@ import dataclasses
 import difflib
 import inspect
 import json
+import math
 import os
 import sys
 import textwrap
@@ -81,6 +82,20 @@ def parse(config: type[C], arguments: list[str], script: str = "script", descrip
         return _build(config, values)
     except ValueError as error:
         parser.error(str(error))
+
+
+def check_range(config: Any, name: str, low: float, high: float = math.inf, above: bool = False) -> None:
+    """ValueError for a field below `low` (with `above`: at it, too), above `high`, or infinite.
+
+    A field of a nested group is named without "--": the parser, which knows the group, completes it.
+    """
+    value = getattr(config, name)
+    if (low < value if above else low <= value) and value <= high and value < math.inf:
+        return
+    least = f"more than {low}" if above else f"at least {low}"
+    expected = least if high == math.inf else f"{low} to {high}"
+    flag = name.replace("_", "-")
+    raise ValueError(f"{'--' if hasattr(config, 'out') else ''}{flag} is {value}, expected {expected}")
 
 
 def to_toml(config: Any) -> str:
@@ -157,14 +172,16 @@ def _flatten(config: type, prefix: str = "", defaults: Any = None) -> list[_Fiel
 
 
 def _comments(config: type) -> dict[str, str]:
-    """The comment behind each field, read from the source of the class."""
-    source = textwrap.dedent(inspect.getsource(config))
-    lines, found = source.splitlines(), {}
-    for node in typing.cast(ast.ClassDef, ast.parse(source).body[0]).body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.end_lineno:
-            behind = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode()
-            found[node.target.id] = behind.strip().lstrip("# ")
-    return found
+    """The comment behind each field, read from the source of the class and of those it inherits from."""
+    comments: dict[str, str] = {}
+    for part in reversed([part for part in config.__mro__ if dataclasses.is_dataclass(part)]):
+        source = textwrap.dedent(inspect.getsource(part))
+        lines = source.splitlines()
+        for node in typing.cast(ast.ClassDef, ast.parse(source).body[0]).body:
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.end_lineno:
+                behind = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode()
+                comments[node.target.id] = behind.strip().lstrip("# ")
+    return comments
 
 
 def _build(config: type[C], values: dict[str, Any], prefix: str = "") -> C:

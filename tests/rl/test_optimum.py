@@ -17,7 +17,7 @@ from torch import Tensor
 from tests.rl.tiny import EOS, close, normal, tiny
 from zj.lora import adapter_parameters, add_adapter, copy_adapter
 from zj.model import Packed, ScalarHead, sequence_logprobs, sequence_values
-from zj.rl import Rollout, collect, dpo_loss, gae, judge, kl_rewards, policy_loss, value_loss
+from zj.rl import Rollout, collect, dpo_loss, evaluate_rollout, gae, kl_rewards, policy_loss, value_loss
 
 CLIP = 0.2
 
@@ -191,7 +191,9 @@ class Task:
     def all_of_them(self, number: int) -> tuple[Rollout, Tensor]:
         """Every answer once, and the probability of the answer that a token belongs to: the exact expectation."""
         prompts = [PROMPT] * len(self.answers)
-        rollout = judge(*self.asked(prompts)[:2], self.answers, *self.asked(prompts)[2:], temperature=1.0, eos_id=EOS)
+        rollout = evaluate_rollout(
+            *self.asked(prompts)[:2], self.answers, *self.asked(prompts)[2:], temperature=1.0, eos_id=EOS
+        )
         answers = rollout.logprobs.split(rollout.bounds.diff().tolist())
         return rollout, torch.cat([part.sum().exp().expand(len(part)) for part in answers])
 

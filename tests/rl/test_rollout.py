@@ -13,7 +13,7 @@ from tests.rl.tiny import EOS, close, exact, move, normal, tiny
 from zj.inference import generate
 from zj.lora import adapter_parameters, add_adapter, copy_adapter
 from zj.model import Llama, Packed, ScalarHead, sequence_logprobs, sequence_values
-from zj.rl import CalibratedHead, Calibration, Rollout, collect, judge, policy_loss, summary
+from zj.rl import CalibratedHead, Calibration, Rollout, collect, evaluate_rollout, policy_loss, summary
 
 ROLES = ("policy", "reference", "value", "reward")
 PROMPTS = [[1, 5, 9], [1], [1, EOS, 7, 3, 11], [1, 5, 9]]  # EOS is also a word of a conversation
@@ -35,7 +35,7 @@ def ask(model: Llama, prompts=PROMPTS, answers=ANSWERS, plan=None, temperature: 
         return reward_head(model(packed, "reward")[packed.last])
 
     packs = (lambda lengths: plan) if plan else together
-    return judge(model, prompts, answers, reward, value_head, packs, temperature=temperature, eos_id=EOS)
+    return evaluate_rollout(model, prompts, answers, reward, value_head, packs, temperature=temperature, eos_id=EOS)
 
 
 def together(lengths) -> list[list[int]]:

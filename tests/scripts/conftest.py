@@ -49,7 +49,7 @@ def model(tmp_path_factory, corpus):
     from zj.data.template import save_template
     from zj.data.tokenizer import train_tokenizer
     from zj.model import Llama, LlamaConfig
-    from zj.stages import setup as stage
+    from zj.stages.config import Lora
     from zj.weights import save_llama
 
     folder = tmp_path_factory.mktemp("model") / "nano"
@@ -60,7 +60,7 @@ def model(tmp_path_factory, corpus):
     net.init_weights(0)
     save_llama(net, folder)
     save_template(folder, "ziya")
-    assert stage.Lora().rank == 16
+    assert Lora().rank == 16
     return folder
 
 

@@ -17,8 +17,8 @@ from zj.model import Llama, LlamaConfig, Packed
 from zj.plan import flops as workload
 from zj.plan.measuring import peak_bytes
 from zj.plan.memory import Job
+from zj.stages.config import Lora
 from zj.stages.preferences import Ranked
-from zj.stages.setup import Lora
 
 MB, CPU = 1 << 20, torch.device("cpu")
 FEW = ("--size", "nano", "--batch-size", 2, "--pairs", 2, "--prompts", 2, 3, "--ppo-prompts", 2, "--long", 64)

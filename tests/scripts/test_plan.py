@@ -26,8 +26,8 @@ from zj.plan.apply import widest
 from zj.plan.flops import bytes_sent, forward_flops, step_of, training_flops
 from zj.plan.memory import Job, fitted, fullest, held, kept_by_block, moments, norm_bytes
 from zj.rl.rollout import pack
+from zj.stages.config import Lora
 from zj.stages.roles import open_roles, train_last_layers
-from zj.stages.setup import Lora
 from zj.train import DTYPES, Optim, Optimizer, World, shard
 from zj.train.distributed import ALONE
 

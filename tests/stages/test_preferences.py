@@ -32,7 +32,8 @@ def rankings_of(config, tokenizer, folder):
 
 
 def prompts_of(config, tokenizer, folder):
-    return read_prompts(config.data, config, tokenizer, "ziya", folder, ALONE)
+    room = config.max_tokens - config.max_new_tokens
+    return read_prompts(config.data, config, room, tokenizer, "ziya", folder, ALONE)
 
 
 @pytest.fixture(scope="module")
@@ -353,7 +354,7 @@ def test_prompts_typed_differently_are_asked_once_on_one_side(tokenizer, tmp_pat
 def test_ptx_teaches_no_question_that_is_held_out(line, tokenizer, tmp_path, capsys):
     told = config(line.dialogues, ptx=0.1, ptx_data=(str(line.dialogues),))
     _, valid = prompts_of(told, tokenizer, tmp_path)
-    ptx = read_ptx(told, tokenizer, "ziya", ALONE)
+    ptx = read_ptx(told.ptx_data, told, tokenizer, "ziya", ALONE)
     said = capsys.readouterr().out
     assert "ptx: 38 records: " in said and "; 10 more ask what is held out, left out" in said and len(ptx) == 38
     held_out = {tuple(prompt.ids) for prompt in valid}
@@ -364,4 +365,4 @@ def test_ptx_teaches_no_question_that_is_held_out(line, tokenizer, tmp_path, cap
 
     assert not taught(ptx)
     told.valid_fraction = 0.0  # control: with nothing held out all are taught
-    assert taught(read_ptx(told, tokenizer, "ziya", ALONE)) == held_out
+    assert taught(read_ptx(told.ptx_data, told, tokenizer, "ziya", ALONE)) == held_out

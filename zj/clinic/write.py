@@ -71,10 +71,10 @@ def write_clinic(directory: str | Path, size: int, seed: int, about: Sequence[st
     return counts
 
 
-def default_files(out: Path, size: int, seed: int, *names: str) -> list[str]:
+def default_files(out: Path, size: int, seed: int, *names: str) -> tuple[str, ...]:
     """Write a clinic into OUT/clinic and return these of its files: what a stage learns from by default."""
     write_clinic(out / "clinic", size, seed)
-    return [str(out / "clinic" / f"{name}.jsonl") for name in names]
+    return tuple(str(out / "clinic" / f"{name}.jsonl") for name in names)
 
 
 def _names(condition: Condition) -> set[str]:

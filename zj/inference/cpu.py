@@ -40,8 +40,8 @@ def prepacked(model: Llama, adapter: str | None) -> tuple[Llama, str | None]:
     def replace(part: nn.Module) -> nn.Module | None:
         if not hasattr(part, "merged"):
             return None
-        twin = copy.copy(part)
-        weight = _reordered(part.merged(None if part is model.lm_head else adapter))
+        twin: Any = copy.copy(part)
+        weight = _reordered(twin.merged(None if part is model.lm_head else adapter))
         twin.product = lambda x, _: _product(x, weight)
         return twin
 

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zj.model.llama import Product
+
 
 class LoRALinear(nn.Module):
     """Holds the `weight` of the layer it replaces, under the same name, and pairs (A, B) by adapter name.
@@ -24,7 +26,7 @@ class LoRALinear(nn.Module):
         self.lora_B = nn.ParameterDict()  # name -> [width_out, rank]
         self.scales: dict[str, float | None] = {}  # name -> alpha / rank
         self.dropout: dict[str, float] = {}
-        self.product = F.linear  # as in the model's own Linear
+        self.product: Product = F.linear  # as in the model's own Linear
 
     def forward(self, x: Tensor, adapter: str | None = None) -> Tensor:
         y = self.product(x, self.weight)

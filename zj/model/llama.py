@@ -8,6 +8,8 @@ Shapes: N tokens of S sequences lying end to end, D width, H query heads, K head
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,6 +20,8 @@ from .cache import Cache
 from .config import LlamaConfig
 from .heads import token_logprobs
 from .packed import Packed
+
+Product = Callable[[Tensor, Tensor], Tensor]
 
 
 class Llama(nn.Module):
@@ -156,7 +160,7 @@ class Linear(nn.Module):
     def __init__(self, width_in: int, width_out: int):
         super().__init__()
         self.weight: Tensor = nn.Parameter(torch.empty(width_out, width_in))
-        self.product = F.linear  # (x, weight) -> x W^T; `zj.inference` may put a faster one here
+        self.product: Product = F.linear  # (x, weight) -> x W^T; `zj.inference` may put a faster one here
 
     def forward(self, x: Tensor, adapter: str | None = None) -> Tensor:
         return self.product(x, self.merged(adapter))

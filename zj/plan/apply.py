@@ -9,10 +9,11 @@ from zj.inference.compiled import compile_blocks
 from zj.lora import LoRALinear
 from zj.model import Llama
 from zj.plan.memory import Job, fitted, fullest
+from zj.stages.config import Lora, StageConfig
 from zj.train import World
 
 
-def apply_memory_plan(model: Llama, stage: str, config: Any, world: World) -> None:
+def apply_memory_plan(model: Llama, stage: str, config: StageConfig, world: World) -> None:
     """Let as many blocks recompute their activations as a step within --memory-gb takes; fuse what --compile does.
 
     Raises ValueError if --memory-gb is too little even so.
@@ -23,9 +24,10 @@ def apply_memory_plan(model: Llama, stage: str, config: Any, world: World) -> No
         compile_blocks(model)
 
 
-def blocks_that_recompute(model: Llama, stage: str, config: Any, world: World) -> int:
+def blocks_that_recompute(model: Llama, stage: str, config: StageConfig, world: World) -> int:
     """As many as --memory-gb takes. Adapters are planned as wide as the widest that the model has."""
-    config = replace(config, device=world.device.type, lora=widest(model, config.lora))
+    device: Any = world.device.type
+    config = replace(config, device=device, lora=widest(model, config.lora))
     job = fitted(Job(stage, config, model.config, world.size, config.shard))
     (moment, most), blocks = fullest(job), f"{job.recompute} of {model.config.num_hidden_layers} blocks"
     if most > config.memory_gb * 1e9:
@@ -36,7 +38,7 @@ def blocks_that_recompute(model: Llama, stage: str, config: Any, world: World) -
     return job.recompute
 
 
-def widest(model: Llama, lora: Any) -> Any:
+def widest(model: Llama, lora: Lora) -> Lora:
     """The largest rank and all targets of the adapters on a model: those that are loaded have their own."""
     layers = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, LoRALinear)]
     ranks = [len(A) for _, layer in layers for A in layer.lora_A.values()]

@@ -4,7 +4,7 @@ from .advantage import explained_variance, gae, kl_estimates, kl_rewards, whiten
 from .dpo import dpo_loss
 from .ppo import AdaptiveKL, policy_loss, value_loss
 from .reward import CalibratedHead, Calibration, count_ranked, pair_accuracy, ranked_pairs, ranking_loss
-from .rollout import Rollout, collect, judge, summary
+from .rollout import Rollout, collect, evaluate_rollout, summary
 
 __all__ = [
     "AdaptiveKL",
@@ -16,7 +16,7 @@ __all__ = [
     "dpo_loss",
     "explained_variance",
     "gae",
-    "judge",
+    "evaluate_rollout",
     "kl_estimates",
     "kl_rewards",
     "pair_accuracy",

@@ -114,11 +114,11 @@ def collect(
     """
     told = {"adapter": "policy", "temperature": temperature, "eos_ids": (eos_id,), "seed": seed, "slots": slots}
     answers = generate(model, prompts, max_new_tokens, **told)  # type: ignore[arg-type]
-    return judge(model, prompts, answers, reward, value_head, packs, temperature=temperature, eos_id=eos_id)
+    return evaluate_rollout(model, prompts, answers, reward, value_head, packs, temperature=temperature, eos_id=eos_id)
 
 
 @torch.no_grad()
-def judge(
+def evaluate_rollout(
     model: Llama,
     prompts: list[list[int]],
     answers: list[list[int]],

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,12 +18,13 @@ from zj.data.records import Ranking
 from zj.data.template import Encoded, encode_all, encode_answers, encode_prompt
 from zj.data.tokenizer import Tokenizer
 from zj.model import Packed
+from zj.stages.config import StageConfig
 from zj.stages.setup import hold_out, read_records, without_held_out
 from zj.train import ALONE, World
 
 
 def read_rankings(
-    files: Sequence[str], config: Any, tokenizer: Tokenizer, template: str, out: Path, world: World
+    files: Sequence[str], config: StageConfig, tokenizer: Tokenizer, template: str, out: Path, world: World
 ) -> tuple[list[Ranked], list[Ranked]]:
     """(training, validation) prompts of the files; what is left out is printed."""
     rankings = read_records(files, "ranking", config, world)
@@ -40,12 +40,12 @@ def read_rankings(
 
 
 def read_prompts(
-    files: Sequence[str], config: Any, tokenizer: Tokenizer, template: str, out: Path, world: World
+    files: Sequence[str], config: StageConfig, room: int, tokenizer: Tokenizer, template: str, out: Path, world: World
 ) -> tuple[list[Encoded], list[Encoded]]:
-    """(training, validation) prompts of the files as ids, without repeats; `where` of each is the prompt's own id."""
+    """(training, validation) prompts of the files as ids, at most `room`, without repeats; `where` is a prompt's id."""
     records = read_records(files, "prompt", config, world)
     different = without_repeats(records)
-    room, cut = config.max_tokens - config.max_new_tokens, 0
+    cut = 0
     parts: tuple[list[Encoded], list[Encoded]] = ([], [])
     for part, prompts in zip(parts, hold_out(different, config, out, world), strict=True):
         for prompt in prompts:
@@ -63,15 +63,17 @@ def read_prompts(
     return train, parts[1]
 
 
-def read_ptx(config: Any, tokenizer: Tokenizer, template: str, world: World) -> list[Encoded]:
-    """The dialogues of --ptx-data, encoded as in fine-tuning. ValueError if none is left.
+def read_ptx(
+    files: Sequence[str], config: StageConfig, tokenizer: Tokenizer, template: str, world: World
+) -> list[Encoded]:
+    """The dialogues of the files of --ptx-data, encoded as in fine-tuning. ValueError if none is left.
 
     Without those that ask what is held out: the policy would learn the answers to its own validation prompts, and to
     what fine-tuning on the same dialogues held out.
     """
-    if not config.ptx:
+    if not files:
         return []
-    dialogues, _ = read(config.ptx_data, "dialogue", config.on_bad_row)
+    dialogues, _ = read(files, "dialogue", config.on_bad_row)
     held_in = [d for d in dialogues if not is_validation(question(d), config.valid_fraction)]
     found, counts = encode_all(held_in, tokenizer, template, config.max_tokens)
     world.print(f"ptx: {counts}; {len(dialogues) - len(held_in):,} more ask what is held out, left out")

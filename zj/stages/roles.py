@@ -14,19 +14,20 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from zj.cli import check_range
 from zj.data.tokenizer import COMPANIONS, MODEL
 from zj.inference.cpu import prepack_frozen
 from zj.lora import add_adapter, copy_adapter, freeze_adapter
 from zj.lora.adapters import adapter_layers
 from zj.model import Llama, Packed, ScalarHead
 from zj.rl import CalibratedHead, Calibration
+from zj.stages.config import Lora, StageConfig
 from zj.stages.preferences import RankedPack
-from zj.stages.setup import Lora
 from zj.train import World, gathered, shard
 from zj.weights import base_of, load_model, load_peft, load_peft_with_head, save_peft
 
@@ -55,7 +56,18 @@ class Roles:
     base: str  # directory of the backbone
 
 
-def open_roles(config: Any, dtype: torch.dtype, world: World) -> Roles:
+@dataclass(frozen=True)
+class RolesConfig(StageConfig):
+    reward: str = ""  # directory that train_reward.py wrote; its base is the backbone of all roles
+    value_head: Literal["reward", "zero"] = "reward"  # what the value role's head starts as
+    last_layers: int = 0  # train the policy's last so many blocks only (HuatuoGPT: 2; 0: all)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self, "last_layers", 0)
+
+
+def open_roles(config: RolesConfig, dtype: torch.dtype, world: World) -> Roles:
     """All four roles of PPO, as --model, --reward, --lora, --value-head, --last-layers and --shard ask for them."""
     base, heads = base_of(config.reward), list[CalibratedHead]()
 

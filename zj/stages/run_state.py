@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ from zj.data.template import Encoded, save_template
 from zj.data.tokenizer import Tokenizer
 from zj.inference import generate
 from zj.model import Llama, sequence_logprobs
-from zj.stages.setup import Pack, cross_entropy, packs
+from zj.stages.config import StageConfig
+from zj.stages.setup import Pack, cross_entropy, packs, seed_dropout
 from zj.train import (
     Explosion,
     Log,
@@ -35,13 +37,15 @@ from zj.train import (
 from zj.weights import save_llama, save_peft
 from zj.weights.sharded import at_rest, is_sharded
 
+C = TypeVar("C", bound=StageConfig)
+
 
 @dataclass
-class Run:
+class Run(Generic[C]):
     """Everything that a checkpoint holds, and what is needed to write and to judge it."""
 
     out: Path
-    config: Any
+    config: C
     world: World
     model: Llama
     adapter: str | None
@@ -86,11 +90,17 @@ class Run:
             self.world.leave()
             sys.exit(0)
 
-    def broken_off(self, error: Explosion) -> SystemExit:
-        """Save, and say why it goes no further: what to raise."""
-        self.save()
-        told = f"{Path(sys.argv[0]).name}: stopped: {error}; saved after step {self.step}"
-        return SystemExit(told if self.world.rank == 0 else 1)
+    @contextmanager
+    def until_done(self, log: Log) -> Iterator[None]:
+        """Around the loop: an explosion saves and ends the run with status 1; the end of the loop writes the result."""
+        try:
+            yield
+        except Explosion as error:
+            self.save()
+            message = f"{Path(sys.argv[0]).name}: stopped: {error}; saved after step {self.step}"
+            raise SystemExit(message if self.world.rank == 0 else 1) from None
+        self.finish()
+        log.close()
 
     def load(self, state: dict[str, Any] | None) -> None:
         """Go on from a checkpoint, if there is one; from here on a signal ends the run after the step at hand."""
@@ -135,7 +145,7 @@ class Run:
         """Make the best model (without validation: the last) the result of the run."""
         if not (self.out / "best").exists():
             self._save_best()
-        self.world.first(lambda: publish_best(self.out))
+        self.world.on_rank_zero(lambda: publish_best(self.out))
 
     def _save_best(self) -> None:
         replace_folder(self.out / "best", self._write_result, self.world)
@@ -152,6 +162,22 @@ class Run:
             save_llama(self.model, folder, writes=writes)
         else:
             save_peft(self.model, self.adapter, folder, base=self.base, writes=writes)
+
+
+def cross_entropy_step(run: Run, packs: list[Pack]) -> tuple[dict[str, float], int]:
+    """One optimizer step on these packs of this rank: (metrics, tokens over all ranks)."""
+    (counted_tokens,) = run.world.sum(sum(int(counted.sum()) for _, counted in packs))
+    seed_dropout(run.config.seed, run.step, run.world)
+    shares = []  # waited for when all packs are on their way
+    for packed, counted in packs:
+        logprobs, _ = sequence_logprobs(run.model, packed, counted, run.adapter)
+        share = cross_entropy(logprobs, counted_tokens)
+        run.optimizer.backward(share)
+        shares.append(share.detach())
+    stats = run.optimizer.step()
+    loss = sum(share.item() for share in shares)
+    loss, tokens = run.world.sum(loss, sum(len(packed.tokens) for packed, _ in packs))
+    return {"loss": loss, "counted": counted_tokens, **stats}, int(tokens)
 
 
 def trainable_state(module: nn.Module) -> dict[str, Tensor]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,12 +13,13 @@ from torch import Tensor
 from zj.data.batching import collate, pack_plan, split
 from zj.data.readers import read
 from zj.data.records import Dialogue, Document, Record
-from zj.data.template import TEMPLATES, Encoded, encode_all, load_template
+from zj.data.template import Encoded, encode_all, load_template
 from zj.data.tokenizer import Tokenizer, train_tokenizer
 from zj.inference.cpu import prepack_frozen
-from zj.lora import ALL_LINEAR, add_adapter, count_parameters
+from zj.lora import add_adapter, count_parameters
 from zj.model import Llama, LlamaConfig, Packed
-from zj.train import DTYPES, Stop, World, replace_folder, shard
+from zj.stages.config import PreferenceConfig, StageConfig, TextConfig
+from zj.train import DTYPES, World, replace_folder, shard
 from zj.train.checkpoint import write_text
 from zj.weights import load_model, save_llama
 from zj.weights.huggingface import check_tokenizer_fits
@@ -30,23 +29,7 @@ T = TypeVar("T")
 Pack = tuple[Packed, Tensor]  # (sequences, which tokens are counted [N])
 
 
-@dataclass(frozen=True)
-class Lora:
-    rank: int = 16  # rank of the adapters; 0 trains all weights instead
-    alpha: float = 32.0  # the correction is scaled by alpha / rank
-    dropout: float = 0.1  # part of the adapter's input that is dropped in training
-    targets: tuple[str, ...] = ALL_LINEAR  # layers that get an adapter
-
-    def __post_init__(self) -> None:
-        if self.rank < 0:
-            raise ValueError(f"rank is {self.rank}, expected 0 or more")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}, expected 0 <= dropout < 1")
-        if not self.alpha > 0:
-            raise ValueError(f"alpha is {self.alpha}, expected more than 0")
-
-
-def read_records(files: Sequence[str], kind: Any, config: Any, world: World) -> list[Any]:
+def read_records(files: Sequence[str], kind: Any, config: StageConfig, world: World) -> list[Any]:
     """The records of the files; a bad row stops the run, or is skipped and printed, as --on-bad-row says."""
     records, skipped = read(files, kind, config.on_bad_row)
     for message in skipped[:5]:
@@ -55,7 +38,7 @@ def read_records(files: Sequence[str], kind: Any, config: Any, world: World) -> 
     return records
 
 
-def hold_out(records: Sequence[R], config: Any, out: Path, world: World) -> tuple[list[R], list[R]]:
+def hold_out(records: Sequence[R], config: StageConfig, out: Path, world: World) -> tuple[list[R], list[R]]:
     """(training, validation) records; OUT/validation.txt tells the latter, `file:line` by `file:line`.
 
     They stand there in the order in which validation looks at them, those beyond --valid-limit and those that turn out
@@ -63,11 +46,11 @@ def hold_out(records: Sequence[R], config: Any, out: Path, world: World) -> tupl
     """
     held_in, held_out = split(records, config.valid_fraction)
     lines = "".join(f"{record.where or record.id}\n" for record in held_out)
-    world.first(lambda: write_text(out / "validation.txt", lines))
+    world.on_rank_zero(lambda: write_text(out / "validation.txt", lines))
     return held_in, held_out
 
 
-def find_tokenizer(config: Any, texts: Iterable[str], out: Path, world: World) -> Tokenizer:
+def find_tokenizer(config: TextConfig, texts: Iterable[str], out: Path, world: World) -> Tokenizer:
     """The tokenizer of --tokenizer, else of --model, else one trained on the texts and kept in OUT/tokenizer."""
     if config.tokenizer or config.model:
         return Tokenizer.load(config.tokenizer or config.model)
@@ -77,10 +60,10 @@ def find_tokenizer(config: Any, texts: Iterable[str], out: Path, world: World) -
 
 def make_once(folder: Path, write: Callable[[Path], object], world: World) -> None:
     """Let rank 0 make a directory if it is not there yet."""
-    world.first(lambda: None if folder.exists() else replace_folder(folder, write))
+    world.on_rank_zero(lambda: None if folder.exists() else replace_folder(folder, write))
 
 
-def find_model(config: Any, tokenizer: Tokenizer, out: Path, world: World) -> tuple[Llama, str | None, str]:
+def find_model(config: TextConfig, tokenizer: Tokenizer, out: Path, world: World) -> tuple[Llama, str | None, str]:
     """(model ready for training, name of the adapter that is trained, directory of the adapter's base).
 
     The model of --model (an adapter's is merged into its base), or a fresh one of --size. With --lora.rank 0 all
@@ -117,7 +100,7 @@ def encode_sides(
     held_in: Sequence[Dialogue | Document],
     held_out: Sequence[Dialogue | Document],
     tokenizer: Tokenizer,
-    config: Any,
+    config: TextConfig,
     world: World,
 ) -> tuple[list[Encoded], list[Encoded]]:
     """(training, validation) examples; what was shortened or dropped is printed. ValueError if nothing is left."""
@@ -156,7 +139,7 @@ def cross_entropy(logprobs: Tensor, denominator: float) -> Tensor:
     return -logprobs.sum() / denominator
 
 
-def template_of(config: Any) -> str:
+def template_of(config: PreferenceConfig) -> str:
     """The prompt format of --template, else the one that is stored with --model."""
     return config.template or load_template(config.model)
 
@@ -164,38 +147,3 @@ def template_of(config: Any) -> str:
 def seed_dropout(seed: int, step: int, world: World) -> None:
     """Make the dropout of a step a function of (seed, step, rank), so that a resumed run draws the same."""
     torch.manual_seed(random.Random(f"{seed}/dropout/{step}/{world.rank}").getrandbits(63))
-
-
-def check(config: Any) -> None:
-    """Refuse impossible values of the fields that all stages have, naming the flag."""
-    template = getattr(config, "template", "")
-    if template and template not in TEMPLATES:
-        raise ValueError(f"--template {template}: unknown, expected one of {', '.join(TEMPLATES)}")
-    least = {"max_tokens": 2, "batch_size": 1, "tokens_per_pack": 1, "epochs": 1, "valid_every": 0, "valid_limit": 1}
-    least |= {"save_every": 1, "keep": 1, "clinic_size": 1, "vocab_size": 1}
-    for name, low in least.items():
-        if getattr(config, name, low) < low:
-            raise ValueError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least {low}")
-    Stop(getattr(config, "stop_after", ""))
-    if not 0 <= config.memory_gb < math.inf:
-        raise ValueError(f"--memory-gb is {config.memory_gb}, expected a number from 0 (no bound) on")
-    if not 0 <= config.valid_fraction < 1:
-        raise ValueError(f"--valid-fraction is {config.valid_fraction}, expected 0 <= fraction < 1")
-
-
-def check_adapter(config: Any, dropout: bool = True) -> None:
-    """Refuse a stage of preferences without an adapter to train, and dropout where the stage has none."""
-    if config.lora.rank < 1:
-        raise ValueError("--lora.rank is 0, expected 1 or more: this stage trains adapters on a frozen backbone")
-    if config.lora.dropout and not dropout:
-        raise ValueError(f"--lora.dropout is {config.lora.dropout}, expected 0: policy and reference begin as one")
-
-
-def need(config: Any, *flags: str) -> None:
-    """Refuse a call without these flags, or with a directory that is not there."""
-    for flag in flags:
-        value = getattr(config, flag)
-        if not value:
-            raise ValueError(f"--{flag} is missing: the directory of a model or an adapter")
-        if not Path(value).is_dir():
-            raise ValueError(f"--{flag} {value}: no such directory")

@@ -29,7 +29,7 @@ def save_checkpoint(out: Path, step: int, state: dict[str, Any], keep: int, worl
     """Write OUT/checkpoints/step-N, point `latest` at it, drop all but the last `keep`. OSError if the disk is full."""
     root = out / "checkpoints"
     final, draft = root / f"step-{step}", root / f".tmp-step-{step}"
-    world.first(lambda: _begin(root, draft))
+    world.on_rank_zero(lambda: _begin(root, draft))
     mine: dict[str, Any] | OSError
     try:
         file = draft / f"rank-{world.rank}.pt"
@@ -47,7 +47,7 @@ def save_checkpoint(out: Path, step: int, state: dict[str, Any], keep: int, worl
         if isinstance(found, OSError):
             raise found
         manifest |= found
-    world.first(lambda: _publish(out, draft, final, manifest, keep))
+    world.on_rank_zero(lambda: _publish(out, draft, final, manifest, keep))
     return final
 
 
@@ -77,7 +77,7 @@ def load_checkpoint(out: Path, world: World = ALONE) -> dict[str, Any] | None:
     if not (out / "latest").exists():
         return None
     folder = out / "checkpoints" / (out / "latest").read_text(encoding="utf-8").strip()
-    world.first(lambda: _put_back(folder))
+    world.on_rank_zero(lambda: _put_back(folder))
     if not (folder / "manifest.json").is_file():
         raise ValueError(f"{out / 'latest'}: points at {folder}, which is not a complete checkpoint")
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))

@@ -56,7 +56,7 @@ class World:
         dist.all_gather_object(found, mine)
         return found
 
-    def first(self, work: Callable[[], T]) -> T:
+    def on_rank_zero(self, work: Callable[[], T]) -> T:
         """What rank 0 alone does, such as writing files: its result, or its error, is everyone's."""
         if self.size == 1:
             return work()

@@ -41,7 +41,7 @@ def open_run(
     if not out:
         raise ValueError("--out is missing: the directory that this run will write")
     folder = Path(out)
-    found = world.first(lambda: _take(folder, f"# {stage}\n{_contents(data)}{to_toml(config)}", stage))
+    found = world.on_rank_zero(lambda: _take(folder, f"# {stage}\n{_contents(data)}{to_toml(config)}", stage))
     if found == "finished":
         world.print(f"{out}: this {stage} run is finished; its result is there")
         world.leave()
@@ -123,9 +123,9 @@ def _lines(text: str) -> list[str]:
 def replace_folder(folder: Path, write: Callable[[Path], object], world: World = ALONE) -> None:
     """Let `write` fill a directory beside `folder`, then put it in its place. All ranks call `write`, rank 0 writes."""
     draft = folder.with_name(f".tmp-{folder.name}")
-    world.first(lambda: _empty(draft))
+    world.on_rank_zero(lambda: _empty(draft))
     write(draft)
-    world.first(lambda: _put(draft, folder))
+    world.on_rank_zero(lambda: _put(draft, folder))
 
 
 def _empty(folder: Path) -> None:

@@ -1,0 +1,125 @@
+"""The fields that all five training scripts have, with their checks. A script's own Config adds to them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from zj.cli import check_range
+from zj.data.template import TEMPLATES
+from zj.lora import ALL_LINEAR
+from zj.train import Optim, Stop
+
+
+@dataclass(frozen=True)
+class Lora:
+    rank: int = 16  # rank of the adapters; 0 trains all weights instead
+    alpha: float = 32.0  # the correction is scaled by alpha / rank
+    dropout: float = 0.1  # part of the adapter's input that is dropped in training
+    targets: tuple[str, ...] = ALL_LINEAR  # layers that get an adapter
+
+    def __post_init__(self) -> None:
+        check_range(self, "rank", 0)
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}, expected 0 <= dropout < 1")
+        if not self.alpha > 0:
+            raise ValueError(f"alpha is {self.alpha}, expected more than 0")
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    out: str = ""  # directory of this run; a run that was interrupted goes on, a finished one is left alone
+    model: str = ""  # directory of a model or of an adapter to start from
+    data: tuple[str, ...] = ()  # files or directories of training data (none: the synthetic clinic)
+    clinic_size: int = 1200  # size of the synthetic clinic, in multi-turn dialogues
+    on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
+    max_tokens: int = 1024  # longest sequence, in tokens; older turns are left out to fit
+    batch_size: int = 32  # prompts (with all their answers) of one step, over all ranks
+    tokens_per_pack: int = 4096  # tokens in one forward pass; memory only, the gradient does not depend on it
+    epochs: int = 1  # passes over the data
+    valid_fraction: float = 0.1  # part of the data held out for validation
+    valid_every: int = 0  # steps between validations (0: once an epoch)
+    valid_limit: int = 300  # most records that one validation looks at
+    save_every: int = 100  # steps between checkpoints
+    keep: int = 2  # checkpoints kept
+    stop_after: str = ""  # length of time, e.g. 3h50m, after which the run saves and ends (none: when it is done)
+    seed: int = 0  # of fresh weights, order, dropout and samples
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of frozen weights and of the forward pass; AdamW is always fp32
+    memory_gb: float = 0.0  # GB to plan a step within: as many blocks as that takes recompute (0: none do)
+    compile: bool = False  # torch.compile the blocks: faster in 16 bit, after a minute or more at the start
+    shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
+    tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
+    lora: Lora = Lora()
+    optim: Optim = Optim()
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values, naming the flag."""
+        check_range(self, "max_tokens", 2)
+        for name in ("batch_size", "tokens_per_pack", "epochs", "valid_limit", "save_every", "keep", "clinic_size"):
+            check_range(self, name, 1)
+        check_range(self, "valid_every", 0)
+        Stop(self.stop_after)
+        if not 0 <= self.memory_gb < math.inf:
+            raise ValueError(f"--memory-gb is {self.memory_gb}, expected a number from 0 (no bound) on")
+        if not 0 <= self.valid_fraction < 1:
+            raise ValueError(f"--valid-fraction is {self.valid_fraction}, expected 0 <= fraction < 1")
+
+
+@dataclass(frozen=True)
+class TextConfig(StageConfig):
+    """Of pre-training and fine-tuning, which may start from nothing."""
+
+    model: str = ""  # Hugging Face model or PEFT adapter directory to start from (none: a fresh one of --size)
+    tokenizer: str = ""  # tokenizer.model or its directory (none: the model's, or one trained on the data)
+    template: str = "ziya"  # prompt format, stored with the result
+    size: str = "tiny"  # size of a fresh model
+    vocab_size: int = 4000  # pieces of a tokenizer trained on the data
+    batch_size: int = 64  # sequences per optimizer step, over all ranks
+    epochs: int = 3  # passes over the data
+    valid_limit: int = 1000  # most sequences that one validation looks at
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_template(self.template)
+        check_range(self, "vocab_size", 1)
+
+
+@dataclass(frozen=True)
+class PreferenceConfig(StageConfig):
+    """Of the stages that train adapters on rankings, beside a frozen backbone."""
+
+    tokenizer: str = ""  # tokenizer.model or its directory (none: the model's)
+    template: str = ""  # prompt format, stored with the result (none: the model's)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_adapter(self.lora)
+        if self.template:
+            check_template(self.template)
+
+
+def check_template(name: str) -> None:
+    """Refuse a prompt format that is not in the table."""
+    if name not in TEMPLATES:
+        raise ValueError(f"--template {name}: unknown, expected one of {', '.join(TEMPLATES)}")
+
+
+def check_adapter(lora: Lora, dropout: bool = True) -> None:
+    """Refuse a stage of preferences without an adapter to train, and dropout where the stage has none."""
+    if lora.rank < 1:
+        raise ValueError("--lora.rank is 0, expected 1 or more: this stage trains adapters on a frozen backbone")
+    if lora.dropout and not dropout:
+        raise ValueError(f"--lora.dropout is {lora.dropout}, expected 0: policy and reference begin as one")
+
+
+def need(config: Any, *flags: str) -> None:
+    """Refuse a call without these flags, or with a directory that is not there."""
+    for flag in flags:
+        value = getattr(config, flag)
+        if not value:
+            raise ValueError(f"--{flag} is missing: the directory of a model or an adapter")
+        if not Path(value).is_dir():
+            raise ValueError(f"--{flag} {value}: no such directory")
