@@ -171,9 +171,8 @@ def optimizers(config: Config, roles: Roles, steps: int, world: World) -> tuple[
     policy = adapter_parameters(roles.model, "policy").values()
     value = [*adapter_parameters(roles.model, "value").values(), *roles.value_head.parameters()]
     dtype = DTYPES[config.dtype]
-    return Optimizer(policy, config.optim, steps, dtype, world), Optimizer(
-        value, config.value_optim, steps, dtype, world
-    )
+    of_value = Optimizer(value, config.value_optim, steps, dtype, world)
+    return Optimizer(policy, config.optim, steps, dtype, world), of_value
 
 
 # ---- the steps

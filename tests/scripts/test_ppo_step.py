@@ -22,13 +22,13 @@ from zj.weights import load_model
 def say(monkeypatch):
     """say(score): the reward model's word is replaced by score(answer), and every answer counts as finished."""
 
-    def instead(score, real=train_ppo.judge):
-        def judge(*arguments, **named):
+    def instead(score, real=train_ppo.evaluate_rollout):
+        def evaluate_rollout(*arguments, **named):
             rollout = real(*arguments, **named)
             scores = torch.tensor([float(score(rollout.answer(s))) for s in range(len(rollout.sequences))])
             return replace(rollout, scores=scores, finished=torch.ones_like(rollout.finished))
 
-        monkeypatch.setattr(train_ppo, "judge", judge)
+        monkeypatch.setattr(train_ppo, "evaluate_rollout", evaluate_rollout)
 
     return instead
 
@@ -45,7 +45,7 @@ def test_an_easy_reward_is_learnt_and_a_dear_kl_forbids_it(command, line, tmp_pa
 
 
 def test_the_flags_reach_the_equations_and_each_pass_sees_every_token_once(command, line, tmp_path, spied):
-    names = ("judge", "kl_rewards", "gae", "policy_loss", "value_loss")
+    names = ("evaluate_rollout", "kl_rewards", "gae", "policy_loss", "value_loss")
     judged, rewarded, estimated, policy, value = (spied(train_ppo, name) for name in names)
     more = ("--gamma", 0.9, "--lam", 0.8, "--clip", 0.11, "--value-clip", 0.22, "--beta", 0.03, "--ppo-epochs", 3)
     more += ("--tokens-per-pack", 50, "--valid-fraction", 0, "--batch-size", 7, "--minibatches", 3)
@@ -78,7 +78,7 @@ def test_an_answer_without_eos_gets_a_fixed_score(command, line, tmp_path, spied
     monkeypatch.setattr(
         train_ppo, "generate", lambda model, asked, *_, **__: [[9, 2] if n % 2 else [9, 30] for n in range(len(asked))]
     )
-    judged, rewarded = spied(train_ppo, "judge"), spied(train_ppo, "kl_rewards")
+    judged, rewarded = spied(train_ppo, "evaluate_rollout"), spied(train_ppo, "kl_rewards")
     assert command(*ppo(line, tmp_path / "run", "--unfinished", -7, "--valid-fraction", 0)).status == 0
     for (_, rollout), (arguments, rewards) in zip(judged, rewarded, strict=True):
         scores = arguments[2].tolist()
@@ -122,7 +122,7 @@ def test_ptx_adds_the_cross_entropy_of_dialogues(command, line, tmp_path, say):
 
 
 def test_the_answers_to_one_prompt_differ(command, line, tmp_path, spied):
-    judged = spied(train_ppo, "judge")
+    judged = spied(train_ppo, "evaluate_rollout")
     assert command(*ppo(line, tmp_path / "run", "--answers", 4, "--valid-fraction", 0)).status == 0
     seen, alike, groups = set(), 0, 0
     for _, rollout in judged:
