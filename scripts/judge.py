@@ -21,7 +21,7 @@ from zj.clinic import Question
 from zj.clinic.adversaries import best_constant, practice
 from zj.data.readers import read
 from zj.data.tokenizer import Tokenizer
-from zj.eval.answers import Answer, Speaker, answers, load_speaker, log_likelihoods, read_questions
+from zj.eval.answers import Answer, ChatModel, answers, load_chat_model, log_likelihoods, read_questions
 from zj.eval.metrics import Answers, by_group, graded, metrics
 from zj.eval.report import BOUNDS, question_rows, tables
 from zj.eval.texts import read_texts
@@ -129,7 +129,7 @@ def let_answer(
 ) -> tuple[list[Answer], list[float]]:
     """(a model's answers, its own log-likelihood of each if its divergence from the baseline is to be measured)."""
     print(f"{name}: {len(questions):,} questions to {folder}", flush=True)
-    speaker = open_speaker(config, name, folder)
+    speaker = open_chat_model(config, name, folder)
     sampled = answers(
         speaker,
         [question.prompt for question in questions],
@@ -141,8 +141,8 @@ def let_answer(
     return sampled, log_likelihoods(speaker, sampled, config.temperature, TOKENS_PER_PACK) if measured else []
 
 
-def open_speaker(config: Config, name: str, folder: str) -> Speaker:
-    return load_speaker(folder, f"--models {name}", DTYPES[config.dtype], start(config.device).device)
+def open_chat_model(config: Config, name: str, folder: str) -> ChatModel:
+    return load_chat_model(folder, f"--models {name}", DTYPES[config.dtype], start(config.device).device)
 
 
 def divergences(
@@ -155,7 +155,7 @@ def divergences(
     if not config.temperature:
         return {}
     models, found = systems_of(config)[0], {baseline: [0.0] * len(sampled[baseline])}
-    speaker = open_speaker(config, "the baseline", models[baseline])
+    speaker = open_chat_model(config, "the baseline", models[baseline])
     for name, folder in models.items():
         if name != baseline and Tokenizer.load(folder).same_ids(speaker.tokenizer):
             others = log_likelihoods(speaker, sampled[name], config.temperature, TOKENS_PER_PACK)

@@ -19,7 +19,7 @@ from zj.cli import run_command
 from zj.clinic import Question, judge, rank
 from zj.clinic.ranking import degrade, with_degraded
 from zj.data.records import Ranking, as_json
-from zj.eval.answers import answers, load_speaker, read_questions
+from zj.eval.answers import answers, load_chat_model, read_questions
 from zj.train import DTYPES, start
 from zj.train.checkpoint import write_text
 
@@ -74,7 +74,7 @@ def main(config: Config) -> None:
 def sample(config: Config, questions: list[Question], k: int) -> list[list[str]]:
     """k answers of the model to each question; with the same seed, the first of them are those of a smaller k."""
     device = start(config.device).device
-    speaker = load_speaker(config.model, "--model", DTYPES[config.dtype], device)
+    speaker = load_chat_model(config.model, "--model", DTYPES[config.dtype], device)
     said = answers(
         speaker,
         [asked.prompt for asked in questions for _ in range(k)],

@@ -25,7 +25,7 @@ from zj.data.readers import read
 from zj.data.records import Dialogue, Prompt, Ranking
 from zj.data.template import encode_answers, load_template
 from zj.data.tokenizer import Tokenizer
-from zj.eval.answers import Speaker, answers
+from zj.eval.answers import ChatModel, answers
 from zj.inference.cpu import prepack_frozen
 from zj.rl import pair_accuracy
 from zj.stages.config import Lora, need
@@ -33,7 +33,7 @@ from zj.stages.preferences import Ranked, ranked_packs, rates
 from zj.stages.roles import Reward, add_policy, backbone_of, check_same_tokenizer, load_reward, score_packs
 from zj.train import DTYPES, World, start
 from zj.train.checkpoint import write_text
-from zj.train.log import patience
+from zj.train.log import bar_interval
 from zj.weights import base_of, check_tokenizer_fits, load_model
 
 
@@ -139,7 +139,7 @@ def best_of(config: Config, prompts: list[Prompt]) -> list[dict]:
     """{id, answer, score, scores}: the answer of n with the highest score; prints what other n would have brought."""
     judge, n = open_judge(config), config.best_of
     said = answers(
-        open_speaker(config, judge),
+        open_chat_model(config, judge),
         [prompt for prompt in prompts for _ in range(n)],
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
@@ -209,7 +209,7 @@ def score_answers(judge: Judge, prompts: list[Ranked]) -> list[float]:
     packs = ranked_packs(pieces, range(len(pieces)), judge.tokens_per_pack, alone) if pieces else []
     found: list[list[float]] = [[] for _ in pieces]
     count = sum(len(piece.answers) for piece in pieces)
-    with tqdm(total=count, unit="score", mininterval=patience(), dynamic_ncols=True) as bar:
+    with tqdm(total=count, unit="score", mininterval=bar_interval(), dynamic_ncols=True) as bar:
         for pack, scores in score_packs(judge.reward, packs):
             for group, score in zip(pack.groups.tolist(), scores.tolist(), strict=True):
                 found[pack.prompts[group]].append(score)
@@ -256,13 +256,13 @@ def open_judge(config: Config) -> Judge:
     return Judge(reward, tokenizer, load_template(config.reward), longest, config.tokens_per_pack)
 
 
-def open_speaker(config: Config, judge: Judge) -> Speaker:
+def open_chat_model(config: Config, judge: Judge) -> ChatModel:
     """The model of --model on the judge's own backbone: the base as it is, or an adapter of it."""
     base = base_of(config.reward)
     adapter = None if Path(config.model).samefile(base) else "policy"
     if adapter:
         add_policy(judge.reward.model, config.model, base, Lora(), config.seed)
-    return Speaker(judge.reward.model, judge.tokenizer, judge.template, adapter)
+    return ChatModel(judge.reward.model, judge.tokenizer, judge.template, adapter)
 
 
 if __name__ == "__main__":

@@ -28,14 +28,14 @@ from zj.lora import copy_adapter
 from zj.model import Llama, sequence_logprobs
 from zj.plan.apply import apply_memory_plan
 from zj.rl import dpo_loss, pair_accuracy, ranked_pairs
-from zj.stages import setup as stage
+from zj.stages import setup
 from zj.stages.config import Lora, PreferenceConfig, check_adapter, need
 from zj.stages.preferences import Ranked, RankedPack, ranked_packs, rates, read_rankings
 from zj.stages.roles import add_policy, backbone_of, is_adapter
 from zj.stages.run_state import Run
 from zj.train import DTYPES, Log, Optim, Optimizer, World, gathered, open_run, shard, start
 from zj.train.checkpoint import write_text
-from zj.train.log import patience
+from zj.train.log import bar_interval
 from zj.weights import base_of, check_tokenizer_fits, load_model
 
 
@@ -63,7 +63,7 @@ def main(config: Config) -> None:
     need(config, "model")
     files = files_of(config.data) if config.data else []
     out, saved = open_run(config.out, config, "dpo", world, files)
-    tokenizer, template = Tokenizer.load(config.tokenizer or config.model), stage.template_of(config)
+    tokenizer, template = Tokenizer.load(config.tokenizer or config.model), setup.template_of(config)
     data = config.data or world.on_rank_zero(lambda: default_files(out, config.clinic_size, config.seed, "ranking"))
     train, valid = read_rankings(data, config, tokenizer, template, out, world)
     base = backbone_of(config.model)
@@ -92,7 +92,7 @@ def main(config: Config) -> None:
                 loss, numbers, table = preference(config, pack, logprobs, reference.of(train, pack), len(chosen))
                 told.update({"loss": loss.item(), **numbers})
                 if config.sft:
-                    likely = stage.cross_entropy(logprobs[best_answers(pack)], best_tokens)
+                    likely = setup.cross_entropy(logprobs[best_answers(pack)], best_tokens)
                     told.update({"sft_loss": likely.item()})
                     loss = loss + config.sft * likely
                 optimizer.backward(loss)
@@ -170,7 +170,7 @@ class Reference:
                 missing = [n for n, prompt in enumerate(ranked) if prompt.key not in self.known]
                 if missing:
                     packs = list(ranked_packs(ranked, missing, config.tokens_per_pack, world))
-                    for pack in tqdm(packs, "reference", mininterval=patience(), disable=world.rank != 0):
+                    for pack in tqdm(packs, "reference", mininterval=bar_interval(), disable=world.rank != 0):
                         values = self._compute(pack).split([len(ranked[n].answers) for n in pack.prompts])
                         self.known |= {ranked[n].key: v.tolist() for n, v in zip(pack.prompts, values, strict=True)}
         for theirs in world.gather(self.known):

@@ -40,7 +40,7 @@ from zj.rl import (
     whiten,
 )
 from zj.rl.rollout import Packs
-from zj.stages import setup as stage
+from zj.stages import setup
 from zj.stages.config import Lora, check_adapter, need
 from zj.stages.preferences import read_prompts, read_ptx
 from zj.stages.roles import Roles, RolesConfig, check_same_tokenizer, open_roles
@@ -249,12 +249,12 @@ def remember(run: Run[Config], ptx: list[Encoded]) -> float:
     """Add the gradient of the PTX term (Ouyang et al. 2022, equation 2), divided by its own count of tokens."""
     config = run.config
     _, chosen = batch(run.optimizer.steps, config.batch_size, epochs(ptx, config.seed))
-    packs = stage.packs(ptx, chosen, config.tokens_per_pack, run.world)
+    packs = setup.packs(ptx, chosen, config.tokens_per_pack, run.world)
     (tokens,) = run.world.sum(sum(int(counted.sum()) for _, counted in packs))
     total = 0.0
     for packed, counted in packs:
         logprobs, _ = sequence_logprobs(run.model, packed, counted, "policy")
-        loss = stage.cross_entropy(logprobs, tokens)
+        loss = setup.cross_entropy(logprobs, tokens)
         run.optimizer.backward(config.ptx * loss)
         total += loss.item()
     return total

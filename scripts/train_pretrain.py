@@ -18,7 +18,7 @@ from zj.data.batching import batch, epochs, steps_per_epoch, without_repeats
 from zj.data.readers import files_of
 from zj.data.records import Document
 from zj.plan.apply import apply_memory_plan
-from zj.stages import setup as stage
+from zj.stages import setup
 from zj.stages.config import TextConfig
 from zj.stages.run_state import Run, cross_entropy_step
 from zj.train import DTYPES, Log, Optimizer, World, open_run, start
@@ -35,12 +35,12 @@ def main(config: Config) -> None:
     world = start(config.device)
     files = files_of(config.data) if config.data else []
     out, saved = open_run(config.out, config, "pretrain", world, files)
-    held_in, held_out = stage.hold_out(read_documents(config, out, world), config, out, world)
-    tokenizer = stage.find_tokenizer(config, (d.text for d in held_in), out, world)
-    model, adapter, base = stage.find_model(config, tokenizer, out, world)
+    held_in, held_out = setup.hold_out(read_documents(config, out, world), config, out, world)
+    tokenizer = setup.find_tokenizer(config, (d.text for d in held_in), out, world)
+    model, adapter, base = setup.find_model(config, tokenizer, out, world)
     apply_memory_plan(model, "pretrain", config, world)
 
-    train, valid = stage.encode_sides(held_in, held_out, tokenizer, config, world)
+    train, valid = setup.encode_sides(held_in, held_out, tokenizer, config, world)
     indices = epochs(train, config.seed)
     per_epoch = steps_per_epoch(len(train), config.batch_size)
     total = per_epoch * config.epochs
@@ -58,7 +58,7 @@ def main(config: Config) -> None:
     with run.until_done(log):
         while run.step < total:
             epoch, chosen = batch(run.step, config.batch_size, indices)
-            metrics, tokens = cross_entropy_step(run, stage.packs(train, chosen, config.tokens_per_pack, world))
+            metrics, tokens = cross_entropy_step(run, setup.packs(train, chosen, config.tokens_per_pack, world))
             timed = log.time(tokens)
             checked = run.validate(valid, beginnings, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, **metrics, **timed, **checked)
@@ -70,7 +70,7 @@ def main(config: Config) -> None:
 def read_documents(config: Config, out: Path, world: World) -> list[Document]:
     """The documents of --data, or of a clinic written into OUT/clinic, each once; bad rows are told or stop the run."""
     files = config.data or world.on_rank_zero(lambda: default_files(out, config.clinic_size, config.seed, "pretrain"))
-    documents = stage.read_records(files, "document", config, world)
+    documents = setup.read_records(files, "document", config, world)
     different = without_repeats(documents)
     world.print(f"{len(documents) - len(different):,} documents are repeats, left out")
     return different

@@ -24,7 +24,7 @@ from zj.lora import add_adapter
 from zj.model import Llama, ScalarHead
 from zj.plan.apply import apply_memory_plan
 from zj.rl import CalibratedHead, Calibration, pair_accuracy, ranking_loss
-from zj.stages import setup as stage
+from zj.stages import setup
 from zj.stages.config import PreferenceConfig, need
 from zj.stages.preferences import Ranked, ranked_packs, rates, read_rankings
 from zj.stages.roles import Reward, save_reward, score_packs
@@ -50,7 +50,7 @@ def main(config: Config) -> None:
     need(config, "model")
     files = files_of(config.data) if config.data else []
     out, saved = open_run(config.out, config, "reward", world, files)
-    tokenizer, template = Tokenizer.load(config.tokenizer or config.model), stage.template_of(config)
+    tokenizer, template = Tokenizer.load(config.tokenizer or config.model), setup.template_of(config)
     data = config.data or world.on_rank_zero(lambda: default_files(out, config.clinic_size, config.seed, "ranking"))
     train, valid = read_rankings(data, config, tokenizer, template, out, world)
     model, head = add_reward(config, tokenizer, world)
@@ -79,7 +79,7 @@ def main(config: Config) -> None:
         while run.step < total:
             epoch, chosen = batch(run.step, config.batch_size, indices)
             packs = list(ranked_packs(train, chosen, config.tokens_per_pack, world))
-            stage.seed_dropout(config.seed, run.step, world)
+            setup.seed_dropout(config.seed, run.step, world)
             loss, tables = 0.0, []
             for pack in packs:
                 scores = head(model(pack.packed, "reward")[pack.packed.last[pack.answers]])

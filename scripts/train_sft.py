@@ -20,7 +20,7 @@ from zj.data.readers import files_of
 from zj.data.records import Dialogue, Prompt
 from zj.data.template import encode_prompt
 from zj.plan.apply import apply_memory_plan
-from zj.stages import setup as stage
+from zj.stages import setup
 from zj.stages.config import TextConfig
 from zj.stages.run_state import Run, cross_entropy_step
 from zj.train import DTYPES, Log, Optimizer, World, open_run, start
@@ -46,12 +46,12 @@ def main(config: Config) -> None:
     files = files_of(config.data) if config.data else []
     out, saved = open_run(config.out, config, "sft", world, files)
     dialogues = read_dialogues(config, out, world)
-    held_in, held_out = stage.hold_out(dialogues, config, out, world)
-    tokenizer = stage.find_tokenizer(config, (text for d in held_in for turn in d.turns for text in turn), out, world)
-    model, adapter, base = stage.find_model(config, tokenizer, out, world)
+    held_in, held_out = setup.hold_out(dialogues, config, out, world)
+    tokenizer = setup.find_tokenizer(config, (text for d in held_in for turn in d.turns for text in turn), out, world)
+    model, adapter, base = setup.find_model(config, tokenizer, out, world)
     apply_memory_plan(model, "sft", config, world)
 
-    train, valid = stage.encode_sides(held_in, held_out, tokenizer, config, world)
+    train, valid = setup.encode_sides(held_in, held_out, tokenizer, config, world)
     by_place = {dialogue.where: dialogue for dialogue in dialogues}
     indices = epochs([by_place[example.where] for example in train], config.seed, parse_mix(config.mix) or None)
     per_epoch = steps_per_epoch(len(indices(0)), config.batch_size)
@@ -74,7 +74,7 @@ def main(config: Config) -> None:
     with run.until_done(log):
         while run.step < total:
             epoch, chosen = batch(run.step, config.batch_size, indices)
-            metrics, tokens = cross_entropy_step(run, stage.packs(train, chosen, config.tokens_per_pack, world))
+            metrics, tokens = cross_entropy_step(run, setup.packs(train, chosen, config.tokens_per_pack, world))
             timed = log.time(tokens)
             checked = run.validate(valid, prompts, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, **metrics, **timed, **checked)
@@ -86,7 +86,7 @@ def main(config: Config) -> None:
 def read_dialogues(config: Config, out: Path, world: World) -> list[Dialogue]:
     """The dialogues of --data, or of a clinic written into OUT/clinic; bad rows are told or stop the run."""
     files = config.data or world.on_rank_zero(lambda: default_files(out, config.clinic_size, config.seed, *CLINIC))
-    return stage.read_records(files, "dialogue", config, world)
+    return setup.read_records(files, "dialogue", config, world)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from zj.model import Llama, LlamaConfig, Packed, ScalarHead, heads, sequence_logprobs, sequence_values, token_logprobs
-from zj.model.heads import NOTHING
+from zj.model.heads import IGNORE_INDEX
 
 N, D, V = 23, 6, 11
 
@@ -74,7 +74,7 @@ def test_each_way_to_a_gradient_equals_the_dense_one(asked, temperature, frozen)
 
 def test_gradients_equal_finite_differences():
     hidden, weight, targets = inputs()
-    targets[[2, 7, 22]] = NOTHING
+    targets[[2, 7, 22]] = IGNORE_INDEX
     assert torch.autograd.gradcheck(lambda h, w: token_logprobs(h, w, targets, 0.8), (hidden, weight))
 
 
@@ -145,8 +145,8 @@ def test_half_precision_states_give_fp32_log_probs(dtype):
 
 def test_rows_that_ask_for_nothing_get_nothing():
     hidden, weight, targets = inputs()
-    targets[[0, 4, 5, 22]] = NOTHING
-    asked = targets != NOTHING
+    targets[[0, 4, 5, 22]] = IGNORE_INDEX
+    asked = targets != IGNORE_INDEX
     logprobs, entropy = token_logprobs(hidden, weight, targets)
     d_hidden, d_weight = torch.autograd.grad((logprobs + entropy).sum(), (hidden, weight))
     assert not logprobs[~asked].any() and not entropy[~asked].any() and not d_hidden[~asked].any()
@@ -159,7 +159,7 @@ def test_rows_that_ask_for_nothing_get_nothing():
 def test_nan_in_a_row_that_asks_for_nothing_does_not_leak():
     hidden, weight, targets = inputs()
     with torch.no_grad():
-        hidden[3], targets[3] = torch.nan, NOTHING
+        hidden[3], targets[3] = torch.nan, IGNORE_INDEX
     results = token_logprobs(hidden, weight, targets)
     gradients = torch.autograd.grad(sum(results).sum(), (hidden, weight))
     assert all(t.isfinite().all() for t in (*results, *gradients))
@@ -169,7 +169,7 @@ def test_nan_in_a_row_that_asks_for_nothing_does_not_leak():
 
 def test_nothing_asked_at_all_gives_zeros_and_finite_gradients():
     hidden, weight, targets = inputs()
-    logprobs, entropy = token_logprobs(hidden, weight, torch.full_like(targets, NOTHING))
+    logprobs, entropy = token_logprobs(hidden, weight, torch.full_like(targets, IGNORE_INDEX))
     gradients = torch.autograd.grad(logprobs.sum() + entropy.sum(), (hidden, weight))
     assert not any(t.any() for t in (logprobs, entropy, *gradients))
 

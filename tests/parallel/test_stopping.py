@@ -226,7 +226,7 @@ def test_nan_on_one_rank_is_a_step_that_nobody_takes(line, tmp_path):
 
 
 def test_nan_again_and_again_ends_a_run_with_all_saved(line, tmp_path):
-    name, *flags = job(line, "train_sft", tmp_path / "run", "--shard", "zero2", "--optim.patience", 2, *ONE_PACK)
+    name, *flags = job(line, "train_sft", tmp_path / "run", "--shard", "zero2", "--optim.max-bad-steps", 2, *ONE_PACK)
     done = together([[f"{name}+nan3-9", *flags]], 2, tmp_path)
     assert done.returncode != 0 and done.stderr.count("stopped: gradient norm nan") == 1
     state = load_checkpoint(tmp_path / "run")

@@ -16,7 +16,7 @@ from tests.scripts.conftest import column, least_gb, ppo, result, told
 from zj.cli import parse
 from zj.data.readers import read
 from zj.lora.adapters import adapter_layers
-from zj.stages import setup as stage
+from zj.stages import setup
 from zj.stages.roles import open_roles
 from zj.stages.run_state import Run
 from zj.train import ALONE, Log, Optimizer
@@ -173,7 +173,7 @@ def test_a_fresh_policy_has_what_the_flags_say_and_an_sft_adapter_its_own(comman
     """--model may be the backbone itself, here a merged SFT adapter as in HuatuoGPT: the policy is then fresh."""
     flags = ("--lora.rank", 5, "--lora.alpha", 10, "--lora.targets", "v_proj", "--epochs", 1)
     reward = make_reward(tmp_path / "reward", line.sft)
-    cases = {"own": ((), (3, 6, list(stage.ALL_LINEAR)), line.base)}
+    cases = {"own": ((), (3, 6, list(setup.ALL_LINEAR)), line.base)}
     cases["fresh"] = (("--reward", reward), (5, 10, ["v_proj"]), line.sft)
     for name, (more, expected, base) in cases.items():
         done = command(*ppo(line, tmp_path / name, *more, *flags))
@@ -186,9 +186,9 @@ def test_a_fresh_policy_has_what_the_flags_say_and_an_sft_adapter_its_own(comman
 def test_an_explosion_saves_and_the_steps_stay_aligned(command, line, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Optimizer, "backward", lambda self, loss, real=Optimizer.backward: real(self, loss * math.nan))
-        stopped = command(*ppo(line, tmp_path / "run", "--optim.patience", 2))
+        stopped = command(*ppo(line, tmp_path / "run", "--optim.max-bad-steps", 2))
     assert stopped.status == 1 and (tmp_path / "run" / "checkpoints" / "step-0").exists()
-    again = command(*ppo(line, tmp_path / "run", "--optim.patience", 2))
+    again = command(*ppo(line, tmp_path / "run", "--optim.max-bad-steps", 2))
     assert again.status == 0, again.err
     assert [row["step"] for row in told(tmp_path / "run")] == list(range(6))
     state = torch.load(tmp_path / "run" / "checkpoints" / "step-5" / "rank-0.pt")

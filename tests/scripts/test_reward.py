@@ -16,7 +16,7 @@ from zj.data.readers import read
 from zj.data.tokenizer import Tokenizer
 from zj.lora import adapter_parameters
 from zj.rl import ranking_loss
-from zj.stages import setup as stage
+from zj.stages import setup
 from zj.stages.preferences import encode_rankings
 from zj.stages.roles import load_reward, score_all
 from zj.stages.run_state import Run
@@ -104,7 +104,7 @@ def test_the_result_is_the_best_model_and_reads_back(trained, line):
     loss = 0.0
     with torch.no_grad():
         for prompt in valid:
-            packed = stage.Packed.of([answer.ids for answer in prompt.answers])
+            packed = setup.Packed.of([answer.ids for answer in prompt.answers])
             scores = head(model(packed, "x")[packed.last])
             loss += ranking_loss(scores, torch.tensor(prompt.ranks), torch.zeros(4), len(valid)).item()
     assert loss == pytest.approx(min(column(trained, "valid_loss")), rel=1e-4)

@@ -15,7 +15,7 @@ from zj.data.batching import split
 from zj.data.template import Encoded, load_template
 from zj.lora import adapter_parameters
 from zj.model import Packed, llama, sequence_logprobs
-from zj.stages import setup as stage
+from zj.stages import setup
 from zj.stages.run_state import Run, held_out_loss
 from zj.train import World
 from zj.weights import load_model
@@ -70,7 +70,7 @@ def test_the_result_is_the_best_model_and_has_the_loss_that_was_logged(command, 
         out = tmp_path / f"rank{rank}"
         assert command(*sft(corpus, out, "--epochs", 6, "--lora.rank", rank)).status == 0
         model = load_model(out)
-        tokenizer = stage.Tokenizer.load(out)
+        tokenizer = setup.Tokenizer.load(out)
         dialogues, _ = stage_read(corpus)
         from zj.data.template import encode_all
 
@@ -112,7 +112,7 @@ EXAMPLES = [example(1, 5, 9, 2, answer=2), example(1, 7, 2, answer=1), example(1
 
 
 def test_packs_hold_what_was_chosen_and_no_more_tokens_than_asked():
-    got = stage.packs(EXAMPLES, [2, 1, 0, 1], 10, ALONE)
+    got = setup.packs(EXAMPLES, [2, 1, 0, 1], 10, ALONE)
     found = [packed.tokens[a:b].tolist() for packed, _ in got for a, b in packed.spans]
     assert sorted(found) == sorted(EXAMPLES[index].ids for index in (2, 1, 0, 1))
     assert all(len(packed.tokens) <= 10 or len(packed) == 1 for packed, _ in got)  # 22 tokens stand alone
@@ -121,10 +121,10 @@ def test_packs_hold_what_was_chosen_and_no_more_tokens_than_asked():
 
 def test_validation_is_the_mean_over_tokens_without_dropout_under_the_adapter(tmp_path):
     flags = ("--size", "nano", "--lora.rank", "2", "--lora.dropout", "0.5")
-    model, adapter, _ = stage.find_model(parse(train_sft.Config, [*flags]), range(64), tmp_path, ALONE)
+    model, adapter, _ = setup.find_model(parse(train_sft.Config, [*flags]), range(64), tmp_path, ALONE)
     for matrix in adapter_parameters(model, adapter).values():
         torch.nn.init.normal_(matrix, generator=torch.Generator().manual_seed(0))
-    whole, single = (stage.packs(EXAMPLES, range(3), tokens, ALONE) for tokens in (99, 1))
+    whole, single = (setup.packs(EXAMPLES, range(3), tokens, ALONE) for tokens in (99, 1))
     loss = held_out_loss(model, whole, adapter, ALONE)
     assert model.training
     total = sum(sequence_logprobs(model.eval(), *pack, adapter)[0].sum().item() for pack in single)
@@ -135,12 +135,12 @@ def test_validation_is_the_mean_over_tokens_without_dropout_under_the_adapter(tm
 
 @STAGES
 def test_no_record_is_trained_on_and_validated(command, corpus, tmp_path, monkeypatch, script, data):
-    def and_no_further(*arguments, split=stage.encode_sides):
+    def and_no_further(*arguments, split=setup.encode_sides):
         sides.extend(split(*arguments))
         raise KeyboardInterrupt
 
     sides: list[list[Encoded]] = []
-    monkeypatch.setattr(stage, "encode_sides", and_no_further)
+    monkeypatch.setattr(setup, "encode_sides", and_no_further)
     assert command(*sft(corpus, tmp_path / "run", "--max-tokens", 24, script=script, data=data)).status == 130
     train, valid = ({example.where for example in side} for side in sides)
     assert train and valid and not train & valid
@@ -149,7 +149,7 @@ def test_no_record_is_trained_on_and_validated(command, corpus, tmp_path, monkey
 
 def test_dropout_is_a_function_of_seed_step_and_rank():
     def drawn(seed, step, rank):
-        stage.seed_dropout(seed, step, World(rank, 2, ALONE.device))
+        setup.seed_dropout(seed, step, World(rank, 2, ALONE.device))
         return tuple(torch.rand(3).tolist())
 
     cases = [(seed, step, rank) for seed in range(2) for step in range(3) for rank in range(2)]
@@ -162,7 +162,7 @@ def test_the_flags_of_model_and_adapter_reach_them(tmp_path, monkeypatch):
     def made(*flags, out="run"):
         Path(out).mkdir(exist_ok=True)
         config = parse(train_sft.Config, ["--size", "nano", "--lora.rank", "3", *flags])
-        return stage.find_model(config, range(64), Path(out), ALONE)
+        return setup.find_model(config, range(64), Path(out), ALONE)
 
     (model, adapter, base), (other, _, _) = made(), made("--seed", "1", out="other")
     assert base == str(tmp_path / "run" / "base") and load_model(base).config == model.config
@@ -175,7 +175,7 @@ def test_the_flags_of_model_and_adapter_reach_them(tmp_path, monkeypatch):
     assert (layer.scales[adapter], layer.dropout[adapter]) == (2.0, 0.25)
     assert {path.split(".")[-2] for path in adapter_parameters(model, adapter)} == {"q_proj", "up_proj"}
     with pytest.raises(ValueError, match="the tokenizer has 65 ids, the model's embedding 64 rows"):
-        stage.find_model(parse(train_sft.Config, ["--model", base]), range(65), tmp_path, ALONE)
+        setup.find_model(parse(train_sft.Config, ["--model", base]), range(65), tmp_path, ALONE)
 
 
 @STAGES
@@ -265,9 +265,9 @@ def test_16_bit_training_follows_fp32(command, corpus, tmp_path, dtype, rank):
 
 @STAGES
 def test_nan_stops_the_run_with_everything_saved(command, corpus, tmp_path, monkeypatch, script, data):
-    real = stage.cross_entropy
-    monkeypatch.setattr(stage, "cross_entropy", lambda logprobs, n: real(logprobs, n) * (float("nan") if n > 1 else 1))
-    flags = ("--epochs", 9, "--lora.rank", 0, "--optim.patience", 3)
+    real = setup.cross_entropy
+    monkeypatch.setattr(setup, "cross_entropy", lambda logprobs, n: real(logprobs, n) * (float("nan") if n > 1 else 1))
+    flags = ("--epochs", 9, "--lora.rank", 0, "--optim.max-bad-steps", 3)
     done = command(*sft(corpus, tmp_path / "run", *flags, script=script, data=data))
     assert done.status == 1
     state = torch.load(tmp_path / "run" / "checkpoints" / "step-3" / "rank-0.pt")
@@ -313,9 +313,9 @@ def test_samples_are_what_the_trained_adapter_says_once_a_step(command, corpus, 
     assert command(*sft(corpus, tmp_path / "run", *flags)).status == 0
     said = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["step"] for row in said] == [0, 0, 2, 2, 4, 4]
-    model, tokenizer = load_model(tmp_path / "run"), stage.Tokenizer.load(tmp_path / "run")
+    model, tokenizer = load_model(tmp_path / "run"), setup.Tokenizer.load(tmp_path / "run")
     config = parse(train_sft.Config, ["--data", str(corpus / "dialogues.jsonl"), *SMALL])
-    _, valid = stage.encode_sides(*split(stage_read(corpus)[0], VALID), tokenizer, config, ALONE)
+    _, valid = setup.encode_sides(*split(stage_read(corpus)[0], VALID), tokenizer, config, ALONE)
     ids = valid[0].ids[: valid[0].counted.index(True)]
     (answer,) = generate(model, [ids], 64, temperature=0.0)
     assert said[-2] == {"step": 4, "prompt": tokenizer.decode(ids), "answer": tokenizer.decode(answer)}

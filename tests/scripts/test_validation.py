@@ -18,7 +18,7 @@ from tests.line import rankings, write_rows
 from tests.scripts.conftest import ppo
 from zj.data.readers import read
 from zj.data.records import Dialogue, Document, Prompt, Ranking
-from zj.stages import setup as stage
+from zj.stages import setup
 from zj.stages.run_state import Run
 from zj.train import World
 
@@ -112,7 +112,7 @@ def seen(monkeypatch):
 
         during(Run if name in ("pretrain", "sft") else script, "validate", "validation")
         if name in ("pretrain", "sft"):
-            for module in (stage, zj.run):
+            for module in (setup, zj.run):
                 watch(module, "packs", lambda examples, chosen, *_: [examples[n].ids for n in chosen])
         elif name == "ppo":
             watch(script, "answer", lambda this, asked, called: asked)
@@ -229,9 +229,9 @@ def test_plain_text_is_told_by_its_lines_and_repeats_of_other_files_are_left_out
 def test_records_of_no_file_are_told_by_their_ids(tmp_path):
     records = [Prompt(f"p{n}", f"痛{n}") for n in range(40)]
     config = SimpleNamespace(valid_fraction=0.3)
-    train, valid = stage.hold_out(records, config, tmp_path, ALONE)
+    train, valid = setup.hold_out(records, config, tmp_path, ALONE)
     assert listed(tmp_path) == [prompt.id for prompt in valid] and valid
-    assert stage.hold_out(records, config, tmp_path, World(1, 1, ALONE.device)) == (train, valid)
+    assert setup.hold_out(records, config, tmp_path, World(1, 1, ALONE.device)) == (train, valid)
 
 
 def test_the_tokenizer_is_trained_on_what_is_trained_on(command, tmp_path):

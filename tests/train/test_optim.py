@@ -167,9 +167,9 @@ def test_halved_loss_halves_the_gradient_that_adam_sees():
     torch.testing.assert_close(means[0], 2 * means[1], rtol=1e-12, atol=0)
 
 
-def test_nan_leaves_weights_and_optimizer_untouched_and_patience_ends_the_run():
+def test_nan_leaves_weights_and_optimizer_untouched_and_too_many_bad_steps_end_the_run():
     weights = problem()
-    optimizer = Optimizer(weights, Optim(patience=2), 10, torch.float32)
+    optimizer = Optimizer(weights, Optim(max_bad_steps=2), 10, torch.float32)
     optimizer.backward(loss_of(weights, 0))
     optimizer.step()
     before = [w.detach().clone() for w in weights], optimizer.adam.state[weights[0]]["exp_avg"].clone()
@@ -184,7 +184,7 @@ def test_nan_leaves_weights_and_optimizer_untouched_and_patience_ends_the_run():
 
 def test_fp16_overflow_halves_the_scale_and_is_no_explosion():
     weight = nn.Parameter(torch.ones(2, 2))
-    optimizer = Optimizer([weight], Optim(lr=0.1, patience=1), 10, torch.float16)
+    optimizer = Optimizer([weight], Optim(lr=0.1, max_bad_steps=1), 10, torch.float16)
     scale = optimizer.scaler.get_scale()
     optimizer.backward((weight * math.inf).sum())
     said = optimizer.step()
@@ -196,12 +196,12 @@ def test_fp16_overflow_halves_the_scale_and_is_no_explosion():
 
 def test_fp16_overflow_that_no_scale_mends_ends_the_run():
     weight = nn.Parameter(torch.ones(2, 2))
-    optimizer = Optimizer([weight], Optim(patience=2), 99, torch.float16)
+    optimizer = Optimizer([weight], Optim(max_bad_steps=2), 99, torch.float16)
     with pytest.raises(Explosion, match="2 explosions in a row"):
         for _ in range(99):
             optimizer.backward((weight * math.inf).sum())
             optimizer.step()
-    assert optimizer.steps == 13 + 2  # the scale goes from 2^13 to 1, then patience
+    assert optimizer.steps == 13 + 2  # the scale goes from 2^13 to 1, then max_bad_steps
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -238,7 +238,7 @@ def test_a_restored_optimizer_goes_on_bitwise(dtype, compute):
             optimizer.step()
 
     straight, first = problem(dtype), problem(dtype)
-    config = Optim(lr=0.1, explosion=1.5, patience=99)
+    config = Optim(lr=0.1, explosion=1.5, max_bad_steps=99)
     whole = Optimizer(straight, config, 30, compute)
     train(straight, whole, range(30))
     half = Optimizer(first, config, 30, compute)

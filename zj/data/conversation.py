@@ -18,7 +18,7 @@ MARKS = {"问：": "user", "问:": "user", "答：": "assistant", "答:": "assis
 
 
 @dataclass(frozen=True)
-class Talk:
+class Conversation:
     """A conversation as it was found: the order of speakers is right, the texts are not looked at yet."""
 
     system: Any
@@ -31,7 +31,7 @@ class Talk:
         return len(self.answers) < len(self.users)
 
 
-def conversation(row: Row) -> Talk | None:
+def conversation(row: Row) -> Conversation | None:
     """The conversation in a row; None where its keys are those of no format. Raises ValueError where it is broken."""
     system = row.get("system") or row.get("system_prompt") or ""
     for key in ("messages", "conversations"):
@@ -52,7 +52,7 @@ def conversation(row: Row) -> Talk | None:
     return None
 
 
-def _from_messages(messages: Any, system: Any) -> Talk:
+def _from_messages(messages: Any, system: Any) -> Conversation:
     if not isinstance(messages, list):
         raise ValueError(f"found messages = {shown(messages)}, expected a list with roles and contents")
     users: list[Any] = []
@@ -70,7 +70,7 @@ def _from_messages(messages: Any, system: Any) -> Talk:
             raise ValueError(f"found {role} as message {number}, expected {expected}: turns alternate")
     if not users:
         raise ValueError("found no message of the user, expected at least one")
-    return Talk(system, users, answers)
+    return Conversation(system, users, answers)
 
 
 def _role_and_content(message: Any, what: str) -> tuple[str, Any]:
@@ -82,7 +82,7 @@ def _role_and_content(message: Any, what: str) -> tuple[str, Any]:
     return ROLES[role.lower()], message.get("content", message.get("value"))
 
 
-def _from_marked(lines: Any, system: Any) -> Talk:
+def _from_marked(lines: Any, system: Any) -> Conversation:
     """["问：…", "答：…"]: who speaks stands before each text."""
     if not isinstance(lines, list):
         raise ValueError(f'found data = {shown(lines)}, expected a list such as ["问：…", "答：…"]')
@@ -92,7 +92,7 @@ def _from_marked(lines: Any, system: Any) -> Talk:
     return _from_messages([{"role": MARKS[line[:2]], "content": line[2:]} for line in lines], system)
 
 
-def _from_fields(row: Row, question: str, system: Any) -> Talk:
+def _from_fields(row: Row, question: str, system: Any) -> Conversation:
     """A question and an answer in fields of their own; lists of them are turns; what came before is in `history`."""
     past = _history(row.get("history"))
     users = row[question] if isinstance(row[question], list) else [row[question]]
@@ -102,7 +102,7 @@ def _from_fields(row: Row, question: str, system: Any) -> Talk:
     answers = answer if isinstance(answer, list) else [] if answer is None else [answer]
     if not users or len(users) - len(answers) not in (0, 1):
         raise ValueError(f"found {len(users)} questions and {len(answers)} answers, expected one for each")
-    return Talk(system, [u for u, _ in past] + users, [a for _, a in past] + answers)
+    return Conversation(system, [u for u, _ in past] + users, [a for _, a in past] + answers)
 
 
 def _joined(instruction: Any, input: Any) -> str:

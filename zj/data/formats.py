@@ -22,7 +22,7 @@ from hashlib import blake2b
 from itertools import accumulate, count, takewhile
 from typing import Any
 
-from zj.data.conversation import Row, Talk, answer_text, conversation, shown, string_of, text_of
+from zj.data.conversation import Conversation, Row, answer_text, conversation, shown, string_of, text_of
 from zj.data.records import Dialogue, Document, Prompt, Ranking, Record, Turn
 
 DEPARTMENT_KEYS = ("department", "cate1", "Department")
@@ -144,7 +144,7 @@ def _refuse_contradiction(answers: tuple[str, ...], ranks: tuple[int, ...]) -> N
 # ---- parts of a record
 
 
-def _conversation(row: Row, kind: str) -> Talk:
+def _conversation(row: Row, kind: str) -> Conversation:
     talk = conversation(row)
     if talk is None:
         raise _unknown(row, kind)
@@ -156,13 +156,13 @@ def _unknown(row: Row, kind: str) -> ValueError:
     return ValueError(f"found keys {keys}, expected a {kind} such as {EXAMPLES[kind]}")
 
 
-def _answered(talk: Talk, kind: str) -> tuple[Turn, ...]:
+def _answered(talk: Conversation, kind: str) -> tuple[Turn, ...]:
     if talk.waits:
         raise ValueError(f"found no answer to the last user turn, expected a {kind} such as {EXAMPLES[kind]}")
     return _turns(talk.users, talk.answers)
 
 
-def _last_turn(row: Row, talk: Talk, where: str) -> Prompt:
+def _last_turn(row: Row, talk: Conversation, where: str) -> Prompt:
     """The last user turn with what was said before it; an answer to it is not even looked at."""
     system = string_of(talk.system, "system")
     past = len(talk.users) - 1

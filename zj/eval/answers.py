@@ -23,7 +23,7 @@ from zj.weights.huggingface import check_tokenizer_fits
 
 
 @dataclass(frozen=True)
-class Speaker:
+class ChatModel:
     """A model with all that it needs to answer."""
 
     model: Llama
@@ -63,17 +63,23 @@ def _question_behind(prompt: Prompt) -> Question:
     return found
 
 
-def load_speaker(path: str, flag: str, dtype: torch.dtype, device: torch.device) -> Speaker:
+def load_chat_model(path: str, flag: str, dtype: torch.dtype, device: torch.device) -> ChatModel:
     """From the directory of a model or of a PEFT adapter, which is merged into its base. ValueError names the flag."""
     if not Path(path).is_dir():
         raise ValueError(f"{flag}: no directory {path}, expected that of a model or an adapter")
-    speaker = Speaker(load_model(path, dtype, device), Tokenizer.load(path), load_template(path))
+    speaker = ChatModel(load_model(path, dtype, device), Tokenizer.load(path), load_template(path))
     check_tokenizer_fits(speaker.model, len(speaker.tokenizer))
     return speaker
 
 
 def answers(
-    speaker: Speaker, prompts: Sequence[Prompt], *, max_new_tokens: int, temperature: float, seed: int, slots: int = 32
+    speaker: ChatModel,
+    prompts: Sequence[Prompt],
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    seed: int,
+    slots: int = 32,
 ) -> list[Answer]:
     """One sampled answer to each prompt, with a progress bar; a prompt that is there several times gets several.
 
@@ -102,7 +108,9 @@ def answers(
 
 
 @torch.no_grad()
-def log_likelihoods(speaker: Speaker, said: Sequence[Answer], temperature: float, tokens_per_pack: int) -> list[float]:
+def log_likelihoods(
+    speaker: ChatModel, said: Sequence[Answer], temperature: float, tokens_per_pack: int
+) -> list[float]:
     """log p(answer | prompt) of each answer under this model, nats, dropout off; with the temperature of sampling."""
     model, found = speaker.model.eval(), [0.0] * len(said)
     for pack in pack_plan([len(answer.prompt) + len(answer.ids) for answer in said], tokens_per_pack)[0]:

@@ -8,17 +8,17 @@ from torch import Tensor, nn
 
 CHUNK_ELEMENTS = {"cpu": 1 << 22, "cuda": 1 << 24}  # logits held at a time: 16 MiB in fp32, 64 where rows are cheap
 
-NOTHING = -1  # a target that asks for nothing: log-prob 0, entropy 0, no gradient, no computation
+IGNORE_INDEX = -1  # a target that asks for nothing: log-prob 0, entropy 0, no gradient, no computation
 
 
 def token_logprobs(hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float = 1.0):
     """log p(targets[i] | hidden[i]) and the entropy of p, with p = softmax(hidden @ weight.T / temperature).
 
-    hidden [N, D], weight [V, D], targets [N] (NOTHING = -1 where no answer is wanted)
+    hidden [N, D], weight [V, D], targets [N] (IGNORE_INDEX = -1 where no answer is wanted)
     -> log-probs [N], entropy [N] in nats; fp32, or fp64 if hidden is. Logits exist for one chunk of rows at a time,
     in the backward pass too. No shift happens here: hidden[i] is asked about targets[i].
     """
-    asked = (targets != NOTHING).nonzero().squeeze(1)
+    asked = (targets != IGNORE_INDEX).nonzero().squeeze(1)
     logprobs, entropy = _ChunkedLogProbs.apply(hidden[asked], weight, targets[asked], temperature)
     nothing = torch.zeros(len(targets), dtype=logprobs.dtype, device=hidden.device)
     return nothing.index_put((asked,), logprobs), nothing.index_put((asked,), entropy)
@@ -97,7 +97,7 @@ def sequence_logprobs(model, packed, counted: Tensor, adapter: str | None = None
     """
     first = packed.bounds[:-1].long()
     assert not counted[first].any(), "the first token of a sequence is counted, but nothing predicts it"
-    asked = torch.where(counted, packed.tokens, NOTHING)
+    asked = torch.where(counted, packed.tokens, IGNORE_INDEX)
     logprobs, entropy = model(packed, adapter, targets=asked.roll(-1), temperature=temperature)
     return at_next_token(logprobs), at_next_token(entropy)
 

@@ -97,12 +97,12 @@ def moments(job: Job) -> dict[str, Memory]:
     Raises ValueError for --last-layers that the model has not.
     """
     (model, every), layers = build(job), job.shape.num_hidden_layers
-    weights, gradients, optimizer = at_rest(job, every)
+    weights, gradients, optimizer = state_bytes(job, every)
     of_block, of_input = kept_by_block(job), job.pack * job.shape.hidden_size * job.dtype.itemsize
     rotary = 2 * job.pack * job.shape.head_dim * job.dtype.itemsize  # cos and sin
     kept = job.recompute * of_input + (layers - job.recompute) * of_block
     in_block = kept if job.recompute < layers else kept - of_input + of_block
-    whole, reduced = gathered(job, model)
+    whole, reduced = gathered_bytes(job, model)
     state = {"weights": weights, "gradients": gradients, "optimizer": optimizer}
     found = {
         "loss": Memory(**state, gathered=whole, activations=kept + rotary, loss=loss_bytes(job)),
@@ -155,7 +155,7 @@ def build(job: Job) -> tuple[Llama, list[nn.Parameter]]:
     return model, [*model.parameters(), *(head.weight for head in scalars)]
 
 
-def at_rest(job: Job, every: list[nn.Parameter]) -> tuple[int, int, int]:
+def state_bytes(job: Job, every: list[nn.Parameter]) -> tuple[int, int, int]:
     """(weights, gradients, optimizer state) of one GPU, bytes.
 
     Source: Rajbhandari et al. 2020, "ZeRO", section 3.1, whose K = 12 are the two means and a master, 4 bytes each.
@@ -174,7 +174,7 @@ def held(job: Job, weight: Tensor) -> int:
     return -(-len(weight) // job.gpus) * (weight.numel() // len(weight))
 
 
-def gathered(job: Job, model: Llama) -> tuple[int, int]:
+def gathered_bytes(job: Job, model: Llama) -> tuple[int, int]:
     """Bytes of (whole weights, whole gradients) during a backward pass, all of them in --dtype.
 
     zero2 holds all weights; zero3 the root group (embedding, final norm, head), the block at work and the next one.

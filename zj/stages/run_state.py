@@ -35,7 +35,7 @@ from zj.train import (
     save_checkpoint,
 )
 from zj.weights import save_llama, save_peft
-from zj.weights.sharded import at_rest, is_sharded
+from zj.weights.sharded import is_sharded, reshard
 
 C = TypeVar("C", bound=StageConfig)
 
@@ -182,7 +182,7 @@ def cross_entropy_step(run: Run, packs: list[Pack]) -> tuple[dict[str, float], i
 
 def trainable_state(module: nn.Module) -> dict[str, Tensor]:
     """What a checkpoint keeps of a model or a head: the trainable weights by name."""
-    at_rest(module)
+    reshard(module)
     return {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
 
 

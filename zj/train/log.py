@@ -43,7 +43,7 @@ class Log:
             initial=start,
             total=total,
             unit="step",
-            mininterval=patience(),
+            mininterval=bar_interval(),
             dynamic_ncols=True,
             disable=world.rank != 0,
         )
@@ -93,7 +93,7 @@ class Log:
             self.writer.close()
 
 
-def patience() -> float:
+def bar_interval() -> float:
     """Seconds between two pictures of a progress bar: on a terminal, or as lines of a log file."""
     return 0.2 if sys.stderr.isatty() else 10.0
 

@@ -31,13 +31,13 @@ class Optim:
     eps: float = 1e-8  # AdamW, added to the root
     clip: float = 1.0  # largest gradient norm; larger ones are scaled down to it
     explosion: float = 10.0  # a norm over this many times its running mean is an explosion
-    patience: int = 5  # explosions in a row after which the run saves and stops
+    max_bad_steps: int = 5  # explosions in a row after which the run saves and stops
 
     def __post_init__(self) -> None:
         for name, low, high in (("lr", 0, 1), ("warmup", 0, 1), ("beta1", 0, 1), ("beta2", 0, 1)):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected {low} to {high}")
-        for name in ("clip", "eps", "patience"):
+        for name in ("clip", "eps", "max_bad_steps"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
         if not self.explosion > 1:
@@ -130,7 +130,7 @@ class Optimizer:
                 weight.grad = None
 
     def step(self) -> dict[str, float]:
-        """Unscale, judge, clip, move. Returns what happened; raises Explosion after `patience` explosions in a row.
+        """Unscale, judge, clip, move; returns what happened. Raises Explosion after `max_bad_steps` in a row.
 
         Every rank sees the same norm and so does the same.
         """
@@ -147,7 +147,7 @@ class Optimizer:
             self.scaler.update()
         self.adam.zero_grad(set_to_none=True)
         self.steps += 1
-        if self.guard.in_a_row >= self.config.patience:
+        if self.guard.in_a_row >= self.config.max_bad_steps:
             raise Explosion(
                 f"gradient norm {norm:.3g} at step {self.steps}: {self.guard.in_a_row} explosions in a row "
                 f"(running mean {self.guard.mean:.3g}); lower --optim.lr or look at the data"

@@ -18,7 +18,7 @@ from zj.model.config import LlamaConfig
 from zj.model.llama import Llama
 
 from .checksums import check_sums
-from .sharded import at_rest, local, my_rows
+from .sharded import local, my_rows, reshard
 from .tensors import Sliceable, Stored, open_checkpoint, write_checkpoint
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -89,7 +89,7 @@ def save_llama(model: Llama, path: str | Path, max_shard_bytes: int = SHARD_BYTE
     Everything is read again and compared. Of a sharded model every rank calls this, and one of them `writes`.
     Raises ValueError for a model that carries adapters: they would be lost.
     """
-    at_rest(model)
+    reshard(model)
     parameters = dict(model.named_parameters())
     surplus = [name for name in parameters if name not in _shapes(model.config)]
     if surplus:

@@ -20,7 +20,7 @@ from zj.model.heads import ScalarHead
 from zj.model.llama import Llama
 from zj.weights.checksums import SUMS, check_sums, write_sums
 from zj.weights.huggingface import Prepare, build_llama, open_llama
-from zj.weights.sharded import at_rest
+from zj.weights.sharded import reshard
 from zj.weights.tensors import Sliceable, Stored, compare_stored, on_host, open_tensors
 
 CONFIG, SAFE, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
@@ -102,10 +102,10 @@ def save_peft(
     if not str(base):
         raise ValueError(f"{path}: base is empty, expected the directory of the model that the adapter belongs to")
     path = Path(path)
-    at_rest(model)
+    reshard(model)
     config, tensors = _config_of(model, name, base, head), _peft_tensors(model, name)
     if head is not None:
-        at_rest(head)
+        reshard(head)
         tensors[HEAD] = head.weight
     plain = {key: on_host(matrix) for key, matrix in tensors.items()}
     if not writes:

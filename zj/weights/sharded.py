@@ -26,7 +26,7 @@ def local(tensor: Tensor) -> Tensor:
     return cast(Any, tensor).to_local() if is_sharded(tensor) else tensor
 
 
-def at_rest(module: nn.Module) -> None:
+def reshard(module: nn.Module) -> None:
     """Put weights that a forward pass has made whole, rounded to the dtype it computes in, back to what is stored."""
     for part in module.modules():
         if hasattr(part, "reshard"):
