@@ -14,6 +14,7 @@ from zj.cli import parse
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def script_of(file: Path) -> str:
@@ -90,8 +91,8 @@ def test_steps_of_the_reinforcement_learning_of_huatuogpt():
 
 
 def commands() -> list[str]:
-    """Lines of README, scripts and recipes (their comments too) that call a Python script of ours."""
-    texts = [ROOT / "README.md", *sorted((ROOT / "scripts").glob("*.sh")), *sorted((ROOT / "recipes").rglob("*.sh"))]
+    """Lines of pages, scripts and recipes (their comments too) that call a Python script of ours."""
+    texts = [*PAGES, *sorted((ROOT / "scripts").glob("*.sh")), *sorted((ROOT / "recipes").rglob("*.sh"))]
     found = []
     for file in [*texts, *RECIPES]:
         text = re.sub(r"\\\n#?", " ", file.read_text(encoding="utf-8"))
@@ -116,10 +117,19 @@ def test_every_command_that_is_shown_is_understood(line):
     for at, word in enumerate(arguments[:-1]):
         if word in numbers and arguments[at + 1].startswith("$"):
             arguments[at + 1] = numbers[word]
-    parse(script.Config, arguments)
+    config = script.Config if hasattr(script, "Config") else script.COMMANDS[arguments.pop(0)][1]
+    parse(config, arguments)
 
 
-def test_files_that_the_readme_names_exist():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in re.findall(r"`((?:zj|scripts|recipes|tests)/[\w./]+)`", text):
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page):
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:zj|scripts|recipes|tests|bench|docs)/[\w./]+)`", text):
         assert (ROOT / name).exists(), name
+    for name in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+        assert (page.parent / name).exists(), name
+
+
+def test_readme_is_a_door():
+    """A newcomer reads it whole; all else has a page in docs/."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1200

@@ -24,7 +24,7 @@ def commands(readme: str) -> list[list[str]]:
     block = readme.partition("## Train your own")[2].partition("```bash\n")[2].partition("```")[0]
     lines = block.replace("\\\n", " ").splitlines()
     words = [shlex.split(line, comments=True) for line in lines]
-    starts = [next(n for n, word in enumerate(line) if "scripts" in word) for line in words if line]
+    starts = [next(n for n, word in enumerate(line) if word.startswith("scripts/")) for line in words if line]
     return [line[start:] for line, start in zip(filter(None, words), starts, strict=True)]
 
 
@@ -51,14 +51,14 @@ ROLES = (("user", "query"), ("assistant", "response"))
 
 def test_the_chain_of_readme_runs_and_shares_one_base(command, inputs, tmp_path, monkeypatch):
     listed = commands((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert [re.sub(r"^scripts[/.]|\.py$", "", words[0]) for words in listed] == [
+    assert [re.sub(r"^scripts/|\.py$", "", words[0]) for words in listed] == [
         *(f"train_{stage}" for stage in ("pretrain", "sft", "reward", "ppo", "dpo")),
         "chat",
         "export",
     ]
     monkeypatch.chdir(ROOT)  # recipes are named from here
     for script, *flags in listed:
-        name = re.sub(r"^scripts[/.]|\.py$", "", script)
+        name = re.sub(r"^scripts/|\.py$", "", script)
         here = [str(inputs.get(flag, tmp_path / flag if flag.startswith(("runs/", "zj-")) else flag)) for flag in flags]
         if name.startswith("train_"):
             small = command(name, *here, *SMALL, *(OF_PPO if name == "train_ppo" else ()))
