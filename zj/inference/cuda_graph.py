@@ -34,7 +34,7 @@ class CudaGraph:
     def __call__(self, sequences: list[list[int]]) -> Tensor:
         """[S, V] logits after the last token of each of the cache's sequences."""
         with torch.cuda.device_of(self.inputs):
-            if self.cache.one_kernel and all(len(ids) == 1 for ids in sequences):
+            if self.cache.varlen and all(len(ids) == 1 for ids in sequences):
                 return self._replay(torch.tensor([ids[0] for ids in sequences]))
             packed = self.cache.pack(sequences)
             hidden = self.model(packed, self.adapter, cache=self.cache)

@@ -128,7 +128,7 @@ class Scheduler:
         self.waiting, self.active, self.cache = deque(requests), list[Request](), cache
         self.slots = cache.stored.shape[2]
         # a step with prompts costs more than a replayed one: they wait until several slots are free
-        self.room = max(1, self.slots // 16) if cache.one_kernel else 1
+        self.room = max(1, self.slots // 16) if cache.varlen else 1
 
     def admit(self) -> list[list[int]]:
         """Fill free slots; returns what each active request takes in now: its last token, or its prompt.
@@ -173,7 +173,7 @@ class Scheduler:
             comes = False
         else:
             comes = self._has_room(len(stay)) or any(request.prompt == self.waiting[0].prompt for request in stay)
-        return self.cache.one_kernel and bool(stay) and not comes
+        return self.cache.varlen and bool(stay) and not comes
 
     def _has_room(self, active: int) -> bool:
         return self.slots - active >= min(self.room, len(self.waiting))

@@ -20,7 +20,7 @@ from torch import Tensor, UntypedStorage, nn
 
 from zj.lora import LoRALinear
 from zj.model import Llama
-from zj.model.attention import takes_bounds
+from zj.model.attention import has_varlen_kernel
 from zj.model.llama import Block, rotate
 
 from .cpu import prepacked
@@ -39,7 +39,7 @@ def fast(model: Llama, adapter: str | None) -> Iterator[tuple[Llama, str | None]
     while another text is being generated. ValueError for an unknown adapter.
     """
     weight, others = model.lm_head.weight, _open.get(model, 0)
-    suits = takes_bounds(weight.device, weight.dtype) and not hasattr(model, "reshard") and not others
+    suits = has_varlen_kernel(weight.device, weight.dtype) and not hasattr(model, "reshard") and not others
     _open[model] = others + 1
     try:
         yield (_fused(model, adapter), None) if suits else prepacked(model, adapter)
