@@ -166,18 +166,27 @@ class Run(Generic[C]):
 
 def cross_entropy_step(run: Run, packs: list[Pack]) -> tuple[dict[str, float], int]:
     """One optimizer step on these packs of this rank: (metrics, tokens over all ranks)."""
-    (counted_tokens,) = run.world.sum(sum(int(counted.sum()) for _, counted in packs))
     seed_dropout(run.config.seed, run.step, run.world)
-    shares = []  # waited for when all packs are on their way
-    for packed, counted in packs:
-        logprobs, _ = sequence_logprobs(run.model, packed, counted, run.adapter)
-        share = cross_entropy(logprobs, counted_tokens)
-        run.optimizer.backward(share)
-        shares.append(share.detach())
+    losses, counted_tokens = backward_cross_entropy(run, packs)
     stats = run.optimizer.step()
-    loss = sum(share.item() for share in shares)
+    loss = sum(loss.item() for loss in losses)
     loss, tokens = run.world.sum(loss, sum(len(packed.tokens) for packed, _ in packs))
     return {"loss": loss, "counted": counted_tokens, **stats}, int(tokens)
+
+
+def backward_cross_entropy(run: Run, packs: list[Pack], weight: float = 1.0) -> tuple[list[Tensor], float]:
+    """Add the gradient of weight * cross-entropy: (each pack's share of the loss, counted tokens over all ranks).
+
+    The shares stay on the device, so that no pack waits for the one before it.
+    """
+    (counted_tokens,) = run.world.sum(sum(int(counted.sum()) for _, counted in packs))
+    losses = []
+    for packed, counted in packs:
+        logprobs, _ = sequence_logprobs(run.model, packed, counted, run.adapter)
+        loss = cross_entropy(logprobs, counted_tokens)
+        run.optimizer.backward(weight * loss)
+        losses.append(loss.detach())
+    return losses, counted_tokens
 
 
 def trainable_state(module: nn.Module) -> dict[str, Tensor]:
