@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from zj.weights.checksums import file_digest
-from zj.weights.sharded import is_sharded, local, my_rows
+from zj.weights.sharded import is_sharded, local, rank_rows
 
 from .distributed import ALONE, World
 
@@ -121,7 +121,7 @@ class Rows:
 @torch.no_grad()
 def restore(target: Tensor, saved: Tensor | Rows) -> Tensor:
     """Put a saved tensor, or what of it belongs to this rank, into `target`."""
-    local(target).copy_(saved[my_rows(target)] if target.ndim else saved)  # type: ignore[arg-type]
+    local(target).copy_(saved[rank_rows(target)] if target.ndim else saved)  # type: ignore[arg-type]
     return target
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from zj.weights.sharded import is_sharded, whole
+from zj.weights.sharded import full_tensor, is_sharded
 
 from .checkpoint import Rows, restore
 from .distributed import ALONE, World
@@ -137,7 +137,7 @@ class Optimizer:
         lr = learning_rate(self.steps, self.total_steps, self.config) * self.guard.lr_scale
         add_gradients(self.masters, self.world)
         self.scaler.unscale_(self.adam)
-        norm = whole(nn.utils.get_total_norm([p.grad for p in self.masters if p.grad is not None])).item()
+        norm = full_tensor(nn.utils.get_total_norm([p.grad for p in self.masters if p.grad is not None])).item()
         # an fp16 overflow is the loss scale's business as long as the scale can still go down
         overflow = self.scaler.is_enabled() and not math.isfinite(norm) and self.scaler.get_scale() > 1
         factor = 0.0 if overflow else self.guard.judge(norm)
