@@ -391,13 +391,13 @@ def test_a_model_that_becomes_another_leaves_no_memory_behind(monkeypatch):
     monkeypatch.setattr(fused, "has_varlen_kernel", lambda device, dtype: True)
     model = make()
     gc.collect()
-    before = len(fused._homes)
+    before = len(fused._fused_storages)
     with torch.inference_mode(), fast(model, "policy"):
         pass
-    assert len(fused._homes) - before == 2 * 4
+    assert len(fused._fused_storages) - before == 2 * 4
     model(Packed.of(PROMPTS), "policy").sum().backward()  # what was made in inference mode still trains
     model.float()
-    assert len(fused._homes) == before
+    assert len(fused._fused_storages) == before
 
 
 # ---- on a GPU

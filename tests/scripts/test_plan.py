@@ -374,7 +374,7 @@ def test_the_peak_of_a_loss_within_a_tenth(stage, kind, chunk, dtype, monkeypatc
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_the_peak_of_sampling_within_a_tenth(dtype, monkeypatch):
-    monkeypatch.setattr("zj.inference.cpu.BYTES", 0)  # as on a GPU: no copies for the host's products
+    monkeypatch.setattr("zj.inference.cpu.MAX_BYTES", 0)  # as on a GPU: no copies for the host's products
     ppo = {"batch_size": 16, "max_tokens": 100, "max_new_tokens": 9, "lora": KINDS["lora"], "valid_fraction": 0.0}
     model, adapter = model_of("lora", dtype)
     with Live() as live:

@@ -201,7 +201,7 @@ def _plan_shards(tensors: Mapping[str, Sliceable], max_shard_bytes: int) -> dict
 
 
 def _old_files(directory: Path) -> Iterator[Path]:
-    """Files that would be read as a part of the new model, config.json first. A .bin stays: safetensors have priority."""
+    """Files that would be read as a part of the new model, config.json first. A .bin stays: safetensors come first."""
     for pattern in ("config.json", SUMS, SAFE, SAFE + INDEX, "model-*-of-*.safetensors"):
         yield from directory.glob(pattern)
 
