@@ -82,7 +82,7 @@ class Run(Generic[C]):
 
     def save_if_due(self) -> None:
         """Write a checkpoint every --save-every steps; on a signal or after --stop-after, save and exit."""
-        (stopping,) = self.world.sum(self.stop.asked())
+        (stopping,) = self.world.sum(self.stop.requested())
         if stopping or self.due(self.config.save_every):
             self.save()
         if stopping and self.optimizer.steps < self.optimizer.total_steps:
