@@ -163,8 +163,8 @@ class Reference:
             return
         file, key = out / "reference.json", fingerprint(config)
         if file.exists():
-            found = json.loads(file.read_text(encoding="utf-8"))
-            self.cache = found["logprobs"] if found["key"] == key else {}
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            self.cache = stored["logprobs"] if stored["key"] == key else {}
         with gathered(model, config.shard):
             for ranked in lists:
                 missing = [n for n, prompt in enumerate(ranked) if prompt.key not in self.cache]

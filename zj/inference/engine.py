@@ -100,12 +100,9 @@ def _run(
             step, following = CudaGraph(network, name, cache), None
             while scheduler.waiting or scheduler.active:
                 chosen = following or sampling.choose(step(scheduler.admit()), scheduler.active)
-                can_continue = sampling.stateless and scheduler.can_continue()
-                following = (
-                    sampling.choose(step.follow(chosen.of(scheduler.active)), scheduler.active)
-                    if can_continue
-                    else None
-                )
+                following = None
+                if sampling.stateless and scheduler.can_continue():
+                    following = sampling.choose(step.follow(chosen.of(scheduler.active)), scheduler.active)
                 for request, token in chosen.read():
                     request.take(token, eos_ids)
                     yield request.index, token

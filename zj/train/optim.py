@@ -24,12 +24,12 @@ from .sharding import add_gradients
 class Optim:
     lr: float = 7e-5  # peak learning rate
     schedule: Literal["cosine", "linear", "constant"] = "cosine"  # shape of the decay to 0 at the last step
-    warmup: float = 0.03  # part of all steps in which the rate climbs to its peak, 0 to 1
+    warmup: float = 0.03  # part of all steps in which the rate rises to its peak, 0 to 1
     weight_decay: float = 0.0  # decoupled, on matrices only
     beta1: float = 0.9  # AdamW, decay of the mean gradient
     beta2: float = 0.95  # AdamW, decay of the mean squared gradient
     eps: float = 1e-8  # AdamW, added to the root
-    clip: float = 1.0  # largest gradient norm; larger ones are scaled down to it
+    clip: float = 1.0  # largest gradient norm; a larger gradient is scaled down to it
     explosion: float = 10.0  # a norm over this many times its running mean is an explosion
     max_bad_steps: int = 5  # explosions in a row after which the run saves and stops
 
@@ -116,7 +116,7 @@ class Optimizer:
         self.adam = torch.optim.AdamW([g for g in groups if g["params"]], betas=betas, eps=config.eps, fused=True)
         self.guard = Guard(config.explosion)
         self.config, self.total_steps, self.steps, self.world = config, total_steps, 0, world
-        self.sum = world.size if is_sharded(self.weights[0]) else 1  # sharded gradients come as means over the ranks
+        self.sum = world.size if is_sharded(self.weights[0]) else 1  # FSDP2 averages gradients over the ranks
         device = self.weights[0].device.type
         self.scaler = torch.amp.GradScaler(device, enabled=compute == torch.float16, init_scale=2.0**13)
 

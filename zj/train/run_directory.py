@@ -65,7 +65,7 @@ def _claim(folder: Path, text: str, stage: str) -> Literal["new", "begun", "fini
         raise ValueError(f"--out {folder}: not empty and not a run of this project; nothing was written")
     finished = any((folder / name).exists() for name in RESULTS)
     if not finished and not (folder / "metrics.jsonl").exists():  # new, or stopped before its first step
-        _check_same_stage(folder, stage)  # config.toml is a common name: what stands beside another's stays there
+        _check_same_stage(folder, stage)  # config.toml is a common name: never delete beside another's
         _lock(folder)
         for name in PREPARED:
             shutil.rmtree(folder / name, ignore_errors=True)
