@@ -2,7 +2,7 @@
 
     python scripts/train_dpo.py --config recipes/tiny/dpo.toml --model runs/sft --data FILE ... --out runs/dpo
 
-The reference is a frozen copy of the fine-tuned model; its log-probs of all answers are computed once and kept in OUT.
+The reference is a frozen copy of the fine-tuned model; its log-probs of all answers are computed once, into OUT.
 Source: IIMedGPT, equation 4; Rafailov et al. 2023, equation 7.
 """
 
@@ -41,13 +41,13 @@ from zj.weights import base_of, check_tokenizer_fits, load_model
 
 @dataclass(frozen=True)
 class Config(PreferenceConfig):
-    model: str = ""  # fine-tuned model, or its adapter, which is trained on; also the reference
+    model: str = ""  # fine-tuned model, or its adapter, which is trained further; also the reference
     data: tuple[str, ...] = ()  # files of rankings or of chosen and rejected answers (none: the synthetic clinic)
-    beta: float = 0.1  # how dear it is to leave the reference: the beta of the KL penalty that DPO stands for
-    label_smoothing: float = 0.0  # probability that a pair is labelled the wrong way round
+    beta: float = 0.1  # coefficient of the KL penalty against the reference that DPO's loss implies
+    label_smoothing: float = 0.0  # probability that the labels of a pair are swapped
     sft: float = 0.0  # weight of the cross-entropy of the best answers, nats/token (sft_loss), beside the loss
     reference: Literal["cached", "live"] = "cached"  # its log-probs: computed once before training, or in every step
-    lora: Lora = Lora(dropout=0.0)  # of a fresh adapter; one that is trained on keeps its own
+    lora: Lora = Lora(dropout=0.0)  # of a fresh adapter; an adapter of --model keeps its own
     optim: Optim = Optim(lr=5e-5, eps=1e-5)
 
     def __post_init__(self) -> None:
@@ -86,29 +86,29 @@ def main(config: Config) -> None:
             epoch, chosen = batch(run.step, config.batch_size, indices)
             packs = list(ranked_packs(train, chosen, config.tokens_per_pack, world))
             (best_tokens,) = world.sum(sum(int(best_answers(pack).sum()) for pack in packs))
-            told, tables = Counter[str](), []
+            sums, tables = Counter[str](), []
             for pack in packs:
                 logprobs, _ = sequence_logprobs(model, pack.packed, pack.counted, "policy")
-                loss, numbers, table = preference(config, pack, logprobs, reference.of(train, pack), len(chosen))
-                told.update({"loss": loss.item(), **numbers})
+                loss, means, table = preference(config, pack, logprobs, reference.of(train, pack), len(chosen))
+                sums.update({"loss": loss.item(), **means})
                 if config.sft:
-                    likely = setup.cross_entropy(logprobs[best_answers(pack)], best_tokens)
-                    told.update({"sft_loss": likely.item()})
-                    loss = loss + config.sft * likely
+                    sft_loss = setup.cross_entropy(logprobs[best_answers(pack)], best_tokens)
+                    sums.update({"sft_loss": sft_loss.item()})
+                    loss = loss + config.sft * sft_loss
                 optimizer.backward(loss)
                 tables.append(table)
-            moved = optimizer.step()
-            (tokens,) = world.sum(sum(len(pack.packed.tokens) for pack in packs))  # computed ones: a prompt once
-            timed = log.time(int(tokens))
-            checked = validate(run, reference, valid, log) if run.due(config.valid_every or per_epoch) else {}
-            log.step(run.step, epoch=epoch, **world.add(told), **rates(tables, world), **moved, **timed, **checked)
+            stats = optimizer.step()
+            (tokens,) = world.sum(sum(len(pack.packed.tokens) for pack in packs))  # a prompt counts once
+            speed = log.time(int(tokens))
+            validation = validate(run, reference, valid, log) if run.due(config.valid_every or per_epoch) else {}
+            log.step(run.step, epoch=epoch, **world.add(sums), **rates(tables, world), **stats, **speed, **validation)
             run.save_if_due()
     world.print(f"{out}: done, best validation loss {run.best:.4f}; talk to it: python scripts/chat.py --model {out}")
     world.leave()
 
 
 def open_model(config: Config, base: Path, ids: int, world: World) -> Llama:
-    """The frozen base with the adapters "policy" and "reference", which begin as one."""
+    """The frozen base with the adapters "policy" and "reference", initially equal."""
     dtype = DTYPES[config.dtype]
 
     def prepare(model: Llama) -> None:
@@ -127,8 +127,8 @@ def open_model(config: Config, base: Path, ids: int, world: World) -> Llama:
 def preference(
     config: Config, pack: RankedPack, logprobs: Tensor, reference: Tensor, prompts: int
 ) -> tuple[Tensor, dict[str, float], dict[str, tuple[float, int]]]:
-    """DPO over all pairs of each prompt: (share of the loss of a batch of so many prompts, shares of what is logged,
-    how often the better answer has the higher implicit reward). logprobs [N] of tokens, reference [M] of answers."""
+    """DPO over all pairs of each prompt: (this pack's share of the loss of a batch of `prompts`, its shares of the
+    logged means, accuracies of the implicit reward). logprobs [N] of tokens, reference [M] of answers."""
     policy = pack.packed.sums(logprobs)[pack.answers]
     better, worse, weights = ranked_pairs(pack.ranks, pack.groups)
     loss, chosen, rejected = dpo_loss(
@@ -136,52 +136,52 @@ def preference(
         *(config.beta, config.label_smoothing, prompts, weights),
     )
     table = pair_accuracy((policy - reference).detach(), pack.ranks, pack.groups, pack.lengths)
-    told = {
+    quantities = {
         "margin": chosen - rejected,
         "chosen_logprob": policy[better],
         "rejected_logprob": policy[worse],
         "chosen_length": pack.lengths[better],
         "rejected_length": pack.lengths[worse],
     }
-    return loss, {name: (weights @ x.detach().double()).item() / prompts for name, x in told.items()}, table
+    return loss, {name: (weights @ x.detach().double()).item() / prompts for name, x in quantities.items()}, table
 
 
 def best_answers(pack: RankedPack) -> Tensor:
-    """[N] tokens of the answers that rank first, EOS included."""
+    """[N] bool: tokens of the answers that rank first, EOS included."""
     first = pack.ranks == pack.ranks.new_tensor([pack.ranks[pack.groups == g].min() for g in pack.groups])
     best = torch.zeros(len(pack.packed), dtype=torch.bool, device=first.device).index_put((pack.answers,), first)
     return pack.counted & best.repeat_interleave(pack.packed.bounds.diff().long())
 
 
 class Reference:
-    """Log-probs of whole answers under the frozen adapter "reference": of each pack anew, or all computed before."""
+    """Log-probs of whole answers under the frozen adapter "reference": computed for each pack, or cached."""
 
     def __init__(self, model: Llama, config: Config, world: World, out: Path, *lists: list[Ranked]):
         self.model = model
-        self.known: dict[str, list[float]] = {}
+        self.cache: dict[str, list[float]] = {}
         if config.reference == "live":
             return
         file, key = out / "reference.json", fingerprint(config)
         if file.exists():
-            found = json.loads(file.read_text(encoding="utf-8"))
-            self.known = found["logprobs"] if found["key"] == key else {}
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            self.cache = stored["logprobs"] if stored["key"] == key else {}
         with gathered(model, config.shard):
             for ranked in lists:
-                missing = [n for n, prompt in enumerate(ranked) if prompt.key not in self.known]
+                missing = [n for n, prompt in enumerate(ranked) if prompt.key not in self.cache]
                 if missing:
                     packs = list(ranked_packs(ranked, missing, config.tokens_per_pack, world))
                     for pack in tqdm(packs, "reference", mininterval=bar_interval(), disable=world.rank != 0):
                         values = self._compute(pack).split([len(ranked[n].answers) for n in pack.prompts])
-                        self.known |= {ranked[n].key: v.tolist() for n, v in zip(pack.prompts, values, strict=True)}
-        for theirs in world.gather(self.known):
-            self.known |= theirs
-        world.on_rank_zero(lambda: write_text(file, json.dumps({"key": key, "logprobs": self.known})))
+                        self.cache |= {ranked[n].key: v.tolist() for n, v in zip(pack.prompts, values, strict=True)}
+        for part in world.gather(self.cache):
+            self.cache |= part
+        world.on_rank_zero(lambda: write_text(file, json.dumps({"key": key, "logprobs": self.cache})))
 
     def of(self, ranked: list[Ranked], pack: RankedPack) -> Tensor:
-        """[M], for the answers of a pack of these prompts."""
-        if not self.known:
+        """Log-probs [M] of a pack's answers; the pack was made from `ranked`."""
+        if not self.cache:
             return self._compute(pack)
-        values = [value for n in pack.prompts for value in self.known[ranked[n].key]]
+        values = [value for n in pack.prompts for value in self.cache[ranked[n].key]]
         return torch.tensor(values, device=pack.ranks.device)
 
     @torch.no_grad()
@@ -191,7 +191,7 @@ class Reference:
 
 
 def fingerprint(config: Config) -> str:
-    """What the reference's log-probs depend on beside the answers: the files of the model, and the precision."""
+    """The inputs of the reference's log-probs except the answers: the files of the model, and the precision."""
     folders = [Path(config.model)]
     while is_adapter(folders[-1]):
         folders.append(base_of(folders[-1]))
@@ -201,18 +201,18 @@ def fingerprint(config: Config) -> str:
 
 @torch.no_grad()
 def validate(run: Run[Config], reference: Reference, valid: list[Ranked], log: Log) -> dict[str, float]:
-    """Loss, margin and accuracy on held-out prompts; the best policy stays in OUT/best."""
+    """Loss, margin and accuracy on held-out prompts; the best policy is in OUT/best."""
     if not valid:
         return {}
-    some = range(min(len(valid), run.config.valid_limit))
-    loss, told, tables = 0.0, Counter[str](), []
-    for pack in ranked_packs(valid, some, run.config.tokens_per_pack, run.world):
+    indices = range(min(len(valid), run.config.valid_limit))
+    loss, sums, tables = 0.0, Counter[str](), []
+    for pack in ranked_packs(valid, indices, run.config.tokens_per_pack, run.world):
         logprobs, _ = sequence_logprobs(run.model, pack.packed, pack.counted, "policy")
-        share, numbers, table = preference(run.config, pack, logprobs, reference.of(valid, pack), len(some))
+        share, means, table = preference(run.config, pack, logprobs, reference.of(valid, pack), len(indices))
         loss += share.item()
-        told.update(numbers)
+        sums.update(means)
         tables.append(table)
-    (loss,), margin = run.world.sum(loss), run.world.add(told)["margin"]
+    (loss,), margin = run.world.sum(loss), run.world.add(sums)["margin"]
     run.keep_best(loss)
     accuracy = rates(tables, run.world)["accuracy"]
     log.say(f"step {run.step}: validation loss {loss:.4f}, accuracy {accuracy:.3f}, margin {margin:.3f}")

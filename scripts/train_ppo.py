@@ -1,4 +1,4 @@
-"""PPO: let the policy answer, let the reward model judge, move the policy towards what was judged better than expected.
+"""PPO: the policy answers, the reward model scores, the policy moves towards answers that scored better than expected.
 
     python scripts/train_ppo.py --config recipes/tiny/ppo.toml --model runs/sft --reward runs/reward --out runs/ppo
 
@@ -9,9 +9,7 @@ Source: Zhongjing, section 3 "Reinforcement learning"; Schulman et al. 2017; Zie
 from __future__ import annotations
 
 import math
-import random
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -19,11 +17,10 @@ from torch import Tensor
 
 from zj.cli import check_range, run_command
 from zj.clinic import default_files
-from zj.data.batching import batch, epochs, order, pack_plan, steps_per_epoch
+from zj.data.batching import batch, epochs, pack_plan, steps_per_epoch
 from zj.data.readers import files_of
 from zj.data.template import Encoded, load_template
 from zj.data.tokenizer import Tokenizer
-from zj.inference import generate
 from zj.lora import adapter_parameters
 from zj.model import sequence_logprobs, sequence_values
 from zj.plan.apply import apply_memory_plan
@@ -40,42 +37,42 @@ from zj.rl import (
     whiten,
 )
 from zj.rl.rollout import Packs
-from zj.stages import setup
 from zj.stages.config import Lora, check_adapter, need
+from zj.stages.ppo import answer, backward_ptx, minibatches
 from zj.stages.preferences import read_prompts, read_ptx
 from zj.stages.roles import Roles, RolesConfig, check_same_tokenizer, open_roles
 from zj.stages.run_state import Run
-from zj.train import DTYPES, Clock, Log, Optim, Optimizer, World, gathered, open_run, start
+from zj.train import DTYPES, Clock, Log, Optim, Optimizer, World, open_run, start
 from zj.weights import check_tokenizer_fits
 
 
 @dataclass(frozen=True)
 class Config(RolesConfig):
     model: str = ""  # fine-tuned model that becomes policy and reference: the reward model's base, or an adapter of it
-    data: tuple[str, ...] = ()  # files of prompts (of dialogues: their last question is asked; none: the clinic)
+    data: tuple[str, ...] = ()  # files of prompts (of dialogues: their last question; none: the clinic)
     max_tokens: int = 1024  # longest prompt and answer together; older turns of the prompt are left out to fit
     max_new_tokens: int = 256  # longest answer, in tokens
     batch_size: int = 64  # prompts of one step, over all ranks
     answers: int = 1  # answers to each prompt (HuatuoGPT: k)
-    slots: int = 32  # answers a rank works on at a time; more are faster and need more memory
-    temperature: float = 1.0  # of sampling; divides the logits of every role that has any
+    slots: int = 32  # answers that a rank samples at a time; more are faster and need more memory
+    temperature: float = 1.0  # of sampling; divides the logits of policy and reference
     beta: float = 0.05  # KL penalty in the reward, per nat
-    kl_target: float = 0.0  # nats per answer at which beta is steered (0: beta stays)
-    kl_horizon: float = 10000.0  # answers over which it is steered
-    unfinished: float = -2.0  # score of an answer without EOS, whatever the reward model says (its deviation is 1)
+    kl_target: float = 0.0  # KL in nats per answer that beta is adapted to (0: beta is constant)
+    kl_horizon: float = 10000.0  # answers over which beta adapts
+    unfinished: float = -2.0  # score of an answer without EOS, instead of the reward model's (whose deviation is 1)
     gamma: float = 1.0  # discount of later rewards
     lam: float = 0.95  # GAE: 0 trusts the values, 1 the rewards
     ppo_epochs: int = 4  # passes over each step's answers
     minibatches: int = 2  # optimizer steps in each pass; each is on whole prompts, so at most --batch-size
-    clip: float = 0.2  # how far the ratio of probabilities counts
+    clip: float = 0.2  # the ratio of probabilities is clipped to 1 - clip to 1 + clip
     value_clip: float = 0.2  # how far a value may move in one step
     early_stop: float = 0.0  # k3 from the old to the new policy, nats per token, that ends a step's passes (0: off)
     ptx: float = 0.0  # weight of the cross-entropy on --ptx-data, nats/token, in every minibatch
     ptx_data: tuple[str, ...] = ()  # dialogues that the policy must not forget, without those that ask what is held out
     valid_every: int = 10  # steps between validations (0: once an epoch)
-    valid_limit: int = 64  # prompts that one validation asks
+    valid_limit: int = 64  # most prompts of one validation
     save_every: int = 10  # steps between checkpoints
-    lora: Lora = Lora(dropout=0.0)  # of a fresh policy adapter; one that is trained on keeps its own
+    lora: Lora = Lora(dropout=0.0)  # of a fresh policy adapter; an adapter of --model keeps its own
     optim: Optim = Optim(lr=5e-5, eps=1e-5, schedule="linear")  # of the policy
     value_optim: Optim = Optim(lr=1e-4, eps=1e-5, schedule="linear")  # of the value role
 
@@ -142,19 +139,19 @@ def main(config: Config) -> None:
             clock.stop("sample")
             # 3. Log-probs of policy and reference and a value for every token, a score for every answer.
             rollout = measure(run, roles, prompts, answers)
-            # 4. An answer that did not come to an end gets a fixed score.
+            # 4. An unfinished answer (without EOS) gets a fixed score.
             scores = torch.where(rollout.finished, rollout.scores, config.unfinished)
             # 5. Rewards: the score on the last token, and the KL penalty on all.
             rewards = kl_rewards(rollout.logprobs, rollout.ref_logprobs, scores, rollout.bounds, controller.beta)
             # 6. Advantages: how much better each token was than expected.
             advantages, returns = gae(rewards, rollout.values, rollout.bounds, config.gamma, config.lam)
-            # 7. Whiten them.
+            # 7. Whiten the advantages.
             whitened = whiten(advantages)
             clock.stop("judge")
-            # 8. Move policy and value, in several passes over the same answers.
+            # 8. Update policy and value, in several passes over the same answers.
             stats = learn(run, roles, rollout, whitened, returns, value_optimizer, ptx)
             clock.stop("learn")
-            # 9. Steer beta, write the metrics, save.
+            # 9. Adapt beta, write the metrics, save.
             metrics = {"beta": controller.beta, **summary(rollout, scores), **stats}
             metrics["explained_variance"] = explained_variance(rollout.values, returns)
             controller.update(metrics["kl"], len(prompts))
@@ -167,40 +164,16 @@ def main(config: Config) -> None:
 
 
 def optimizers(config: Config, roles: Roles, steps: int, world: World) -> tuple[Optimizer, Optimizer]:
-    """Of the policy's adapter; of the value role's adapter and head."""
+    """(of the policy's adapter, of the value role's adapter and head)."""
     policy = adapter_parameters(roles.model, "policy").values()
     value = [*adapter_parameters(roles.model, "value").values(), *roles.value_head.parameters()]
     dtype = DTYPES[config.dtype]
-    of_value = Optimizer(value, config.value_optim, steps, dtype, world)
-    return Optimizer(policy, config.optim, steps, dtype, world), of_value
-
-
-# ---- the steps
-
-
-def answer(run: Run[Config], prompts: list[list[int]], name: str) -> list[list[int]]:
-    """Sampled from the policy's whole distribution: no top-k, no top-p; a function of weights, prompts and name.
-
-    Each rank answers its share of the different prompts; in the end all know all answers.
-    """
-    config, world, seed = run.config, run.world, random.Random(name).getrandbits(63)
-    number = {prompt: n for n, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
-    mine = [i for i, prompt in enumerate(prompts) if number[tuple(prompt)] % world.size == world.rank]
-    with gathered(run.model, config.shard):
-        answers = generate(
-            *(run.model, [prompts[i] for i in mine], config.max_new_tokens),
-            adapter="policy",
-            temperature=config.temperature,
-            eos_ids=(run.tokenizer.eos_id,),
-            seed=seed,
-            slots=config.slots,
-        )
-    by_prompt = {i: ids for part in world.gather(dict(zip(mine, answers, strict=True))) for i, ids in part.items()}
-    return [by_prompt[i] for i in range(len(prompts))]
+    value_optimizer = Optimizer(value, config.value_optim, steps, dtype, world)
+    return Optimizer(policy, config.optim, steps, dtype, world), value_optimizer
 
 
 def measure(run: Run[Config], roles: Roles, prompts: list[list[int]], answers: list[list[int]]) -> Rollout:
-    """Log-probs, values and scores of the answers, by the four roles."""
+    """The rollout: log-probs, values and scores of the answers, from the four roles."""
     return evaluate_rollout(
         *(roles.model, prompts, answers, roles.reward, roles.value_head, packs_of(run)),
         temperature=run.config.temperature,
@@ -218,9 +191,9 @@ def learn(
     value_optimizer: Optimizer,
     ptx: list[Encoded],
 ) -> dict[str, float]:
-    """All passes over the answers: means over their minibatches of the losses and their statistics."""
+    """All passes over the answers: losses and their statistics, averaged over the minibatches."""
     config, model, sums, done, left_out = run.config, roles.model, Counter[str](), 0, 0
-    end = (run.step + 1) * run.per_step  # also where an explosion has cut the last try short
+    end = (run.step + 1) * run.per_step  # valid also after an explosion that ended this step early
     for minibatch in minibatches(len(rollout.sequences), config, run.step):
         tokens, kl = len(rollout.tokens_of(minibatch)), 0.0
         for answers, packed, response in rollout.packs(minibatch, packs_of(run)):
@@ -229,57 +202,32 @@ def learn(
             loss, stats = policy_loss(logprobs, rollout.logprobs[at], advantages[at], config.clip, tokens)
             run.optimizer.backward(loss)
             values = sequence_values(model, packed, roles.value_head, "value")[response]
-            loss_of_value, value_stats = value_loss(values, rollout.values[at], returns[at], config.value_clip, tokens)
-            value_optimizer.backward(loss_of_value)
-            sums.update({"loss": loss.item(), "value_loss": loss_of_value.item(), **stats, **value_stats})
+            v_loss, v_stats = value_loss(values, rollout.values[at], returns[at], config.value_clip, tokens)
+            value_optimizer.backward(v_loss)
+            sums.update({"loss": loss.item(), "value_loss": v_loss.item(), **stats, **v_stats})
             kl += stats["approx_kl"]
         if config.ptx:
-            sums["ptx_loss"] += remember(run, ptx)  # type: ignore[assignment]
+            sums["ptx_loss"] += backward_ptx(run, ptx)  # type: ignore[assignment]
         step, value_step = run.optimizer.step(), value_optimizer.step()
         done, left_out = done + 1, left_out + [step["loss_factor"], value_step["loss_factor"]].count(0)
         if config.early_stop and run.world.sum(kl)[0] > config.early_stop:
             break
     run.optimizer.steps = value_optimizer.steps = end  # a step stopped early counts as done, for schedule and step
     means = {name: number / done for name, number in run.world.add(sums).items()}
-    counts = {"minibatches": done, "left_out": left_out}  # updates that were, of both roles
+    counts = {"minibatches": done, "left_out": left_out}  # left_out: skipped updates of both roles
     return means | counts | {"value_grad_norm": value_step["grad_norm"]} | step
 
 
-def remember(run: Run[Config], ptx: list[Encoded]) -> float:
-    """Add the gradient of the PTX term (Ouyang et al. 2022, equation 2), divided by its own count of tokens."""
-    config = run.config
-    _, chosen = batch(run.optimizer.steps, config.batch_size, epochs(ptx, config.seed))
-    packs = setup.packs(ptx, chosen, config.tokens_per_pack, run.world)
-    (tokens,) = run.world.sum(sum(int(counted.sum()) for _, counted in packs))
-    total = 0.0
-    for packed, counted in packs:
-        logprobs, _ = sequence_logprobs(run.model, packed, counted, "policy")
-        loss = setup.cross_entropy(logprobs, tokens)
-        run.optimizer.backward(config.ptx * loss)
-        total += loss.item()
-    return total
-
-
-def minibatches(count: int, config: Config, step: int) -> Iterator[list[int]]:
-    """The prompts, each with its answers, in a new order for each pass, cut into minibatches."""
-    prompts, k = count // config.answers, config.answers
-    size = -(-prompts // config.minibatches)
-    for number in range(config.ppo_epochs):
-        shuffled = order(prompts, config.seed, step * config.ppo_epochs + number)
-        for at in range(0, prompts, size):
-            yield [prompt * k + answer for prompt in shuffled[at : at + size] for answer in range(k)]
-
-
 def validate(run: Run[Config], roles: Roles, valid: list[Encoded], log: Log) -> dict[str, float]:
-    """Answers to held-out prompts, with the same random numbers each time; they are kept in samples.jsonl."""
-    config, some = run.config, valid[: run.config.valid_limit]
-    if not some:
+    """Answers to held-out prompts, with the same random numbers each time, written to samples.jsonl; their metrics."""
+    config, examples = run.config, valid[: run.config.valid_limit]
+    if not examples:
         return {}
-    prompts = [prompt.ids for prompt in some]
+    prompts = [prompt.ids for prompt in examples]
     rollout = measure(run, roles, prompts, answer(run, prompts, f"{config.seed}/valid"))
     scores = torch.where(rollout.finished, rollout.scores, config.unfinished)
     rows = []
-    for index, (prompt, score) in enumerate(zip(some, scores.tolist(), strict=True)):
+    for index, (prompt, score) in enumerate(zip(examples, scores.tolist(), strict=True)):
         texts = {"prompt": run.tokenizer.decode(prompt.ids), "answer": run.tokenizer.decode(rollout.answer(index))}
         rows.append({"step": run.step, "where": prompt.where, "score": score, **texts})
     run.write_samples(rows)
@@ -292,7 +240,7 @@ def validate(run: Run[Config], roles: Roles, valid: list[Encoded], log: Log) -> 
 
 
 def packs_of(run: Run[Config]) -> Packs:
-    """How prompts of these lengths, answers included, are cut into forward passes, and which are this rank's."""
+    """The function from lengths of prompts with their answers to this rank's forward passes."""
     return lambda lengths: pack_plan(lengths, run.config.tokens_per_pack, run.world.size)[run.world.rank]
 
 

@@ -1,9 +1,9 @@
-"""Continued pre-training: go on reading medical text, token by token.
+"""Continued pre-training on medical text.
 
     python scripts/train_pretrain.py --config recipes/tiny/pretrain.toml --out runs/pretrain      (synthetic clinic)
     python scripts/train_pretrain.py --config recipes/zhongjing/pretrain.toml --model DIR --data FILE ... --out DIR
 
-Documents lie end to end in a pack, each with its own positions, and none sees another. The loss is the cross-entropy
+Documents lie end to end in a pack, each with its own positions and attention. The loss is the cross-entropy
 of every token but the first of a sequence. Source: Zhongjing, section 3 "Continuous Pre-training".
 """
 
@@ -27,7 +27,7 @@ from zj.train import DTYPES, Log, Optimizer, World, open_run, start
 @dataclass(frozen=True)
 class Config(TextConfig):
     data: tuple[str, ...] = ()  # files or directories of text (none: the synthetic clinic)
-    template: str = "ziya"  # prompt format of the stages to come, stored with the result
+    template: str = "ziya"  # prompt format of the later stages, stored with the result
     max_tokens: int = 1024  # longest sequence, in tokens; a longer document is cut into several
 
 
@@ -49,26 +49,26 @@ def main(config: Config) -> None:
     optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype], world)
     run = Run(out, config, world, model, adapter, base, tokenizer, config.template, optimizer)
     run.load(saved)
-    beginnings = [example.ids[:16] for example in valid[:2]]
+    prompts = [example.ids[:16] for example in valid[:2]]
     log = Log(out, run.step, total, world, config.tensorboard)
 
     if run.step == 0:
-        log.write({"step": 0, **run.validate(valid, beginnings, log)})
+        log.write({"step": 0, **run.validate(valid, prompts, log)})
     log.start_clock()
     with run.until_done(log):
         while run.step < total:
             epoch, chosen = batch(run.step, config.batch_size, indices)
             metrics, tokens = cross_entropy_step(run, setup.packs(train, chosen, config.tokens_per_pack, world))
-            timed = log.time(tokens)
-            checked = run.validate(valid, beginnings, log) if run.due(config.valid_every or per_epoch) else {}
-            log.step(run.step, epoch=epoch, **metrics, **timed, **checked)
+            speed = log.time(tokens)
+            validation = run.validate(valid, prompts, log) if run.due(config.valid_every or per_epoch) else {}
+            log.step(run.step, epoch=epoch, **metrics, **speed, **validation)
             run.save_if_due()
     world.print(f"{out}: done, best validation loss {run.best:.4f}; next: python scripts/train_sft.py --model {out}")
     world.leave()
 
 
 def read_documents(config: Config, out: Path, world: World) -> list[Document]:
-    """The documents of --data, or of a clinic written into OUT/clinic, each once; bad rows are told or stop the run."""
+    """The documents of --data, or of a clinic written into OUT/clinic, without repeats."""
     files = config.data or world.on_rank_zero(lambda: default_files(out, config.clinic_size, config.seed, "pretrain"))
     documents = setup.read_records(files, "document", config, world)
     different = without_repeats(documents)

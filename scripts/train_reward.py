@@ -1,9 +1,9 @@
-"""Reward model: learn from ranked answers which one a careful doctor prefers.
+"""Reward model: learn to score answers from rankings of them.
 
     python scripts/train_reward.py --config recipes/tiny/reward.toml --model runs/sft --data FILE ... --out runs/reward
 
-The model of --model stays as it is; an adapter and a scalar head on it are trained. Zhongjing starts from the
-pre-trained model, HuatuoGPT from the fine-tuned one. The loss is Bradley-Terry over all pairs of K ranked answers.
+The model of --model is frozen; an adapter and a scalar head on it are trained. Zhongjing starts from the pre-trained
+model, HuatuoGPT from the fine-tuned one. The loss is Bradley-Terry over all pairs of K ranked answers.
 Source: Zhongjing, section 3 "Reward model"; Ouyang et al. 2022, equation 1.
 """
 
@@ -87,11 +87,11 @@ def main(config: Config) -> None:
                 optimizer.backward(share)
                 loss += share.item()
                 tables.append(pair_accuracy(scores.detach(), pack.ranks, pack.groups, pack.lengths))
-            moved = optimizer.step()
-            loss, tokens = world.sum(loss, sum(len(pack.packed.tokens) for pack in packs))  # computed: a prompt once
-            timed = log.time(int(tokens))
-            checked = validate(run, head, valid, log) if run.due(config.valid_every or per_epoch) else {}
-            log.step(run.step, epoch=epoch, loss=loss, **rates(tables, world), **moved, **timed, **checked)
+            stats = optimizer.step()
+            loss, tokens = world.sum(loss, sum(len(pack.packed.tokens) for pack in packs))  # a prompt counts once
+            speed = log.time(int(tokens))
+            validation = validate(run, head, valid, log) if run.due(config.valid_every or per_epoch) else {}
+            log.step(run.step, epoch=epoch, loss=loss, **rates(tables, world), **stats, **speed, **validation)
             run.save_if_due()
     world.print(
         f"{out}: done, best validation loss {run.best:.4f}; score with it: python scripts/score.py --reward {out}"
@@ -116,26 +116,27 @@ def add_reward(config: Config, tokenizer: Tokenizer, world: World) -> tuple[Llam
 
 
 def validate(run: Run[Config], head: ScalarHead, valid: list[Ranked], log: Log) -> dict[str, float]:
-    """Loss and pair accuracies on held-out prompts; the best model stays in OUT/best."""
+    """Loss and pair accuracies on held-out prompts; the best model is in OUT/best."""
     if not valid:
         return {}
-    some, raw = range(min(len(valid), run.config.valid_limit)), Reward(run.model, CalibratedHead(head, Calibration()))
+    indices = range(min(len(valid), run.config.valid_limit))
+    raw = Reward(run.model, CalibratedHead(head, Calibration()))
     loss, tables = 0.0, []
-    for pack, scores in score_packs(raw, ranked_packs(valid, some, run.config.tokens_per_pack, run.world)):
-        loss += ranking_loss(scores, pack.ranks, pack.groups, len(some)).item()
+    for pack, scores in score_packs(raw, ranked_packs(valid, indices, run.config.tokens_per_pack, run.world)):
+        loss += ranking_loss(scores, pack.ranks, pack.groups, len(indices)).item()
         tables.append(pair_accuracy(scores, pack.ranks, pack.groups, pack.lengths))
     (loss,) = run.world.sum(loss)
     run.keep_best(loss)
-    found = rates(tables, run.world)
-    log.say(f"step {run.step}: validation loss {loss:.4f}; " + ", ".join(f"{k} {v:.3f}" for k, v in found.items()))
-    return {"valid_loss": loss} | {f"valid_{name}": rate for name, rate in found.items()}
+    accuracies = rates(tables, run.world)
+    log.say(f"step {run.step}: validation loss {loss:.4f}; " + ", ".join(f"{k} {v:.3f}" for k, v in accuracies.items()))
+    return {"valid_loss": loss} | {f"valid_{name}": rate for name, rate in accuracies.items()}
 
 
 def calibration_of(reward: Reward, examples: list[Ranked], tokens_per_pack: int, world: World) -> Calibration:
     """Gain and bias that give the answers of these prompts scores of mean 0 and deviation 1."""
     packs = ranked_packs(examples, range(len(examples)), tokens_per_pack, world)
-    mine = [score for _, scores in score_packs(reward, packs) for score in scores.tolist()]
-    return Calibration.of(torch.tensor([score for theirs in world.gather(mine) for score in theirs]))
+    raw = [score for _, scores in score_packs(reward, packs) for score in scores.tolist()]
+    return Calibration.of(torch.tensor([score for part in world.gather(raw) for score in part]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: learn every answer of a consultation, and when to stop.
+"""Supervised fine-tuning on dialogues: every answer and its EOS.
 
     python scripts/train_sft.py --config recipes/tiny/sft.toml --out runs/sft          (tiny model, synthetic clinic)
     python scripts/train_sft.py --config recipes/zhongjing/sft.toml --model DIR --data FILE ... --out DIR
@@ -31,14 +31,14 @@ class Config(TextConfig):
     data: tuple[str, ...] = ()  # files or directories of dialogues (none: the synthetic clinic)
     mix: str = ""  # parts of each epoch, e.g. multi=7,single=1 (none: all the data)
     batch_size: int = 64  # dialogues per optimizer step, over all ranks
-    valid_limit: int = 1000  # most dialogues that one validation looks at
+    valid_limit: int = 1000  # most dialogues of one validation
 
     def __post_init__(self) -> None:
         super().__post_init__()
         parse_mix(self.mix)
 
 
-CLINIC = ("multi", "single", "task", "general", "safety")  # files of the clinic that hold dialogues
+CLINIC = ("multi", "single", "task", "general", "safety")  # files of the clinic with dialogues
 
 
 def main(config: Config) -> None:
@@ -52,8 +52,8 @@ def main(config: Config) -> None:
     apply_memory_plan(model, "sft", config, world)
 
     train, valid = setup.encode_sides(held_in, held_out, tokenizer, config, world)
-    by_place = {dialogue.where: dialogue for dialogue in dialogues}
-    indices = epochs([by_place[example.where] for example in train], config.seed, parse_mix(config.mix) or None)
+    by_source = {dialogue.where: dialogue for dialogue in dialogues}
+    indices = epochs([by_source[example.where] for example in train], config.seed, parse_mix(config.mix) or None)
     per_epoch = steps_per_epoch(len(indices(0)), config.batch_size)
     total = per_epoch * config.epochs
     world.print(
@@ -63,9 +63,9 @@ def main(config: Config) -> None:
     optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype], world)
     run = Run(out, config, world, model, adapter, base, tokenizer, config.template, optimizer)
     run.load(saved)
-    asked = (Prompt("", d.turns[0][0], system=d.system) for d in (by_place[example.where] for example in valid))
-    two = islice(dict.fromkeys(asked), 2)  # different ones
-    prompts = [encode_prompt(prompt, tokenizer, config.template, config.max_tokens) for prompt in two]
+    questions = (Prompt("", d.turns[0][0], system=d.system) for d in (by_source[example.where] for example in valid))
+    samples = islice(dict.fromkeys(questions), 2)  # different ones
+    prompts = [encode_prompt(prompt, tokenizer, config.template, config.max_tokens) for prompt in samples]
     log = Log(out, run.step, total, world, config.tensorboard)
 
     if run.step == 0:
@@ -75,16 +75,16 @@ def main(config: Config) -> None:
         while run.step < total:
             epoch, chosen = batch(run.step, config.batch_size, indices)
             metrics, tokens = cross_entropy_step(run, setup.packs(train, chosen, config.tokens_per_pack, world))
-            timed = log.time(tokens)
-            checked = run.validate(valid, prompts, log) if run.due(config.valid_every or per_epoch) else {}
-            log.step(run.step, epoch=epoch, **metrics, **timed, **checked)
+            speed = log.time(tokens)
+            validation = run.validate(valid, prompts, log) if run.due(config.valid_every or per_epoch) else {}
+            log.step(run.step, epoch=epoch, **metrics, **speed, **validation)
             run.save_if_due()
     world.print(f"{out}: done, best validation loss {run.best:.4f}; talk to it: python scripts/chat.py --model {out}")
     world.leave()
 
 
 def read_dialogues(config: Config, out: Path, world: World) -> list[Dialogue]:
-    """The dialogues of --data, or of a clinic written into OUT/clinic; bad rows are told or stop the run."""
+    """The dialogues of --data, or of a clinic written into OUT/clinic."""
     files = config.data or world.on_rank_zero(lambda: default_files(out, config.clinic_size, config.seed, *CLINIC))
     return setup.read_records(files, "dialogue", config, world)
 

@@ -1,12 +1,12 @@
-"""One frozen dataclass per script, read from a TOML recipe and from flags by one and the same parser.
+"""One frozen dataclass per script; one parser reads it from a TOML recipe and from flags.
 
     @dataclass(frozen=True)
     class Config:
         lr: float = 7e-5  # peak learning rate
         optim: Optim = Optim()  # a nested group: its fields are --optim.<name> and the [optim] table of a recipe
 
-The comment behind a field is its --help. A recipe is turned into flags first and the command line follows, so flags
-win and an unknown key, a wrong type or an impossible choice is the same error everywhere: one line, exit status 2.
+The comment after a field is its --help. A recipe becomes flags that stand before those of the command line. So flags
+win, and an unknown key, a wrong type or an invalid choice is the same error in both: one line, exit status 2.
 """
 
 from __future__ import annotations
@@ -26,28 +26,29 @@ import tomllib
 import traceback
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union
 
 C = TypeVar("C")
+_HELP = partial(argparse.RawDescriptionHelpFormatter, max_help_position=34, width=110)
 
-
-Command = tuple[Callable[[Any], None], type[Any]]  # what to call, and the dataclass it takes
+Command = tuple[Callable[[Any], None], type[Any]]  # a function and the dataclass that it takes
 
 
 def run_command(main: Callable[[Any], None] | Mapping[str, Command], config: type | None = None) -> None:
-    """Parse the command line into `config` and call `main` with it; or choose by a first word from a mapping to both.
+    """Parse the command line into `config` and call `main` with it. A mapping: its key, the first word, selects both.
 
-    Exit status 0: done. 2: a user's mistake, told in one line on stderr. 130: Ctrl-C. 1 and a traceback: anything else.
+    Exit status 0: done. 2: a user's mistake, one line on stderr. 130: Ctrl-C. 1 and a traceback: anything else.
     A mistake is a ValueError raised by the project's own code, or a file that cannot be opened or written.
     """
     script = Path(sys.argv[0]).name
     arguments = sys.argv[1:]
     if isinstance(main, Mapping):
         if not arguments or arguments[0] not in main:
-            words = "|".join(main)
-            print(f"usage: {script} {words} [--help]", file=sys.stdout if "--help" in arguments else sys.stderr)
+            commands = "|".join(main)
+            print(f"usage: {script} {commands} [--help]", file=sys.stdout if "--help" in arguments else sys.stderr)
             sys.exit(0 if "--help" in arguments else 2)
         script = f"{script} {arguments[0]}"
         main, config = main[arguments.pop(0)]
@@ -57,7 +58,7 @@ def run_command(main: Callable[[Any], None] | Mapping[str, Command], config: typ
     except (ValueError, OSError) as error:
         if not _is_users_mistake(error):
             raise
-        if os.environ.get("RANK", "0") != "0":  # if rank 0 tells the same, torchrun ends this process before it does
+        if os.environ.get("RANK", "0") != "0":  # if rank 0 reports the same, torchrun ends this process before
             time.sleep(3)
         print(f"{script}: error: {_one_line(error)}", file=sys.stderr)
         sys.exit(2)
@@ -68,14 +69,14 @@ def run_command(main: Callable[[Any], None] | Mapping[str, Command], config: typ
 
 def parse(config: type[C], arguments: list[str], script: str = "script", description: str = "") -> C:
     """Flags (and the recipe that --config names) -> an instance. Raises SystemExit(2) with one line on stderr."""
-    fields = _flatten(config)
-    parser = _Parser(prog=script, description=description, allow_abbrev=False, formatter_class=_Help)
+    fields = {field.key: field for field in _flatten(config)}
+    parser = _Parser(prog=script, description=description, allow_abbrev=False, formatter_class=_HELP)
     parser.add_argument("--config", metavar="FILE", help="a TOML recipe; flags win over it")
-    for field in fields:
+    for field in fields.values():
         field.add_to(parser)
-    recipe = _recipe_argument(arguments)
+    recipe = _recipe_path(arguments)
     if recipe is not None:
-        arguments = _recipe_as_flags(Path(recipe), {f.key: f for f in fields}, parser) + arguments
+        arguments = _recipe_as_flags(Path(recipe), fields, parser) + arguments
     _check_flags(arguments, parser)
     values = vars(parser.parse_args(arguments))
     try:
@@ -85,21 +86,21 @@ def parse(config: type[C], arguments: list[str], script: str = "script", descrip
 
 
 def check_range(config: Any, name: str, low: float, high: float = math.inf, above: bool = False) -> None:
-    """ValueError for a field below `low` (with `above`: at it, too), above `high`, or infinite.
+    """ValueError for a field below `low` (`above`: or equal to it), above `high`, or infinite.
 
-    A field of a nested group is named without "--": the parser, which knows the group, completes it.
+    A field of a nested group is named without "--": the parser, which knows the group, completes the flag.
     """
     value = getattr(config, name)
     if (low < value if above else low <= value) and value <= high and value < math.inf:
         return
-    least = f"more than {low}" if above else f"at least {low}"
-    expected = least if high == math.inf else f"{low} to {high}"
+    lower = f"more than {low}" if above else f"at least {low}"
+    expected = lower if high == math.inf else f"{low} to {high}"
     flag = name.replace("_", "-")
     raise ValueError(f"{'--' if hasattr(config, 'out') else ''}{flag} is {value}, expected {expected}")
 
 
 def to_toml(config: Any) -> str:
-    """A recipe that parses back to an equal instance; None is written by leaving the key out."""
+    """A recipe that parses back to an equal instance; the key of a None is left out."""
     lines: list[str] = []
     tables: list[str] = []
     for field in dataclasses.fields(config):
@@ -113,7 +114,7 @@ def to_toml(config: Any) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Field:
-    key: str  # dotted, as a recipe spells it
+    key: str  # dotted, e.g. optim.lr
     kind: Any
     default: Any
     help: str
@@ -125,7 +126,7 @@ class _Field:
     def add_to(self, parser: argparse.ArgumentParser) -> None:
         kind, optional = _without_none(self.kind)
         # argparse reads % in help as a format
-        text = f"{self.help} (default: {_shown(self.default)})".strip().replace("%", "%%")
+        text = f"{self.help} (default: {_format_default(self.default)})".strip().replace("%", "%%")
         options: dict[str, Any] = {"dest": self.key, "default": self.default, "help": text}
         if kind is bool:
             options["action"] = argparse.BooleanOptionalAction
@@ -134,11 +135,11 @@ class _Field:
         elif typing.get_origin(kind) is Literal:
             options["choices"] = typing.get_args(kind)
         else:
-            options |= {"type": _or_none(kind) if optional else kind, "metavar": kind.__name__.upper()}
+            options |= {"type": _parse_optional(kind) if optional else kind, "metavar": kind.__name__.upper()}
         parser.add_argument(self.flag, **options)
 
     def as_flags(self, value: Any) -> list[str]:
-        """The flags that a recipe's value stands for."""
+        """A recipe's value as flags."""
         kind, _ = _without_none(self.kind)
         if kind is bool:
             return [self.flag if value else self.flag.replace("--", "--no-", 1)]
@@ -147,7 +148,7 @@ class _Field:
         return [f"{self.flag}={value}"]
 
     def accepts(self, value: Any) -> bool:
-        """Whether a recipe's value has the type of the field (TOML knows types, the command line does not)."""
+        """Whether a recipe's value has the type of the field (TOML has types, the command line has not)."""
         kind, _ = _without_none(self.kind)
         if typing.get_origin(kind) is tuple:
             return isinstance(value, list) and all(isinstance(v, typing.get_args(kind)[0]) for v in value)
@@ -158,29 +159,28 @@ class _Field:
         return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
-def _flatten(config: type, prefix: str = "", defaults: Any = None) -> list[_Field]:
-    """All fields, those of nested classes too; `defaults` is the instance that a nested field has by default."""
-    hints, comments, found = typing.get_type_hints(config), _comments(config), []
+def _flatten(config: type, prefix: str = "", defaults: Any = None) -> Iterator[_Field]:
+    """All fields, nested ones too; `defaults` is the default instance of a nested class."""
+    hints, comments = typing.get_type_hints(config), _comments(config)
     for field in dataclasses.fields(config):
         kind, key = hints[field.name], prefix + field.name
         if dataclasses.is_dataclass(kind):
-            found += _flatten(typing.cast(type, kind), key + ".", field.default)
+            yield from _flatten(typing.cast(type, kind), key + ".", field.default)
         else:
             default = getattr(defaults, field.name, field.default)
-            found.append(_Field(key, kind, default, comments.get(field.name, "")))
-    return found
+            yield _Field(key, kind, default, comments.get(field.name, ""))
 
 
 def _comments(config: type) -> dict[str, str]:
-    """The comment behind each field, read from the source of the class and of those it inherits from."""
+    """The comment after each field, read from the source of the class and of its bases."""
     comments: dict[str, str] = {}
     for part in reversed([part for part in config.__mro__ if dataclasses.is_dataclass(part)]):
         source = textwrap.dedent(inspect.getsource(part))
         lines = source.splitlines()
         for node in typing.cast(ast.ClassDef, ast.parse(source).body[0]).body:
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.end_lineno:
-                behind = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode()
-                comments[node.target.id] = behind.strip().lstrip("# ")
+                comment = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode()
+                comments[node.target.id] = comment.strip().lstrip("# ")
     return comments
 
 
@@ -196,13 +196,13 @@ def _build(config: type[C], values: dict[str, Any], prefix: str = "") -> C:
     try:
         return config(**arguments)
     except ValueError as error:
-        if prefix:  # a nested group does not know its own name: its messages begin with that of the field
+        if prefix:  # a nested group does not know its own name: its messages begin with the name of the field
             raise ValueError(f"--{prefix.replace('_', '-')}{error}") from None
         raise
 
 
-def _recipe_argument(arguments: list[str]) -> str | None:
-    """The file of --config, wherever it stands among the flags."""
+def _recipe_path(arguments: list[str]) -> str | None:
+    """The file of --config, anywhere among the flags."""
     for index, word in enumerate(arguments):
         if word == "--config" and index + 1 < len(arguments):
             return arguments[index + 1]
@@ -219,7 +219,7 @@ def _recipe_as_flags(file: Path, fields: dict[str, _Field], parser: argparse.Arg
     except ValueError as error:  # tomllib.TOMLDecodeError and UnicodeDecodeError
         parser.error(f"--config {file}: not TOML ({error})")
     flags: list[str] = []
-    for key, value in _leaves(table):
+    for key, value in _flatten_table(table):
         if key not in fields:
             parser.error(f"{file}: unknown key {key!r}{_did_you_mean(key, fields)}")
         if not fields[key].accepts(value):
@@ -229,15 +229,16 @@ def _recipe_as_flags(file: Path, fields: dict[str, _Field], parser: argparse.Arg
     return flags
 
 
-def _leaves(table: dict, prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
+def _flatten_table(table: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in table.items():
-        found += _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
-    return found
+        if isinstance(value, dict):
+            yield from _flatten_table(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _check_flags(arguments: list[str], parser: argparse.ArgumentParser) -> None:
-    """Name an unknown flag together with the one that was probably meant."""
+    """Report an unknown flag together with the closest known one."""
     known = [flag for action in parser._actions for flag in action.option_strings]
     for word in arguments:
         flag = word.split("=", 1)[0]
@@ -246,8 +247,8 @@ def _check_flags(arguments: list[str], parser: argparse.ArgumentParser) -> None:
 
 
 def _did_you_mean(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]}?)" if close else ""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {matches[0]}?)" if matches else ""
 
 
 def _without_none(kind: Any) -> tuple[Any, bool]:
@@ -257,7 +258,7 @@ def _without_none(kind: Any) -> tuple[Any, bool]:
     return kind, False
 
 
-def _or_none(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+def _parse_optional(kind: Callable[[str], Any]) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         return None if text == "none" else kind(text)
 
@@ -265,7 +266,7 @@ def _or_none(kind: Callable[[str], Any]) -> Callable[[str], Any]:
     return read
 
 
-def _shown(value: Any) -> str:
+def _format_default(value: Any) -> str:
     return "none" if value in (None, "", ()) else " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
@@ -282,20 +283,15 @@ def _toml_value(value: Any) -> str:
 def _is_users_mistake(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.filename is not None
-    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
+    source = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
     package = Path(__file__).resolve().parent
-    return raised_in.is_relative_to(package) or raised_in.parent == package.parent / "scripts"
+    return source.is_relative_to(package) or source.parent == package.parent / "scripts"
 
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())
-
-
-class _Help(argparse.RawDescriptionHelpFormatter):
-    def __init__(self, prog: str):
-        super().__init__(prog, max_help_position=34, width=110)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -37,7 +37,7 @@ def make(dtype: torch.dtype = torch.float32, tied: bool = False, adapters: tuple
 
 @pytest.fixture(autouse=True)
 def no_weight_is_too_small(monkeypatch):
-    monkeypatch.setattr(module, "NUMBERS", 0)
+    monkeypatch.setattr(module, "MIN_NUMEL", 0)
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> None:
 def plainly(monkeypatch, act):
     """What comes out where no model is small enough to be made ready."""
     with monkeypatch.context() as patch:
-        patch.setattr(module, "BYTES", 0)
+        patch.setattr(module, "MAX_BYTES", 0)
         return act()
 
 
@@ -198,8 +198,8 @@ def test_what_is_trained_or_suits_not_is_left_as_it_is(why, monkeypatch):
     if why == "trained":
         model.requires_grad_(True)
     if why == "large":
-        monkeypatch.setattr(module, "BYTES", 0)
+        monkeypatch.setattr(module, "MAX_BYTES", 0)
     if why == "small":
-        monkeypatch.setattr(module, "NUMBERS", 1 << 18)
+        monkeypatch.setattr(module, "MIN_NUMEL", 1 << 18)
     prepack_frozen(model)
     assert not any(is_prepacked(part) for part in model.modules() if isinstance(part, LoRALinear))

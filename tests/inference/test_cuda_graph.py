@@ -81,7 +81,7 @@ def stands_in(monkeypatch):
 def stand_in(monkeypatch):
     seen = []
     for module in (cache_module, fused):
-        monkeypatch.setattr(module, "takes_bounds", lambda device, dtype: True)
+        monkeypatch.setattr(module, "has_varlen_kernel", lambda device, dtype: True)
     monkeypatch.setattr(cache_module, "attend_slots", written_out)
     monkeypatch.setattr(fused, "attend_each", each_written_out)
     monkeypatch.setattr(fused, "rms_norm", lambda norm, x: norm(x))
@@ -257,7 +257,7 @@ def test_a_cache_is_let_go_with_its_last_user():
 @pytest.mark.parametrize("adapter", [None, "policy", "some"])
 def test_layers_side_by_side_are_each_what_they_were(adapter, monkeypatch):
     """fp64; "some" leaves q and gate alone."""
-    monkeypatch.setattr(fused, "takes_bounds", lambda device, dtype: True)
+    monkeypatch.setattr(fused, "has_varlen_kernel", lambda device, dtype: True)
     model = make()
     add_adapter(model, "some", rank=3, alpha=6, targets=("k_proj", "v_proj", "up_proj", "down_proj"))
     with torch.no_grad():
@@ -295,7 +295,7 @@ def test_layers_side_by_side_are_each_what_they_were(adapter, monkeypatch):
 
 def test_weights_move_once_and_follow_what_becomes_of_them(monkeypatch):
     """The second time only A is put beside them; weights that were replaced, or a larger adapter, move anew."""
-    monkeypatch.setattr(fused, "takes_bounds", lambda device, dtype: True)
+    monkeypatch.setattr(fused, "has_varlen_kernel", lambda device, dtype: True)
     model, packed = make(), Packed.of(PROMPTS)
     add_adapter(model, "large", rank=9, alpha=4)
 
@@ -371,7 +371,7 @@ def test_what_is_sharded_or_on_a_cpu_is_left_as_it_is(monkeypatch):
     places = [weight.data_ptr() for weight in model.parameters()]
     with fast(model, "policy") as (view, name):
         assert view is model and name == "policy"
-    monkeypatch.setattr(fused, "takes_bounds", lambda device, dtype: True)
+    monkeypatch.setattr(fused, "has_varlen_kernel", lambda device, dtype: True)
     model.reshard = lambda: None  # as FSDP2 gives to what it shards
     with fast(model, "policy") as (view, name):
         assert view is model and name == "policy"
@@ -379,7 +379,7 @@ def test_what_is_sharded_or_on_a_cpu_is_left_as_it_is(monkeypatch):
 
 
 def test_an_unknown_adapter_is_refused_and_nothing_left_behind(monkeypatch):
-    monkeypatch.setattr(fused, "takes_bounds", lambda device, dtype: True)
+    monkeypatch.setattr(fused, "has_varlen_kernel", lambda device, dtype: True)
     for model in (make(), Llama(LlamaConfig.named("nano"))):
         with pytest.raises(ValueError, match="unknown adapter 'absent'"), fast(model, "absent"):
             raise AssertionError
@@ -388,16 +388,16 @@ def test_an_unknown_adapter_is_refused_and_nothing_left_behind(monkeypatch):
 
 
 def test_a_model_that_becomes_another_leaves_no_memory_behind(monkeypatch):
-    monkeypatch.setattr(fused, "takes_bounds", lambda device, dtype: True)
+    monkeypatch.setattr(fused, "has_varlen_kernel", lambda device, dtype: True)
     model = make()
     gc.collect()
-    before = len(fused._homes)
+    before = len(fused._fused_storages)
     with torch.inference_mode(), fast(model, "policy"):
         pass
-    assert len(fused._homes) - before == 2 * 4
+    assert len(fused._fused_storages) - before == 2 * 4
     model(Packed.of(PROMPTS), "policy").sum().backward()  # what was made in inference mode still trains
     model.float()
-    assert len(fused._homes) == before
+    assert len(fused._fused_storages) == before
 
 
 # ---- on a GPU

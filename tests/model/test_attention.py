@@ -90,13 +90,13 @@ def test_a_pack_of_branches_is_what_it_says():
     assert packed.positions.tolist() == [0, 1, 2, 0, 3, 3, 4, 0, 1, 0, 1, 2, 3]
     assert packed.last.tolist() == [2, 3, 4, 6, 8, 9, 12] and packed.max_len == 3
     assert packed.sums(torch.ones(13)).tolist() == list(packed.lengths)  # a branch's sum is not its trunk's
-    rows, bounds, lengths = packed.to("cpu").seen
+    rows, bounds, lengths = packed.to("cpu").attended
     assert rows.tolist() == [0, 1, 2, 3, 0, 1, 2, 4, 0, 1, 2, 5, 6, 7, 8, 9, 3, 10, 11, 12]
     assert bounds.tolist() == [0, 3, 4, 8, 13, 15, 16, 20] and lengths == (3, 1, 4, 5, 2, 1, 4)
     alone = Packed.branching([[], []], [[[3, 2], [2]], [[5]]])
     assert alone.parents == () and alone.lengths == (2, 1, 1)
     with pytest.raises(AssertionError, match="sequence 0 continues 1, which does not stand before it"):
-        _ = replace(alone, parents=(1, -1, -1)).seen
+        _ = replace(alone, parents=(1, -1, -1)).attended
 
 
 @pytest.mark.gpu

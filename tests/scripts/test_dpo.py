@@ -19,8 +19,8 @@ from zj.data.batching import split
 from zj.data.readers import read
 from zj.data.template import encode_answers
 from zj.data.tokenizer import Tokenizer
+from zj.lora import ALL_LINEAR
 from zj.model import Packed, sequence_logprobs
-from zj.stages import setup
 from zj.stages.run_state import Run, trainable_state
 from zj.train import Log, Optimizer
 from zj.weights import load_model
@@ -216,7 +216,7 @@ def test_16_bit_training_follows_fp32(command, line, tmp_path):
 
 def test_a_fresh_adapter_has_what_the_flags_say_and_one_that_is_trained_on_its_own(command, line, tmp_path):
     flags = ("--lora.rank", 5, "--lora.alpha", 10, "--lora.targets", "v_proj")
-    for start, expected in ((line.base, (5, 10, ["v_proj"])), (line.sft, (3, 6, list(setup.ALL_LINEAR)))):
+    for start, expected in ((line.base, (5, 10, ["v_proj"])), (line.sft, (3, 6, list(ALL_LINEAR)))):
         out = tmp_path / start.name
         assert command(*training(line, out, "--model", start, *flags)).status == 0
         config = json.loads((out / "adapter_config.json").read_text())

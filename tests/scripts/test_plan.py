@@ -22,9 +22,11 @@ from zj.model import Llama, LlamaConfig, Packed, ScalarHead, heads, sequence_log
 from zj.model import llama as network
 from zj.model.cache import Cache
 from zj.model.llama import rotary_angles
-from zj.plan.apply import widest
+from zj.plan.activations import norm_bytes, saved_by_block
+from zj.plan.apply import widest_lora
 from zj.plan.flops import bytes_sent, forward_flops, step_of, training_flops
-from zj.plan.memory import Job, fitted, fullest, held, kept_by_block, moments, norm_bytes
+from zj.plan.job import Job
+from zj.plan.memory import fitted, fullest, moments, shard_numel
 from zj.rl.rollout import pack
 from zj.stages.config import Lora
 from zj.stages.roles import open_roles, train_last_layers
@@ -157,9 +159,9 @@ def test_gradients_that_wait_to_be_shared_out_by_hand():
 def test_a_shard_is_the_largest_of_the_chunks(rows, gpus):
     weight = torch.empty(rows, 6)
     job = job_of(gpus=gpus, shard="zero2")
-    assert held(job, weight) == weight.chunk(gpus)[0].numel()  # as FSDP2 cuts
-    assert held(job, weight[:, 0]) == weight[:, 0].chunk(gpus)[0].numel()
-    assert held(replace(job, shard="none"), weight) == 6 * rows
+    assert shard_numel(job, weight) == weight.chunk(gpus)[0].numel()  # as FSDP2 cuts
+    assert shard_numel(job, weight[:, 0]) == weight[:, 0].chunk(gpus)[0].numel()
+    assert shard_numel(replace(job, shard="none"), weight) == 6 * rows
 
 
 # ---- activations
@@ -192,7 +194,7 @@ def of_a_block(kind, dtype):
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "some"])
 def test_what_a_block_keeps_to_the_byte(kind, dtype):
-    assert kept_by_block(job_of(lora=KINDS[kind], dtype=dtype)) == of_a_block(kind, dtype)
+    assert saved_by_block(job_of(lora=KINDS[kind], dtype=dtype)) == of_a_block(kind, dtype)
 
 
 class FusedNorm(torch.autograd.Function):
@@ -230,8 +232,8 @@ def test_what_a_block_keeps_on_a_gpu_to_the_byte(kind, monkeypatch):
         network, "attend", lambda q, k, v, *_: Varlen.apply(q, k.repeat_interleave(**wide), v.repeat_interleave(**wide))
     )
     job = job_of(lora=KINDS[kind], dtype="bf16", device="cuda")
-    assert kept_by_block(job) == of_a_block(kind, "bf16")
-    assert kept_by_block(job) != kept_by_block(job_of(lora=KINDS[kind], dtype="bf16"))  # control: not those of a CPU
+    assert saved_by_block(job) == of_a_block(kind, "bf16")
+    assert saved_by_block(job) != saved_by_block(job_of(lora=KINDS[kind], dtype="bf16"))  # control: not those of a CPU
 
 
 def of_a_model(kind, dtype, recompute):
@@ -323,10 +325,10 @@ def test_adapters_that_are_loaded_are_planned_as_wide_as_they_are():
     """Their rank and targets are their own and not --lora's; all of them are taken for as wide as the widest."""
     model, _ = model_of("lora")
     add_adapter(model, "value", 9, 9, targets=("q_proj", "up_proj"))
-    assert widest(model, Lora(rank=2, targets=("v_proj",))) == Lora(rank=9, targets=tuple(sorted(ALL_LINEAR)))
+    assert widest_lora(model, Lora(rank=2, targets=("v_proj",))) == Lora(rank=9, targets=tuple(sorted(ALL_LINEAR)))
     some, _ = model_of("some")
-    assert widest(some, Lora(rank=2)).targets == ("down_proj", "q_proj", "v_proj")
-    assert widest(Llama(SHAPE), Lora(rank=0)) == Lora(rank=0)
+    assert widest_lora(some, Lora(rank=2)).targets == ("down_proj", "q_proj", "v_proj")
+    assert widest_lora(Llama(SHAPE), Lora(rank=0)) == Lora(rank=0)
 
 
 def test_the_cache_of_sampling():
@@ -372,7 +374,7 @@ def test_the_peak_of_a_loss_within_a_tenth(stage, kind, chunk, dtype, monkeypatc
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_the_peak_of_sampling_within_a_tenth(dtype, monkeypatch):
-    monkeypatch.setattr("zj.inference.cpu.BYTES", 0)  # as on a GPU: no copies for the host's products
+    monkeypatch.setattr("zj.inference.cpu.MAX_BYTES", 0)  # as on a GPU: no copies for the host's products
     ppo = {"batch_size": 16, "max_tokens": 100, "max_new_tokens": 9, "lora": KINDS["lora"], "valid_fraction": 0.0}
     model, adapter = model_of("lora", dtype)
     with Live() as live:

@@ -15,8 +15,8 @@ from tests.line import make_reward
 from tests.scripts.conftest import column, least_gb, ppo, result, told
 from zj.cli import parse
 from zj.data.readers import read
+from zj.lora import ALL_LINEAR
 from zj.lora.adapters import adapter_layers
-from zj.stages import setup
 from zj.stages.roles import open_roles
 from zj.stages.run_state import Run
 from zj.train import ALONE, Log, Optimizer
@@ -173,7 +173,7 @@ def test_a_fresh_policy_has_what_the_flags_say_and_an_sft_adapter_its_own(comman
     """--model may be the backbone itself, here a merged SFT adapter as in HuatuoGPT: the policy is then fresh."""
     flags = ("--lora.rank", 5, "--lora.alpha", 10, "--lora.targets", "v_proj", "--epochs", 1)
     reward = make_reward(tmp_path / "reward", line.sft)
-    cases = {"own": ((), (3, 6, list(setup.ALL_LINEAR)), line.base)}
+    cases = {"own": ((), (3, 6, list(ALL_LINEAR)), line.base)}
     cases["fresh"] = (("--reward", reward), (5, 10, ["v_proj"]), line.sft)
     for name, (more, expected, base) in cases.items():
         done = command(*ppo(line, tmp_path / name, *more, *flags))

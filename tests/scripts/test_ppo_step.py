@@ -14,6 +14,7 @@ from zj.data.readers import read
 from zj.data.template import encode_all
 from zj.data.tokenizer import Tokenizer
 from zj.model import Packed, sequence_logprobs
+from zj.stages import ppo as stages_ppo
 from zj.train import Optim, learning_rate
 from zj.weights import load_model
 
@@ -76,7 +77,7 @@ def test_the_flags_reach_the_equations_and_each_pass_sees_every_token_once(comma
 
 def test_an_answer_without_eos_gets_a_fixed_score(command, line, tmp_path, spied, monkeypatch):
     monkeypatch.setattr(
-        train_ppo, "generate", lambda model, asked, *_, **__: [[9, 2] if n % 2 else [9, 30] for n in range(len(asked))]
+        stages_ppo, "generate", lambda model, asked, *_, **__: [[9, 2] if n % 2 else [9, 30] for n in range(len(asked))]
     )
     judged, rewarded = spied(train_ppo, "evaluate_rollout"), spied(train_ppo, "kl_rewards")
     assert command(*ppo(line, tmp_path / "run", "--unfinished", -7, "--valid-fraction", 0)).status == 0

@@ -266,7 +266,9 @@ def test_16_bit_training_follows_fp32(command, corpus, tmp_path, dtype, rank):
 @STAGES
 def test_nan_stops_the_run_with_everything_saved(command, corpus, tmp_path, monkeypatch, script, data):
     real = setup.cross_entropy
-    monkeypatch.setattr(setup, "cross_entropy", lambda logprobs, n: real(logprobs, n) * (float("nan") if n > 1 else 1))
+    monkeypatch.setattr(
+        "zj.stages.run_state.cross_entropy", lambda logprobs, n: real(logprobs, n) * (float("nan") if n > 1 else 1)
+    )
     flags = ("--epochs", 9, "--lora.rank", 0, "--optim.max-bad-steps", 3)
     done = command(*sft(corpus, tmp_path / "run", *flags, script=script, data=data))
     assert done.status == 1

@@ -1,4 +1,4 @@
-"""Text from a model: sampling with continuous batching, and fast paths that are put on the network from outside."""
+"""Text from a model: sampling with continuous batching, and fast paths that are added to the network from outside."""
 
 from .engine import generate, stream
 from .sampling import Sampling

@@ -1,8 +1,8 @@
-"""torch.compile, block by block and in place: what stands between a block's products becomes a few kernels of its own.
+"""torch.compile, block by block and in place: the elementwise operations of a block are fused into a few kernels.
 
-Attention stays as it is (it takes the lengths of sequences, each of which would be compiled anew), and so does a
-forward pass with a cache, which generates text. On a GPU that is what --compile is for; on a CPU it needs a C++
-compiler, and fp32 weights that were prepacked (`cpu.py`), which it cannot see through, gain as much.
+Attention is not compiled (every new tuple of lengths would recompile it), nor is a forward pass with a cache, which
+generates text. --compile is meant for a GPU; on a CPU it needs a C++ compiler and replaces prepacked weights
+(`cpu.py`), which gain as much.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from zj.model.attention import attend
 
 from .cpu import PrepackedWeight
 
-KINDS = 64  # of one block: each adapter, with and without gradients, in training or not, is compiled for itself
+KINDS = 64  # compiled versions of a block: one per adapter, with and without gradients, in training or not
 
 
 def compile_blocks(model: Any) -> None:
-    """Compile the blocks of a Llama. Names of weights stay; the first passes take half a minute for each adapter."""
-    import torch._dynamo  # takes a second to import, which only these runs need
+    """Compile the blocks of a Llama. Parameter names stay; the first passes take half a minute per adapter."""
+    import torch._dynamo  # takes a second to import
 
     torch._dynamo.config.recompile_limit = max(KINDS, torch._dynamo.config.recompile_limit)
     apart = torch.compiler.disable(attend)

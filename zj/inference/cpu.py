@@ -1,9 +1,9 @@
-"""Frozen weights prepacked for a CPU: fp32, reordered once as oneDNN wants them, then only multiplied with.
+"""Frozen fp32 weights prepacked for a CPU: reordered once into the layout of oneDNN.
 
-torch's own product takes a weight as it lies: in training it runs at four fifths of the machine's rate, and in
-decoding, where a few rows meet every weight, it reads memory at a fifth. On a GPU nothing here is used.
+torch's own product takes the plain layout: in training it reaches four fifths of the machine's rate, and in decoding,
+where a few rows are multiplied with every weight, it reads memory at a fifth of its rate. Not used on a GPU.
 
-Memory: two copies of each frozen weight in training, one of every weight while text is generated.
+Memory: two copies of each frozen weight in training, one of every weight during generation.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from zj.weights.sharded import is_sharded
 
 from .view import view
 
-ROWS = 16  # of the input that the layout is made for; others are multiplied as exactly
-BYTES = 1 << 30  # of weights that are copied so; a larger model is left as it is
-NUMBERS = 1 << 18  # of the smallest weight that training gains by: oneDNN needs 1.5 ms for every new number of rows
+ROWS = 16  # of the input that the layout is optimised for; any number is computed exactly
+MAX_BYTES = 1 << 30  # of prepacked weights in all; a larger model is not prepacked
+MIN_NUMEL = 1 << 18  # of the smallest weight that training prepacks: oneDNN needs 1.5 ms for every new number of rows
 
 
 def prepacked(model: Llama, adapter: str | None) -> tuple[Llama, str | None]:
     """(model, adapter) to generate with: the same two, or a view with the adapter merged into prepacked weights.
 
-    Merging is exact to the last bits in fp32, and would not be in 16 bit. ValueError for an unknown adapter. The
-    weights must not change as long as the view is used.
+    Merging is exact to rounding in fp32, and would not be in 16 bit. ValueError for an unknown adapter. The weights
+    must not change while the view is used.
     """
     weights = [layer.weight for layer in _linears(model)]
-    if not (_fit(weights) and all(map(_suits, weights))):
+    if not (_can_prepack(weights) and all(map(_is_plain_fp32, weights))):
         return model, adapter
 
     def replace(part: nn.Module) -> nn.Module | None:
@@ -49,26 +49,26 @@ def prepacked(model: Llama, adapter: str | None) -> tuple[Llama, str | None]:
 
 
 def prepack_frozen(model: nn.Module) -> None:
-    """Prepack the frozen linear layers of a model for training beside them, where that is of use.
+    """Prepack the large frozen fp32 linear layers of a model on a CPU, for the training of adapters.
 
-    A weight that is changed or trained afterwards is multiplied with as it is.
+    A weight that is changed or made trainable afterwards is no longer taken from its prepacked copy.
     """
     frozen = [layer for layer in _linears(model) if isinstance(layer, LoRALinear) and not layer.weight.requires_grad]
-    if _fit([layer.weight for layer in frozen]):
+    if _can_prepack([layer.weight for layer in frozen]):
         for layer in frozen:
-            if _suits(layer.weight) and layer.weight.numel() >= NUMBERS:
+            if _is_plain_fp32(layer.weight) and layer.weight.numel() >= MIN_NUMEL:
                 layer.product = PrepackedWeight(layer.weight)
 
 
 class PrepackedWeight:
-    """x W^T of a frozen weight W [width_out, width_in], which is reordered for y = x W^T and for dx = dy W."""
+    """The product x W^T with a frozen W [width_out, width_in], reordered for y = x W^T and for dx = dy W."""
 
     def __init__(self, weight: Tensor):
         self.forward, self.backward = _reordered(weight), _reordered(weight.T)
-        self.version = weight._version  # goes up when the weight is changed in place
+        self.version = weight._version  # increases when the weight is changed in place
 
     def __call__(self, x: Tensor, weight: Tensor) -> Tensor:
-        """The product with the weight as it is now."""
+        """The product with the current weight."""
         if weight._version == self.version and not weight.requires_grad and weight.dtype == x.dtype:
             return _FrozenLinear.apply(x, self)
         return F.linear(x, weight)
@@ -96,11 +96,11 @@ def _linears(model: nn.Module) -> list[Any]:
     return [part for part in model.modules() if hasattr(part, "merged")]
 
 
-def _fit(weights: list[Tensor]) -> bool:
-    return torch.backends.mkldnn.is_available() and sum(weight.nbytes for weight in weights) <= BYTES
+def _can_prepack(weights: list[Tensor]) -> bool:
+    return torch.backends.mkldnn.is_available() and sum(weight.nbytes for weight in weights) <= MAX_BYTES
 
 
-def _suits(weight: Tensor) -> bool:
+def _is_plain_fp32(weight: Tensor) -> bool:
     return weight.dtype == torch.float32 and weight.device.type == "cpu" and not is_sharded(weight)
 
 

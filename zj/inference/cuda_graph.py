@@ -1,8 +1,8 @@
-"""One step of generation: tokens go in, logits of what comes after them come out.
+"""One step of generation: tokens in, logits of the next token out.
 
-Where every sequence takes one token a GPU waits for a thousand small kernels to be launched, one after the other. Such
-a step is captured once, for all slots of the cache, as a CUDA graph, which is launched as a whole. It is the model's
-own forward pass that is captured: what differs from step to step are numbers on the device.
+In decoding a GPU waits for the launches of a thousand small kernels. So a step of one token a sequence is captured
+once, for all slots of the cache, as a CUDA graph, and replayed. The captured pass is the model's own forward pass: only
+numbers on the device change from step to step.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .sampling import to_device
 
 
 class CudaGraph:
-    """Steps of the sequences in a cache; those of one token a sequence are replayed.
+    """Steps of the sequences in a cache; steps of one token a sequence are replayed.
 
     step = CudaGraph(model, adapter, cache)
     logits = step([[7], [9], [1, 5, 3]])     # as cache.pack: one more token for slots 0 and 1, a prompt for slot 2
@@ -34,43 +34,43 @@ class CudaGraph:
     def __call__(self, sequences: list[list[int]]) -> Tensor:
         """[S, V] logits after the last token of each of the cache's sequences."""
         with torch.cuda.device_of(self.inputs):
-            if self.cache.one_kernel and all(len(ids) == 1 for ids in sequences):
+            if self.cache.varlen and all(len(ids) == 1 for ids in sequences):
                 return self._replay(torch.tensor([ids[0] for ids in sequences]))
             packed = self.cache.pack(sequences)
             hidden = self.model(packed, self.adapter, cache=self.cache)
             return self.model.logits(hidden[packed.last])
 
     def follow(self, tokens: Tensor) -> Tensor:
-        """The same after one more token of each [S], which the host need not know (where there is one kernel)."""
+        """The same after one more token of each [S], which the host need not know (with the varlen kernel only)."""
         with torch.cuda.device_of(self.inputs):
             return self._replay(tokens)
 
     def _replay(self, tokens: Tensor) -> Tensor:
-        """Slots beyond those at work take a token too: in their first place, which a prompt will fill anew."""
+        """Inactive slots get a token too, in their first entry, which a prompt will overwrite."""
         count, slots, device = len(tokens), self.inputs.shape[1], self.inputs.device
-        places = self.cache.advance(count) + [0] * (slots - count)
+        positions = self.cache.advance(count) + [0] * (slots - count)
         self.inputs[0, :count] = to_device(tokens, device)
-        self.inputs[1] = to_device(torch.tensor(places), device)
+        self.inputs[1] = to_device(torch.tensor(positions), device)
         if self.captured is None:
-            self.captured = capture(self._one_each)
+            self.captured = capture(self._decode)
         replay, logits = self.captured
         replay()
         return logits[:count]
 
-    def _one_each(self) -> Tensor:
-        """One token of every slot. Done twice it writes the same to the same places, so that it can be captured."""
+    def _decode(self) -> Tensor:
+        """One token of every slot. Repeating it writes the same numbers, so that it can be captured."""
         packed = self.cache.pack_slots(*self.inputs)
         return self.model.logits(self.model(packed, self.adapter, cache=self.cache))
 
 
 def capture(fn: Callable[[], Tensor]) -> tuple[Callable[[], object], Tensor]:
     """Capture `fn` as a CUDA graph; returns (replay, output buffer). The buffer is filled by the first replay."""
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):  # warm-up: what is compiled is compiled, libraries take their memory
+    warmup_stream = torch.cuda.Stream()
+    warmup_stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(warmup_stream):  # kernels compile and libraries allocate before the capture
         fn()
-    torch.cuda.current_stream().wait_stream(aside)
+    torch.cuda.current_stream().wait_stream(warmup_stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # NCCL's threads go on
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # NCCL's threads may call CUDA meanwhile
         output = fn()
     return graph.replay, output

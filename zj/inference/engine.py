@@ -1,9 +1,9 @@
 """Text from a model: sampling with continuous batching.
 
-`generate` > `stream` > `Scheduler` > `CudaGraph`, one forward pass each > `Sampling.choose`. A step's pack holds one
-token of every active request and the whole of each prompt that has just been admitted, so a prompt costs no forward
-pass of its own. A prompt that an active request has too is copied from there instead: K answers to one prompt compute
-it once. A GPU does not wait until the host has read the tokens of a step: it goes on with them.
+`generate` > `stream` > `Scheduler` > `CudaGraph`, one forward pass each > `Sampling.choose`. A step's pack has one
+token of every active request and the whole of each newly admitted prompt, so a prompt costs no forward pass of its own.
+A prompt that an active request shares is copied from its slot instead: K answers to one prompt compute it once. A GPU
+does not wait until the host has read the tokens of a step: it starts the next step with them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .cuda_graph import CudaGraph
 from .fused import fast
 from .sampling import Request, Sampling
 
-PROMPT_TOKENS = 8192  # of waiting prompts that join one step (a longer prompt joins alone)
+PROMPT_TOKENS = 8192  # most prompt tokens that one step admits (a longer prompt is admitted alone)
 
 
 def generate(
@@ -37,14 +37,14 @@ def generate(
     seed: int = 0,
     slots: int = 32,
 ) -> list[list[int]]:
-    """The new ids of each prompt. One of `eos_ids` ends an answer and is its last id; one without it ran out.
+    """The new ids of each prompt. One of `eos_ids` ends an answer and is its last id; without it the limit was reached.
 
     max_new_tokens: for all prompts, or one number for each. adapter: the LoRA to apply. seed: a seed and a prompt give
     the same ids whatever else is in the batch; equal prompts of one call differ. slots: requests active at a time.
-    The other arguments: see `Sampling`. Nothing is cut: a prompt may be longer than `max_position_embeddings`, where
-    rotary positions go on but the model was never trained. The global random state is left alone.
+    The other arguments: see `Sampling`. No prompt is truncated: one longer than `max_position_embeddings` has rotary
+    positions that the model was not trained on. The global random state is left alone.
 
-    Raises ValueError for an empty prompt, an id outside the vocabulary, an unknown adapter, an impossible number.
+    Raises ValueError for an empty prompt, an id outside the vocabulary, an unknown adapter, a number out of range.
     """
     sampling = Sampling(temperature, top_p, top_k, repetition_penalty)
     new: list[list[int]] = [[] for _ in prompts]
@@ -66,10 +66,10 @@ def stream(
     seed: int = 0,
     slots: int = 32,
 ) -> Iterator[tuple[int, int]]:
-    """`generate` as it happens: (index of the prompt, new id), again and again.
+    """`generate` as an iterator of (index of the prompt, new id).
 
-    The model is in eval mode from the first id to the last, or until the iterator is closed; neither its weights nor
-    the adapter may change meanwhile.
+    The model is in evaluation mode from the first id to the last, or until the iterator is closed; neither its weights
+    nor the adapter may change meanwhile.
     """
     if slots < 1:
         raise ValueError(f"slots is {slots}, expected at least 1")
@@ -89,7 +89,7 @@ def _run(
     eos_ids: frozenset[int],
     slots: int,
 ) -> Iterator[tuple[int, int]]:
-    capacity = max((len(r.ids) + r.left for r in requests), default=0)  # the last token has a place: see goes_on
+    capacity = max((len(r.ids) + r.left for r in requests), default=0)  # with the last token: see can_continue
     weight = model.lm_head.weight
     cache = Cache(model.config, min(slots, len(requests)), capacity, weight.dtype, weight.device)
     scheduler = Scheduler(requests, cache)
@@ -97,47 +97,48 @@ def _run(
     model.eval()
     try:
         with fast(model, adapter) as (network, name):
-            step, begun = CudaGraph(network, name, cache), None
+            step, following = CudaGraph(network, name, cache), None
             while scheduler.waiting or scheduler.active:
-                chosen = begun or sampling.choose(step(scheduler.admit()), scheduler.active)
-                goes_on = sampling.forgets and scheduler.goes_on()
-                begun = sampling.choose(step.follow(chosen.of(scheduler.active)), scheduler.active) if goes_on else None
+                chosen = following or sampling.choose(step(scheduler.admit()), scheduler.active)
+                following = None
+                if sampling.stateless and scheduler.can_continue():
+                    following = sampling.choose(step.follow(chosen.of(scheduler.active)), scheduler.active)
                 for request, token in chosen.read():
                     request.take(token, eos_ids)
                     yield request.index, token
-                scheduler.leave()
+                scheduler.release()
     finally:
         model.train(training)
 
 
 def _requests(prompts: Sequence[Sequence[int]], limits: list[int], seed: int) -> list[Request]:
-    """A random generator for each request, from the seed, the prompt and how often the same prompt came before."""
+    """Requests with a random generator each, seeded by seed, prompt and number of earlier equal prompts."""
     requests, occurrences = [], Counter[str]()
     for index, (prompt, limit) in enumerate(zip(prompts, limits, strict=True)):
         name = ",".join(map(str, prompt))
-        dice = random.Random(f"{seed}/{occurrences[name]}/{name}")
-        requests.append(Request(index, name, list(prompt), limit, dice))
+        generator = random.Random(f"{seed}/{occurrences[name]}/{name}")
+        requests.append(Request(index, name, list(prompt), limit, generator))
         occurrences[name] += 1
     return requests
 
 
 class Scheduler:
-    """Requests that wait, and active ones: active[s] has slot s of the cache."""
+    """Waiting and active requests: active[s] has slot s of the cache."""
 
     def __init__(self, requests: list[Request], cache: Cache):
         self.waiting, self.active, self.cache = deque(requests), list[Request](), cache
         self.slots = cache.stored.shape[2]
-        # a step with prompts costs more than a replayed one: they wait until several slots are free
-        self.room = max(1, self.slots // 16) if cache.one_kernel else 1
+        # a step with prompts costs more than a replayed one: prompts wait until several slots are free
+        self.min_free_slots = max(1, self.slots // 16) if cache.varlen else 1
 
     def admit(self) -> list[list[int]]:
-        """Fill free slots; returns what each active request takes in now: its last token, or its prompt.
+        """Fill free slots; returns the input of each active request: its last token, or its prompt.
 
-        First come requests that copy their prompt from an active one, all but its last token; then the others, if
-        there is room. Of equal prompts that wait together, one goes ahead and the others copy from it a step later, if
-        it will be there.
+        First come requests that copy their prompt, except its last token, from an active request; then the others, if
+        enough slots are free. Of equal waiting prompts one is admitted and the others copy from it a step later, if it
+        is still active then.
         """
-        lets_in = self._has_room(len(self.active))
+        has_room = self._can_admit(len(self.active))
         holders = {request.prompt: slot for slot, request in enumerate(self.active)}
         copied, fresh, later = list[Request](), list[Request](), list[Request]()
         tokens, ahead = 0, set[str]()  # prompts of requests that take more than one token
@@ -148,7 +149,7 @@ class Scheduler:
                 copied.append(request)
             elif request.prompt in ahead:
                 later.append(request)
-            elif not lets_in:
+            elif not has_room:
                 break
             else:
                 tokens += len(request.ids)
@@ -159,27 +160,29 @@ class Scheduler:
             self.waiting.popleft()
         self.waiting.extendleft(reversed(later))
         self.active += copied
-        taken = [request.ids[-1:] for request in self.active] + [request.ids for request in fresh]
+        inputs = [request.ids[-1:] for request in self.active] + [request.ids for request in fresh]
         self.active += fresh
-        return taken
+        return inputs
 
-    def goes_on(self) -> bool:
-        """Whether the next step is one more token of the active requests, as far as can be told before this one's are.
+    def can_continue(self) -> bool:
+        """Whether the next step can start before the host has this step's tokens: no request is admitted in between.
 
-        It is in vain for a request that ends now, so that it is taken only where a device computes beside the host.
+        For a request that ends with this step it is wasted; so only where the device runs asynchronously.
         """
-        stay = [request for request in self.active if request.left > 1]
-        if not self.waiting or len(stay) == self.slots:
-            comes = False
+        remaining = [request for request in self.active if request.left > 1]
+        if not self.waiting or len(remaining) == self.slots:
+            admits = False
         else:
-            comes = self._has_room(len(stay)) or any(request.prompt == self.waiting[0].prompt for request in stay)
-        return self.cache.one_kernel and bool(stay) and not comes
+            admits = self._can_admit(len(remaining)) or any(
+                request.prompt == self.waiting[0].prompt for request in remaining
+            )
+        return self.cache.varlen and bool(remaining) and not admits
 
-    def _has_room(self, active: int) -> bool:
-        return self.slots - active >= min(self.room, len(self.waiting))
+    def _can_admit(self, active: int) -> bool:
+        return self.slots - active >= min(self.min_free_slots, len(self.waiting))
 
-    def leave(self) -> None:
-        """Drop what has ended. The last request takes its slot."""
+    def release(self) -> None:
+        """Drop ended requests. The last request moves into the free slot."""
         for slot in reversed(range(len(self.active))):
             if not self.active[slot].left:
                 self.cache.drop(slot)

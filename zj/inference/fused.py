@@ -1,8 +1,8 @@
-"""Blocks whose linear layers that read the same input are one product: q, k and v, or gate and up, with their LoRA's A.
+"""Blocks that fuse linear layers with the same input into one product: q, k and v, or gate and up, with their LoRA's A.
 
-For text that is generated on a GPU, where a step takes as long as its weights are read and its kernels launched: the
-product with [W_q; W_k; W_v; A_q; A_k; A_v] is one launch instead of six. Where each sequence takes one token, kernels
-of our own do what lies between the products. The plain path, with which tests compare it, is `Block.forward`.
+For generation on a GPU, where a step is bound by reading weights and launching kernels: the product with
+[W_q; W_k; W_v; A_q; A_k; A_v] is one launch instead of six. In decoding, kernels of our own compute the rest of a
+block. The plain path, with which tests compare this one, is `Block.forward`.
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ from torch import Tensor, UntypedStorage, nn
 
 from zj.lora import LoRALinear
 from zj.model import Llama
-from zj.model.attention import takes_bounds
+from zj.model.attention import has_varlen_kernel
 from zj.model.llama import Block, rotate
 
 from .cpu import prepacked
 from .view import view
 
-ALIGNED = 8  # a multiple of rows, so that a layer's part of the output starts where 16-bit kernels can read: 16 bytes
-_homes: WeakSet[UntypedStorage] = WeakSet()  # memory in which weights lie side by side, with room for A
-_open: WeakKeyDictionary[Any, int] = WeakKeyDictionary()  # model -> texts that are being generated with it
+ALIGNED = 8  # rows are a multiple of this, so that a layer's part of a 16-bit output is aligned to 16 bytes
+_fused_storages: WeakSet[UntypedStorage] = WeakSet()  # storages of fused weights, with space for A
+_generations: WeakKeyDictionary[Any, int] = WeakKeyDictionary()  # model -> generations in progress
 
 
 @contextmanager
 def fast(model: Llama, adapter: str | None) -> Iterator[tuple[Llama, str | None]]:
-    """(model, adapter) to generate with: a view with fused blocks, where that is of use.
+    """(model, adapter) to generate with: a view with fused blocks, where the varlen kernel runs and nothing is sharded.
 
-    That is where one kernel attends and the model is not sharded; elsewhere what `prepacked` gives. Weights never move
-    while another text is being generated. ValueError for an unknown adapter.
+    Elsewhere the result of `prepacked`. Weights never move while another generation is in progress. ValueError for an
+    unknown adapter.
     """
-    weight, others = model.lm_head.weight, _open.get(model, 0)
-    suits = takes_bounds(weight.device, weight.dtype) and not hasattr(model, "reshard") and not others
-    _open[model] = others + 1
+    weight, running = model.lm_head.weight, _generations.get(model, 0)
+    fusible = has_varlen_kernel(weight.device, weight.dtype) and not hasattr(model, "reshard") and not running
+    _generations[model] = running + 1
     try:
-        yield (_fused(model, adapter), None) if suits else prepacked(model, adapter)
+        yield (_fused(model, adapter), None) if fusible else prepacked(model, adapter)
     finally:
-        _open[model] -= 1
+        _generations[model] -= 1
 
 
 def _fused(model: Llama, adapter: str | None) -> Llama:
-    """Weights and adapter must not change as long as this view is used.
+    """A view with fused blocks. Weights and adapter must not change while it is used.
 
-    The weights of layers that read the same are moved side by side, and stay so: the next time only A is put beside
-    them. That takes as much more memory as the layers of one block have, for a moment; B, with zeros between its
-    parts, takes some for as long as this is used.
+    The weights of layers with the same input are moved into one matrix, and stay there: the next time only A is
+    written. Moving needs the memory of one block's layers for a moment; B, block-diagonal with zeros, needs memory as
+    long as the view is used.
     """
 
     def replace(part: nn.Module) -> nn.Module | None:
@@ -81,45 +81,46 @@ class FusedBlock(nn.Module):
         self.down = FusedLinear([mlp.down_proj], adapter)
 
     def forward(self, x, rotary, packed, adapter=None, cache=None):
-        one_each = cache is not None and packed.max_len == 1  # sequence s is one token, for slot s
-        normed = rms_norm if one_each else (lambda norm, x: norm(x))
+        decoding = cache is not None and packed.max_len == 1  # sequence s is one token, for slot s
+        normed = rms_norm if decoding else (lambda norm, x: norm(x))
         q, k, v = (y.view(len(x), -1, self.head_dim) for y in self.qkv(normed(self.input_layernorm, x)))
-        if one_each:
+        if decoding:
             mixed = attend_each(q, k, v, rotary, cache.keys, cache.values, cache.used)
         else:
             mixed = self.attend(rotate(q, rotary), rotate(k, rotary), v, packed, cache)
         x = x + self.o(mixed.reshape(len(x), -1))[0]
         gate, up = self.gate_up(normed(self.post_attention_layernorm, x))
-        return x + self.down(silu_product(gate, up) if one_each else F.silu(gate) * up)[0]
+        return x + self.down(silu_product(gate, up) if decoding else F.silu(gate) * up)[0]
 
 
 class FusedLinear:
-    """Layers side by side: the weight of each is some rows of one matrix, and its adapter's A some rows behind them."""
+    """Linear layers in one matrix: rows of the layers' weights, then rows of their adapters' A."""
 
     @torch.inference_mode(False)
     @torch.no_grad()
     def __init__(self, layers: Sequence[Any], adapter: str | None):
         self.widths = tuple(len(layer.weight) for layer in layers)
         pairs = [_low_rank(layer, adapter) for layer in layers]
-        self.B: Tensor | None = None  # [sum of widths, sum of ranks]: where a layer's rows cross those of its A, else 0
+        self.B: Tensor | None = None  # [sum of widths, sum of ranks], block-diagonal
         if len(layers) == 1 and pairs[0] is None:
             self.matrix = layers[0].weight.detach()
             return
         ranks = [0 if pair is None else len(pair[0]) for pair in pairs]
-        wide, low, width = _spans(self.widths), _spans(ranks), sum(self.widths)
-        self.matrix = _home(layers, wide, -(-(width + sum(ranks)) // ALIGNED) * ALIGNED)  # [all rows, width in]
+        weight_rows, lora_columns, width = _spans(self.widths), _spans(ranks), sum(self.widths)
+        size = -(-(width + sum(ranks)) // ALIGNED) * ALIGNED
+        self.matrix = _fused_weight(layers, weight_rows, size)  # [size, width in]
         scales = [pair[2] for pair in pairs if pair is not None]
         if not scales:
             return
         self.B, self.scale = self.matrix.new_zeros(width, sum(ranks)), scales[0]
-        for rows, columns, pair in zip(wide, low, pairs, strict=True):
+        for rows, columns, pair in zip(weight_rows, lora_columns, pairs, strict=True):
             if pair is not None:
                 A, B, scale = pair
                 self.matrix[width:][columns] = A.to(self.matrix.dtype)
                 self.B[rows, columns] = (B * (scale / self.scale)).to(self.matrix.dtype)  # equal scales as a rule
 
     def __call__(self, x: Tensor) -> Sequence[Tensor]:
-        """What each layer makes of x [N, width in]: [N, width out], not contiguous. No gradient."""
+        """The output of each layer for x [N, width in]: [N, width out], not contiguous. No gradient."""
         y, width = product(x, self.matrix), sum(self.widths)
         out = y[:, :width]
         if self.B is not None:
@@ -136,32 +137,32 @@ def _low_rank(layer: Any, adapter: str | None) -> tuple[Tensor, Tensor, float] |
 
 
 def _spans(sizes: Sequence[int]) -> list[slice]:
-    """Of things of these sizes, one behind the other."""
+    """Consecutive slices of these sizes."""
     ends = list(accumulate(sizes))
     return [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
 
-def _home(layers: Sequence[Any], rows: Sequence[slice], size: int) -> Tensor:
-    """[size, width in], in which these rows are the layers' weights: as they lie, or moved there."""
+def _fused_weight(layers: Sequence[Any], rows: Sequence[slice], size: int) -> Tensor:
+    """A matrix [size, width in] whose `rows` are the layers' weights; they are moved there unless they already are."""
     parts, first = list(zip(layers, rows, strict=True)), layers[0].weight.detach()
     width, storage = first.shape[1], first.untyped_storage()
-    if storage in _homes:
-        known = first.as_strided((storage.nbytes() // first.itemsize // width, width), (width, 1), 0)
-        if len(known) >= size and all(layer.weight.data_ptr() == known[own].data_ptr() for layer, own in parts):
-            return known[:size]
+    if storage in _fused_storages:
+        fused = first.as_strided((storage.nbytes() // first.itemsize // width, width), (width, 1), 0)
+        if len(fused) >= size and all(layer.weight.data_ptr() == fused[span].data_ptr() for layer, span in parts):
+            return fused[:size]
     matrix = first.new_zeros(size, width)
-    for layer, own in parts:
-        matrix[own] = layer.weight
-        layer.weight.data = matrix[own]
-    _homes.add(matrix.untyped_storage())
+    for layer, span in parts:
+        matrix[span] = layer.weight
+        layer.weight.data = matrix[span]
+    _fused_storages.add(matrix.untyped_storage())
     return matrix
 
 
-# ---- the kernels need Triton, which torch for CUDA brings along
+# ---- the kernels need Triton, which comes with torch for CUDA
 
 
 def product(x: Tensor, matrix: Tensor) -> Tensor:
-    """x W^T without a gradient: of one row on a GPU by a kernel that reads the weight as fast as memory gives it."""
+    """x W^T without a gradient; one row on a GPU by a kernel that reads the weight at the rate of memory."""
     if len(x) > 1 or not x.is_cuda:
         return F.linear(x, matrix)
     from .kernels import vector_product
@@ -170,7 +171,7 @@ def product(x: Tensor, matrix: Tensor) -> Tensor:
 
 
 def rms_norm(norm: Any, x: Tensor) -> Tensor:
-    """The norm of a few rows, for which torch's own is slow."""
+    """The norm of a few rows, for which torch's kernel is slow."""
     from .kernels import rms_norm
 
     return rms_norm(x, norm.weight, norm.eps)
@@ -183,8 +184,8 @@ def silu_product(gate: Tensor, up: Tensor) -> Tensor:
     return silu_product(gate, up)
 
 
-def attend_each(*given: Any) -> Tensor:
-    """Turn, cache and attend, for one new token of every slot: `kernels.attend_each`."""
+def attend_each(*arguments: Any) -> Tensor:
+    """Rotate, cache and attend, for one new token of every slot: `kernels.attend_each`."""
     from .kernels import attend_each
 
-    return attend_each(*given)
+    return attend_each(*arguments)

@@ -1,9 +1,8 @@
-"""What a GPU waits for when one token of each sequence is computed, in Triton (which torch for CUDA brings along).
+"""Kernels for decoding, one token of each sequence, in Triton (which comes with torch for CUDA).
 
-Every other kernel here is torch's. Its flash attention works on 128 queries at a time: with one query it is busy with
-products of nothing while it should read memory as fast as it can; so are products of matrices that read a weight for
-one row. The plain versions are `rotate` and `attend_slots`, `F.linear`, `F.silu(gate) * up`, and `F.rms_norm`, which
-takes three times as long for a few rows.
+Every other kernel is torch's. Its flash attention works on tiles of 128 queries: with one query it computes mostly
+padding where it should be bound by memory; so do matrix products of one row. The plain versions are `rotate` and
+`attend_slots`, `F.linear`, `F.silu(gate) * up`, and `F.rms_norm`, which takes three times as long for a few rows.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# Keys and values that are read at a time, by how many warps, and how many reads ahead: the fastest on an H200
-# where many slots and heads share a GPU, and where a few have to keep it busy. The latter takes 200 KiB of shared
-# memory for heads of 128, which only some GPUs have.
+# (keys and values per tile, warps, pipeline stages): the fastest on an H200 for many programs (slots * heads), and for
+# few. FEW needs 200 KiB of shared memory for heads of 128, which only some GPUs have.
 MANY, FEW, PROGRAMS = (64, 2, 2), (128, 8, 4), 512
 ROOMY = ((9, 0), (10, 0))  # compute capabilities
 
@@ -23,7 +21,7 @@ ROOMY = ((9, 0), (10, 0))  # compute capabilities
 def attend_each(
     q: Tensor, k: Tensor, v: Tensor, rotary: tuple[Tensor, Tensor], keys: Tensor, values: Tensor, used: Tensor
 ) -> Tensor:
-    """Turn q and k, put k and v into the last used place of their slots, let q see all places used.
+    """Rotate q and k, store k and v in the last used entry of their slots, let q attend to all used entries.
 
     q [slots, H, K], k, v [slots, key/value heads, K], rotary as `rotate` takes it [slots, 1, K] twice, keys, values
     [slots, capacity, key/value heads, K], used [slots] int32, from 1 on -> [slots, H, K].
@@ -65,22 +63,22 @@ def _attend_each(
     scale,
     KV: tl.constexpr,  # key/value heads
     GROUP: tl.constexpr,  # query heads of each
-    ROWS: tl.constexpr,  # the same, as many as a product of matrices takes at least
+    ROWS: tl.constexpr,  # GROUP, rounded up to a power of two, at least 16: the smallest tile of tl.dot
     WIDTH: tl.constexpr,  # of a head
-    DIMS: tl.constexpr,  # the same, rounded up to a power of two
+    DIMS: tl.constexpr,  # WIDTH, rounded up to a power of two, at least 16
     PLACES: tl.constexpr,
 ):
-    """One slot and one key/value head: a softmax that is corrected as more keys come (Milakov & Gimelshein 2018)."""
+    """One slot and one key/value head, with an online softmax (Milakov & Gimelshein 2018)."""
     slot, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
     row, dim, place = tl.arange(0, ROWS), tl.arange(0, DIMS), tl.arange(0, PLACES)
     inside = dim < WIDTH
-    whole = (row[:, None] < GROUP) & inside[None]
+    inside_rows = (row[:, None] < GROUP) & inside[None]
     heads, other = (head * GROUP + row[:, None]) * WIDTH, (dim + WIDTH // 2) % WIDTH
     cosine, sine = tl.load(cos + slot * WIDTH + dim, inside, 0.0), tl.load(sin + slot * WIDTH + dim, inside, 0.0)
-    asked = tl.load(q + slot * q_stride + heads + dim[None], whole, 0.0).to(tl.float32) * cosine[None]
-    asked += tl.load(q + slot * q_stride + heads + other[None], whole, 0.0).to(tl.float32) * sine[None]
-    asked = asked.to(keys.dtype.element_ty)  # [ROWS, DIMS]
-    # the new token itself: its key and value are kept, and are the first that the query sees
+    query = tl.load(q + slot * q_stride + heads + dim[None], inside_rows, 0.0).to(tl.float32) * cosine[None]
+    query += tl.load(q + slot * q_stride + heads + other[None], inside_rows, 0.0).to(tl.float32) * sine[None]
+    query = query.to(keys.dtype.element_ty)  # [ROWS, DIMS]
+    # the new token itself: its key and value are stored, and the query attends to them first
     key = tl.load(k + slot * k_stride + head * WIDTH + dim, inside, 0.0).to(tl.float32) * cosine
     key += tl.load(k + slot * k_stride + head * WIDTH + other, inside, 0.0).to(tl.float32) * sine
     key = key.to(keys.dtype.element_ty)
@@ -89,27 +87,27 @@ def _attend_each(
     first = (slot * capacity * KV + head) * WIDTH + dim
     tl.store(keys + first + before.to(tl.int64) * KV * WIDTH, key, inside)
     tl.store(values + first + before.to(tl.int64) * KV * WIDTH, value, inside)
-    largest = tl.sum(asked.to(tl.float32) * key[None].to(tl.float32), 1) * scale  # [ROWS]
+    largest = tl.sum(query.to(tl.float32) * key[None].to(tl.float32), 1) * scale  # [ROWS]
     total = tl.full([ROWS], 1.0, tl.float32)
     mixed = tl.zeros([ROWS, DIMS], tl.float32) + value[None].to(tl.float32)
     for start in range(0, before, PLACES):
-        held = start + place < before
+        valid = start + place < before
         at = first[None] + (start + place[:, None]).to(tl.int64) * KV * WIDTH  # [PLACES, DIMS]
-        some = held[:, None] & inside[None]
-        scores = tl.dot(asked, tl.trans(tl.load(keys + at, some, 0.0))) * scale
-        scores = tl.where(held[None], scores, float("-inf"))  # [ROWS, PLACES]
+        inside_slot = valid[:, None] & inside[None]
+        scores = tl.dot(query, tl.trans(tl.load(keys + at, inside_slot, 0.0))) * scale
+        scores = tl.where(valid[None], scores, float("-inf"))  # [ROWS, PLACES]
         larger = tl.maximum(largest, tl.max(scores, 1))
         p, correction = tl.exp(scores - larger[:, None]), tl.exp(largest - larger)
-        seen = tl.load(values + at, some, 0.0)
-        mixed = mixed * correction[:, None] + tl.dot(p.to(seen.dtype), seen)
+        value_block = tl.load(values + at, inside_slot, 0.0)
+        mixed = mixed * correction[:, None] + tl.dot(p.to(value_block.dtype), value_block)
         total = total * correction + tl.sum(p, 1)
         largest = larger
     result = out + slot * KV * GROUP * WIDTH + heads + dim[None]
-    tl.store(result, (mixed / total[:, None]).to(asked.dtype), whole)
+    tl.store(result, (mixed / total[:, None]).to(query.dtype), inside_rows)
 
 
 def vector_product(x: Tensor, matrix: Tensor) -> Tensor:
-    """`F.linear` of one row: x [1, width], matrix [rows, width], whose rows lie together -> [1, rows]."""
+    """`F.linear` of one row: x [1, width], matrix [rows, width], both contiguous -> [1, rows]."""
     assert x.is_contiguous() and matrix.is_contiguous()
     rows, width = matrix.shape
     out, dims = x.new_empty(1, rows), 512 if width % 1024 else 1024
@@ -129,7 +127,7 @@ def _vector_product(x, matrix, out, WIDTH: tl.constexpr, DIMS: tl.constexpr):
 
 
 def silu_product(gate: Tensor, up: Tensor) -> Tensor:
-    """`F.silu(gate) * up` of rows [N, width], which may be parts of wider ones."""
+    """`F.silu(gate) * up` of rows [N, width], which may be slices of wider ones."""
     assert gate.stride(1) == up.stride(1) == 1
     rows, width = gate.shape
     out = gate.new_empty(rows, width)
@@ -142,14 +140,14 @@ def silu_product(gate: Tensor, up: Tensor) -> Tensor:
 def _silu_product(gate, up, out, gate_stride, up_stride, width, DIMS: tl.constexpr):
     row, dim = tl.program_id(0).to(tl.int64), tl.program_id(1) * DIMS + tl.arange(0, DIMS)
     inside = dim < width
-    opened = tl.load(gate + row * gate_stride + dim, inside, 0.0).to(tl.float32)
-    passed = tl.load(up + row * up_stride + dim, inside, 0.0).to(tl.float32)
-    product = opened / (1 + tl.exp(-opened)) * passed
+    gate_row = tl.load(gate + row * gate_stride + dim, inside, 0.0).to(tl.float32)
+    up_row = tl.load(up + row * up_stride + dim, inside, 0.0).to(tl.float32)
+    product = gate_row / (1 + tl.exp(-gate_row)) * up_row
     tl.store(out + row * width + dim, product.to(out.dtype.element_ty), inside)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """`F.rms_norm` of rows x [N, D] that lie together."""
+    """`F.rms_norm` of contiguous rows x [N, D]."""
     out, (rows, width) = torch.empty_like(x), x.shape
     _rms_norm[(rows,)](x, weight, out, eps, WIDTH=width, DIMS=triton.next_power_of_2(width), num_warps=8)
     return out

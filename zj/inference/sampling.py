@@ -15,9 +15,9 @@ class Request:
     """A prompt that is being answered."""
 
     index: int  # of its prompt
-    prompt: str  # equal prompts have equal ones
+    prompt: str  # key that equal prompts share
     ids: list[int]  # prompt and answer
-    left: int  # tokens it may still take; 0: it has ended
+    left: int  # tokens it may still generate; 0: it has ended
     random: random.Random
     seen: set[int] = field(init=False)
 
@@ -50,8 +50,8 @@ class Sampling:
             raise ValueError(f"repetition_penalty is {self.repetition_penalty}, expected above 0 (1 is off)")
 
     @property
-    def forgets(self) -> bool:
-        """Whether a token's chance depends on nothing but its logits."""
+    def stateless(self) -> bool:
+        """Whether a token's probability depends on its logits alone."""
         return self.repetition_penalty == 1
 
     def choose(self, logits: Tensor, requests: Sequence[Request]) -> Chosen:
@@ -60,7 +60,7 @@ class Sampling:
         return Chosen(requests, self._choose(logits, requests), ~logits.amax(-1).isfinite())
 
     def _choose(self, logits: Tensor, requests: Sequence[Request]) -> Tensor:
-        if not self.forgets:
+        if not self.stateless:
             logits = self._penalised(logits, requests)
         if self.temperature == 0:
             return logits.argmax(-1)
@@ -73,24 +73,24 @@ class Sampling:
             p, order = p.topk(min(self.top_k, p.shape[1]))
         else:
             p, order = p.sort(descending=True, stable=True)
-        mass = p.cumsum(-1, dtype=torch.float64)
-        kept = mass - p < self.top_p * mass[:, -1:]  # what stands before a kept token does not reach top_p
-        return order.gather(1, _draw(p * kept, uniform)[:, None]).squeeze(1)
+        cumulative = p.cumsum(-1, dtype=torch.float64)
+        nucleus = cumulative - p < self.top_p * cumulative[:, -1:]  # the mass before a nucleus token is below top_p
+        return order.gather(1, _draw(p * nucleus, uniform)[:, None]).squeeze(1)
 
     def _penalised(self, logits: Tensor, requests: Sequence[Request]) -> Tensor:
-        """Divide positive logits of tokens already there by the penalty, multiply negative ones."""
-        row = torch.tensor([b for b, request in enumerate(requests) for _ in request.seen], device=logits.device)
-        token = torch.tensor([t for request in requests for t in request.seen], device=logits.device)
-        old = logits[row, token]
+        """Divide positive logits of tokens of prompt and answer by the penalty, multiply negative ones."""
+        rows = torch.tensor([b for b, request in enumerate(requests) for _ in request.seen], device=logits.device)
+        tokens = torch.tensor([t for request in requests for t in request.seen], device=logits.device)
+        old = logits[rows, tokens]
         new = torch.where(old < 0, old * self.repetition_penalty, old / self.repetition_penalty)
-        return logits.index_put((row, token), new)
+        return logits.index_put((rows, tokens), new)
 
 
 class Chosen:
-    """One token for each request: on the device for a step that goes on with it, and soon on the host."""
+    """One token for each request: on the device for the next step, and copied to the host."""
 
     def __init__(self, requests: Sequence[Request], tokens: Tensor, broken: Tensor):
-        """tokens [B] of the vocabulary; broken [B]: whether a request's logits were not finite."""
+        """tokens [B] ids; broken [B]: whether a request's logits were not finite."""
         self.requests, self.tokens = list(requests), tokens
         checked = tokens.masked_fill(broken, -1)
         if checked.is_cuda:
@@ -103,11 +103,11 @@ class Chosen:
         """The tokens of some of the requests, on the device."""
         if requests == self.requests:
             return self.tokens
-        place = {id(request): n for n, request in enumerate(self.requests)}
-        return self.tokens[to_device(torch.tensor([place[id(request)] for request in requests]), self.tokens.device)]
+        index = {id(request): n for n, request in enumerate(self.requests)}
+        return self.tokens[to_device(torch.tensor([index[id(request)] for request in requests]), self.tokens.device)]
 
     def read(self) -> list[tuple[Request, int]]:
-        """Requests that have not ended, and their tokens. Waits for these, not for what the device does later."""
+        """Requests that have not ended, and their tokens. Waits for these, not for later work of the device."""
         if self.arrived is not None:
             self.arrived.synchronize()
         pairs = zip(self.requests, self.on_host.tolist(), strict=True)
@@ -119,13 +119,13 @@ class Chosen:
 
 
 def to_device(numbers: Tensor, device: torch.device) -> Tensor:
-    """The same on a device, without waiting for what it has to do before."""
+    """The same on a device, without synchronising with it."""
     if device.type != "cuda" or numbers.is_cuda:
         return numbers.to(device)
     return numbers.pin_memory().to(device, non_blocking=True)
 
 
 def _draw(p: Tensor, uniform: Tensor) -> Tensor:
-    """[B] the first index at which the running sum of p [B, V] exceeds uniform [B, 1] of its total; some, of NaN."""
-    mass = p.cumsum(-1, dtype=torch.float64)
-    return torch.searchsorted(mass, uniform * mass[:, -1:], right=True).squeeze(1).clamp(max=p.shape[1] - 1)
+    """[B] the first index at which the running sum of p [B, V] exceeds uniform [B, 1] of its total; any, for NaN."""
+    cumulative = p.cumsum(-1, dtype=torch.float64)
+    return torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).squeeze(1).clamp(max=p.shape[1] - 1)

@@ -1,4 +1,4 @@
-"""A second set of modules over the same weights: how a fast path is put on a network that knows nothing of it."""
+"""A second module tree over the same weights: how a fast path is added to a network from outside."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ M = TypeVar("M", bound=nn.Module)
 def view(module: M, replace: Callable[[nn.Module], nn.Module | None]) -> M:
     """A copy of the module tree that shares every weight; `replace` gives the parts that differ (None: a plain copy).
 
-    The module itself is untouched: other forward passes between two tokens see it as it is.
+    The module itself is unchanged, so that other forward passes may run between two tokens.
     """
     if (replacement := replace(module)) is not None:
         return cast(M, replacement)

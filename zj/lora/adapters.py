@@ -24,15 +24,15 @@ def add_adapter(
     targets: Iterable[str] = ALL_LINEAR,
     seed: int = 0,
 ) -> None:
-    """Give `model` a new adapter, trainable, that changes nothing yet: A is random, B is zero.
+    """Add a new trainable adapter to `model`: A is random, B is zero, so that the output is unchanged.
 
     rank >= 1 (full-parameter training uses no adapter); alpha / rank scales the correction; dropout is a
-    probability; targets is any subset of ALL_LINEAR. The base weights are frozen. A and B are fp32 (fp64 beside an fp64
-    base). Raises ValueError for a name already taken, a name with a dot, an unknown target, an impossible number.
+    probability; targets is any subset of ALL_LINEAR. The base weights are frozen. A and B are fp32 (fp64 for an fp64
+    base). Raises ValueError for a name already taken, a name with a dot, an unknown target, a number out of range.
     """
-    targets = _checked(model, name, rank, dropout, targets)
+    targets = _checked_targets(model, name, rank, dropout, targets)
     generator = torch.Generator().manual_seed(seed)
-    for path, layer in _equip(model):
+    for path, layer in _insert_lora_layers(model):
         layer.scales[name] = None
         if path.rsplit(".", 1)[-1] not in targets:
             continue
@@ -40,7 +40,7 @@ def add_adapter(
         dtype = torch.promote_types(layer.weight.dtype, torch.float32)
         A = torch.empty(rank, width_in, dtype=dtype)
         nn.init.kaiming_uniform_(A, a=math.sqrt(5), generator=generator)  # as a fresh nn.Linear, and as PEFT
-        if not layer.weight.is_meta:  # a model whose weights are still to be read gets real adapters
+        if not layer.weight.is_meta:  # a model on the meta device gets real adapters
             A = A.to(layer.weight.device)
         layer.lora_A[name] = nn.Parameter(A)
         layer.lora_B[name] = nn.Parameter(A.new_zeros(width_out, rank))
@@ -51,7 +51,7 @@ def add_adapter(
 
 
 def copy_adapter(model: Llama, source: str, target: str) -> None:
-    """Make `target` an equal adapter of its own, frozen: the reference of PPO and DPO. Raises ValueError as above."""
+    """Copy adapter `source` to a frozen `target`: the reference of PPO and DPO. Raises ValueError as `add_adapter`."""
     _check_name(model, target)
     for _, layer in adapter_layers(model, source):
         layer.lora_A[target] = nn.Parameter(layer.lora_A[source].detach().clone(), requires_grad=False)
@@ -62,7 +62,7 @@ def copy_adapter(model: Llama, source: str, target: str) -> None:
 
 
 def freeze_adapter(model: Llama, name: str, frozen: bool = True) -> None:
-    """Take an adapter out of training, or put it back."""
+    """Freeze an adapter, or (`frozen=False`) make it trainable."""
     for _, layer in adapter_layers(model, name):
         layer.lora_A[name].requires_grad_(not frozen)
         layer.lora_B[name].requires_grad_(not frozen)
@@ -80,7 +80,7 @@ def merge_adapter(model: Llama, name: str) -> None:
 
 
 def remove_adapter(model: Llama, name: str) -> None:
-    """Forget an adapter."""
+    """Remove an adapter."""
     for _, layer in adapter_layers(model, name):
         del layer.lora_A[name], layer.lora_B[name], layer.dropout[name]
     for _, layer in lora_layers(model):
@@ -89,10 +89,10 @@ def remove_adapter(model: Llama, name: str) -> None:
 
 def adapter_parameters(model: Llama, name: str) -> dict[str, nn.Parameter]:
     """The adapter's matrices by "<path of the layer>.lora_A" and ".lora_B"."""
-    found: dict[str, nn.Parameter] = {}
+    matrices: dict[str, nn.Parameter] = {}
     for path, layer in adapter_layers(model, name):
-        found |= {f"{path}.lora_A": layer.lora_A[name], f"{path}.lora_B": layer.lora_B[name]}
-    return found
+        matrices |= {f"{path}.lora_A": layer.lora_A[name], f"{path}.lora_B": layer.lora_B[name]}
+    return matrices
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
@@ -107,35 +107,35 @@ def lora_layers(model: nn.Module) -> Iterator[tuple[str, LoRALinear]]:
 
 
 def adapter_layers(model: nn.Module, name: str) -> list[tuple[str, LoRALinear]]:
-    """(path, layer) of every layer that this adapter changes. An unknown name is a ValueError."""
+    """(path, layer) of every layer that this adapter changes. ValueError for an unknown name."""
     layers = list(lora_layers(model))
     if not layers:
         raise ValueError(f"unknown adapter {name!r}: this model has none")
     return [(path, layer) for path, layer in layers if layer.scale_of(name) is not None]
 
 
-def _equip(model: Llama) -> list[tuple[str, LoRALinear]]:
-    """Put a LoRALinear in place of each linear layer of the blocks, keeping weights and names."""
-    for part in model.modules():
-        if isinstance(part, Attention | SwiGLU):
-            for child, layer in list(part.named_children()):
+def _insert_lora_layers(model: Llama) -> list[tuple[str, LoRALinear]]:
+    """Replace each linear layer of the blocks by a LoRALinear with the same weight and name."""
+    for module in model.modules():
+        if isinstance(module, Attention | SwiGLU):
+            for child, layer in list(module.named_children()):
                 if not isinstance(layer, LoRALinear):
                     adapted = LoRALinear(layer.get_parameter("weight"))
-                    setattr(part, child, adapted.train(layer.training))  # no dropout in a model put to eval()
+                    setattr(module, child, adapted.train(layer.training))  # no dropout in evaluation mode
     return list(lora_layers(model))
 
 
-def _checked(model: Llama, name: str, rank: int, dropout: float, targets: Iterable[str]) -> set[str]:
+def _checked_targets(model: Llama, name: str, rank: int, dropout: float, targets: Iterable[str]) -> set[str]:
     _check_name(model, name)
     if rank < 1:
         raise ValueError(f"adapter {name!r}: rank is {rank}, expected at least 1")
     if not 0 <= dropout < 1:
         raise ValueError(f"adapter {name!r}: dropout is {dropout}, expected 0 <= dropout < 1")
-    wanted = {targets} if isinstance(targets, str) else set(targets)
-    unknown = wanted - set(ALL_LINEAR)
-    if unknown or not wanted:
+    chosen = {targets} if isinstance(targets, str) else set(targets)
+    unknown = chosen - set(ALL_LINEAR)
+    if unknown or not chosen:
         raise ValueError(f"adapter {name!r}: targets {sorted(unknown)}, expected some of {', '.join(ALL_LINEAR)}")
-    return wanted
+    return chosen
 
 
 def _check_name(model: Llama, name: str) -> None:

@@ -15,8 +15,8 @@ from zj.model.llama import Product
 class LoRALinear(nn.Module):
     """Holds the `weight` of the layer it replaces, under the same name, and pairs (A, B) by adapter name.
 
-    Which adapter applies is an argument of `forward`: there is no active adapter to forget. A layer that an adapter
-    leaves alone still knows its name (`scales[name]` is None), so one name reaches every layer of a model.
+    The adapter is an argument of `forward`: there is no hidden active adapter. A layer that is no target of an adapter
+    still has an entry for it (`scales[name]` is None), so that one name is valid in every layer of a model.
     """
 
     def __init__(self, weight: nn.Parameter):
@@ -37,14 +37,14 @@ class LoRALinear(nn.Module):
         return y.addmm_(F.linear(x, A), B.T, alpha=scale)
 
     def scale_of(self, adapter: str) -> float | None:
-        """alpha / rank, or None where the adapter leaves this layer alone."""
+        """alpha / rank, or None if this layer is no target of the adapter."""
         if adapter not in self.scales:
             known = ", ".join(self.scales) or "none"
             raise ValueError(f"unknown adapter {adapter!r}: this model has {known}")
         return self.scales[adapter]
 
     def low_rank(self, adapter: str | None) -> tuple[Tensor, Tensor, float] | None:
-        """(A, B, scale) of an adapter, or None where there is none or it leaves this layer alone."""
+        """(A, B, scale) of an adapter, or None without one or if this layer is none of its targets."""
         if adapter is None or (scale := self.scale_of(adapter)) is None:
             return None
         return self.lora_A[adapter], self.lora_B[adapter], scale
@@ -57,7 +57,7 @@ class LoRALinear(nn.Module):
 
     @torch.no_grad()
     def merged(self, adapter: str | None) -> Tensor:
-        """The weight with an adapter in it, computed in fp32 and rounded once."""
+        """The weight with an adapter merged in, computed in fp32 and rounded once."""
         if adapter is None or self.scale_of(adapter) is None:
             return self.weight
         delta = self.delta(adapter)

@@ -12,18 +12,18 @@ from .packed import Packed
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, packed: Packed, cache: Any = None) -> Tensor:
-    """Causal attention, each sequence for itself: q [N, H, K], k and v [N, key/value heads, K] -> [N, H, K].
+    """Causal attention within each sequence: q [N, H, K], k and v [N, key/value heads, K] -> [N, H, K].
 
-    A sequence that continues another one sees the keys of that one, too: they are repeated before its own.
-    With a layer of a `Cache` each sequence also sees what its slot holds.
+    A sequence with a parent also attends to the parent's keys, which are repeated before its own.
+    With a layer of a `Cache` each sequence also attends to the keys in its slot.
     """
     if cache is not None:
         return cache.attend(q, k, v, packed)
     bounds, lengths = packed.bounds, packed.lengths
     if packed.parents:
-        rows, bounds, lengths = packed.seen
+        rows, bounds, lengths = packed.attended
         k, v = k.index_select(0, rows), v.index_select(0, rows)
-    if takes_bounds(q.device, q.dtype):
+    if has_varlen_kernel(q.device, q.dtype):
         return _attend_varlen(q, k, v, packed, bounds, max(lengths))
     # [N, heads, K] -> per sequence [1, heads, n, K], the layout of scaled_dot_product_attention
     queries, keys, values = (
@@ -34,24 +34,24 @@ def attend(q: Tensor, k: Tensor, v: Tensor, packed: Packed, cache: Any = None) -
 
 
 def _attend_one(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """One sequence [1, heads, n, K], whose queries belong to the last of the keys."""
-    asked, seen = q.shape[2], k.shape[2]
-    if asked == seen:
+    """One sequence [1, heads, n, K]; the queries are those of the last keys."""
+    n_queries, n_keys = q.shape[2], k.shape[2]
+    if n_queries == n_keys:
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-    # is_causal would let the first query see the first key only
-    mask = torch.ones(asked, seen, dtype=torch.bool, device=q.device).tril(seen - asked)
+    # is_causal aligns the mask top left: the first query would see the first key only
+    mask = torch.ones(n_queries, n_keys, dtype=torch.bool, device=q.device).tril(n_keys - n_queries)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
 
 
-def takes_bounds(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether there is a kernel that takes sequences of any lengths in one call."""
+def has_varlen_kernel(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether one kernel call handles sequences of any lengths (CUDA, 16 bit)."""
     return device.type == "cuda" and dtype in (torch.float16, torch.bfloat16)
 
 
 def _attend_varlen(q: Tensor, k: Tensor, v: Tensor, packed: Packed, bounds: Tensor, longest: int) -> Tensor:
-    """The same in one kernel that takes bounds of the queries and of the keys (CUDA, 16 bit).
+    """`attend` in one kernel that takes the bounds of queries and keys (CUDA, 16 bit).
 
-    (-1, 0) is causal: nothing to the right of a query, where the last query stands at the last key.
+    window_size (-1, 0) is causal: no key to the right of a query, the last query aligned with the last key.
     """
     from torch.nn.attention.varlen import varlen_attn
 
@@ -63,10 +63,10 @@ def _attend_varlen(q: Tensor, k: Tensor, v: Tensor, packed: Packed, bounds: Tens
 
 
 def attend_slots(q: Tensor, keys: Tensor, values: Tensor, packed: Packed, starts: Tensor, used: Tensor) -> Tensor:
-    """Sequence s of a pack to the first used[s] places of slot s, in one kernel that reads no further.
+    """Attention of sequence s to the first used[s] entries of slot s, in one kernel that reads no further.
 
     q [N, H, K], keys and values [slots, capacity, key/value heads, K], starts [S + 1] and used [S] int32 -> [N, H, K],
-    where slot s begins at place starts[s] = s * capacity. The last query of a sequence stands at the last place used.
+    where slot s begins at entry starts[s] = s * capacity. The last query of a sequence is that of the last entry used.
     No gradient (CUDA, 16 bit).
     """
     # torch 2.12 has this as varlen_attn(seqused_k=); the kernel below it is the same since 2.5

@@ -34,7 +34,7 @@ class LlamaConfig:
 
     @classmethod
     def named(cls, name: str, vocab_size: int | None = None) -> LlamaConfig:
-        """A size of the table below, with another vocabulary if one is given."""
+        """A size of the table `SIZES`, with another vocabulary if one is given."""
         if name not in SIZES:
             raise ValueError(f"no model size {name!r}: expected one of {', '.join(SIZES)}")
         shape = SIZES[name]
@@ -44,7 +44,7 @@ class LlamaConfig:
     def from_hf(cls, path: str | Path) -> LlamaConfig:
         """Read config.json (or a directory that holds one), as published or as transformers 5 spells it.
 
-        Raises ValueError where the file asks for something this network does not compute.
+        Raises ValueError if the file describes a network that is not implemented here.
         """
         file = Path(path) / "config.json" if Path(path).is_dir() else Path(path)
         if not file.is_file():
@@ -59,24 +59,24 @@ class LlamaConfig:
 
     def to_hf(self) -> dict:
         """The published spelling, which every version of transformers reads."""
-        own = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return _ASKED | own | {"architectures": ["LlamaForCausalLM"]}
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return _FIXED | fields | {"architectures": ["LlamaForCausalLM"]}
 
 
-# What a config.json may say beside the fields above, and the only value that is computed here.
-_ASKED = {"model_type": "llama", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
+# Other keys of a config.json, and the only value that is implemented here.
+_FIXED = {"model_type": "llama", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
 _OPTIONAL = ("head_dim", "max_position_embeddings", "rms_norm_eps", "bos_token_id", "eos_token_id")
-_NEEDED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+_REQUIRED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 
 
 def _read_fields(raw: dict, file: Path) -> dict:
-    for key, value in _ASKED.items():
+    for key, value in _FIXED.items():
         if raw.get(key, value) != value:
             raise ValueError(f"{file}: {key} is {raw[key]!r}, this network computes {value!r} only")
-    missing = [key for key in _NEEDED if not isinstance(raw.get(key), int) or raw[key] < 1]
+    missing = [key for key in _REQUIRED if not isinstance(raw.get(key), int) or raw[key] < 1]
     if missing:
         raise ValueError(f"{file}: {missing[0]} is {raw.get(missing[0])!r}, expected a positive integer")
-    fields = {key: raw[key] for key in _NEEDED}
+    fields = {key: raw[key] for key in _REQUIRED}
     fields |= {key: raw[key] for key in _OPTIONAL if raw.get(key) is not None}
     fields["num_key_value_heads"] = raw.get("num_key_value_heads") or raw["num_attention_heads"]
     fields["tie_word_embeddings"] = bool(raw.get("tie_word_embeddings", False))
@@ -94,10 +94,10 @@ def _rope_theta(raw: dict, file: Path) -> float:
     return float(scaling.get("rope_theta", raw.get("rope_theta") or 10000.0))
 
 
-def _exact_div(config: LlamaConfig, above: str, below: str) -> int:
-    a, b = getattr(config, above), getattr(config, below)
+def _exact_div(config: LlamaConfig, numerator: str, denominator: str) -> int:
+    a, b = getattr(config, numerator), getattr(config, denominator)
     if b < 1 or a % b:
-        raise ValueError(f"{above} {a} is not a multiple of {below} {b}")
+        raise ValueError(f"{numerator} {a} is not a multiple of {denominator} {b}")
     return a // b
 
 

@@ -1,4 +1,4 @@
-"""From hidden states to what losses need: token log-probs (never [N, V] at once) and scalar scores."""
+"""From hidden states to token log-probs (never [N, V] at once) and scalar scores."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CHUNK_ELEMENTS = {"cpu": 1 << 22, "cuda": 1 << 24}  # logits held at a time: 16 MiB in fp32, 64 where rows are cheap
+CHUNK_ELEMENTS = {"cpu": 1 << 22, "cuda": 1 << 24}  # logits at a time: 16 MiB in fp32 on a CPU, 64 on a GPU
 
-IGNORE_INDEX = -1  # a target that asks for nothing: log-prob 0, entropy 0, no gradient, no computation
+IGNORE_INDEX = -1  # a target that is not scored: log-prob 0, entropy 0, no gradient, no computation
 
 
 def token_logprobs(hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float = 1.0):
     """log p(targets[i] | hidden[i]) and the entropy of p, with p = softmax(hidden @ weight.T / temperature).
 
-    hidden [N, D], weight [V, D], targets [N] (IGNORE_INDEX = -1 where no answer is wanted)
+    hidden [N, D], weight [V, D], targets [N] (IGNORE_INDEX = -1 where nothing is scored)
     -> log-probs [N], entropy [N] in nats; fp32, or fp64 if hidden is. Logits exist for one chunk of rows at a time,
-    in the backward pass too. No shift happens here: hidden[i] is asked about targets[i].
+    in the backward pass too. No shift happens here: targets[i] is scored from hidden[i].
     """
-    asked = (targets != IGNORE_INDEX).nonzero().squeeze(1)
-    logprobs, entropy = _ChunkedLogProbs.apply(hidden[asked], weight, targets[asked], temperature)
-    nothing = torch.zeros(len(targets), dtype=logprobs.dtype, device=hidden.device)
-    return nothing.index_put((asked,), logprobs), nothing.index_put((asked,), entropy)
+    scored = (targets != IGNORE_INDEX).nonzero().squeeze(1)
+    logprobs, entropy = _ChunkedLogProbs.apply(hidden[scored], weight, targets[scored], temperature)
+    zeros = torch.zeros(len(targets), dtype=logprobs.dtype, device=hidden.device)
+    return zeros.index_put((scored,), logprobs), zeros.index_put((scored,), entropy)
 
 
 class _ChunkedLogProbs(torch.autograd.Function):
-    """Saves the log-normaliser of each row; the backward pass computes the chunk's logits again.
+    """Saves the log-normaliser of each row; the backward pass recomputes the chunk's logits.
 
-    Not so for a frozen head: d log p_y / d hidden = (W_y - sum_v p_v W_v) / temperature is known in the forward pass.
+    Not so for a frozen head: the forward pass knows d log p_y / d hidden = (W_y - sum_v p_v W_v) / temperature.
     """
 
     @staticmethod
@@ -39,14 +39,14 @@ class _ChunkedLogProbs(torch.autograd.Function):
         slope = torch.empty_like(hidden) if frozen else None  # 16 bit would lose the small p_v
         for rows in _chunks(hidden, weight):
             logits = _logits(hidden[rows], weight, temperature)
-            p = logits.softmax(-1)  # one pass of torch's; its logsumexp takes four
+            p = logits.softmax(-1)  # one pass over the logits; torch.logsumexp takes four
             normaliser[rows] = logits.amax(-1) - p.amax(-1).log()
             logprobs[rows] = logits.gather(1, targets[rows, None]).squeeze(1) - normaliser[rows]
             # entropy = log Z - sum_v p_v z_v
             if slope is not None:
                 slope[rows] = (weight[targets[rows]] - p @ weight).div_(temperature)
             entropy[rows] = normaliser[rows] - p.mul_(logits).sum(-1)
-            del logits, p  # before the next chunk's come
+            del logits, p  # free before the next chunk
         ctx.save_for_backward(hidden, weight, targets, normaliser, entropy, slope)
         ctx.temperature = temperature
         ctx.set_materialize_grads(False)
@@ -97,21 +97,21 @@ def sequence_logprobs(model, packed, counted: Tensor, adapter: str | None = None
     """
     first = packed.bounds[:-1].long()
     assert not counted[first].any(), "the first token of a sequence is counted, but nothing predicts it"
-    asked = torch.where(counted, packed.tokens, IGNORE_INDEX)
-    logprobs, entropy = model(packed, adapter, targets=asked.roll(-1), temperature=temperature)
+    targets = torch.where(counted, packed.tokens, IGNORE_INDEX)
+    logprobs, entropy = model(packed, adapter, targets=targets.roll(-1), temperature=temperature)
     return at_next_token(logprobs), at_next_token(entropy)
 
 
 def sequence_values(model, packed, head: nn.Module, adapter: str | None = None) -> Tensor:
-    """What `head` expects, before it sees token i, of an answer that goes on with it: [N], 0 at first tokens."""
+    """The value V_i of the state before token i, read from the hidden state of token i - 1: [N], 0 at first tokens."""
     values = at_next_token(head(model(packed, adapter)))
     return values.index_fill(0, packed.bounds[:-1].long(), 0.0)
 
 
 def at_next_token(x: Tensor) -> Tensor:
-    """The one place where tokens are shifted against hidden states: hidden[i] speaks of token i + 1. [N] -> [N]
+    """The only shift of tokens against hidden states: what hidden[i] predicts is stored at token i + 1. [N] -> [N]
 
-    What it says is kept at i + 1, the token it is about. (What stands at a sequence's first token is another's.)
+    The entry of a sequence's first token comes from another sequence and has no meaning.
     """
     return x.roll(1)
 
@@ -129,4 +129,4 @@ class ScalarHead(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         scores = F.linear(hidden.to(self.weight.dtype), self.weight).squeeze(-1)
-        return scores.clone()  # of a sharded head FSDP2 wants no view
+        return scores.clone()  # FSDP2 allows no view as output of a sharded head

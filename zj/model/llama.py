@@ -28,7 +28,7 @@ class Llama(nn.Module):
     def __init__(self, config: LlamaConfig):
         super().__init__()
         self.config = config
-        self.recompute = 0  # activation checkpointing: so many blocks, from the first on, keep only their input
+        self.recompute = 0  # activation checkpointing: the first so many blocks keep only their input
         self.model = Trunk(config)
         self.lm_head = Linear(config.hidden_size, config.vocab_size)
         self.tie_weights()
@@ -44,7 +44,7 @@ class Llama(nn.Module):
         """Hidden states [N, D] after the final norm; with `targets` [N], their `token_logprobs` instead.
 
         Log-probs are computed in here because a sharded `lm_head` is whole only during the root's forward.
-        `adapter` names the LoRA to apply; a name that no `add_adapter` has made is a ValueError.
+        `adapter` names the LoRA to apply; ValueError for a name that `add_adapter` has not made.
         `cache` holds the keys and values of earlier tokens, for generation.
         """
         x = self.model.embed_tokens(packed.tokens)
@@ -64,7 +64,7 @@ class Llama(nn.Module):
         return self.lm_head(hidden)
 
     def tie_weights(self) -> None:
-        """Let the head share the embedding's weight, if the config says so (again after `to_empty`)."""
+        """Share the embedding's weight with the head, if the config ties them (again after `to_empty`)."""
         if self.config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
 
@@ -82,7 +82,7 @@ class Llama(nn.Module):
 
 
 class Trunk(nn.Module):
-    """All but the head; a part of its own only because published names begin with "model."."""
+    """All but the head; a module of its own only because published names begin with "model."."""
 
     def __init__(self, config: LlamaConfig):
         super().__init__()
@@ -166,7 +166,7 @@ class Linear(nn.Module):
         return self.product(x, self.merged(adapter))
 
     def merged(self, adapter: str | None) -> Tensor:
-        """The weight with an adapter in it."""
+        """The weight with an adapter merged in."""
         if adapter is not None:
             raise ValueError(f"unknown adapter {adapter!r}: this model has none (add_adapter makes one)")
         return self.weight

@@ -1,4 +1,4 @@
-"""Sequences laid end to end: the only batch there is. No padding, no mask, no pad id."""
+"""Sequences end to end, the only form of a batch. No padding, no mask, no pad id."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch import Tensor
 class Packed:
     """S sequences of N tokens in all. Sequence s is `tokens[bounds[s]:bounds[s + 1]]`.
 
-    A sequence may continue another one that stands before it in the pack, its parent: it sees the parent's keys (and
-    those of the parent's parent) as if it stood right behind it. So what several sequences begin with is computed once.
+    A sequence may continue an earlier one of the pack, its parent: it attends to the parent's keys (and those of the
+    parent's parent) as if it followed directly. So a prefix that several sequences share is computed once.
     """
 
     tokens: Tensor  # [N] int64
-    positions: Tensor  # [N] int64, the place of each token within its own sequence, all before it included
+    positions: Tensor  # [N] int64, the position of each token in its own sequence, parents included
     bounds: Tensor  # [S + 1] int32, bounds[0] = 0 and bounds[S] = N
     max_len: int  # tokens of the longest sequence
-    lengths: tuple[int, ...]  # the same as bounds, known to the host without asking the device
+    lengths: tuple[int, ...]  # the same as bounds, on the host
     parents: tuple[int, ...] = ()  # the sequence that each one continues, -1 for none; () where none does
 
     @classmethod
     def of(cls, sequences: list[list[int]], device: str | torch.device = "cpu", starts: list[int] | None = None):
-        """Pack token ids. `starts[s]` is the position of sequence s's first token (0 unless a cache holds more)."""
+        """Pack token ids. `starts[s]` is the position of sequence s's first token (0 unless cached tokens precede)."""
         lengths = tuple(len(s) for s in sequences)
         if not lengths or min(lengths) == 0:
             raise ValueError(f"a pack needs at least one sequence and no empty one, found lengths {lengths}")
@@ -42,18 +42,18 @@ class Packed:
     ) -> Packed:
         """Pack `trunks[t] + branch`, for each branch of `branches[t]`, with every trunk only once.
 
-        First come the trunks, then the branches of the first, of the second ... The branches of an empty trunk stand
-        alone, and it is left out.
+        First come the trunks, then the branches of the first, of the second ... An empty trunk is left out, its
+        branches have no parent.
         """
-        whole = [trunk for trunk in trunks if trunk]
-        parents, starts = [-1] * len(whole), [0] * len(whole)
-        number = 0  # of the next trunk in the pack
-        for trunk, some in zip(trunks, branches, strict=True):
-            parents += [number if trunk else -1] * len(some)
-            starts += [len(trunk)] * len(some)
-            number += bool(trunk)
-        packed = cls.of([*whole, *(branch for some in branches for branch in some)], device, starts)
-        return replace(packed, parents=tuple(parents)) if whole else packed
+        nonempty = [trunk for trunk in trunks if trunk]
+        parents, starts = [-1] * len(nonempty), [0] * len(nonempty)
+        parent = 0  # index of the next trunk in the pack
+        for trunk, group in zip(trunks, branches, strict=True):
+            parents += [parent if trunk else -1] * len(group)
+            starts += [len(trunk)] * len(group)
+            parent += bool(trunk)
+        packed = cls.of([*nonempty, *(branch for group in branches for branch in group)], device, starts)
+        return replace(packed, parents=tuple(parents)) if nonempty else packed
 
     def to(self, device: str | torch.device) -> Packed:
         """The same on another device."""
@@ -67,10 +67,10 @@ class Packed:
         return [(end - n, end) for end, n in zip(ends, self.lengths, strict=True)]
 
     @cached_property
-    def seen(self) -> tuple[Tensor, Tensor, tuple[int, ...]]:
-        """Where sequences have parents: the tokens each one sees, its parent's and then its own.
+    def attended(self) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+        """The tokens each sequence attends to, its parent's and then its own, where sequences have parents.
 
-        Indices of these tokens end to end [C], and `bounds` [S + 1] and `lengths` of the parts.
+        Indices of these tokens end to end [C], and their `bounds` [S + 1] and `lengths` per sequence.
         """
         parts: list[Tensor] = []
         for parent, (start, end) in zip(self.parents, self.spans, strict=True):
@@ -87,7 +87,7 @@ class Packed:
         return self.bounds[1:].long() - 1
 
     def sums(self, x: Tensor) -> Tensor:
-        """What stands beside the tokens, added up over each sequence: [N] -> [S]."""
+        """The sum of a per-token quantity over each sequence: [N] -> [S]."""
         sequence = torch.arange(len(self), device=x.device).repeat_interleave(self.bounds.diff().long())
         return x.new_zeros(len(self)).index_add(0, sequence, x)
 

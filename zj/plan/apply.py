@@ -1,4 +1,4 @@
-"""How a stage's model computes: what --memory-gb and --compile ask for."""
+"""Apply --memory-gb (activation checkpointing) and --compile to a stage's model."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from zj.train import World
 
 
 def apply_memory_plan(model: Llama, stage: str, config: StageConfig, world: World) -> None:
-    """Let as many blocks recompute their activations as a step within --memory-gb takes; fuse what --compile does.
+    """Let as many blocks recompute their activations as --memory-gb needs; compile the blocks with --compile.
 
-    Raises ValueError if --memory-gb is too little even so.
+    Raises ValueError if --memory-gb is too little with all blocks recomputing.
     """
     if config.memory_gb:
         model.recompute = blocks_that_recompute(model, stage, config, world)
@@ -25,21 +25,21 @@ def apply_memory_plan(model: Llama, stage: str, config: StageConfig, world: Worl
 
 
 def blocks_that_recompute(model: Llama, stage: str, config: StageConfig, world: World) -> int:
-    """As many as --memory-gb takes. Adapters are planned as wide as the widest that the model has."""
+    """The fewest that fit into --memory-gb. Adapters are planned with the largest rank on the model."""
     device: Any = world.device.type
-    config = replace(config, device=device, lora=widest(model, config.lora))
+    config = replace(config, device=device, lora=widest_lora(model, config.lora))
     job = fitted(Job(stage, config, model.config, world.size, config.shard))
     (moment, most), blocks = fullest(job), f"{job.recompute} of {model.config.num_hidden_layers} blocks"
     if most > config.memory_gb * 1e9:
-        least = f"{1.005 * most / 1e9:.3g}"  # rounded up: it may be typed
-        told = f"the moment {moment!r} takes {least} GB with {blocks} recomputed; see scripts/plan.py"
-        raise ValueError(f"--memory-gb is {config.memory_gb:g}: {told}")
+        required = f"{1.005 * most / 1e9:.3g}"  # rounded up: it may be typed
+        need = f"the moment {moment!r} takes {required} GB with {blocks} recomputed; see scripts/plan.py"
+        raise ValueError(f"--memory-gb is {config.memory_gb:g}: {need}")
     world.print(f"memory: {most / 1e9:.3g} GB planned, {blocks} recompute their activations")
     return job.recompute
 
 
-def widest(model: Llama, lora: Lora) -> Lora:
-    """The largest rank and all targets of the adapters on a model: those that are loaded have their own."""
+def widest_lora(model: Llama, lora: Lora) -> Lora:
+    """A config with the largest rank and all targets of the adapters on a model: loaded adapters have their own."""
     layers = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, LoRALinear)]
     ranks = [len(A) for _, layer in layers for A in layer.lora_A.values()]
     targets = {name.rpartition(".")[2] for name, layer in layers if layer.lora_A}

@@ -1,6 +1,6 @@
-"""What a step of a run costs: FLOPs over all GPUs, bytes that each one sends and, while answers are sampled, reads.
+"""The cost of a step: FLOPs over all GPUs, bytes that each one sends and, while answers are sampled, reads.
 
-A product of [m, k] and [k, n] is 2mkn FLOPs. With T tokens in a sequence, a token sees T / 2 keys on average.
+A product of [m, k] and [k, n] is 2mkn FLOPs. In a sequence of T tokens a token attends to T / 2 keys on average.
 Sources: Kaplan et al. 2020, "Scaling laws", section 2.1 and table 1 (2 FLOPs a weight and token forward, 4 backward);
 Narayanan et al. 2021, "Megatron-LM", equation 3 (a recomputed forward pass added); Hu et al. 2021, "LoRA" (frozen
 weights get no gradient, which saves half of the backward pass).
@@ -13,47 +13,47 @@ from dataclasses import dataclass
 import torch
 
 from zj.data.batching import pack_plan
-from zj.plan.memory import Job, build, count, linears
+from zj.plan.job import Job, build, count, linears
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step: an optimizer step, or in PPO a round of sampling, judging and learning."""
+    """One step: an optimizer step, or in PPO a rollout and the passes over it."""
 
     tokens: int  # in its sequences, over all GPUs
-    flops: float  # over all GPUs, without those of sampling token by token
-    read: float  # bytes that each GPU reads of its memory to sample token by token, which waits for nothing else
+    flops: float  # over all GPUs, without those of decoding
+    read: float  # bytes of memory that each GPU reads to decode, which is bound by that
     sent: float  # bytes that each GPU sends
 
 
 def step_of(job: Job, length: int, answer: int = 0) -> Step:
     """A step whose sequences have this many tokens: those of a record, and in PPO of a prompt and its answer.
 
-    Packs are planned as for training. All tokens are taken for counted ones but those of PPO's prompts, each of which
-    is computed once for all answers to it. Validation, checkpoints and PTX are left out.
+    Packs are planned as for training. All tokens are counted ones, except those of PPO's prompts. A prompt is computed
+    once for all answers to it. Validation, checkpoints and PTX are left out.
     """
     recipe, whole = job.recipe, length + answer
     if job.stage == "ppo":
-        group, seen = prompt_with_answers(length, answer, recipe.answers)
-        asked = recipe.answers * answer / group
-        flops = length * forward_flops(job, length) + group * ppo_flops(job, seen, asked)
-        told = bytes_read(job, length, answer), bytes_sent(job, group)
-        return Step(recipe.batch_size * recipe.answers * whole, recipe.batch_size * flops, *told)
-    asked = 0.0 if job.stage == "reward" else 1.0
+        group, equal_length = prompt_with_answers(length, answer, recipe.answers)
+        scored = recipe.answers * answer / group
+        flops = length * forward_flops(job, length) + group * ppo_flops(job, equal_length, scored)
+        read, sent = bytes_read(job, length, answer), bytes_sent(job, group)
+        return Step(recipe.batch_size * recipe.answers * whole, recipe.batch_size * flops, read, sent)
+    scored = 0.0 if job.stage == "reward" else 1.0
     tokens = recipe.batch_size * length
-    flops = training_flops(job, length, asked) + references(job) * forward_flops(job, length, asked)
+    flops = training_flops(job, length, scored) + references(job) * forward_flops(job, length, scored)
     return Step(tokens, tokens * flops, 0.0, bytes_sent(job, length))
 
 
 def prompt_with_answers(length: int, answer: int, answers: int) -> tuple[int, float]:
-    """(tokens of a prompt and all answers to it, the length of a sequence in which a token sees as many keys)."""
+    """(tokens of a prompt and all answers to it, length of a sequence in which a token attends to as many keys)."""
     tokens = length + answers * answer
     pairs = length * length / 2 + answers * answer * (length + answer / 2)
     return tokens, 2 * pairs / tokens
 
 
 def references(job: Job) -> float:
-    """Forward passes of DPO's reference for each one of the policy; cached ones serve all epochs."""
+    """Forward passes of DPO's reference per forward pass of the policy; cached ones serve all epochs."""
     if job.stage != "dpo":
         return 0.0
     return 1.0 if job.recipe.reference == "live" else 1.0 / job.recipe.epochs
@@ -62,48 +62,48 @@ def references(job: Job) -> float:
 # ---- FLOPs
 
 
-def forward_flops(job: Job, length: float, asked: float = 0.0) -> float:
-    """Of a token in a sequence of `length` tokens, `asked` of which (a part, 0 to 1) want a log-prob:
+def forward_flops(job: Job, length: float, scored: float = 0.0) -> float:
+    """Of a token in a sequence of T = `length` tokens, of which the part `scored` (0 to 1) gets a log-prob:
 
-    2 (layers * W + A + asked * V * D) + layers * 4 Q T / 2, with W the weights of a block's linear layers, A those of
-    an adapter, and for each key a query's product with it and its share of the values (2 + 2 for each of Q).
+    2 (layers * W + A + scored * V * D) + layers * 4 Q T / 2, with W the weights of a block's linear layers, A those of
+    an adapter. Each key costs its products with a query and with its value (2 + 2 for each of Q).
     """
     blocks, adapter, head, attention = flop_parts(job, length)
-    return 2 * (blocks + adapter + asked * head) + attention
+    return 2 * (blocks + adapter + scored * head) + attention
 
 
-def training_flops(job: Job, length: float, asked: float, layers: int = 0) -> float:
-    """Of a token, forward and backward; `layers`: how many of the last blocks the backward pass goes through (0: all).
+def training_flops(job: Job, length: float, scored: float, layers: int = 0) -> float:
+    """Of a token, forward and backward; `layers`: the last blocks that the backward pass goes through (0: all).
 
-    Backward: twice the forward pass's products of a trained weight, once those of a frozen one; the head's logits once
-    more; five products in attention for two forward (Dao 2023, "FlashAttention-2", section 2.2). A block that
-    recomputes adds its forward pass, but for the last product, which nothing asks for (an adapter's stands after that
-    of the frozen weight, which is computed for it).
+    Backward: twice the forward products of a trained weight, once those of a frozen one; the head's logits once more;
+    five products in attention for two forward (Dao 2023, "FlashAttention-2", section 2.2). A block that recomputes adds
+    its forward pass without the last product, whose result the backward pass does not need (an adapter's last product
+    comes after that of the frozen weight, which is computed for it).
     """
     blocks, adapter, head, attention = flop_parts(job, length)
-    every, gradients = job.shape.num_hidden_layers, 4 if job.full else 2
-    reached = layers or every
-    twice = max(0, job.recompute - (every - reached))  # of them recompute
+    total, gradients = job.shape.num_hidden_layers, 4 if job.full else 2
+    reached = layers or total
+    twice = max(0, job.recompute - (total - reached))  # blocks whose forward pass is recomputed
     _, inner, width = linears(job.shape)["down_proj"]
-    recomputed = 2 * (blocks + adapter - (every * inner * width if job.full else 0)) + attention
-    backward = (reached * (gradients * blocks + 4 * adapter + 2.5 * attention) + twice * recomputed) / every
+    recomputed = 2 * (blocks + adapter - (total * inner * width if job.full else 0)) + attention
+    backward = (reached * (gradients * blocks + 4 * adapter + 2.5 * attention) + twice * recomputed) / total
     again = 2 if job.full or job.dtype != torch.float32 else 0  # in fp32 a frozen head's logits are computed once
-    return forward_flops(job, length, asked) + backward + (gradients + again) * asked * head
+    return forward_flops(job, length, scored) + backward + (gradients + again) * scored * head
 
 
-def ppo_flops(job: Job, length: float, asked: float) -> float:
-    """Of a token, once it is sampled: four roles judge it; policy and value learn from it in every pass."""
-    judged = 2 * forward_flops(job, length, asked) + 2 * forward_flops(job, length)
-    policy = training_flops(job, length, asked, job.recipe.last_layers)
+def ppo_flops(job: Job, length: float, scored: float) -> float:
+    """Of a sampled token: a forward pass of each of the four roles; training of policy and value in every pass."""
+    judged = 2 * forward_flops(job, length, scored) + 2 * forward_flops(job, length)
+    policy = training_flops(job, length, scored, job.recipe.last_layers)
     return judged + job.recipe.ppo_epochs * (policy + training_flops(job, length, 0.0))
 
 
 def flop_parts(job: Job, length: float) -> tuple[int, int, int, float]:
-    """Multiplications of a token with: the blocks' weights, an adapter's, the head's; FLOPs of its attention."""
+    """Of a token: multiplications with the weights of blocks, of an adapter, of the head; FLOPs of attention."""
     shape, lora = job.shape, job.recipe.lora
-    layers, found = shape.num_hidden_layers, linears(shape)
-    blocks = layers * sum(wide_in * wide_out for _, wide_in, wide_out in found.values())
-    adapted = [] if job.full else [found[name] for name in found if name in lora.targets]
+    layers, shapes = shape.num_hidden_layers, linears(shape)
+    blocks = layers * sum(wide_in * wide_out for _, wide_in, wide_out in shapes.values())
+    adapted = [] if job.full else [shapes[name] for name in shapes if name in lora.targets]
     adapter = layers * lora.rank * sum(wide_in + wide_out for _, wide_in, wide_out in adapted)
     attention = layers * 4 * shape.num_attention_heads * shape.head_dim * length / 2
     return blocks, adapter, shape.vocab_size * shape.hidden_size, attention
@@ -115,16 +115,16 @@ def flop_parts(job: Job, length: float) -> tuple[int, int, int, float]:
 def bytes_sent(job: Job, length: int) -> float:
     """By each GPU in a step, in a ring: (W - 1) / W of what is gathered or reduced; an all-reduce is one of each.
 
-    `length`: tokens of what packs hold whole, a record or a prompt with all its answers.
+    `length`: tokens of a record, or of a prompt with all its answers; a pack holds either whole.
 
     none   the fp32 gradients are all-reduced, once an optimizer step
     zero2  all weights are gathered once for a pack's forward and backward pass, its gradients reduced to shards
     zero3  all weights are gathered for a forward pass, and once more for a backward pass
-    PPO: weights are gathered to sample; each pack is judged by four roles (zero2 keeps the weights whole until the
-    first backward pass), then goes through policy and value in every pass over the answers.
+    PPO: weights are gathered to sample; each pack has a forward pass of four roles (zero2 keeps the weights whole until
+    the first backward pass), then of policy and value in every pass over the answers.
     """
-    (model, every), ring = build(job), (job.gpus - 1) / job.gpus
-    gradients = 4 * count(p for p in every if p.requires_grad)
+    (model, parameters), ring = build(job), (job.gpus - 1) / job.gpus
+    gradients = 4 * count(p for p in parameters if p.requires_grad)
     weights = count(model.parameters()) * job.dtype.itemsize
     steps, forwards, backwards, sampled = passes(job, length)
     if job.shard == "none":
@@ -135,7 +135,7 @@ def bytes_sent(job: Job, length: int) -> float:
 
 
 def passes(job: Job, length: int) -> tuple[int, int, int, int]:
-    """(optimizer steps, forward passes without gradients, passes with them, times of sampling) of a GPU in a step."""
+    """(optimizer steps, forward passes without gradients, passes with them, rollouts) of a GPU in a step."""
     recipe = job.recipe
     if job.stage != "ppo":
         packs = count_packs(job, recipe.batch_size, length)
@@ -143,20 +143,20 @@ def passes(job: Job, length: int) -> tuple[int, int, int, int]:
     prompts = recipe.batch_size
     size = -(-prompts // recipe.minibatches)
     sizes = [min(size, prompts - start) for start in range(0, prompts, size)]
-    learnt = recipe.ppo_epochs * sum(count_packs(job, each, length) for each in sizes)
-    return recipe.ppo_epochs * len(sizes), 4 * count_packs(job, prompts, length), 2 * learnt, 1
+    training = recipe.ppo_epochs * sum(count_packs(job, each, length) for each in sizes)
+    return recipe.ppo_epochs * len(sizes), 4 * count_packs(job, prompts, length), 2 * training, 1
 
 
 def count_packs(job: Job, sequences: int, length: int) -> int:
-    """Packs of each GPU, of that many sequences in all."""
+    """Packs of each GPU, for `sequences` over all GPUs."""
     return len(pack_plan([length] * sequences, job.recipe.tokens_per_pack, job.gpus)[0])
 
 
 def bytes_read(job: Job, length: int, answer: int) -> float:
     """By each GPU to sample its answers of a step, at least: for each token of `slots` rows all weights and the cache.
 
-    The default of 32 rows wants some 32 FLOPs of every byte of 16-bit weights, fewer than any GPU has: memory sets the
-    pace. Hundreds of rows would want more time than this says.
+    The default of 32 rows needs some 32 FLOPs per byte of 16-bit weights, below the ratio of any GPU: decoding is bound
+    by memory. Hundreds of rows would take longer than this bound.
     """
     blocks, adapter, head, _ = flop_parts(job, length)
     slots = min(job.recipe.slots, job.rows)

@@ -1,4 +1,4 @@
-"""What is learnt from preferences: the reward model's loss, advantages, PPO and DPO, each equation a function."""
+"""Learning from preferences: the reward model's loss, advantages, PPO and DPO, each equation a function."""
 
 from .advantage import explained_variance, gae, kl_estimates, kl_rewards, whiten
 from .dpo import dpo_loss

@@ -1,7 +1,7 @@
 """From scores to advantages: KL-shaped rewards, generalised advantage estimation, whitening.
 
 All tensors are flat over the response tokens: N tokens of S answers end to end, answer s is bounds[s]:bounds[s + 1].
-Prompts are not in them and nothing stands after an answer's last token.
+They contain no prompt tokens and nothing after an answer's last token.
 """
 
 from __future__ import annotations
@@ -56,6 +56,6 @@ def kl_estimates(logprobs: Tensor, ref_logprobs: Tensor) -> tuple[Tensor, Tensor
 
 
 def explained_variance(values: Tensor, returns: Tensor) -> float:
-    """1 - Var(return - V) / Var(return): 1 if the values foresee everything, 0 if no better than their mean."""
+    """1 - Var(return - V) / Var(return): 1 if the values predict the returns, 0 if no better than their mean."""
     spread = returns.var(unbiased=False)
     return 1 - ((returns - values).var(unbiased=False) / spread).item() if spread > 0 else 0.0

@@ -22,7 +22,7 @@ def dpo_loss(
     """-log sigmoid(beta (log pi/ref (chosen) - log pi/ref (rejected))), summed over pairs / denominator.
 
     All four [P]: log-probs of whole answers, summed over their tokens (EOS included), never averaged.
-    `label_smoothing` is the probability that a pair's labels are the wrong way round (Mitchell 2023, "cDPO").
+    `label_smoothing` is the probability that the labels of a pair are swapped (Mitchell 2023, "cDPO").
     `denominator`: pairs of the whole batch (None: of these). `weights` [P] (None: 1) are those of `ranked_pairs`, where
     the pairs come from K ranked answers; the denominator then counts prompts. Returns the loss and the implicit rewards
     beta log pi/ref of chosen and rejected [P] each, which carry no gradient.

@@ -2,7 +2,7 @@
 
 Schulman et al. 2017, "Proximal policy optimization algorithms"; Ziegler et al. 2019, section 2.2.
 Shapes: N response tokens. A `denominator` is the number of response tokens of the whole minibatch, over all its packs
-and ranks (None: of what is given), so that the gradient does not depend on how the minibatch was cut.
+and ranks (None: of these tensors), so that the gradient does not depend on the packs.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def value_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """1/2 sum_t max((V - R)^2, (V_clipped - R)^2) / denominator, V_clipped within `clip` of the old value.
 
-    `clip` = inf is the plain squared error. Statistics: `value_clip_fraction` of tokens whose clipped branch counts,
-    so that they have no gradient, `value_error` (mean squared).
+    `clip` = inf is the plain squared error. Statistics: `value_clip_fraction` of tokens whose clipped error is the
+    maximum, so that they have no gradient, `value_error` (mean squared).
     """
     denominator = len(values) if denominator is None else denominator
-    near = old_values + (values - old_values).clamp(-clip, clip)
-    plain, clipped = (values - returns) ** 2, (near - returns) ** 2
-    outside = (values - old_values).abs() > clip  # inside, `near` is the value but for its last digit
+    clipped_values = old_values + (values - old_values).clamp(-clip, clip)
+    plain, clipped = (values - returns) ** 2, (clipped_values - returns) ** 2
+    outside = (values - old_values).abs() > clip  # inside, both values are equal up to rounding
     stats = {
         "value_clip_fraction": (outside & (clipped > plain)).sum().item() / denominator,
         "value_error": plain.detach().sum().item() / denominator,
@@ -56,10 +56,10 @@ def value_loss(
 
 
 class AdaptiveKL:
-    """The coefficient beta of the KL penalty: raised while the policy is farther from the reference than `target`.
+    """The coefficient beta of the KL penalty, raised while the KL to the reference is above `target`, else lowered.
 
     beta <- beta (1 + clip(KL / target - 1, -0.2, 0.2) episodes / horizon).   Ziegler et al. 2019, section 2.2.
-    `target` is in nats per answer, `horizon` in answers; an infinite horizon keeps beta as it is.
+    `target` is in nats per answer, `horizon` in answers; with an infinite horizon beta is constant.
     """
 
     def __init__(self, beta: float, target: float, horizon: float = math.inf):
@@ -71,9 +71,9 @@ class AdaptiveKL:
         self.beta *= 1 + error * min(1.0, episodes / self.horizon)  # at most 20 % a rollout: never below 0
 
     def state_dict(self) -> dict[str, float]:
-        """What a checkpoint keeps."""
+        """The state for a checkpoint."""
         return {"beta": self.beta}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        """Go on as if never interrupted."""
+        """Resume from a checkpoint."""
         self.beta = state["beta"]

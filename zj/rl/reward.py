@@ -1,4 +1,4 @@
-"""The reward model's loss: Bradley-Terry over K ranked answers; how often it is right; its calibration.
+"""The reward model's loss, Bradley-Terry over K ranked answers; its accuracy; its calibration.
 
 Zhongjing, section 3 "Reward model"; the 1 / C(K, 2) over all pairs of a prompt: Ouyang et al. 2022, equation 1.
 Shapes: M answers of all prompts together, in any order; P pairs.
@@ -18,8 +18,8 @@ from zj.model import ScalarHead
 def ranking_loss(scores: Tensor, ranks: Tensor, groups: Tensor, denominator: float | None = None) -> Tensor:
     """Sum over prompts of the mean over their pairs of -log sigmoid(r(better) - r(worse)), / denominator; in nats.
 
-    scores [M]; ranks [M] whole numbers, 1 is best, equal ranks are ties and make no pair; groups [M] tells which prompt
-    an answer belongs to. `denominator` is the number of prompts of the whole batch that have a pair (None: of these).
+    scores [M]; ranks [M] whole numbers, 1 is best, equal ranks are ties and make no pair; groups [M] is the index of an
+    answer's prompt. `denominator` is the number of prompts of the whole batch that have a pair (None: of these).
     """
     better, worse, weights = ranked_pairs(ranks, groups)
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
@@ -45,18 +45,18 @@ def count_ranked(ranks: Tensor, groups: Tensor) -> int:
 
 
 def pair_accuracy(scores: Tensor, ranks: Tensor, groups: Tensor, lengths: Tensor) -> dict[str, tuple[float, int]]:
-    """How often the better answer has the higher score: {which pairs: (right ones, all)}; equal scores are half right.
+    """{name of the pairs: (correct, all)}: correct if the better answer has the higher score, half if scores are equal.
 
-    Over all pairs, by the difference of the ranks, and by which answer is longer (lengths [M]): a reward model that
-    only counts characters shows there.
+    Over all pairs, by the difference of the ranks, and by which answer is longer (lengths [M]), which shows a reward
+    model that only prefers length.
     """
     better, worse, _ = ranked_pairs(ranks, groups)
-    right = ((scores[better] > scores[worse]).double() + (scores[better] >= scores[worse]).double()) / 2
+    correct = ((scores[better] > scores[worse]).double() + (scores[better] >= scores[worse]).double()) / 2
     gap, longer = ranks[worse] - ranks[better], lengths[better] - lengths[worse]
-    parts = {"accuracy": torch.ones_like(gap, dtype=torch.bool)}
-    parts |= {f"accuracy_gap_{g}": gap == g for g in sorted(set(gap.tolist()))}
-    parts |= {"accuracy_better_longer": longer > 0, "accuracy_better_shorter": longer < 0}
-    return {name: (right[part].sum().item(), int(part.sum())) for name, part in parts.items()}
+    masks = {"accuracy": torch.ones_like(gap, dtype=torch.bool)}
+    masks |= {f"accuracy_gap_{g}": gap == g for g in sorted(set(gap.tolist()))}
+    masks |= {"accuracy_better_longer": longer > 0, "accuracy_better_shorter": longer < 0}
+    return {name: (correct[mask].sum().item(), int(mask.sum())) for name, mask in masks.items()}
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Calibration:
 
 
 class CalibratedHead(nn.Module):
-    """A scalar head and the calibration that belongs to it: hidden [..., D] -> rewards or values [...]."""
+    """A scalar head with its calibration: hidden [..., D] -> rewards or values [...]."""
 
     def __init__(self, head: ScalarHead, calibration: Calibration):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The fields that all five training scripts have, with their checks. A script's own Config adds to them."""
+"""The fields that all five training scripts share, with their checks. A script's own Config adds to them."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ class Lora:
 
 @dataclass(frozen=True)
 class StageConfig:
-    out: str = ""  # directory of this run; a run that was interrupted goes on, a finished one is left alone
+    out: str = ""  # directory of this run; an interrupted run resumes, a finished one is left alone
     model: str = ""  # directory of a model or of an adapter to start from
     data: tuple[str, ...] = ()  # files or directories of training data (none: the synthetic clinic)
     clinic_size: int = 1200  # size of the synthetic clinic, in multi-turn dialogues
-    on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
+    on_bad_row: Literal["stop", "skip"] = "stop"  # at a row that cannot be read
     max_tokens: int = 1024  # longest sequence, in tokens; older turns are left out to fit
     batch_size: int = 32  # prompts (with all their answers) of one step, over all ranks
     tokens_per_pack: int = 4096  # tokens in one forward pass; memory only, the gradient does not depend on it
     epochs: int = 1  # passes over the data
     valid_fraction: float = 0.1  # part of the data held out for validation
     valid_every: int = 0  # steps between validations (0: once an epoch)
-    valid_limit: int = 300  # most records that one validation looks at
+    valid_limit: int = 300  # most records of one validation
     save_every: int = 100  # steps between checkpoints
     keep: int = 2  # checkpoints kept
-    stop_after: str = ""  # length of time, e.g. 3h50m, after which the run saves and ends (none: when it is done)
+    stop_after: str = ""  # length of time, e.g. 3h50m, after which the run saves and exits (none: no limit)
     seed: int = 0  # of fresh weights, order, dropout and samples
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of frozen weights and of the forward pass; AdamW is always fp32
-    memory_gb: float = 0.0  # GB to plan a step within: as many blocks as that takes recompute (0: none do)
+    memory_gb: float = 0.0  # GB of memory for a step: as many blocks recompute as that needs (0: none)
     compile: bool = False  # torch.compile the blocks: faster in 16 bit, after a minute or more at the start
-    shard: Literal["none", "zero2", "zero3"] = "none"  # what ranks share: nothing, all but whole weights, these too
+    shard: Literal["none", "zero2", "zero3"] = "none"  # sharding over ranks: none, ZeRO-2 or ZeRO-3 (FSDP2)
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
     lora: Lora = Lora()
@@ -70,7 +70,7 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class TextConfig(StageConfig):
-    """Of pre-training and fine-tuning, which may start from nothing."""
+    """Of pre-training and fine-tuning, which may start from a fresh model."""
 
     model: str = ""  # Hugging Face model or PEFT adapter directory to start from (none: a fresh one of --size)
     tokenizer: str = ""  # tokenizer.model or its directory (none: the model's, or one trained on the data)
@@ -79,7 +79,7 @@ class TextConfig(StageConfig):
     vocab_size: int = 4000  # pieces of a tokenizer trained on the data
     batch_size: int = 64  # sequences per optimizer step, over all ranks
     epochs: int = 3  # passes over the data
-    valid_limit: int = 1000  # most sequences that one validation looks at
+    valid_limit: int = 1000  # most sequences of one validation
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -89,7 +89,7 @@ class TextConfig(StageConfig):
 
 @dataclass(frozen=True)
 class PreferenceConfig(StageConfig):
-    """Of the stages that train adapters on rankings, beside a frozen backbone."""
+    """Of the stages that train adapters on rankings, on a frozen backbone."""
 
     tokenizer: str = ""  # tokenizer.model or its directory (none: the model's)
     template: str = ""  # prompt format, stored with the result (none: the model's)
@@ -102,13 +102,13 @@ class PreferenceConfig(StageConfig):
 
 
 def check_template(name: str) -> None:
-    """Refuse a prompt format that is not in the table."""
+    """ValueError for an unknown prompt format."""
     if name not in TEMPLATES:
         raise ValueError(f"--template {name}: unknown, expected one of {', '.join(TEMPLATES)}")
 
 
 def check_adapter(lora: Lora, dropout: bool = True) -> None:
-    """Refuse a stage of preferences without an adapter to train, and dropout where the stage has none."""
+    """ValueError without an adapter to train, and for dropout where the stage has none."""
     if lora.rank < 1:
         raise ValueError("--lora.rank is 0, expected 1 or more: this stage trains adapters on a frozen backbone")
     if lora.dropout and not dropout:
@@ -116,7 +116,7 @@ def check_adapter(lora: Lora, dropout: bool = True) -> None:
 
 
 def need(config: Any, *flags: str) -> None:
-    """Refuse a call without these flags, or with a directory that is not there."""
+    """ValueError if one of these flags is missing or its directory does not exist."""
     for flag in flags:
         value = getattr(config, flag)
         if not value:

@@ -1,4 +1,4 @@
-"""Rankings → what the reward model and DPO train on: packs that hold all answers of a prompt. Prompts → ids for PPO."""
+"""Rankings → packs of answers for the reward model and DPO. Prompts → ids for PPO."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from zj.train import ALONE, World
 def read_rankings(
     files: Sequence[str], config: StageConfig, tokenizer: Tokenizer, template: str, out: Path, world: World
 ) -> tuple[list[Ranked], list[Ranked]]:
-    """(training, validation) prompts of the files; what is left out is printed."""
+    """(training, validation) rankings of the files; counts of those left out are printed."""
     rankings = read_records(files, "ranking", config, world)
     parts = []
     for name, records in zip(("training", "validation"), hold_out(rankings, config, out, world), strict=True):
-        ranked, told = encode_rankings(records, tokenizer, template, config.max_tokens)
-        world.print(f"{name}: {told}")
+        ranked, counts = encode_rankings(records, tokenizer, template, config.max_tokens)
+        world.print(f"{name}: {counts}")
         parts.append(ranked)
     train = without_held_out(parts[0], parts[1], lambda ranked: tuple(ranked.prompt), world)
     if not train:
@@ -42,7 +42,7 @@ def read_rankings(
 def read_prompts(
     files: Sequence[str], config: StageConfig, room: int, tokenizer: Tokenizer, template: str, out: Path, world: World
 ) -> tuple[list[Encoded], list[Encoded]]:
-    """(training, validation) prompts of the files as ids, at most `room`, without repeats; `where` is a prompt's id."""
+    """(training, validation) prompts of the files, without repeats, as at most `room` ids; `where` is a prompt's id."""
     records = read_records(files, "prompt", config, world)
     different = without_repeats(records)
     cut = 0
@@ -68,18 +68,18 @@ def read_ptx(
 ) -> list[Encoded]:
     """The dialogues of the files of --ptx-data, encoded as in fine-tuning. ValueError if none is left.
 
-    Without those that ask what is held out: the policy would learn the answers to its own validation prompts, and to
-    what fine-tuning on the same dialogues held out.
+    Dialogues whose question is held out are left out: the policy would learn the answers to its own validation prompts,
+    and to those of fine-tuning on the same dialogues.
     """
     if not files:
         return []
     dialogues, _ = read(files, "dialogue", config.on_bad_row)
     held_in = [d for d in dialogues if not is_validation(question(d), config.valid_fraction)]
-    found, counts = encode_all(held_in, tokenizer, template, config.max_tokens)
+    examples, counts = encode_all(held_in, tokenizer, template, config.max_tokens)
     world.print(f"ptx: {counts}; {len(dialogues) - len(held_in):,} more ask what is held out, left out")
-    if not found:
+    if not examples:
         raise ValueError(f"--ptx-data: nothing is left with --max-tokens {config.max_tokens} ({counts})")
-    return found
+    return examples
 
 
 @dataclass(frozen=True)
@@ -91,19 +91,19 @@ class Ranked:
 
     @property
     def key(self) -> str:
-        """A name that tells these sequences from all others."""
+        """A hash of these sequences."""
         return blake2b(repr([answer.ids for answer in self.answers]).encode(), digest_size=16).hexdigest()
 
     @property
     def prompt(self) -> list[int]:
-        """Ids of what is answered."""
+        """Ids of the prompt."""
         return self.answers[0].ids[: self.shared + 1]
 
     @cached_property
     def shared(self) -> int:
-        """Tokens with which all its sequences begin and which are computed once: the prompt's, less the last one.
+        """Length of the prefix that is computed once for all answers: the prompt without its last token.
 
-        That one begins each answer's branch, since it predicts the answer's first token.
+        The last token begins each answer's branch, since it predicts the answer's first token.
         """
         first = self.answers[0]
         shared = first.counted.index(True) - 1
@@ -113,13 +113,13 @@ class Ranked:
 
     @property
     def tokens(self) -> int:
-        """Computed for it: those that its sequences share count once."""
+        """Tokens of the forward pass: the shared prefix counts once."""
         return sum(len(answer.ids) for answer in self.answers) - (len(self.answers) - 1) * self.shared
 
 
 @dataclass(frozen=True)
 class RankedPack:
-    """M answers of several prompts, each a branch of its prompt, which is computed once."""
+    """M answers of several prompts, each a branch of its prompt; a prompt is computed once."""
 
     packed: Packed
     counted: Tensor  # [N] bool: tokens of the answers
@@ -133,14 +133,14 @@ class RankedPack:
 def encode_rankings(
     rankings: Iterable[Ranking], tokenizer: Tokenizer, template: str, max_tokens: int | None
 ) -> tuple[list[Ranked], str]:
-    """Rankings for training, in their order, and a line that tells what was left out.
+    """(rankings for training, in their order; a line with the counts of those left out).
 
-    A ranking whose answers all tie teaches nothing and is left out; so is one that does not fit. Answers may be alike
-    as ids that were not as texts, or be there twice: then no preference lies between them. One of them is kept, or
-    none where they differ in rank; the ranking is left out where fewer than two ranks remain.
+    A ranking whose answers all tie has no pair and is left out; so is one that does not fit. Different texts may have
+    equal ids, and an answer may occur twice: of equal answers the first is taken if all have the same rank, else none.
+    A ranking with fewer than two ranks after that is left out.
     """
-    found: list[Ranked] = []
-    total = tied = long = cut = alike = repeats = 0
+    examples: list[Ranked] = []
+    total = tied = long = cut = identical = repeats = 0
     for ranking in rankings:
         total += 1
         if len(set(ranking.ranks)) == 1:
@@ -152,38 +152,39 @@ def encode_rankings(
             cut += bool(answers)
         long += not answers
         if answers:
-            kept = _different(answers, ranking.ranks)
-            if len({ranking.ranks[place] for place in kept}) < 2:
-                alike += 1
+            distinct = _different(answers, ranking.ranks)
+            if len({ranking.ranks[index] for index in distinct}) < 2:
+                identical += 1
                 continue
-            repeats += len(answers) - len(kept)
-            found.append(Ranked(tuple(answers[n] for n in kept), tuple(ranking.ranks[n] for n in kept)))
-    tokens = sum(ranked.tokens for ranked in found)
-    return found, (
+            repeats += len(answers) - len(distinct)
+            examples.append(Ranked(tuple(answers[n] for n in distinct), tuple(ranking.ranks[n] for n in distinct)))
+    tokens = sum(ranked.tokens for ranked in examples)
+    return examples, (
         f"{total:,} rankings: {cut:,} shortened, {long:,} too long for --max-tokens {max_tokens}, "
-        f"{tied:,} with all answers tied, {alike:,} with identical ones only; {repeats:,} more answers identical to "
-        f"another one, left out; "
-        f"{len(found):,} prompts, {sum(len(r.answers) for r in found):,} answers, {tokens:,} tokens, each prompt once"
+        f"{tied:,} with all answers tied, {identical:,} with identical ones only; {repeats:,} more answers "
+        "identical to another one, left out; "
+        f"{len(examples):,} prompts, {sum(len(r.answers) for r in examples):,} answers, {tokens:,} tokens, "
+        "each prompt once"
     )
 
 
 def _different(answers: Sequence[Encoded], ranks: Sequence[int]) -> list[int]:
-    """Which answers to keep: the first of those with the same ids, if all of them have its rank."""
-    alike: dict[tuple[int, ...], list[int]] = {}
-    for place, answer in enumerate(answers):
-        alike.setdefault(tuple(answer.ids), []).append(place)
-    return [places[0] for places in alike.values() if len({ranks[place] for place in places}) == 1]
+    """Indices of distinct answers: the first of those with the same ids, if all have the same rank."""
+    identical: dict[tuple[int, ...], list[int]] = {}
+    for index, answer in enumerate(answers):
+        identical.setdefault(tuple(answer.ids), []).append(index)
+    return [indices[0] for indices in identical.values() if len({ranks[index] for index in indices}) == 1]
 
 
 def ranked_packs(
     ranked: Sequence[Ranked], chosen: Sequence[int], tokens_per_pack: int, world: World
 ) -> Iterator[RankedPack]:
-    """This rank's share of the chosen prompts, on the device. A pack holds whole prompts, every answer once.
+    """This rank's share of the chosen prompts, on the device. A pack contains all answers of its prompts.
 
-    As `pack_plan` says, a pack may be empty: then it holds no answer, and one token that does not count.
+    A pack may be empty (see `pack_plan`): then it has no answer, and one token that is not counted.
     """
     for pack in pack_plan([ranked[index].tokens for index in chosen], tokens_per_pack, world.size)[world.rank]:
-        yield _pack([ranked[chosen[place]] for place in pack], tuple(chosen[place] for place in pack), world.device)
+        yield _pack([ranked[chosen[index]] for index in pack], tuple(chosen[index] for index in pack), world.device)
 
 
 def _pack(prompts: Sequence[Ranked], indices: tuple[int, ...], device: torch.device) -> RankedPack:
@@ -206,9 +207,9 @@ def _pack(prompts: Sequence[Ranked], indices: tuple[int, ...], device: torch.dev
 
 
 def rates(tables: Iterable[dict[str, tuple[float, int]]], world: World = ALONE) -> dict[str, float]:
-    """Tables of (right, all) pairs of all ranks, added up and divided; an entry without a pair is left out."""
+    """Rates from tables of (right, all) pairs, summed over all ranks; an entry without a pair is left out."""
     right, pairs = Counter[str](), Counter[str]()
-    for table in (table for theirs in world.gather(list(tables)) for table in theirs):
+    for table in (table for tables_of_rank in world.gather(list(tables)) for table in tables_of_rank):
         for name, (good, count) in table.items():
             right[name] += good  # type: ignore[assignment]
             pairs[name] += count

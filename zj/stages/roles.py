@@ -1,9 +1,9 @@
-"""Four minds on one frozen backbone: policy, reference, reward and value are adapters, two of them with a head.
+"""The four roles of PPO on one frozen backbone: adapters policy, reference, reward and value, the last two with a head.
 
-reward     what train_reward.py wrote: its base is the backbone
-policy     the SFT model: an adapter of that same base, or the base itself under a fresh adapter
-reference  a frozen copy of the policy as it starts
-value      starts as a copy of the reward model
+reward     the result of train_reward.py; its base is the backbone
+policy     the SFT model: an adapter of the same base, or a fresh adapter on the base itself
+reference  a frozen copy of the initial policy
+value      initialised with a copy of the reward model
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from zj.stages.preferences import RankedPack
 from zj.train import World, gathered, shard
 from zj.weights import base_of, load_model, load_peft, load_peft_with_head, save_peft
 
-CARD = "reward.json"  # calibration, and scores of a probe to know the model by
+CARD = "reward.json"  # calibration, and scores of a probe that verifies the model
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Roles:
 @dataclass(frozen=True)
 class RolesConfig(StageConfig):
     reward: str = ""  # directory that train_reward.py wrote; its base is the backbone of all roles
-    value_head: Literal["reward", "zero"] = "reward"  # what the value role's head starts as
-    last_layers: int = 0  # train the policy's last so many blocks only (HuatuoGPT: 2; 0: all)
+    value_head: Literal["reward", "zero"] = "reward"  # initial head of the value role
+    last_layers: int = 0  # train only this many of the policy's last blocks (HuatuoGPT: 2; 0: all)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,7 +68,7 @@ class RolesConfig(StageConfig):
 
 
 def open_roles(config: RolesConfig, dtype: torch.dtype, world: World) -> Roles:
-    """All four roles of PPO, as --model, --reward, --lora, --value-head, --last-layers and --shard ask for them."""
+    """All four roles of PPO, from --model, --reward, --lora, --value-head, --last-layers and --shard."""
     base, heads = base_of(config.reward), list[CalibratedHead]()
 
     def prepare(model: Llama) -> None:
@@ -93,22 +93,22 @@ def open_roles(config: RolesConfig, dtype: torch.dtype, world: World) -> Roles:
 def save_reward(
     folder: Path, model: Llama, head: CalibratedHead, base: str, probe: list[list[int]], writes: bool = True
 ) -> None:
-    """Write adapter, head, calibration, and the scores of `probe` (sequences of ids), by which loading is checked.
+    """Write adapter, head, calibration, and the scores of `probe` (sequences of ids), which loading compares.
 
-    Of a sharded model every rank calls this, and one of them `writes`.
+    With a sharded model every rank calls this, and one of them `writes`.
     """
     save_peft(model, "reward", folder, base=base, head=head.head, writes=writes)
     scores = score_all(Reward(model, head), probe)
-    told = {"sequences": probe, "scores": scores, "dtype": str(model.lm_head.weight.dtype)}
-    card = {"calibration": asdict(head.calibration), "probe": told}
+    probe_card = {"sequences": probe, "scores": scores, "dtype": str(model.lm_head.weight.dtype)}
+    card = {"calibration": asdict(head.calibration), "probe": probe_card}
     if writes:
         (folder / CARD).write_text(json.dumps(card) + "\n", encoding="utf-8")
 
 
 def load_reward(model: Llama, path: str | Path) -> Reward:
-    """Put the reward model of a directory on its backbone, frozen, and check that it scores the probe as it did.
+    """Load the reward model of a directory onto its backbone, frozen, and compare its scores of the probe.
 
-    Raises ValueError for anything but a complete reward model that belongs to this backbone.
+    Raises ValueError for anything but a complete reward model of this backbone.
     """
     reward = add_reward(model, path)
     reward.head.to(model.lm_head.weight.device)
@@ -117,7 +117,7 @@ def load_reward(model: Llama, path: str | Path) -> Reward:
 
 
 def add_reward(model: Llama, path: str | Path) -> Reward:
-    """The same without the check, which needs the backbone's weights; the head stays on the host."""
+    """`load_reward` without the probe, which needs the backbone's weights; the head stays on the host."""
     head = load_peft_with_head(model, path, "reward")
     freeze_adapter(model, "reward")
     switch_dropout_off(model, "reward")
@@ -132,12 +132,14 @@ def check_probe(reward: Reward, path: str | Path) -> None:
     found = torch.tensor(score_all(reward, sequences))
     exact = dtype == str(model.lm_head.weight.dtype) == "torch.float32"
     if not torch.allclose(found, expected, rtol=0, atol=1e-3 if exact else 0.2):  # scores have deviation 1
-        off = (found - expected).abs().max().item()
-        raise ValueError(f"{path}: scores its own probe {off:.3g} off: its base or its weights are not what they were")
+        error = (found - expected).abs().max().item()
+        raise ValueError(
+            f"{path}: scores its own probe {error:.3g} off: its base or its weights are not what they were"
+        )
 
 
 def read_card(path: Path, vocabulary: int) -> tuple[Calibration, list[list[int]], Tensor, str]:
-    """Calibration; sequences of the probe, their scores and the dtype they were computed in. ValueError if damaged."""
+    """(calibration, sequences of the probe, their scores, dtype of the scores' computation). ValueError if damaged."""
     try:
         card = json.loads((path / CARD).read_text(encoding="utf-8"))
         calibration, probe = Calibration(**card["calibration"]), card["probe"]
@@ -167,7 +169,7 @@ def score_packs(reward: Reward, packs: Iterable[RankedPack]) -> Iterator[tuple[R
 
 @torch.no_grad()
 def score_all(reward: Reward, sequences: list[list[int]]) -> list[float]:
-    """Scores of sequences of ids, each for itself; dropout off."""
+    """Scores of independent sequences of ids; dropout off."""
     training = reward.model.training
     reward.model.eval()
     scores = reward(Packed.of(sequences, reward.model.lm_head.weight.device)).tolist()
@@ -176,22 +178,22 @@ def score_all(reward: Reward, sequences: list[list[int]]) -> list[float]:
 
 
 def add_policy(model: Llama, start: str, base: Path, lora: Lora, seed: int) -> None:
-    """Give the backbone the adapter "policy", trainable: that of directory `start`, or a fresh one if it is the base.
+    """Add the trainable adapter "policy" to the backbone: that of directory `start`, or a fresh one if it is the base.
 
-    ValueError where `start` stands on another base: all roles share one copy of the weights.
+    ValueError if `start` has another base: all roles share one copy of the weights.
     """
     if Path(start).samefile(base):
         add_adapter(model, "policy", lora.rank, lora.alpha, 0.0, lora.targets, seed)
     elif is_adapter(start) and base_of(start).samefile(base):
         load_peft(model, start, "policy")
     else:
-        stands = f"is an adapter of {base_of(start)}" if is_adapter(start) else "is a model of its own"
-        raise ValueError(f"--model {start}: {stands}, but the reward model's base is {base}; expected one backbone")
+        found = f"is an adapter of {base_of(start)}" if is_adapter(start) else "is a model of its own"
+        raise ValueError(f"--model {start}: {found}, but the reward model's base is {base}; expected one backbone")
     switch_dropout_off(model, "policy")
 
 
 def add_value(model: Llama, reward: CalibratedHead, zero_head: bool) -> CalibratedHead:
-    """Give the backbone the adapter "value", trainable: a copy of the reward adapter, and of its head or a zero one."""
+    """Add the trainable adapter "value": a copy of the reward adapter, with a copy of its head or a zero head."""
     copy_adapter(model, "reward", "value")
     freeze_adapter(model, "value", frozen=False)
     if zero_head:
@@ -202,7 +204,7 @@ def add_value(model: Llama, reward: CalibratedHead, zero_head: bool) -> Calibrat
 
 
 def train_last_layers(model: Llama, name: str, layers: int) -> None:
-    """Freeze an adapter below the last so many blocks (HuatuoGPT, section 4.1: only the last two are trained)."""
+    """Freeze an adapter below the last `layers` blocks (HuatuoGPT, section 4.1: only the last two are trained)."""
     first = model.config.num_hidden_layers - layers
     if first < 0:
         raise ValueError(f"--last-layers is {layers}, expected at most {model.config.num_hidden_layers}: all blocks")
@@ -213,7 +215,7 @@ def train_last_layers(model: Llama, name: str, layers: int) -> None:
 
 
 def switch_dropout_off(model: Llama, name: str) -> None:
-    """For good: with dropout the ratio of PPO is not 1 where it must be."""
+    """Set an adapter's dropout to 0, in training too: with dropout PPO's first ratio would not be 1."""
     for _, layer in adapter_layers(model, name):
         layer.dropout[name] = 0.0
 
@@ -224,14 +226,14 @@ def is_adapter(path: str | Path) -> bool:
 
 
 def check_same_tokenizer(model: str, reward: str) -> None:
-    """ValueError where the reward model was trained with other token ids or another prompt format."""
+    """ValueError if the reward model was trained with another tokenizer or prompt format."""
     for name in (MODEL, *COMPANIONS, "template.json"):
-        mine, its = Path(model) / name, Path(reward) / name
-        same = mine.is_file() == its.is_file() and (not mine.is_file() or filecmp.cmp(mine, its, shallow=False))
+        one, other = Path(model) / name, Path(reward) / name
+        same = one.is_file() == other.is_file() and (not one.is_file() or filecmp.cmp(one, other, shallow=False))
         if not same:
             raise ValueError(f"--reward {reward}: its {name} differs from that of --model {model}, expected the same")
 
 
 def backbone_of(path: str) -> Path:
-    """The directory of the model that an adapter directory, or a whole model, stands on."""
+    """The directory of the base of an adapter directory; a model directory is its own."""
     return base_of(path) if is_adapter(path) else Path(path)

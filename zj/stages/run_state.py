@@ -1,4 +1,4 @@
-"""What a run has become so far, how it is saved, and how it ends. The loop itself stands in each script."""
+"""The state of a run: saving, resuming, validation, the result. The loop itself is in each script."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ C = TypeVar("C", bound=StageConfig)
 
 @dataclass
 class Run(Generic[C]):
-    """Everything that a checkpoint holds, and what is needed to write and to judge it."""
+    """Everything that a checkpoint contains, and what is needed to write and to validate it."""
 
     out: Path
     config: C
@@ -55,7 +55,7 @@ class Run(Generic[C]):
     optimizer: Optimizer
     best: float = math.inf  # lowest validation loss
     per_step: int = 1  # optimizer steps in one step of the run
-    parts: dict[str, Any] = field(default_factory=dict)  # what else a checkpoint keeps: heads, a second optimizer, …
+    parts: dict[str, Any] = field(default_factory=dict)  # further parts of a checkpoint: heads, a second optimizer, …
     write: Callable[[Path], None] | None = None  # writes the result (None: the model or its adapter)
     stop: Stop = field(init=False)
 
@@ -69,20 +69,20 @@ class Run(Generic[C]):
         """Steps done."""
         return self.optimizer.steps // self.per_step
 
-    def due(self, every: int) -> bool:
-        """Whether something is to be done after this step: every so many, and after the last."""
-        return self.step % every == 0 or self.optimizer.steps == self.optimizer.total_steps
+    def due(self, interval: int) -> bool:
+        """Whether this step is a multiple of `interval`, or the last one."""
+        return self.step % interval == 0 or self.optimizer.steps == self.optimizer.total_steps
 
     def save(self) -> None:
-        """Write a checkpoint that the same command goes on from."""
+        """Write a checkpoint from which the same command resumes."""
         state = {"model": trainable_state(self.model), "optimizer": self.optimizer.state_dict(), "best": self.best}
         for name, part in self.parts.items():
             state[name] = trainable_state(part) if isinstance(part, nn.Module) else part.state_dict()
         save_checkpoint(self.out, self.step, state, self.config.keep, self.world)
 
     def save_if_due(self) -> None:
-        """Write a checkpoint every --save-every steps; and before leaving, where a signal or --stop-after says so."""
-        (stopping,) = self.world.sum(self.stop.asked())
+        """Write a checkpoint every --save-every steps; on a signal or after --stop-after, save and exit."""
+        (stopping,) = self.world.sum(self.stop.requested())
         if stopping or self.due(self.config.save_every):
             self.save()
         if stopping and self.optimizer.steps < self.optimizer.total_steps:
@@ -92,7 +92,7 @@ class Run(Generic[C]):
 
     @contextmanager
     def until_done(self, log: Log) -> Iterator[None]:
-        """Around the loop: an explosion saves and ends the run with status 1; the end of the loop writes the result."""
+        """Context of the loop: an explosion saves and exits with status 1; after the loop the result is written."""
         try:
             yield
         except Explosion as error:
@@ -103,7 +103,7 @@ class Run(Generic[C]):
         log.close()
 
     def load(self, state: dict[str, Any] | None) -> None:
-        """Go on from a checkpoint, if there is one; from here on a signal ends the run after the step at hand."""
+        """Resume from a checkpoint, if there is one; from now on a signal ends the run after the current step."""
         self.stop.listen()
         if state is not None:
             load_trainable_state(self.model, state["model"])
@@ -117,32 +117,32 @@ class Run(Generic[C]):
             self.world.print(f"{self.out}: going on after step {self.step}")
 
     def validate(self, valid: list[Encoded], prompts: list[list[int]], log: Log) -> dict[str, float]:
-        """Loss on held-out examples, answers to some prompts; the model with the lowest loss stays in OUT/best."""
+        """Loss on held-out examples, sample answers to the prompts; the model with the lowest loss is in OUT/best."""
         if not valid:
             return {}
-        some = range(min(len(valid), self.config.valid_limit))
-        pieces = packs(valid, some, self.config.tokens_per_pack, self.world)
-        loss = held_out_loss(self.model, pieces, self.adapter, self.world)
+        indices = range(min(len(valid), self.config.valid_limit))
+        batches = packs(valid, indices, self.config.tokens_per_pack, self.world)
+        loss = held_out_loss(self.model, batches, self.adapter, self.world)
         self.keep_best(loss)
         self.write_samples(greedy_answers(self, prompts))
         log.say(f"step {self.step}: validation loss {loss:.4f} nats/token")
         return {"valid_loss": loss}
 
     def write_samples(self, rows: list[dict[str, Any]]) -> None:
-        """Append what the model says now, as rows with a step, to OUT/samples.jsonl."""
+        """Append rows, each with its step, to OUT/samples.jsonl."""
         if self.world.rank == 0 and rows:
             keep_rows(self.out / "samples.jsonl", lambda row: row["step"] < self.step)
             with open(self.out / "samples.jsonl", "a", encoding="utf-8") as stream:
                 stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
     def keep_best(self, loss: float) -> None:
-        """Put the model into OUT/best if this validation loss is the lowest so far."""
+        """Save the model to OUT/best if this validation loss is the lowest so far."""
         if loss < self.best:
             self.best = loss
             self._save_best()
 
     def finish(self) -> None:
-        """Make the best model (without validation: the last) the result of the run."""
+        """Publish the best model (without validation: the last) as the result of the run."""
         if not (self.out / "best").exists():
             self._save_best()
         self.world.on_rank_zero(lambda: publish_best(self.out))
@@ -151,7 +151,7 @@ class Run(Generic[C]):
         replace_folder(self.out / "best", self._write_result, self.world)
 
     def _write_result(self, folder: Path) -> None:
-        """What the next stage and the chat open: the whole model or the adapter, with tokenizer and template."""
+        """Write the input of the next stage and of the chat: model or adapter, tokenizer and template."""
         writes = self.world.rank == 0
         if writes:
             self.tokenizer.save(folder)
@@ -166,22 +166,31 @@ class Run(Generic[C]):
 
 def cross_entropy_step(run: Run, packs: list[Pack]) -> tuple[dict[str, float], int]:
     """One optimizer step on these packs of this rank: (metrics, tokens over all ranks)."""
-    (counted_tokens,) = run.world.sum(sum(int(counted.sum()) for _, counted in packs))
     seed_dropout(run.config.seed, run.step, run.world)
-    shares = []  # waited for when all packs are on their way
-    for packed, counted in packs:
-        logprobs, _ = sequence_logprobs(run.model, packed, counted, run.adapter)
-        share = cross_entropy(logprobs, counted_tokens)
-        run.optimizer.backward(share)
-        shares.append(share.detach())
+    losses, counted_tokens = backward_cross_entropy(run, packs)
     stats = run.optimizer.step()
-    loss = sum(share.item() for share in shares)
+    loss = sum(loss.item() for loss in losses)
     loss, tokens = run.world.sum(loss, sum(len(packed.tokens) for packed, _ in packs))
     return {"loss": loss, "counted": counted_tokens, **stats}, int(tokens)
 
 
+def backward_cross_entropy(run: Run, packs: list[Pack], weight: float = 1.0) -> tuple[list[Tensor], float]:
+    """Add the gradient of weight * cross-entropy: (each pack's share of the loss, counted tokens over all ranks).
+
+    The shares stay on the device, so that no pack waits for the one before it.
+    """
+    (counted_tokens,) = run.world.sum(sum(int(counted.sum()) for _, counted in packs))
+    losses = []
+    for packed, counted in packs:
+        logprobs, _ = sequence_logprobs(run.model, packed, counted, run.adapter)
+        loss = cross_entropy(logprobs, counted_tokens)
+        run.optimizer.backward(weight * loss)
+        losses.append(loss.detach())
+    return losses, counted_tokens
+
+
 def trainable_state(module: nn.Module) -> dict[str, Tensor]:
-    """What a checkpoint keeps of a model or a head: the trainable weights by name."""
+    """The part of a model or a head that a checkpoint contains: the trainable weights by name."""
     reshard(module)
     return {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
 
@@ -209,7 +218,7 @@ def held_out_loss(model: Llama, packs: Iterable[Pack], adapter: str | None, worl
 
 
 def greedy_answers(run: Run, prompts: list[list[int]], max_new_tokens: int = 64) -> list[dict[str, Any]]:
-    """What the model says now to some prompts, as rows of samples.jsonl. Every rank says it, rank 0 will write it."""
+    """Greedy answers to some prompts, as rows of samples.jsonl. Every rank computes them, rank 0 writes them."""
     eos = (run.tokenizer.eos_id,)
     with gathered(run.model, run.config.shard):
         answers = generate(run.model, prompts, max_new_tokens, adapter=run.adapter, temperature=0.0, eos_ids=eos)

@@ -1,4 +1,4 @@
-"""What every stage starts from: data, tokenizer and model, and the fields that all their configs have."""
+"""The inputs of every stage: records, tokenizer, model, packs."""
 
 from __future__ import annotations
 
@@ -39,10 +39,9 @@ def read_records(files: Sequence[str], kind: Any, config: StageConfig, world: Wo
 
 
 def hold_out(records: Sequence[R], config: StageConfig, out: Path, world: World) -> tuple[list[R], list[R]]:
-    """(training, validation) records; OUT/validation.txt tells the latter, `file:line` by `file:line`.
+    """(training, validation) records; OUT/validation.txt lists the latter as `file:line`, without a file by their id.
 
-    They stand there in the order in which validation looks at them, those beyond --valid-limit and those that turn out
-    too long included. A record that came from no file is told by its id.
+    Their order is that of validation; records beyond --valid-limit and records that are too long are listed too.
     """
     held_in, held_out = split(records, config.valid_fraction)
     lines = "".join(f"{record.where or record.id}\n" for record in held_out)
@@ -51,7 +50,7 @@ def hold_out(records: Sequence[R], config: StageConfig, out: Path, world: World)
 
 
 def find_tokenizer(config: TextConfig, texts: Iterable[str], out: Path, world: World) -> Tokenizer:
-    """The tokenizer of --tokenizer, else of --model, else one trained on the texts and kept in OUT/tokenizer."""
+    """The tokenizer of --tokenizer, else of --model, else one trained on the texts and saved in OUT/tokenizer."""
     if config.tokenizer or config.model:
         return Tokenizer.load(config.tokenizer or config.model)
     make_once(out / "tokenizer", lambda folder: train_tokenizer(texts, folder, config.vocab_size), world)
@@ -59,15 +58,15 @@ def find_tokenizer(config: TextConfig, texts: Iterable[str], out: Path, world: W
 
 
 def make_once(folder: Path, write: Callable[[Path], object], world: World) -> None:
-    """Let rank 0 make a directory if it is not there yet."""
+    """Let rank 0 write a directory if it does not exist yet."""
     world.on_rank_zero(lambda: None if folder.exists() else replace_folder(folder, write))
 
 
 def find_model(config: TextConfig, tokenizer: Tokenizer, out: Path, world: World) -> tuple[Llama, str | None, str]:
-    """(model ready for training, name of the adapter that is trained, directory of the adapter's base).
+    """(model ready for training, name of the trained adapter or None, directory of the adapter's base).
 
-    The model of --model (an adapter's is merged into its base), or a fresh one of --size. With --lora.rank 0 all
-    weights are trained and there is no adapter. A fresh base of an adapter is kept in OUT/base.
+    The model of --model (an adapter is merged into its base), or a fresh one of --size. With --lora.rank 0 all weights
+    are trained and there is no adapter. The fresh base of an adapter is saved in OUT/base.
     """
     compute, lora, sharded = DTYPES[config.dtype], config.lora, config.shard != "none"
     adapter = "policy" if lora.rank else None
@@ -79,7 +78,7 @@ def find_model(config: TextConfig, tokenizer: Tokenizer, out: Path, world: World
             add_adapter(model, adapter, lora.rank, lora.alpha, lora.dropout, lora.targets, config.seed)
         shard(model, [], config.shard, compute, world)
 
-    dtype = torch.float32 if sharded and not adapter else compute  # what is trained and sharded is fp32
+    dtype = torch.float32 if sharded and not adapter else compute  # sharded trainable weights are fp32
     if config.model:
         model = load_model(config.model, dtype, world.device, prepare)
     else:
@@ -90,9 +89,9 @@ def find_model(config: TextConfig, tokenizer: Tokenizer, out: Path, world: World
             make_once(base, lambda folder: save_llama(model, folder), world)
         prepare(model)
     prepack_frozen(model)
-    trained, every = count_parameters(model)
+    trained, total = count_parameters(model)
     ranks = f", {config.shard} over {world.size} ranks" if sharded or world.size > 1 else ""
-    world.print(f"model: {every:,} parameters, {trained:,} of them trained, {config.dtype} on {world.device}{ranks}")
+    world.print(f"model: {total:,} parameters, {trained:,} of them trained, {config.dtype} on {world.device}{ranks}")
     return model.train(), adapter, str(base.resolve())
 
 
@@ -114,13 +113,17 @@ def encode_sides(
 
 
 def without_held_out(train: list[T], valid: Iterable[T], ids: Callable[[T], tuple[int, ...]], world: World) -> list[T]:
-    """What to train on, without what has become, token for token, one of the held-out ones: different as they were,
-    two records may be alike when their oldest turns are cut away, and so may pieces of two documents."""
-    seen = set(map(ids, valid))
-    left = [example for example in train if ids(example) not in seen]
-    if len(left) < len(train):
-        world.print(f"training: {len(train) - len(left):,} left out, the same as held-out ones once they are shortened")
-    return left
+    """Training examples whose ids differ from those of all held-out ones.
+
+    Different records may have equal ids once their oldest turns are cut away, and so may pieces of two documents.
+    """
+    held_out = set(map(ids, valid))
+    remaining = [example for example in train if ids(example) not in held_out]
+    if len(remaining) < len(train):
+        world.print(
+            f"training: {len(train) - len(remaining):,} left out, the same as held-out ones once they are shortened"
+        )
+    return remaining
 
 
 def packs(examples: Sequence[Encoded], chosen: Sequence[int], tokens_per_pack: int, world: World) -> list[Pack]:
@@ -133,17 +136,17 @@ def packs(examples: Sequence[Encoded], chosen: Sequence[int], tokens_per_pack: i
 def cross_entropy(logprobs: Tensor, denominator: float) -> Tensor:
     """-sum of the counted tokens' log-probs (the others are 0) / denominator, in nats; a 0-dim tensor.
 
-    Training divides by the count of the whole batch over all packs and ranks, so that its gradient does not depend on
-    how the batch was cut.
+    Training divides by the count of the whole batch over all packs and ranks, so that the gradient does not depend on
+    the packs.
     """
     return -logprobs.sum() / denominator
 
 
 def template_of(config: PreferenceConfig) -> str:
-    """The prompt format of --template, else the one that is stored with --model."""
+    """The prompt format of --template, else the one stored with --model."""
     return config.template or load_template(config.model)
 
 
 def seed_dropout(seed: int, step: int, world: World) -> None:
-    """Make the dropout of a step a function of (seed, step, rank), so that a resumed run draws the same."""
+    """Seed the dropout of a step with (seed, step, rank), so that a resumed run draws the same masks."""
     torch.manual_seed(random.Random(f"{seed}/dropout/{step}/{world.rank}").getrandbits(63))

@@ -1,4 +1,4 @@
-"""What every training stage shares: ranks, sharding, optimizer, checkpoints, the run directory, logs. Knows no loss."""
+"""What every training stage shares: ranks, sharding, optimizer, checkpoints, run directory, logs. Knows no loss."""
 
 from .checkpoint import Rows, load_checkpoint, restore, save_checkpoint
 from .distributed import ALONE, DTYPES, World, start

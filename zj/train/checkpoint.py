@@ -1,10 +1,10 @@
-"""Checkpoints that are whole or not there: written beside, synced, renamed; verified before they are trusted.
+"""Atomic checkpoints: written under a temporary name, synced, renamed; verified when they are loaded.
 
 OUT/checkpoints/step-120/rank-0.pt       tensors and numbers, read with weights_only; of sharded tensors a rank's rows
 OUT/checkpoints/step-120/manifest.json   size and hash of each file, written last
 OUT/latest                               "step-120"
 
-A checkpoint of any number of ranks is read by any other number.
+A checkpoint can be loaded by any number of ranks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from zj.weights.checksums import file_digest
-from zj.weights.sharded import is_sharded, local, my_rows
+from zj.weights.sharded import is_sharded, local, rank_rows
 
 from .distributed import ALONE, World
 
@@ -30,23 +30,23 @@ def save_checkpoint(out: Path, step: int, state: dict[str, Any], keep: int, worl
     root = out / "checkpoints"
     final, draft = root / f"step-{step}", root / f".tmp-step-{step}"
     world.on_rank_zero(lambda: _begin(root, draft))
-    mine: dict[str, Any] | OSError
+    fingerprints_or_error: dict[str, Any] | OSError
     try:
         file = draft / f"rank-{world.rank}.pt"
         with open(file, "wb") as stream:
             torch.save(_share(state, world.rank == 0), stream)
         sync(file)
-        mine = {file.name: _fingerprint(file)}
+        fingerprints_or_error = {file.name: _fingerprint(file)}
     except (OSError, RuntimeError) as error:
-        cause = error.__context__ if isinstance(error, RuntimeError) else error  # torch.save hides what the disk says
+        cause = error.__context__ if isinstance(error, RuntimeError) else error  # torch.save hides the OSError
         if not isinstance(cause, OSError):
             raise
-        mine = cause
+        fingerprints_or_error = cause
     manifest: dict[str, Any] = {}
-    for found in world.gather(mine):
-        if isinstance(found, OSError):
-            raise found
-        manifest |= found
+    for part in world.gather(fingerprints_or_error):
+        if isinstance(part, OSError):
+            raise part
+        manifest |= part
     world.on_rank_zero(lambda: _publish(out, draft, final, manifest, keep))
     return final
 
@@ -60,8 +60,8 @@ def _begin(root: Path, draft: Path) -> None:
 
 def _publish(out: Path, draft: Path, final: Path, manifest: dict[str, Any], keep: int) -> None:
     write_text(draft / "manifest.json", json.dumps(manifest))
-    if final.exists():  # the same step, saved before: it stays until the new one stands
-        os.rename(final, _aside(final))
+    if final.exists():  # the same step, saved before: kept until the new one is in place
+        os.rename(final, _backup_path(final))
     os.rename(draft, final)
     sync(final.parent)
     write_text(out / "latest", final.name)
@@ -72,12 +72,12 @@ def _publish(out: Path, draft: Path, final: Path, manifest: dict[str, Any], keep
 def load_checkpoint(out: Path, world: World = ALONE) -> dict[str, Any] | None:
     """The state that `latest` points at, or None if there is none yet. ValueError names a damaged file.
 
-    Tensors that were sharded come as `Rows`; `restore` puts either kind back. Nothing is read before it is needed.
+    Tensors that were sharded come as `Rows`; `restore` copies either kind. Tensors are memory-mapped.
     """
     if not (out / "latest").exists():
         return None
     folder = out / "checkpoints" / (out / "latest").read_text(encoding="utf-8").strip()
-    world.on_rank_zero(lambda: _put_back(folder))
+    world.on_rank_zero(lambda: _finish_publish(folder))
     if not (folder / "manifest.json").is_file():
         raise ValueError(f"{out / 'latest'}: points at {folder}, which is not a complete checkpoint")
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
@@ -88,14 +88,14 @@ def load_checkpoint(out: Path, world: World = ALONE) -> dict[str, Any] | None:
     return _merged([torch.load(file, map_location="cpu", weights_only=True, mmap=True) for file in files])
 
 
-def _aside(folder: Path) -> Path:
+def _backup_path(folder: Path) -> Path:
     return folder.with_name(f".tmp-{folder.name}-old")
 
 
-def _put_back(folder: Path) -> None:
-    """A process that ended between the two moves of `_publish` had not put the new one in its place."""
-    if not folder.exists() and _aside(folder).exists():
-        os.rename(_aside(folder), folder)
+def _finish_publish(folder: Path) -> None:
+    """Restore the old checkpoint if a process ended between the two renames of `_publish`."""
+    if not folder.exists() and _backup_path(folder).exists():
+        os.rename(_backup_path(folder), folder)
 
 
 def _damage(file: Path, expected: dict[str, Any] | None) -> str:
@@ -105,40 +105,40 @@ def _damage(file: Path, expected: dict[str, Any] | None) -> str:
 
 @dataclass(frozen=True)
 class Rows:
-    """A tensor of a checkpoint in pieces, the rows that each rank had, in their order."""
+    """A sharded tensor of a checkpoint: the rows of each rank, in the order of the ranks."""
 
     pieces: list[Tensor]
 
     def __getitem__(self, rows: slice) -> Tensor:
         start, stop, _ = rows.indices(sum(map(len, self.pieces)))
-        found, first = [], 0
+        parts, offset = [], 0
         for piece in self.pieces:
-            found.append(piece[max(start - first, 0) : max(stop - first, 0)])
-            first += len(piece)
-        return torch.cat(found)
+            parts.append(piece[max(start - offset, 0) : max(stop - offset, 0)])
+            offset += len(piece)
+        return torch.cat(parts)
 
 
 @torch.no_grad()
 def restore(target: Tensor, saved: Tensor | Rows) -> Tensor:
-    """Put a saved tensor, or what of it belongs to this rank, into `target`."""
-    local(target).copy_(saved[my_rows(target)] if target.ndim else saved)  # type: ignore[arg-type]
+    """Copy a saved tensor, or this rank's rows of it, into `target`."""
+    local(target).copy_(saved[rank_rows(target)] if target.ndim else saved)  # type: ignore[arg-type]
     return target
 
 
-SHARD = "rows of a sharded tensor"  # key of a dict that stands in a rank's state in the place of such a tensor
+SHARD = "rows of a sharded tensor"  # a sharded tensor is saved as a dict with this key
 
 
-def _share(state: Any, first: bool) -> Any:
-    """What a rank saves: its rows of sharded tensors; rank 0 also what all ranks have alike."""
+def _share(state: Any, rank_zero: bool) -> Any:
+    """The part of the state that a rank saves: its rows of sharded tensors; rank 0 also all that is replicated."""
     if isinstance(state, Tensor):
-        return {SHARD: local(state)} if is_sharded(state) else state if first else None
+        return {SHARD: local(state)} if is_sharded(state) else state if rank_zero else None
     if isinstance(state, dict):
-        return {key: _share(value, first) for key, value in state.items()}
-    return [_share(value, first) for value in state] if isinstance(state, list | tuple) else state
+        return {key: _share(value, rank_zero) for key, value in state.items()}
+    return [_share(value, rank_zero) for value in state] if isinstance(state, list | tuple) else state
 
 
 def _merged(states: list[Any]) -> Any:
-    """The state of the whole from those of the ranks."""
+    """The whole state from the states of all ranks."""
     state = states[0]
     if isinstance(state, dict):
         if SHARD in state:
@@ -148,7 +148,7 @@ def _merged(states: list[Any]) -> Any:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Replace a small file in one move, so that no reader ever sees half of it."""
+    """Replace a small file atomically: no reader sees a half-written one."""
     draft = file.with_name(f".tmp-{file.name}")
     draft.write_text(text, encoding="utf-8")
     sync(draft)
@@ -156,15 +156,15 @@ def write_text(file: Path, text: str) -> None:
 
 
 def whole_lines(file: Path) -> list[bytes]:
-    """The lines of a file, without one at its end that is still being written or was cut off.
+    """The complete lines of a file: a last line without its line end is left out.
 
-    As bytes: a text may hold line ends of its own (U+2028), and a line may be cut off within a character.
+    As bytes: a text may contain other line separators (U+2028), and a line may be cut off within a character.
     """
     return file.read_bytes().split(b"\n")[:-1]
 
 
 def sync(path: Path) -> None:
-    """Ask the disk to keep a file or a directory's entries."""
+    """fsync a file or a directory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""What a run tells: metrics.jsonl (one object per step), a progress bar, optional TensorBoard."""
+"""Logging of a run: metrics.jsonl (one object per step), a progress bar, optional TensorBoard."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .distributed import World
 
 
 class Log:
-    """Rows of steps after `start` (left by a run that was cut off after its last checkpoint) are dropped."""
+    """Rows of steps after `start`, written by an interrupted run after its last checkpoint, are dropped."""
 
     def __init__(
         self,
@@ -26,13 +26,13 @@ class Log:
         total: int,
         world: World,
         tensorboard: bool = False,
-        shown: tuple[str, ...] = ("loss",),  # numbers of a step that stand beside the bar
+        shown: tuple[str, ...] = ("loss",),  # metrics shown beside the bar
     ):
         self.file = out / "metrics.jsonl"
         self.world, self.shown = world, shown
         self.writer = None
         if world.rank == 0:
-            keep_rows(self.file, lambda row: row["step"] <= start > 0)  # a run that begins writes its step 0 anew
+            keep_rows(self.file, lambda row: row["step"] <= start > 0)  # a new run writes its step 0 again
         if tensorboard and world.rank == 0:
             try:
                 from torch.utils.tensorboard import SummaryWriter
@@ -50,20 +50,20 @@ class Log:
         self.clock = time.perf_counter()
 
     def start_clock(self) -> None:
-        """Seconds and tokens/s of the next step count from here, so that validation is not among them."""
+        """Start measuring the next step, so that its seconds and tokens/s do not include validation."""
         self.clock = time.perf_counter()
 
     def time(self, tokens: int) -> dict[str, float]:
-        """What the step that just ended took: tokens, seconds, tokens/s, peak memory."""
+        """Tokens, seconds, tokens/s and peak memory of the step that just ended."""
         seconds = time.perf_counter() - self.clock
         memory = peak_memory_gb(self.world.device)
         return {"tokens": tokens, "seconds": seconds, "tokens_per_s": tokens / seconds, "memory_gb": memory}
 
-    def step(self, step: int, **numbers: float) -> None:
-        """Write the row of one optimizer step and move the bar."""
-        self.write({"step": step, **numbers})
-        shown = {name: f"{numbers[name]:.3f}" for name in self.shown}
-        speed, memory = f"{numbers['tokens_per_s']:.0f}", f"{numbers['memory_gb']:.1f}"
+    def step(self, step: int, **metrics: float) -> None:
+        """Write the row of one step and update the bar."""
+        self.write({"step": step, **metrics})
+        shown = {name: f"{metrics[name]:.3f}" for name in self.shown}
+        speed, memory = f"{metrics['tokens_per_s']:.0f}", f"{metrics['memory_gb']:.1f}"
         self.bar.set_postfix(shown | {"tok/s": speed, "GB": memory}, refresh=False)
         self.bar.update()
         self.start_clock()
@@ -78,7 +78,7 @@ class Log:
             if self.writer and name != "step":
                 self.writer.add_scalar(name, value, row["step"])
         if self.writer:
-            self.writer.flush()  # a run may end at any moment
+            self.writer.flush()  # a run may be killed at any moment
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
@@ -87,14 +87,14 @@ class Log:
             sys.stdout.flush()
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Close the bar and the TensorBoard writer."""
         self.bar.close()
         if self.writer:
             self.writer.close()
 
 
 def bar_interval() -> float:
-    """Seconds between two pictures of a progress bar: on a terminal, or as lines of a log file."""
+    """Seconds between two updates of a progress bar: on a terminal, or in a log file."""
     return 0.2 if sys.stderr.isatty() else 10.0
 
 
@@ -106,13 +106,13 @@ class Clock:
         self.last = time.perf_counter()
 
     def stop(self, phase: str) -> None:
-        """A phase ends here; it began where the one before it ended."""
+        """End a phase; it began at the end of the previous one."""
         now = time.perf_counter()
         self.seconds[f"seconds_{phase}"], self.last = now - self.last, now
 
 
 def keep_rows(file: Path, wanted) -> None:
-    """Drop the rows of a JSON-lines file that are not wanted, and a last row that was cut off while being written."""
+    """Drop the rows of a JSON-lines file that are not wanted, and an incomplete last row."""
     if not file.exists():
         return
     rows = [line + b"\n" for line in whole_lines(file) if wanted(json.loads(line))]
@@ -120,7 +120,7 @@ def keep_rows(file: Path, wanted) -> None:
 
 
 def peak_memory_gb(device: torch.device) -> float:
-    """Most memory held so far: of the device, or of this process (Linux counts in KiB, macOS in bytes)."""
+    """Peak memory so far, GB: of the device, or of this process (ru_maxrss is in KiB on Linux, in bytes on macOS)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     unit = 1 if sys.platform == "darwin" else 1024

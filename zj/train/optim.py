@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from zj.weights.sharded import is_sharded, whole
+from zj.weights.sharded import full_tensor, is_sharded
 
 from .checkpoint import Rows, restore
 from .distributed import ALONE, World
@@ -24,12 +24,12 @@ from .sharding import add_gradients
 class Optim:
     lr: float = 7e-5  # peak learning rate
     schedule: Literal["cosine", "linear", "constant"] = "cosine"  # shape of the decay to 0 at the last step
-    warmup: float = 0.03  # part of all steps in which the rate climbs to its peak, 0 to 1
+    warmup: float = 0.03  # part of all steps in which the rate rises to its peak, 0 to 1
     weight_decay: float = 0.0  # decoupled, on matrices only
     beta1: float = 0.9  # AdamW, decay of the mean gradient
     beta2: float = 0.95  # AdamW, decay of the mean squared gradient
     eps: float = 1e-8  # AdamW, added to the root
-    clip: float = 1.0  # largest gradient norm; larger ones are scaled down to it
+    clip: float = 1.0  # largest gradient norm; a larger gradient is scaled down to it
     explosion: float = 10.0  # a norm over this many times its running mean is an explosion
     max_bad_steps: int = 5  # explosions in a row after which the run saves and stops
 
@@ -47,27 +47,27 @@ class Optim:
 
 
 def learning_rate(step: int, total: int, config: Optim) -> float:
-    """The rate of step 0, 1, ..., total - 1. The first step already moves; the decay would reach 0 at `total`."""
+    """The rate of step 0, 1, ..., total - 1. It is above 0 from step 0 on; the decay would reach 0 at `total`."""
     warmup = min(total, math.ceil(config.warmup * total))
     if step < warmup:
         return config.lr * (step + 1) / warmup
     if config.schedule == "constant":
         return config.lr
     progress = min(1.0, (step - warmup) / max(1, total - warmup))
-    left = 1 - progress if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
-    return config.lr * left
+    decay = 1 - progress if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
+    return config.lr * decay
 
 
 class Explosion(RuntimeError):
-    """Gradients exploded too often in a row; raised after everything was put in order, so that it can be saved."""
+    """Gradients exploded too often in a row; raised in a consistent state, so that a checkpoint can be saved."""
 
 
 @dataclass
 class Guard:
-    """What to do with a step whose gradient norm is out of bounds.
+    """The treatment of a step whose gradient norm explodes.
 
-    Finite but over `explosion` times the running mean: the loss of this step counts half. Not finite: no factor
-    mends it, the step is left out. Either way all later learning rates are multiplied by DECAY.
+    Finite but over `explosion` times the running mean: the loss of this step is halved. Not finite: the step is
+    skipped. Either way all later learning rates are multiplied by DECAY.
     """
 
     explosion: float
@@ -95,7 +95,7 @@ class Guard:
 
 
 class Optimizer:
-    """Trainable weights in 16 bit get an fp32 master copy here, which is what AdamW moves."""
+    """AdamW on fp32 weights, or on fp32 master copies of 16-bit ones; with schedule, clipping, loss scaling, Guard."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Optimizer:
         compute: torch.dtype,
         world: World = ALONE,
     ):
-        """`compute` is the dtype of the forward and backward pass; fp16 needs the loss scaled. Made after `shard`."""
+        """`compute`: dtype of the forward and backward pass; in fp16 the loss is scaled. Call this after `shard`."""
         self.weights = [p for p in parameters if p.requires_grad]
         assert self.weights, "nothing is trainable"
         self.masters = [p if p.dtype.itemsize >= 4 else p.detach().float().requires_grad_() for p in self.weights]
@@ -116,12 +116,12 @@ class Optimizer:
         self.adam = torch.optim.AdamW([g for g in groups if g["params"]], betas=betas, eps=config.eps, fused=True)
         self.guard = Guard(config.explosion)
         self.config, self.total_steps, self.steps, self.world = config, total_steps, 0, world
-        self.sum = world.size if is_sharded(self.weights[0]) else 1  # sharded gradients come as means over the ranks
+        self.sum = world.size if is_sharded(self.weights[0]) else 1  # FSDP2 averages gradients over the ranks
         device = self.weights[0].device.type
         self.scaler = torch.amp.GradScaler(device, enabled=compute == torch.float16, init_scale=2.0**13)
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradient of one pack's share of the loss. All ranks have to call it equally often."""
+        """Add the gradient of one pack's share of the loss. All ranks must call it equally often."""
         self.scaler.scale(self.sum * loss).backward()
         for weight, master in zip(self.weights, self.masters, strict=True):
             if weight is not master and weight.grad is not None:
@@ -130,15 +130,15 @@ class Optimizer:
                 weight.grad = None
 
     def step(self) -> dict[str, float]:
-        """Unscale, judge, clip, move; returns what happened. Raises Explosion after `max_bad_steps` in a row.
+        """Unscale, check, clip and apply the gradients; returns statistics. Explosion after `max_bad_steps` in a row.
 
-        Every rank sees the same norm and so does the same.
+        The norm is the same on every rank, and so is the update.
         """
         lr = learning_rate(self.steps, self.total_steps, self.config) * self.guard.lr_scale
         add_gradients(self.masters, self.world)
         self.scaler.unscale_(self.adam)
-        norm = whole(nn.utils.get_total_norm([p.grad for p in self.masters if p.grad is not None])).item()
-        # an fp16 overflow is the loss scale's business as long as the scale can still go down
+        norm = full_tensor(nn.utils.get_total_norm([p.grad for p in self.masters if p.grad is not None])).item()
+        # an fp16 overflow is left to the loss scaler as long as the scale can still decrease
         overflow = self.scaler.is_enabled() and not math.isfinite(norm) and self.scaler.get_scale() > 1
         factor = 0.0 if overflow else self.guard.judge(norm)
         if factor:
@@ -166,7 +166,7 @@ class Optimizer:
                 weight.copy_(master)
 
     def state_dict(self) -> dict:
-        """All that the next step depends on, the masters included."""
+        """Everything that the next step depends on, masters included."""
         return {
             "masters": [m.detach() for w, m in zip(self.weights, self.masters, strict=True) if w is not m],
             "adam": self.adam.state_dict()["state"],
@@ -177,13 +177,13 @@ class Optimizer:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict) -> None:
-        """Go on as if never interrupted; the checkpoint may be that of another number of ranks."""
+        """Resume exactly; the checkpoint may be that of another number of ranks."""
         masters = [m for w, m in zip(self.weights, self.masters, strict=True) if w is not m]
         for master, saved in zip(masters, state["masters"], strict=True):
             restore(master, saved)
         fresh = self.adam.state_dict()
-        moved = [p for group in self.adam.param_groups for p in group["params"]]
-        fresh["state"] = {index: _moments(moved[index], saved) for index, saved in state["adam"].items()}
+        parameters = [p for group in self.adam.param_groups for p in group["params"]]
+        fresh["state"] = {index: _moments(parameters[index], saved) for index, saved in state["adam"].items()}
         self.adam.load_state_dict(fresh)
         self.guard = Guard(**state["guard"])
         self.scaler.load_state_dict(state["scaler"])
@@ -191,6 +191,6 @@ class Optimizer:
 
 
 def _moments(weight: Tensor, saved: dict[str, Tensor | Rows]) -> dict[str, Tensor]:
-    """AdamW's memory of one weight: its means, and a count of steps, which is no matter of rows."""
+    """AdamW's state of one weight: its two means, and the step count, a scalar."""
     count = {"step": torch.empty(())}
     return {name: restore(count.get(name, torch.zeros_like(weight)), rows) for name, rows in saved.items()}

@@ -1,4 +1,4 @@
-"""A run is a directory: it says what was asked, how far it came, and holds the result when it is done.
+"""The directory of a run: its config, its progress and, when it is finished, its result.
 
 config.toml  metrics.jsonl  validation.txt  samples.jsonl  checkpoints/step-N/  latest  best/
 and, at the end, the result itself: a Hugging Face model or a PEFT adapter, so that --model OUT is the next stage
@@ -25,7 +25,7 @@ from .distributed import ALONE, World
 
 RESULTS = ("config.json", "adapter_config.json")  # the last file of a result to be written
 
-FREE = ("stop_after ", "device ", "compile ", "memory_gb ")  # what may change where a run goes on
+MAY_CHANGE = ("stop_after ", "device ", "compile ", "memory_gb ")  # fields that may change when a run resumes
 
 PREPARED = ("clinic", "tokenizer", "base")  # made from the config alone before the first step
 
@@ -33,31 +33,31 @@ PREPARED = ("clinic", "tokenizer", "base")  # made from the config alone before 
 def open_run(
     out: str, config: Any, stage: str, world: World = ALONE, data: Sequence[Path] = ()
 ) -> tuple[Path, dict[str, Any] | None]:
-    """Make OUT, or go on with the run that is in it: (directory, state of its latest checkpoint or None).
+    """Make OUT, or resume the run in it: (directory, state of its latest checkpoint or None).
 
-    A finished run says so and exits with status 0. ValueError if OUT holds anything else than this very run on this
-    very `data`, or if another process is at work in it.
+    A finished run prints so and exits with status 0. ValueError if OUT is the directory of another run, of other
+    `data` or of no run, or if another process is using it.
     """
     if not out:
         raise ValueError("--out is missing: the directory that this run will write")
     folder = Path(out)
-    found = world.on_rank_zero(lambda: _take(folder, f"# {stage}\n{_contents(data)}{to_toml(config)}", stage))
-    if found == "finished":
+    status = world.on_rank_zero(lambda: _claim(folder, f"# {stage}\n{_contents(data)}{to_toml(config)}", stage))
+    if status == "finished":
         world.print(f"{out}: this {stage} run is finished; its result is there")
         world.leave()
         sys.exit(0)
-    return folder, load_checkpoint(folder, world) if found == "begun" else None
+    return folder, load_checkpoint(folder, world) if status == "begun" else None
 
 
 def _contents(files: Iterable[Path]) -> str:
-    """A line for config.toml that tells the contents of all data files: a run goes on with what it began with."""
+    """A line for config.toml with a hash of all data files: a run resumes only on the same data."""
     digests = [file_digest(file) for file in files]
     whole = hashlib.sha256("".join(digests).encode())
     return f"# contents of --data: {whole.hexdigest()[:16]}\n" if digests else ""
 
 
-def _take(folder: Path, text: str, stage: str) -> Literal["new", "begun", "finished"]:
-    """Make the directory this run's own, and tell what is in it."""
+def _claim(folder: Path, text: str, stage: str) -> Literal["new", "begun", "finished"]:
+    """Claim the directory for this run; returns the state of the run in it."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out {folder}: is a file, expected a directory")
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def _take(folder: Path, text: str, stage: str) -> Literal["new", "begun", "finis
         raise ValueError(f"--out {folder}: not empty and not a run of this project; nothing was written")
     finished = any((folder / name).exists() for name in RESULTS)
     if not finished and not (folder / "metrics.jsonl").exists():  # new, or stopped before its first step
-        _check_same_stage(folder, stage)  # config.toml is a common name: what stands beside another's stays there
+        _check_same_stage(folder, stage)  # config.toml is a common name: never delete beside another's
         _lock(folder)
         for name in PREPARED:
             shutil.rmtree(folder / name, ignore_errors=True)
@@ -79,11 +79,11 @@ def _take(folder: Path, text: str, stage: str) -> Literal["new", "begun", "finis
 
 
 LOCK = ".lock"
-_held: dict[Path, Any] = {}  # files whose locks end with this process, however it ends
+_lock_files: dict[Path, Any] = {}  # open files; the kernel drops their locks when this process ends
 
 
 def _lock(folder: Path) -> None:
-    """Refuse to work where another process does. ValueError says which."""
+    """Lock the directory. ValueError names the process that has locked it already."""
     file = open(folder / LOCK, "a+", encoding="utf-8")  # noqa: SIM115, open as long as the process lives
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,7 +93,7 @@ def _lock(folder: Path) -> None:
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
     file.flush()
-    _held[folder.resolve()] = file
+    _lock_files[folder.resolve()] = file
 
 
 def _check_same_stage(folder: Path, stage: str) -> None:
@@ -103,44 +103,44 @@ def _check_same_stage(folder: Path, stage: str) -> None:
 
 
 def _check_same_run(folder: Path, text: str) -> None:
-    found = (folder / "config.toml").read_text(encoding="utf-8")
-    differ = [line for line in _lines(text) if line not in _lines(found) and not line.startswith(FREE)]
-    if differ:
+    stored = (folder / "config.toml").read_text(encoding="utf-8")
+    changed = [line for line in _lines(text) if line not in _lines(stored) and not line.startswith(MAY_CHANGE)]
+    if changed:
         raise ValueError(
-            f"--out {folder}: holds another run; this one says '{differ[0]}' where its config.toml does not"
+            f"--out {folder}: holds another run; this one says '{changed[0]}' where its config.toml does not"
         )
 
 
 def _lines(text: str) -> list[str]:
-    """The lines of a config, each behind the table it stands in: [optim] and [value_optim] have the same keys."""
-    table, found = "", []
+    """The lines of a config, each prefixed with its table: [optim] and [value_optim] have the same keys."""
+    table, lines = "", []
     for line in text.splitlines():
         table = f"{line} " if line.startswith("[") else table
-        found.append((table + line).strip("# "))
-    return found
+        lines.append((table + line).strip("# "))
+    return lines
 
 
 def replace_folder(folder: Path, write: Callable[[Path], object], world: World = ALONE) -> None:
-    """Let `write` fill a directory beside `folder`, then put it in its place. All ranks call `write`, rank 0 writes."""
+    """Replace `folder` by one that `write` fills under a temporary name. All ranks call `write`, rank 0 writes."""
     draft = folder.with_name(f".tmp-{folder.name}")
-    world.on_rank_zero(lambda: _empty(draft))
+    world.on_rank_zero(lambda: _clear(draft))
     write(draft)
-    world.on_rank_zero(lambda: _put(draft, folder))
+    world.on_rank_zero(lambda: _swap(draft, folder))
 
 
-def _empty(folder: Path) -> None:
+def _clear(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
 
 
-def _put(draft: Path, folder: Path) -> None:
+def _swap(draft: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     os.rename(draft, folder)
     sync(folder.parent)
 
 
 def publish_best(folder: Path) -> None:
-    """Make OUT/best the result of the run: the same files stand in OUT itself, the one that readers open first last."""
+    """Make OUT/best the result of the run: link its files into OUT, the config last."""
     files = sorted((folder / "best").iterdir(), key=lambda file: file.name in RESULTS)
     for file in files:
         target = folder / file.name
@@ -163,7 +163,7 @@ def read_run(folder: Path) -> tuple[str, list[dict[str, Any]]]:
 
 
 def read_rows(file: Path) -> list[dict[str, Any]]:
-    """The objects of a run's JSON-lines file; a last line that is still being written is left out.
+    """The objects of a run's JSON-lines file; an incomplete last line is left out.
 
     ValueError names file:line of anything that is not an object with a step.
     """

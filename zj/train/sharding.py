@@ -1,6 +1,6 @@
-"""How a model is spread over the ranks. It is put on a plain model from the outside, here and nowhere else.
+"""Sharding of a plain model over the ranks, from outside and only here.
 
-FSDP2 keeps each weight as a DTensor, of which every rank holds some rows, and makes a block whole where it is used.
+FSDP2 keeps each weight as a DTensor, of which every rank holds some rows, and gathers a block when it is used.
 Source: Rajbhandari et al. 2020, "ZeRO" (stages 2 and 3); Zhao et al. 2023, "PyTorch FSDP".
 """
 
@@ -20,15 +20,15 @@ from .distributed import BACKENDS, World
 
 
 def shard(model: Llama, heads: Iterable[nn.Module], how: str, compute: torch.dtype, world: World) -> None:
-    """Spread the weights of a model, and of heads that are trained with it, over the ranks.
+    """Shard the weights of a model, and of heads that are trained with it, over the ranks.
 
-    how: "zero2" shards weights at rest, gradients and optimizer state, and keeps the weights whole from a forward pass
-    to the end of its backward pass; "zero3" lets go of each block in between; "none" leaves every rank its own copy.
-    The model computes in `compute`, gradients are averaged over the ranks in fp32. Trainable weights have to be fp32.
+    how: "zero2" shards weights at rest, gradients and optimizer state, and keeps the weights gathered from a forward
+    pass to the end of its backward pass; "zero3" reshards each block in between; "none" replicates the model.
+    The model computes in `compute`, gradients are averaged over the ranks in fp32. Trainable weights must be fp32.
     """
     if how == "none":
         return
-    from torch.distributed.device_mesh import init_device_mesh  # takes a second to import, which only these runs need
+    from torch.distributed.device_mesh import init_device_mesh  # takes a second to import
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
     if not dist.is_initialized():
@@ -44,9 +44,9 @@ def shard(model: Llama, heads: Iterable[nn.Module], how: str, compute: torch.dty
 
 @contextmanager
 def gathered(model: Llama, how: str) -> Iterator[None]:
-    """In here every rank holds all weights: for generation, in which one rank may take more steps than another.
+    """Context in which every rank has all weights: for generation, where ranks take different numbers of steps.
 
-    Nothing may be trained inside, and `torch.inference_mode` not be used.
+    No training and no `torch.inference_mode` inside.
     """
     parts = [] if how == "none" else [model, *model.model.layers]
     for part in parts:
@@ -61,7 +61,7 @@ def gathered(model: Llama, how: str) -> Iterator[None]:
 
 
 def add_gradients(parameters: Iterable[Tensor], world: World) -> None:
-    """Add up over the ranks the gradients of weights of which every rank has its own copy."""
+    """Sum the gradients of replicated weights over the ranks."""
     if world.size > 1:
         for parameter in parameters:
             if parameter.grad is not None and not is_sharded(parameter):

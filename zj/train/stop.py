@@ -1,4 +1,4 @@
-"""When to stop before the end: a signal asks for it, or the time that a queue has given is over."""
+"""When to stop early: after a signal, or after the time limit of a queue."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ import signal
 import time
 from typing import Any
 
-TWICE = 10.0  # seconds within which signals are one request
-BEGAN = time.monotonic()  # of this process, up to the import of this file
+REPEAT_WINDOW = 10.0  # seconds within which signals are one request
+START = time.monotonic()  # of this process, up to the import of this file
 
 
 class Stop:
-    """Asked after every step; the step at hand is always finished."""
+    """Checked after every step, so that a step is always finished."""
 
     def __init__(self, after: str = ""):
         """`after` is a length of time such as 3h50m, counted from the start of the process ("": no limit)."""
-        self.deadline = BEGAN + seconds(after) if after else float("inf")
-        self.signalled = float("inf")  # when
+        self.deadline = START + seconds(after) if after else float("inf")
+        self.signal_time = float("inf")  # of the first signal
 
     def listen(self) -> None:
-        """From here on SIGTERM and Ctrl-C ask for a stop instead of ending the process.
+        """From now on SIGTERM and Ctrl-C request a stop instead of ending the process.
 
-        Queues and torchrun may send the same request twice; one that comes later than that ends the process.
+        Queues and torchrun may send a signal twice; one after REPEAT_WINDOW ends the process.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._hear)
+            signal.signal(number, self._on_signal)
 
-    def _hear(self, number: int, frame: Any) -> None:
-        if time.monotonic() > self.signalled + TWICE:
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if time.monotonic() > self.signal_time + REPEAT_WINDOW:
             raise KeyboardInterrupt
-        self.signalled = min(self.signalled, time.monotonic())
+        self.signal_time = min(self.signal_time, time.monotonic())
 
-    def asked(self) -> bool:
-        """Whether to stop now."""
-        return self.signalled < float("inf") or time.monotonic() > self.deadline
+    def requested(self) -> bool:
+        """Whether a stop is requested."""
+        return self.signal_time < float("inf") or time.monotonic() > self.deadline
 
 
 def seconds(text: str) -> int:
     """3h50m, 90m or 45s as seconds. ValueError if it is not such a length of time."""
-    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
-    if not text or found is None:
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    if not text or match is None:
         raise ValueError(f"--stop-after {text}: expected a length of time such as 3h50m, 90m or 45s")
-    hours, minutes, rest = (int(part or 0) for part in found.groups())
+    hours, minutes, rest = (int(part or 0) for part in match.groups())
     return 3600 * hours + 60 * minutes + rest

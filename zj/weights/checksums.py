@@ -1,4 +1,4 @@
-"""Checksums beside the weights, as `sha256sum` writes and checks them: a byte that flipped is named, not trained on."""
+"""Checksums of the weights in the format of `sha256sum`: a damaged file is an error that names it."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .sharded import my_share
+from .sharded import rank_share
 
 SUMS = "SHA256SUMS"
 
 
 def write_sums(listing: Path, files: Mapping[str, Path]) -> None:
-    """List the checksums of the files by the names that they will have."""
-    found = _digests(files.values())
-    listing.write_text("".join(f"{found[file]}  {name}\n" for name, file in files.items()), encoding="utf-8")
+    """List the checksums of files; the keys are their final names."""
+    digests = _digests(files.values())
+    listing.write_text("".join(f"{digests[file]}  {name}\n" for name, file in files.items()), encoding="utf-8")
 
 
 def check_sums(directory: Path) -> None:
-    """Compare the files of a directory with its SHA256SUMS, if it has one. Of several ranks each checks a share.
+    """Compare the files of a directory with its SHA256SUMS, if it has one. Each rank checks its share.
 
-    ValueError names the file that is not what it was, or is absent. Reads all of them: seconds for 10 GB.
+    ValueError names a file that has changed or is absent. Reads all files: seconds for 10 GB.
     """
     listing = directory / SUMS
     if not listing.is_file():
         return
     expected = _read_sums(listing)
-    found = _digests(my_share(list(expected)))
-    for file, digest in found.items():
+    digests = _digests(rank_share(list(expected)))
+    for file, digest in digests.items():
         if digest != expected[file]:
             raise ValueError(f"{file}: damaged, its checksum is not the one in {SUMS} (meant so? remove {SUMS})")
 
 
 def _read_sums(listing: Path) -> dict[Path, str]:
-    found = {}
+    sums = {}
     for number, line in enumerate(listing.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         row = re.fullmatch(r"([0-9a-f]{64}) [ *](?:\./)?([^/]+)", line)
         if row is None and not line.strip():
             continue
         if row is None:
             raise ValueError(f"{listing}:{number}: expected a line of sha256sum, for a file of this directory")
-        found[listing.parent / row[2]] = row[1]
-    absent = [file for file in found if not file.is_file()]
+        sums[listing.parent / row[2]] = row[1]
+    absent = [file for file in sums if not file.is_file()]
     if absent:
-        raise ValueError(f"{listing}: names {len(found)} files, {len(absent)} of them absent, first {absent[0].name}")
-    return found
+        raise ValueError(f"{listing}: names {len(sums)} files, {len(absent)} of them absent, first {absent[0].name}")
+    return sums
 
 
 def _digests(files: Iterable[Path]) -> dict[Path, str]:

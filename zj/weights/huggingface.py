@@ -1,7 +1,7 @@
 """Hugging Face model directories in and out, and delta weights (differences to a base model) applied.
 
-A published checkpoint is this network's state dict: names and shapes are compared one by one, and nothing that is
-missing, left over or of another shape is passed over.
+A published checkpoint is this network's state dict: names and shapes are compared one by one, and a tensor that is
+missing, surplus or of another shape is an error.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from zj.model.config import LlamaConfig
 from zj.model.llama import Llama
 
 from .checksums import check_sums
-from .sharded import local, my_rows, reshard
+from .sharded import local, rank_rows, reshard
 from .tensors import Sliceable, Stored, open_checkpoint, write_checkpoint
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 SHARD_BYTES = 5_000_000_000
 
 
-Prepare = Callable[[Llama], None]  # what is done to a model whose weights are still on the meta device
+Prepare = Callable[[Llama], None]  # changes a model whose weights are still on the meta device
 
 
 def load_llama(path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> Llama:
     """Read a Hugging Face directory (config.json and weights of any floating dtype) into a model of `dtype`.
 
     The model is in evaluation mode (no dropout): call `.train()` on it to train. Host memory: the model plus one tensor
-    (and pages of the shard at hand, which the kernel may drop). Raises ValueError, naming the file and the tensor, if
-    one is missing, left over or of another shape, if a file is absent, broken or holds more than tensors, for delta
-    weights, and if a file is not what the directory's SHA256SUMS says, where there is one.
+    (and pages of the current shard, which the kernel may drop). Raises ValueError, naming the file and the tensor, if a
+    tensor is missing, surplus or of another shape, if a file is absent, broken or holds more than tensors, for delta
+    weights, and if a file does not match the directory's SHA256SUMS, where there is one.
     """
     return build_llama(*open_llama(path), dtype, device)
 
 
 def open_llama(path: str | Path) -> tuple[LlamaConfig, dict[str, Sliceable]]:
-    """What a Hugging Face directory holds, checked and not yet read: (config, weights by name)."""
+    """(config, weights by name) of a Hugging Face directory; names and shapes are checked, nothing is read yet."""
     config = LlamaConfig.from_hf(path)
     stored = open_checkpoint(path)
     _check(stored, config, Path(path))
@@ -57,9 +57,9 @@ def build_llama(
     device: str | torch.device,
     prepare: Prepare | None = None,
 ) -> Llama:
-    """A model with these weights, which are read one by one. `prepare` may add adapters to it and shard it before.
+    """A model with these weights, which are read one by one. Before, `prepare` may add adapters to it and shard it.
 
-    Of a sharded model each rank reads its own rows and nothing else.
+    With a sharded model each rank reads only its own rows.
     """
     with torch.device("meta"):
         model = Llama(config).to(dtype)
@@ -68,13 +68,13 @@ def build_llama(
     model._apply(lambda tensor: torch.empty_like(tensor, device=device) if tensor.is_meta else tensor.to(device))
     model.tie_weights()
     parameters = dict(model.named_parameters())
-    for name in list(weights):  # in the order of the files; a shard is let go with its last tensor
-        local(parameters[name]).copy_(weights.pop(name)[my_rows(parameters[name])])
+    for name in list(weights):  # in the order of the files; a shard is closed with its last tensor
+        local(parameters[name]).copy_(weights.pop(name)[rank_rows(parameters[name])])
     return model.eval()
 
 
 def random_llama(config: LlamaConfig, dtype: torch.dtype, device: str | torch.device, seed: int) -> Llama:
-    """A model of random weights that are made on the device, in evaluation mode."""
+    """A model with random weights, initialised on the device, in evaluation mode."""
     with torch.device("meta"):
         model = Llama(config).to(dtype)
     model._apply(lambda tensor: torch.empty_like(tensor, device=device))
@@ -84,10 +84,10 @@ def random_llama(config: LlamaConfig, dtype: torch.dtype, device: str | torch.de
 
 
 def save_llama(model: Llama, path: str | Path, max_shard_bytes: int = SHARD_BYTES, writes: bool = True) -> None:
-    """Write `model` as a Hugging Face directory: config.json and safetensors, in shards if one file is too small.
+    """Write `model` as a Hugging Face directory: config.json and safetensors, in shards of `max_shard_bytes`.
 
-    Everything is read again and compared. Of a sharded model every rank calls this, and one of them `writes`.
-    Raises ValueError for a model that carries adapters: they would be lost.
+    All files are read again and compared. With a sharded model every rank calls this, and one of them `writes`.
+    Raises ValueError for a model with adapters: they would be lost.
     """
     reshard(model)
     parameters = dict(model.named_parameters())
@@ -111,39 +111,39 @@ def check_tokenizer_fits(model: Llama | LlamaConfig, n_ids: int) -> None:
 
 
 def stored_dtype(path: str | Path) -> torch.dtype:
-    """In what type a model directory holds its weights."""
+    """The dtype of the weights in a model directory."""
     return open_checkpoint(path)[EMBEDDING].dtype
 
 
 def is_delta(stored: Mapping[str, Sliceable]) -> bool:
-    """Whether these are differences between two models: their norm weights are, and lie around 0.
+    """Whether these are delta weights: differences between two models, whose norm weights lie around 0.
 
     A model's norm weights are gains: positive, and of the order of 1 (LLaMA-1: 0.03 in the first layer, 0.5 in the
-    last, above 1 before the head). A difference has either no size or no sign, so either betrays it.
+    last, above 1 before the head). Those of a delta are either tiny or of both signs.
     """
     gains = torch.cat([stored[name][...].float() for name in stored if name.endswith("norm.weight")])
     return bool(gains.abs().median() < 0.02 or (gains < 0).float().mean() > 0.25)
 
 
 def apply_delta(base: str | Path, delta: str | Path, out: str | Path, max_shard_bytes: int = SHARD_BYTES) -> None:
-    """target = base + delta, in fp32, rounded to the delta's dtype; embedding and head are the delta's as they stand.
+    """target = base + delta, in fp32, rounded to the delta's dtype; embedding and head are copied from the delta.
 
-    That is how Ziya-LLaMA-13B and HuatuoGPT-13B were published. Reads and writes model directories, a shard at a time.
-    Raises ValueError where the two do not belong together, or are not what they should be.
+    Ziya-LLaMA-13B and HuatuoGPT-13B were published so. Reads and writes model directories, a shard at a time.
+    Raises ValueError if the two do not belong together, if `base` is a delta or `delta` is none.
     """
-    config, theirs, ours = LlamaConfig.from_hf(delta), open_checkpoint(delta), open_checkpoint(base)
-    _check(theirs, config, Path(delta))
-    _check(ours, LlamaConfig.from_hf(base), Path(base))
+    config, delta_tensors, base_tensors = LlamaConfig.from_hf(delta), open_checkpoint(delta), open_checkpoint(base)
+    _check(delta_tensors, config, Path(delta))
+    _check(base_tensors, LlamaConfig.from_hf(base), Path(base))
     for directory in (base, delta):
         check_sums(Path(directory))
-    _refuse_delta(ours, Path(base))
-    if not is_delta(theirs):
+    _refuse_delta(base_tensors, Path(base))
+    if not is_delta(delta_tensors):
         raise ValueError(f"{delta}: not delta weights but a whole model already, its norm weights are gains")
     target: dict[str, Sliceable] = {}
     for name in _shapes(config):
-        target[name] = (
-            theirs[name] if name in (EMBEDDING, HEAD) else _Sum(_counterpart(ours, theirs, name), theirs[name])
-        )
+        delta_tensor = delta_tensors[name]
+        copied = name in (EMBEDDING, HEAD)
+        target[name] = delta_tensor if copied else _Sum(_counterpart(base_tensors, delta_tensors, name), delta_tensor)
     if is_delta(target):
         raise ValueError(f"{delta}: added to {base} it gives no model: the norm weights of the sum are no gains")
     _write(Path(out), config, target, max_shard_bytes)
@@ -162,15 +162,15 @@ class _Sum:
     def dtype(self) -> torch.dtype:
         return self.delta.dtype
 
-    def __getitem__(self, where: Any) -> Tensor:
-        return (self.base[where].float() + self.delta[where].float()).to(self.dtype)
+    def __getitem__(self, index: Any) -> Tensor:
+        return (self.base[index].float() + self.delta[index].float()).to(self.dtype)
 
 
-def _counterpart(ours: Mapping[str, Stored], theirs: Mapping[str, Stored], name: str) -> Stored:
-    if name not in ours or ours[name].shape != theirs[name].shape:
-        found = list(ours[name].shape) if name in ours else "absent"
-        raise ValueError(f"{name}: {found} in the base, {list(theirs[name].shape)} in the delta: not its base")
-    return ours[name]
+def _counterpart(base_tensors: Mapping[str, Stored], delta_tensors: Mapping[str, Stored], name: str) -> Stored:
+    if name not in base_tensors or base_tensors[name].shape != delta_tensors[name].shape:
+        shape = list(base_tensors[name].shape) if name in base_tensors else "absent"
+        raise ValueError(f"{name}: {shape} in the base, {list(delta_tensors[name].shape)} in the delta: not its base")
+    return base_tensors[name]
 
 
 def _write(
@@ -181,13 +181,13 @@ def _write(
 
 
 def _shapes(config: LlamaConfig) -> dict[str, torch.Size]:
-    """The tensors a checkpoint of this network must hold, a tied head not among them."""
+    """Names and shapes of the tensors of a checkpoint of this network; a tied head is not among them."""
     with torch.device("meta"):
         return {name: weight.shape for name, weight in Llama(config).named_parameters()}
 
 
 def _check(stored: dict[str, Stored], config: LlamaConfig, path: Path) -> None:
-    """Compare names and shapes with the network's, and drop what is known to be left over."""
+    """Compare names and shapes with the network's; drop rotary frequencies and a tied head."""
     for name in [name for name in stored if name.endswith("rotary_emb.inv_freq")]:
         del stored[name]  # older checkpoints store the rotary frequencies, which are computed here
     if config.tie_word_embeddings and HEAD in stored:
@@ -206,12 +206,12 @@ def _check(stored: dict[str, Stored], config: LlamaConfig, path: Path) -> None:
             _refuse_shape(name, stored[name], shape)
 
 
-def _refuse_shape(name: str, found: Stored, expected: torch.Size) -> None:
-    if name in (EMBEDDING, HEAD) and found.shape[1:] == expected[1:]:
+def _refuse_shape(name: str, stored: Stored, expected: torch.Size) -> None:
+    if name in (EMBEDDING, HEAD) and stored.shape[1:] == expected[1:]:
         raise ValueError(
-            f"{found.file}: {name} has {found.shape[0]} rows, but config.json says vocab_size {expected[0]}"
+            f"{stored.file}: {name} has {stored.shape[0]} rows, but config.json says vocab_size {expected[0]}"
         )
-    raise ValueError(f"{found.file}: {name} is {list(found.shape)}, config.json asks for {list(expected)}")
+    raise ValueError(f"{stored.file}: {name} is {list(stored.shape)}, config.json asks for {list(expected)}")
 
 
 def _check_tied(head: Stored, embedding: Stored | None, path: Path) -> None:

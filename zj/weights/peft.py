@@ -35,28 +35,28 @@ def load_model(
 ) -> Llama:
     """A model from its own directory, or from an adapter's: then the adapter is merged into its base, in fp32.
 
-    The base of an adapter is the directory its config names, absolute or relative to the adapter's own, and may be an
-    adapter directory itself. `prepare`: see `build_llama`. Raises ValueError as `load_llama` and `load_peft` do.
+    The base of an adapter is the directory named by its config, absolute or relative to the adapter's own, and may be
+    an adapter directory itself. `prepare`: see `build_llama`. Raises ValueError as `load_llama` and `load_peft` do.
     """
     return build_llama(*open_model(path), dtype, device, prepare)
 
 
 def open_model(path: str | Path) -> tuple[LlamaConfig, dict[str, Sliceable]]:
-    """(config, weights by name) of a model directory, or of an adapter's with the adapter merged in; yet unread."""
+    """(config, weights by name) of a model directory, or of an adapter's with the adapter merged in; not yet read."""
     if not (Path(path) / CONFIG).is_file():
         return open_llama(path)
     config, weights = open_model(base_of(path))
-    card, stored = _open_adapter(Path(path), weights, {})
+    config_json, stored = _open_adapter(Path(path), weights, {})
     for name in list(weights):
         A, B = (stored.get(_key(f"{name.removesuffix('.weight')}.lora_{part}")) for part in "AB")
         if A is not None and B is not None:
-            weights[name] = Merged(weights[name], A, B, _alpha(card) / card["r"])
+            weights[name] = Merged(weights[name], A, B, _alpha(config_json) / config_json["r"])
     return config, weights
 
 
 @dataclass(frozen=True)
 class Merged:
-    """A weight with an adapter added to it, computed in fp32 where it is sliced, and for these rows alone."""
+    """A weight with an adapter merged in. Slicing computes these rows alone, in fp32."""
 
     base: Sliceable
     A: Sliceable  # [rank, width_in]
@@ -77,17 +77,17 @@ class Merged:
 
 
 def base_of(path: str | Path) -> Path:
-    """The directory of the model that an adapter directory belongs to."""
-    named = _read_config(Path(path)).get("base_model_name_or_path")
+    """The directory of the base model of an adapter directory."""
+    base_name = _read_config(Path(path)).get("base_model_name_or_path")
     for candidate in (
-        Path(path) / str(named),
-        Path(str(named)),
+        Path(path) / str(base_name),
+        Path(str(base_name)),
     ):  # an absolute name stays itself in the first
-        if named and candidate.is_dir():
+        if base_name and candidate.is_dir():
             if candidate.samefile(path):
                 raise ValueError(f"{path}: {CONFIG} names the adapter itself as base_model_name_or_path")
             return candidate
-    raise ValueError(f"{path}: base_model_name_or_path is {named!r}, expected the directory of the base model")
+    raise ValueError(f"{path}: base_model_name_or_path is {base_name!r}, expected the directory of the base model")
 
 
 def save_peft(
@@ -96,8 +96,8 @@ def save_peft(
     """Write adapter `name` as a PEFT directory. `base` is the model it belongs to: a directory, or a published name.
 
     With a `head` it is a reward model, which PEFT opens as a sequence classifier with one label.
-    The weights are read again and compared; adapter_config.json appears last. Of a sharded model every rank calls this,
-    and one of them `writes`. Raises ValueError for an unknown name and an empty base.
+    The weights are read again and compared; adapter_config.json appears last. With a sharded model every rank calls
+    this, and one of them `writes`. Raises ValueError for an unknown name and an empty base.
     """
     if not str(base):
         raise ValueError(f"{path}: base is empty, expected the directory of the model that the adapter belongs to")
@@ -113,7 +113,7 @@ def save_peft(
     path.mkdir(parents=True, exist_ok=True)
     (path / f".writing-{CONFIG}").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     save_file(dict(plain), path / f".writing-{SAFE}", metadata={"format": "pt"})
-    shutil.copymode(path / f".writing-{CONFIG}", path / f".writing-{SAFE}")  # safetensors lets nobody else read it
+    shutil.copymode(path / f".writing-{CONFIG}", path / f".writing-{SAFE}")  # safetensors sets 0600
     write_sums(path / f".writing-{SUMS}", {SAFE: path / f".writing-{SAFE}"})
     for old in (CONFIG, SUMS):
         (path / old).unlink(missing_ok=True)
@@ -126,13 +126,13 @@ def save_peft(
 def load_peft(model: Llama, path: str | Path, name: str) -> None:
     """Add the adapter in a PEFT directory to `model` under `name`, trainable, as `add_adapter` leaves a new one.
 
-    Raises ValueError, naming file and tensor, where the adapter does not fit the model or asks for more than LoRA.
+    Raises ValueError, naming file and tensor, if the adapter does not fit the model or is more than plain LoRA.
     """
     _load(model, Path(path), name, {})
 
 
 def load_peft_with_head(model: Llama, path: str | Path, name: str) -> ScalarHead:
-    """As `load_peft`, for an adapter that was saved with a scalar head: returned, on the host. ValueError without."""
+    """As `load_peft`; returns the adapter's scalar head, on the host. ValueError if the adapter has none."""
     head = ScalarHead(model.config.hidden_size)
     _load(model, Path(path), name, {HEAD: head.weight})
     return head
@@ -149,12 +149,12 @@ def _load(model: Llama, path: Path, name: str, heads: dict[str, torch.nn.Paramet
 def _open_adapter(
     path: Path, weights: Mapping[str, Sliceable], heads: Mapping[str, Sliceable]
 ) -> tuple[dict, dict[str, Stored]]:
-    """(config, tensors) of an adapter directory, made sure to fit a model of these weights, and these heads."""
+    """(config, tensors) of an adapter directory, checked against the model's weights and heads."""
     config = _read_config(path, bool(heads))
-    found = next((path / name for name in (SAFE, PICKLED) if (path / name).is_file()), None)
-    if found is None:
+    file = next((path / name for name in (SAFE, PICKLED) if (path / name).is_file()), None)
+    if file is None:
         raise ValueError(f"{path}: no {SAFE} or {PICKLED} there")
-    stored, shapes = open_tensors(found), _expected(weights, config["r"], _targets(config, path))
+    stored, shapes = open_tensors(file), _expected(weights, config["r"], _targets(config, path))
     _check(stored, shapes | {key: list(head.shape) for key, head in heads.items()}, path)
     check_sums(path)
     return config, stored
@@ -197,7 +197,7 @@ def _whole(number: float) -> float:
     return round(number) if abs(number - round(number)) < 1e-9 * abs(number) else number
 
 
-# What PEFT can ask for beside plain LoRA, and the one value that is computed here.
+# PEFT's options beyond plain LoRA, and the one value that is implemented here.
 _PLAIN: dict[str, Any] = {
     "bias": "none",
     "fan_in_fan_out": False,
@@ -220,7 +220,7 @@ _HARMLESS_INIT = (
 
 
 def _read_config(path: Path, head: bool | None = None) -> dict:
-    """The adapter's config, made sure to ask for plain LoRA, with or without a score head (None: either)."""
+    """The adapter's config, checked to be plain LoRA, with or without a score head (None: either)."""
     file = path / CONFIG
     if not file.is_file():
         raise ValueError(f"{path}: no {CONFIG} there; expected a PEFT adapter directory")
@@ -249,15 +249,15 @@ def _read_config(path: Path, head: bool | None = None) -> dict:
 
 
 def _targets(config: dict, path: Path) -> list[str]:
-    found = config.get("target_modules")
-    names = list(ALL_LINEAR) if found == "all-linear" else [found] if isinstance(found, str) else found
+    targets = config.get("target_modules")
+    names = list(ALL_LINEAR) if targets == "all-linear" else [targets] if isinstance(targets, str) else targets
     if not isinstance(names, list) or not names or not set(names) <= set(ALL_LINEAR):
-        raise ValueError(f"{path / CONFIG}: target_modules is {found!r}, expected some of {', '.join(ALL_LINEAR)}")
+        raise ValueError(f"{path / CONFIG}: target_modules is {targets!r}, expected some of {', '.join(ALL_LINEAR)}")
     return names
 
 
 def _expected(weights: Mapping[str, Sliceable], rank: int, targets: list[str]) -> dict[str, list[int]]:
-    """PEFT key -> shape of every matrix that an adapter of a model with these weights holds."""
+    """PEFT key -> shape of every matrix of an adapter of a model with these weights."""
     shapes: dict[str, list[int]] = {}
     for name, weight in weights.items():
         path = name.removesuffix(".weight")

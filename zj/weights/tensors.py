@@ -1,7 +1,7 @@
-"""Tensors in files: what is stored is a mapping from names to tensors that are read only where they are sliced.
+"""Tensors in files: a checkpoint is a mapping from names to tensors that are read only when they are sliced.
 
-Both published forms are read, safetensors and PyTorch's zipped pickle (`.bin`, through the reader that admits nothing
-but tensors), each as one file or as shards with an index. Only safetensors are written.
+Both published forms are read, safetensors and PyTorch's zipped pickle (`.bin`, with weights_only), each as one file or
+as shards with an index. Only safetensors are written.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .checksums import SUMS, write_sums
-from .sharded import whole
+from .sharded import full_tensor
 
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
-INDEX = ".index.json"  # behind the name of the whole: where the shards are listed
+INDEX = ".index.json"  # suffix of the file that lists the shards
 
 
 class Sliceable(Protocol):
-    """A tensor, or something that becomes one when it is sliced: `[...]` is all of it."""
+    """A tensor, or an object whose slices are tensors: `[...]` is all of it."""
 
     @property
     def shape(self) -> torch.Size: ...
     @property
     def dtype(self) -> torch.dtype: ...
-    def __getitem__(self, where: Any) -> Tensor: ...
+    def __getitem__(self, index: Any) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor in a file. Slicing it reads that slice and nothing else (a legacy .bin has been read whole)."""
+    """A tensor in a file. Slicing reads only the slice (a legacy .bin has been read whole)."""
 
     file: Path
     shape: torch.Size
     dtype: torch.dtype
     source: Any  # a slice handle of safetensors, or a memory-mapped tensor
 
-    def __getitem__(self, where: Any) -> Tensor:
-        return self.source[where]
+    def __getitem__(self, index: Any) -> Tensor:
+        return self.source[index]
 
 
 def open_checkpoint(directory: str | Path) -> dict[str, Stored]:
@@ -67,23 +67,25 @@ def open_tensors(file: Path) -> dict[str, Stored]:
 
 def _open_shards(index: Path) -> dict[str, Stored]:
     try:
-        places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        shards = sorted(set(places.values()))
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        shards = sorted(set(weight_map.values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{index}: expected JSON with a weight_map of tensor names to files ({error!r})") from None
     absent = [shard for shard in shards if not (index.parent / shard).is_file()]
     if absent:
         raise ValueError(f"{index}: names {len(shards)} shards, {len(absent)} of them absent, first {absent[0]}")
-    found: dict[str, Stored] = {}
+    tensors: dict[str, Stored] = {}
     for shard in shards:
         for name, stored in open_tensors(index.parent / shard).items():
-            if name in found:
-                raise ValueError(f"{stored.file}: {name} is stored in {found[name].file.name} already")
-            found[name] = stored
-    lost = sorted(set(places) - set(found))
-    if lost:
-        raise ValueError(f"{index}: {lost[0]} should be in {places[lost[0]]}, but is not ({len(lost)} such tensors)")
-    return found
+            if name in tensors:
+                raise ValueError(f"{stored.file}: {name} is stored in {tensors[name].file.name} already")
+            tensors[name] = stored
+    missing = sorted(set(weight_map) - set(tensors))
+    if missing:
+        raise ValueError(
+            f"{index}: {missing[0]} should be in {weight_map[missing[0]]}, but is not ({len(missing)} such tensors)"
+        )
+    return tensors
 
 
 def _open_safe(file: Path) -> dict[str, Stored]:
@@ -91,14 +93,14 @@ def _open_safe(file: Path) -> dict[str, Stored]:
         handle = safe_open(str(file), framework="pt")
     except SafetensorError as error:
         raise ValueError(f"{file}: broken or cut off, {file.stat().st_size} bytes ({error})") from None
-    found = {}
+    tensors = {}
     for name in handle.keys():  # noqa: SIM118, a handle is no dict
         part = handle.get_slice(name)
         dtype = _DTYPES.get(part.get_dtype())
         if dtype is None:
             raise ValueError(f"{file}: {name} is stored as {part.get_dtype()}, expected one of {', '.join(_DTYPES)}")
-        found[name] = Stored(file, torch.Size(part.get_shape()), dtype, part)
-    return found
+        tensors[name] = Stored(file, torch.Size(part.get_shape()), dtype, part)
+    return tensors
 
 
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -118,12 +120,12 @@ def _open_pickled(file: Path) -> dict[str, Stored]:
 
 def _load_pickled(file: Path) -> Any:
     with open(file, "rb") as opened:
-        mapped = opened.read(2) == b"PK"  # files from before PyTorch 1.6 are no zip archives and cannot be mapped
+        mapped = opened.read(2) == b"PK"  # files from before PyTorch 1.6 are no zip archives: no mmap
     try:
         return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # torch.load shows a broken file by whatever its parser stumbles over
+    except Exception as error:  # torch.load raises many types for a broken file
         reason = str(error).rsplit("WeightsUnpickler error:", 1)[-1].strip().split("\n")[0].split(". ")[0]
         raise ValueError(
             f"{file}: not a file of tensors alone, or broken or cut off, {file.stat().st_size} bytes "
@@ -132,8 +134,8 @@ def _load_pickled(file: Path) -> Any:
 
 
 def on_host(tensor: Tensor) -> Tensor:
-    """A tensor with all its rows on the host. If it is sharded, every rank has to ask for it."""
-    return whole(tensor.detach()).cpu().contiguous()
+    """The whole tensor on the host. If it is sharded, every rank has to call this."""
+    return full_tensor(tensor.detach()).cpu().contiguous()
 
 
 def write_checkpoint(
@@ -142,8 +144,8 @@ def write_checkpoint(
     """Write a model directory, one shard in memory at a time, then read it again and compare every byte.
 
     Other files in the directory stay, an older model in it is replaced. Shards are written under temporary names, and
-    config.json appears last: a directory that has one is complete. A rank that does not write takes part in making
-    sharded tensors whole, twice: for writing and for comparing.
+    config.json appears last: a directory that has one is complete. A rank that does not write takes part in gathering
+    sharded tensors, twice: for writing and for comparing.
     """
     if not writes:
         for tensor in (*tensors.values(), *tensors.values()):
@@ -152,15 +154,15 @@ def write_checkpoint(
     directory.mkdir(parents=True, exist_ok=True)
     shards = _plan_shards(tensors, max_shard_bytes)
     temporary = {name: directory / f".writing-{name}" for name in [*shards, SAFE + INDEX, SUMS, "config.json"]}
-    places = {name: file for file, names in shards.items() for name in names}
+    weight_map = {name: file for file, names in shards.items() for name in names}
     try:
         _write_json(temporary["config.json"], config)
-        index = {"metadata": {"total_size": sum(map(_bytes, tensors.values()))}, "weight_map": places}
+        index = {"metadata": {"total_size": sum(map(_bytes, tensors.values()))}, "weight_map": weight_map}
         _write_json(temporary[SAFE + INDEX], index)
         for file, names in shards.items():
-            part = {name: on_host(tensors[name][...]) for name in names}
-            save_file(part, temporary[file], metadata={"format": "pt"})
-            shutil.copymode(temporary["config.json"], temporary[file])  # safetensors lets nobody else read it
+            shard = {name: on_host(tensors[name][...]) for name in names}
+            save_file(shard, temporary[file], metadata={"format": "pt"})
+            shutil.copymode(temporary["config.json"], temporary[file])  # safetensors sets 0600
         write_sums(temporary[SUMS], {file: temporary[file] for file in shards})
         for old in _old_files(directory):
             old.unlink()
@@ -175,31 +177,31 @@ def write_checkpoint(
 
 
 def compare_stored(stored: Mapping[str, Stored], tensors: Mapping[str, Sliceable]) -> None:
-    """Assert that what was written is what was meant, to the last bit."""
+    """Assert that the stored tensors equal the given ones, bit by bit."""
     assert stored.keys() == tensors.keys(), f"wrote {len(tensors)} tensors, found {len(stored)}"
     for name, tensor in tensors.items():
-        written, meant = stored[name][...].contiguous(), on_host(tensor[...])
-        assert written.shape == meant.shape and written.dtype == meant.dtype, f"{stored[name].file}: {name}"
-        assert torch.equal(written.view(torch.uint8), meant.view(torch.uint8)), f"{stored[name].file}: {name}"
+        written, expected = stored[name][...].contiguous(), on_host(tensor[...])
+        assert written.shape == expected.shape and written.dtype == expected.dtype, f"{stored[name].file}: {name}"
+        assert torch.equal(written.view(torch.uint8), expected.view(torch.uint8)), f"{stored[name].file}: {name}"
 
 
 def _plan_shards(tensors: Mapping[str, Sliceable], max_shard_bytes: int) -> dict[str, list[str]]:
     """File name -> names of its tensors, in order, filled up to the limit (a larger tensor gets a file of its own)."""
-    groups: list[list[str]] = []
-    room = 0
+    shards: list[list[str]] = []
+    space = 0
     for name, tensor in tensors.items():
-        if not groups or _bytes(tensor) > room:
-            groups.append([])
-            room = max_shard_bytes
-        groups[-1].append(name)
-        room -= _bytes(tensor)
-    if len(groups) == 1:
-        return {SAFE: groups[0]}
-    return {f"model-{i:05d}-of-{len(groups):05d}.safetensors": names for i, names in enumerate(groups, 1)}
+        if not shards or _bytes(tensor) > space:
+            shards.append([])
+            space = max_shard_bytes
+        shards[-1].append(name)
+        space -= _bytes(tensor)
+    if len(shards) == 1:
+        return {SAFE: shards[0]}
+    return {f"model-{i:05d}-of-{len(shards):05d}.safetensors": names for i, names in enumerate(shards, 1)}
 
 
 def _old_files(directory: Path) -> Iterator[Path]:
-    """What would be taken for a part of the new model, config.json first. A .bin stays: safetensors go before it."""
+    """Files that would be read as a part of the new model, config.json first. A .bin stays: safetensors come first."""
     for pattern in ("config.json", SUMS, SAFE, SAFE + INDEX, "model-*-of-*.safetensors"):
         yield from directory.glob(pattern)
 
