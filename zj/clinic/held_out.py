@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from zj.data.held_out import place
+from zj.data.held_out import hash_position
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ def examined(asked: str) -> bool:
     The name in front makes it another hash than that of a split of the training files: else those would have no
     validation, because all that such a split holds out first is examined.
     """
-    return bool(asked) and place("examination " + asked) < SHARE
+    return bool(asked) and hash_position("examination " + asked) < SHARE
 
 
 def trained(draw: Callable[[], T], asked: Callable[[T], str]) -> T:
