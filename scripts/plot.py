@@ -3,8 +3,8 @@
     python scripts/plot.py --runs runs/reward runs/ppo --out curves.png
 
 Gold against proxy: the answers saved at each validation of PPO, scored by the clinic's judge (gold) and by the reward
-model (proxy). Where the proxy rises and gold falls, the policy overoptimizes the reward model (Gao et al. 2023, "Scaling
-laws for reward model overoptimization").
+model (proxy). Where the proxy rises and gold falls, the policy overoptimizes the reward model (Gao et al. 2023,
+"Scaling laws for reward model overoptimization").
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def test_mistakes_cost_one_line_and_no_file(model, tmp_path, monkeypatch, capsys
     ]:
         monkeypatch.setattr(sys, "argv", ["export.py", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
-            script.run(script.COMMANDS)
+            script.run_command(script.COMMANDS)
         said = capsys.readouterr().err
         assert stop.value.code == 2 and words in said and said.count("\n") == 1, (arguments, said)
     assert [f.name for f in (tmp_path / "full").iterdir()] == ["thesis.txt"] and not (tmp_path / "out").exists()
