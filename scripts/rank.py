@@ -126,9 +126,9 @@ def without_tie(rng: random.Random, question: Question, texts: list[str]) -> lis
     grades = {judge(question, text).score for text in texts}
     if len(grades) > 1:
         return texts
-    others = itertools.chain([question.reference], (degrade(rng, question) for _ in range(100)))
-    other = next((text for text in others if judge(question, text).score not in grades), texts[0])
-    return rng.sample([other, *texts[1:]], len(texts))
+    replacements = itertools.chain([question.reference], (degrade(rng, question) for _ in range(100)))
+    replacement = next((text for text in replacements if judge(question, text).score not in grades), texts[0])
+    return rng.sample([replacement, *texts[1:]], len(texts))
 
 
 def count_ties(rankings: Iterable[Ranking]) -> tuple[int, int]:

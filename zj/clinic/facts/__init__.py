@@ -110,7 +110,7 @@ def load_circumstances(path: Path) -> tuple[dict[str, Circumstance], tuple[str, 
 
 def load_drugs(path: Path, circumstances: set[str]) -> dict[str, Drug]:
     """Name -> drug; ValueError for an unknown circumstance."""
-    table, found = _read(path), {}
+    table, drugs = _read(path), {}
     for name, row in table.rows("drug", "name"):
         when = {
             key: row.check_known(key, row.take(key, tuple, optional=True), circumstances, "circumstance")
@@ -119,7 +119,7 @@ def load_drugs(path: Path, circumstances: set[str]) -> dict[str, Drug]:
         names = [name for group in when.values() for name in group]
         if len(set(names)) < len(names):
             raise ValueError(f"{row.where}: a circumstance stands twice in forbidden, reduce and monitor")
-        found[name] = Drug(
+        drugs[name] = Drug(
             name=name,
             kind=row.take("kind", str),
             prescription=row.take("prescription", bool),
@@ -128,7 +128,7 @@ def load_drugs(path: Path, circumstances: set[str]) -> dict[str, Drug]:
             **when,
         )
     table.check_empty()
-    return found
+    return drugs
 
 
 def load_conditions(path: Path, circumstances: set[str], drugs: set[str]) -> dict[str, Condition]:
