@@ -1,1 +1,1 @@
-"""What python -m bench times: each phase by the project's own functions and by what a user would pick instead."""
+"""Benchmarks of each phase: the project's own functions and the libraries that users would take instead."""

@@ -1,18 +1,18 @@
-"""How fast each phase is, how near to what the machine can do, and beside what a user would pick instead.
+"""Speed of each phase, as a share of the machine's limit and beside transformers, peft and trl.
 
-    python -m bench                         ours alone, about six minutes on 2 CPU cores
+    python -m bench                         zj alone, about six minutes on 2 CPU cores
     python -m bench --cases sft generate    some of the cases
-    pip install -e ".[bench]" first                 and the peers run in the same process, turn by turn
+    pip install -e ".[bench]" first                 and the peers run alternately in the same process
 
-Both sides hold the same random weights, train LoRA of rank 16 on all linear layers and do the same useful work. What
-is counted are tokens of use: no padding, of a dialogue its last 60 % (as if it were answers), of a pair each answer
-with its prompt. Lengths are drawn like those of CMtMedQA (about 360 tokens, 80 to 830) unless --data and --rankings
-bring files to take them from. DPO's reference is computed in every step on both sides.
+Both sides have the same random weights, train LoRA of rank 16 on all linear layers and do the same useful work. Tokens
+are counted without padding: of a dialogue the last 60 % (as if they were answers), of a pair each answer with its
+prompt. Lengths are drawn like those of CMtMedQA (about 360 tokens, 80 to 830) or taken from --data and --rankings. Both
+sides compute DPO's reference in every step.
 
-"of the limit": the least seconds that the work can take (its FLOPs at the measured rate of matrix products; a step of
-generation, if that is longer, the bytes of weights and cache at the measured rate of reading) as a part of those it
-took. "MB": most memory of tensors beside those held before, mapped files too. After one turn that does not count the
-sides take turns; median [range]. PPO is scripts/train_ppo.py itself, then trl's (up to 1.12; later ones have none).
+"of the limit": minimum time over measured time. The minimum is FLOPs at the measured rate of matrix products; for steps
+of generation, if that is longer, bytes of weights and cache at the measured read rate. "MB": peak memory of tensors,
+without those allocated before, mapped files included. After one warm-up round the sides alternate; median [range]. PPO
+runs scripts/train_ppo.py, then trl's trainer (trl up to 1.12 has one).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import torch
 from bench import files, ppo, preferences, text
 from bench.base import Base
 from bench.limits import measure
-from bench.report import report, spread, tidy, timed, write_report
+from bench.report import free_memory, report, spread, timed, write_report
 from zj.cli import run_command
 from zj.model import LlamaConfig
 from zj.train import DTYPES, start
@@ -41,42 +41,42 @@ CASES = (
     *("load", "sft", "sft-grouped", "sft-equal", "sft-long", "reward", "dpo"),
     *("generate", "generate-equal", "generate-merged", "ppo", "loss"),
 )
-LOSS_TOKENS = {"cpu": 1024, "cuda": 4096}  # of a pack
+LOSS_TOKENS = {"cpu": 1024, "cuda": 4096}  # tokens of a pack
 
 
 @dataclass(frozen=True)
 class Config:
-    cases: tuple[str, ...] = CASES  # what to measure, some of these
+    cases: tuple[str, ...] = CASES  # cases to measure
     size: str = "small"  # size of the model
-    data: tuple[str, ...] = ()  # dialogues whose lengths are used for sft (none: drawn)
-    rankings: tuple[str, ...] = ()  # rankings whose lengths are used for reward and dpo (none: drawn)
+    data: tuple[str, ...] = ()  # files of dialogues whose lengths sft uses (none: random lengths)
+    rankings: tuple[str, ...] = ()  # files of rankings whose lengths reward and dpo use (none: random lengths)
     batch_size: int = 8  # dialogues per optimizer step of sft
-    long: int = 4096  # tokens of a dialogue that is trained on alone
+    long: int = 4096  # tokens of the dialogue of sft-long
     pairs: int = 4  # pairs per optimizer step of reward and dpo
-    prompts: tuple[int, ...] = (8, 32)  # numbers of prompts generated from
-    new_tokens: tuple[int, ...] = (16, 123)  # shortest and longest answer to them where stops are ragged
-    slots: int = 0  # rows at work at a time, in ppo too; of the peer a batch (0: all prompts)
-    ppo_prompts: int = 16  # prompts per step of ppo
-    ppo_prompt_tokens: tuple[int, ...] = (20, 200)  # shortest and longest of them
-    max_new_tokens: int = 64  # longest answer to them
-    ppo_epochs: int = 4  # passes over the answers
-    minibatches: int = 2  # optimizer steps in each pass
-    tokens_per_pack: int = 4096  # tokens in one forward pass of ours
-    rounds: int = 3  # rounds (of ppo: steps) that count, after one that does not
+    prompts: tuple[int, ...] = (8, 32)  # numbers of prompts for generation
+    new_tokens: tuple[int, ...] = (16, 123)  # tokens of the shortest and longest answer with ragged stops
+    slots: int = 0  # answers generated at a time, in ppo too; the peer's batch size (0: all prompts)
+    ppo_prompts: int = 16  # prompts per PPO step
+    ppo_prompt_tokens: tuple[int, ...] = (20, 200)  # tokens of the shortest and longest of them
+    max_new_tokens: int = 64  # tokens of each answer to them
+    ppo_epochs: int = 4  # PPO passes over the answers
+    minibatches: int = 2  # optimizer steps per pass
+    tokens_per_pack: int = 4096  # tokens in one forward pass of zj
+    rounds: int = 3  # measured rounds (for ppo: steps), after one warm-up round
     threads: int = 2  # CPU threads
     seed: int = 0  # of weights, lengths and ids
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of weights and computation
-    recompute: int = 0  # blocks of ours that recompute their activations (not in ppo)
-    compile: bool = False  # torch.compile the blocks of ours
+    recompute: int = 0  # blocks of zj that recompute activations (not in ppo)
+    compile: bool = False  # torch.compile zj's blocks
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
-    peers: bool = True  # also time transformers, peft and trl, as far as they are installed
-    out: str = ""  # JSON file of every round, with versions and device (none: only the table)
+    peers: bool = True  # also measure transformers, peft and trl, if installed
+    out: str = ""  # JSON file of all rounds, with versions and device (none: only the table)
 
     def __post_init__(self) -> None:
         for case in self.cases:
             if case not in CASES:
                 raise ValueError(f"--cases: found {case!r}, expected some of {' '.join(CASES)}")
-        least = {
+        minimums = {
             "recompute": 0,
             "batch_size": 2,
             "long": 1,
@@ -86,13 +86,13 @@ class Config:
             "rounds": 1,
             "threads": 1,
         }
-        for name, low in least.items():
+        for name, low in minimums.items():
             if getattr(self, name) < low:
                 raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}, expected at least {low}")
         for name, low in (("ppo_prompt_tokens", 16), ("new_tokens", 1)):
-            found = getattr(self, name)
-            if len(found) != 2 or not low <= found[0] <= found[1]:
-                raise ValueError(f"--{name.replace('_', '-')}: found {found}, expected two numbers from {low} on")
+            value = getattr(self, name)
+            if len(value) != 2 or not low <= value[0] <= value[1]:
+                raise ValueError(f"--{name.replace('_', '-')}: found {value}, expected two numbers from {low} on")
         if self.ppo_prompts % self.minibatches:
             raise ValueError(f"--ppo-prompts is {self.ppo_prompts}, expected a multiple of --minibatches")
 
@@ -103,58 +103,58 @@ def main(config: Config) -> None:
     print(f"{config.size} {config.dtype} on {device}, {config.threads} threads")
     machine = measure(device, DTYPES[config.dtype])
     print(f"at best: {machine.flops / 1e9:,.0f} GFLOP/s of matrix products, {machine.bytes / 1e9:,.0f} GB/s read")
-    found: dict[str, Any] = {"matmul GFLOP/s": machine.flops / 1e9, "read GB/s": machine.bytes / 1e9}
+    results: dict[str, Any] = {"matmul GFLOP/s": machine.flops / 1e9, "read GB/s": machine.bytes / 1e9}
     with TemporaryDirectory() as folder:
-        for told in measured(config, Base(config, device, Path(folder) / "base")):
-            found |= told
+        for result in run_cases(config, Base(config, device, Path(folder) / "base")):
+            results |= result
             if config.out:
-                write_report(config.out, config, device, found)
+                write_report(config.out, config, device, results)
     print()
-    print_table(found, device)
+    print_markdown(results, device)
     if config.out:
         print(f"{config.out}: every round")
 
 
-def measured(config: Config, base: Base) -> Iterator[dict[str, Any]]:
-    """What each case has found, as soon as it has."""
+def run_cases(config: Config, base: Base) -> Iterator[dict[str, Any]]:
+    """The results of each case, as soon as it is done."""
     if "load" in config.cases:
-        cases = files.loading(base, config.peers and has("transformers"))
+        cases = files.loading(base, config.peers and installed("transformers"))
         yield {"load": report("loading weights (kB/s)", cases, config.rounds, base.device, base.dtype)}
     yield from time_text(config, base)
     for case in (case for case in ("reward", "dpo") if case in config.cases):
         yield {case: time_pairs(config, base, case)}
     if "ppo" in config.cases:
-        tidy()
+        free_memory()
         yield {"ppo": time_ppo(config, base)}
     if "loss" in config.cases:
         yield {"loss": files.loss_memory(base.device, LOSS_TOKENS[base.device.type])}
 
 
-def has(*packages: str) -> bool:
+def installed(*packages: str) -> bool:
     return all(map(find_spec, packages))
 
 
 def time_text(config: Config, base: Base) -> Iterator[dict[str, Any]]:
     """Fine-tuning and generation."""
-    work = {case: told for case, told in text_work(config).items() if case.split()[0] in config.cases}
+    work = {name: case for name, case in text_cases(config).items() if name.split()[0] in config.cases}
     if not work:
         return
-    ours = text.Ours(config, base)
-    sides: list[Any] = [ours]
-    if config.peers and has("transformers", "peft"):
-        sides.append(text.Peer(config, base))
-    for case, (title, act, given) in work.items():
-        acts = [(str(side.name), partial(getattr(side, act), *given)) for side in sides]
-        least = partial(ours.least_seconds, *given)
-        yield {case: report(title, acts, config.rounds, base.device, base.dtype, least)}
+    zj = text.ZjText(config, base)
+    sides: list[Any] = [zj]
+    if config.peers and installed("transformers", "peft"):
+        sides.append(text.PeerText(config, base))
+    for case, (title, method, arguments) in work.items():
+        runs = [(str(side.name), partial(getattr(side, method), *arguments)) for side in sides]
+        least_seconds = partial(zj.least_seconds, *arguments)
+        yield {case: report(title, runs, config.rounds, base.device, base.dtype, least_seconds)}
 
 
-def text_work(config: Config) -> dict[str, tuple[str, str, Any]]:
-    """Case -> (title, what a side does, what it is given)."""
-    dice, vocabulary = random.Random(config.seed), LlamaConfig.named(config.size).vocab_size
-    real = text.drawn_ids(text.dialogue_lengths(config, dice), vocabulary, dice)
-    equal = text.drawn_ids([512] * (config.batch_size // 2), vocabulary, dice)
-    long = text.drawn_ids([config.long], vocabulary, random.Random(config.seed))
+def text_cases(config: Config) -> dict[str, tuple[str, str, Any]]:
+    """Case -> (title, method of a side, its arguments)."""
+    rng, vocabulary = random.Random(config.seed), LlamaConfig.named(config.size).vocab_size
+    real = text.random_ids(text.dialogue_lengths(config, rng), vocabulary, rng)
+    equal = text.random_ids([512] * (config.batch_size // 2), vocabulary, rng)
+    long = text.random_ids([config.long], vocabulary, random.Random(config.seed))
     work: dict[str, tuple[str, str, Any]] = {
         "sft": ("SFT, dialogues of real length (counted tok/s)", "train", [real]),
         "sft-grouped": ("SFT, the same sorted by length (counted tok/s)", "train", [sorted(real, key=len)]),
@@ -163,75 +163,76 @@ def text_work(config: Config) -> dict[str, tuple[str, str, Any]]:
     }
     merged = {}
     for number in config.prompts:
-        prompts = text.drawn_ids([dice.randrange(20, 200) for _ in range(number)], vocabulary, dice)
-        ragged, title = [dice.randint(*config.new_tokens) for _ in prompts], f"generation, {number} prompts"
+        prompts = text.random_ids([rng.randrange(20, 200) for _ in range(number)], vocabulary, rng)
+        ragged, title = [rng.randint(*config.new_tokens) for _ in prompts], f"generation, {number} prompts"
         work[f"generate {number}"] = (f"{title}, ragged stops (new tok/s)", "generate", [prompts, ragged])
-        given = [prompt[:20] for prompt in prompts], [64] * number
-        work[f"generate-equal {number}"] = (f"{title}, equal lengths (new tok/s)", "generate", given)
+        arguments = [prompt[:20] for prompt in prompts], [64] * number
+        work[f"generate-equal {number}"] = (f"{title}, equal lengths (new tok/s)", "generate", arguments)
         title = f"{title}, adapter merged before, ragged stops (new tok/s)"
         merged[f"generate-merged {number}"] = (title, "generate_merged", [prompts, ragged])
-    return work | merged  # last, since it stays merged
+    return work | merged  # last: the adapter stays merged
 
 
 def time_pairs(config: Config, base: Base, case: str) -> dict[str, Any]:
     """Reward model or DPO."""
     batches = preferences.draw_pairs(config, LlamaConfig.named(config.size).vocab_size)
     tokens = sum(len(answer.ids) for pairs in batches for pair in pairs for answer in pair.answers)
-    sides = {"zj": preferences.ours(config, base, case)}
-    if config.peers and has("trl", "peft"):
+    sides = {"zj": preferences.zj_step(config, base, case)}
+    if config.peers and installed("trl", "peft"):
         sides["trl"] = preferences.trl_step(config, base, case)
 
-    def act(step: preferences.Step) -> int:
+    def run(step: preferences.Step) -> int:
         for pairs in batches:
             step(pairs)
         return tokens
 
     title = f"{case}, {config.pairs} pairs and {tokens / len(batches):,.0f} tokens a step (tok/s)"
-    acts = [(name, partial(act, step)) for name, step in sides.items()]
-    least = partial(preferences.least_seconds, config, case, batches)
-    return report(title, acts, config.rounds, base.device, base.dtype, least)
+    runs = [(name, partial(run, step)) for name, step in sides.items()]
+    least_seconds = partial(preferences.least_seconds, config, case, batches)
+    return report(title, runs, config.rounds, base.device, base.dtype, least_seconds)
 
 
 def time_ppo(config: Config, base: Base) -> dict[str, Any]:
-    """Seconds a step, in all and of each phase."""
+    """Seconds per step, in total and by phase."""
     prompts = ppo.write_inputs(config, base)
-    base.let_go()  # train_ppo.py reads its own
-    tidy()
-    (totals, phases, peak), _, machine = timed(partial(ppo.our_steps, config, base), base.device, base.dtype)
-    least = ppo.least_seconds(config, list(map(len, prompts)), machine)
+    base.release()  # train_ppo.py loads its own weights
+    free_memory()
+    (totals, phases, peak), _, machine = timed(partial(ppo.zj_steps, config, base), base.device, base.dtype)
+    least_seconds = ppo.least_seconds(config, list(map(len, prompts)), machine)
+    least = sum(least_seconds.values())
     passes = f"{config.ppo_epochs} passes in {config.minibatches} minibatches"
-    asked = f"{config.ppo_prompts} prompts of {' to '.join(map(str, config.ppo_prompt_tokens))} tokens"
-    title = f"PPO, {asked} + {config.max_new_tokens} new, {passes} (s a step)"
-    print(f"{title}\n  {'zj':24} {spread(totals, '.2f')}  {sum(least.values()) / median(totals):.0%} of the limit")
+    prompt_text = f"{config.ppo_prompts} prompts of {' to '.join(map(str, config.ppo_prompt_tokens))} tokens"
+    title = f"PPO, {prompt_text} + {config.max_new_tokens} new, {passes} (s a step)"
+    print(f"{title}\n  {'zj':24} {spread(totals, '.2f')}  {least / median(totals):.0%} of the limit")
     for phase, seconds in phases.items():
-        share, near = sum(seconds) / sum(totals), least[phase] / median(seconds)
+        share, near = sum(seconds) / sum(totals), least_seconds[phase] / median(seconds)
         print(f"    {phase:22} {spread(seconds, '.2f')}  {share:.0%} of the step, {near:.0%} of the limit", flush=True)
-    share = [sum(least.values()) / total for total in totals]
-    found: dict[str, Any] = {"title": title, "zj": totals, "phases": phases, "least": least, "share": share}
-    if base.device.type == "cuda":  # of a process on a CPU all memory is counted
-        found["peak MB"] = {"zj": peak}
+    share = [least / total for total in totals]
+    result: dict[str, Any] = {"title": title, "zj": totals, "phases": phases, "least": least_seconds, "share": share}
+    if base.device.type == "cuda":  # on a CPU the whole process is counted
+        result["peak MB"] = {"zj": peak}
     if config.peers and ppo.trl_has_ppo():
-        found["trl"] = ppo.trl_seconds(config, base, prompts)
-        found["ratio"] = [median(found["trl"]) / median(totals)]  # one after the other, on other batches
-        print(f"  {'trl':24} {spread(found['trl'], '.2f')}\n  {'ratio':24} {found['ratio'][0]:8.2f}")
-    return found
+        result["trl"] = ppo.trl_seconds(config, base, prompts)
+        result["ratio"] = [median(result["trl"]) / median(totals)]  # not alternating, and on other batches
+        print(f"  {'trl':24} {spread(result['trl'], '.2f')}\n  {'ratio':24} {result['ratio'][0]:8.2f}")
+    return result
 
 
-def print_table(found: dict[str, Any], device: torch.device) -> None:
-    """All of it once more, as README shows it."""
+def print_markdown(results: dict[str, Any], device: torch.device) -> None:
+    """All results as the Markdown table of README."""
     print("| | zj | peer | ratio | of the limit | MB |\n|---|---|---|---|---|---|")
-    for told in (told for told in found.values() if isinstance(told, dict) and "title" in told):
-        form = ".2f" if told["title"].endswith("step)") else ",.0f"
-        peer = next((name for name in ("transformers + peft", "transformers", "trl") if name in told), "")
-        cells = [told["title"], spread(told["zj"], form).strip(), spread(told[peer], form).strip() if peer else ""]
-        cells.append(f"{median(told['ratio']):.2f}" if "ratio" in told else "")
-        cells.append(f"{median(told['share']):.0%}" if "share" in told else "")
-        cells.append(" / ".join(f"{peak:,.0f}" for peak in told.get("peak MB", {}).values()))
+    for result in (result for result in results.values() if isinstance(result, dict) and "title" in result):
+        form = ".2f" if result["title"].endswith("step)") else ",.0f"
+        peer = next((name for name in ("transformers + peft", "transformers", "trl") if name in result), "")
+        cells = [result["title"], *(spread(result[side], form).strip() if side else "" for side in ("zj", peer))]
+        cells.append(f"{median(result['ratio']):.2f}" if "ratio" in result else "")
+        cells.append(f"{median(result['share']):.0%}" if "share" in result else "")
+        cells.append(" / ".join(f"{peak:,.0f}" for peak in result.get("peak MB", {}).values()))
         print("| " + " | ".join(cells) + " |")
-    if "loss" in found:
-        megabytes = " / ".join(f"{n:,.0f}" for n in found["loss"].values())
-        what = f"memory of the loss, {LOSS_TOKENS[device.type]:,} tokens, Ziya's 39,424 words"
-        print(f"| {what} | | all logits at once | | | {megabytes} |")
+    if "loss" in results:
+        megabytes = " / ".join(f"{n:,.0f}" for n in results["loss"].values())
+        title = f"memory of the loss, {LOSS_TOKENS[device.type]:,} tokens, Ziya's 39,424 words"
+        print(f"| {title} | | all logits at once | | | {megabytes} |")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Random weights of a size, made once where they are used: all sides of all cases compute with these numbers."""
+"""Random weights of a given size, shared by all sides of all cases."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from zj.model import Llama, LlamaConfig
 from zj.train import DTYPES
 from zj.weights import random_llama, save_llama
 
-from .peers import hush
+from .peers import silence_peers
 
 
 class Base:
     def __init__(self, config: Any, device: torch.device, folder: Path):
-        """As --size, --dtype and --seed ask for; `folder` is where they are written if a case needs files."""
+        """Weights by --size, --dtype and --seed; written to `folder` if a case needs files."""
         self.config = config
         self.shape, self.dtype, self.device = LlamaConfig.named(config.size), DTYPES[config.dtype], device
         self.weights = random_llama(self.shape, self.dtype, device, config.seed).state_dict()
-        self.place = folder
+        self.path = folder
 
     def llama(self) -> Llama:
-        """Ours, frozen, on these very tensors: nothing may change them."""
+        """zj's model, frozen, sharing these tensors."""
         with torch.device("meta"):
             model = Llama(self.shape)
         model.load_state_dict(self.weights, assign=True)
         model.tie_weights()
         return model.requires_grad_(False).eval()
 
-    def ready(self, model: Llama) -> None:
-        """Lay out what is frozen, let it compute as --recompute and --compile ask for."""
+    def prepare(self, model: Llama) -> None:
+        """Prepack frozen weights, apply --recompute and --compile."""
         prepack_frozen(model)
         model.recompute = self.config.recompute
         if self.config.compile:
             compile_blocks(model)
 
-    def theirs(self, kind: str) -> Any:
-        """transformers' LlamaForCausalLM or LlamaForSequenceClassification on a copy of them, its score head random."""
-        hush()
+    def transformers_model(self, kind: str) -> Any:
+        """transformers' LlamaForCausalLM or LlamaForSequenceClassification on a copy; its score head is random."""
+        silence_peers()
         import transformers
         from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
@@ -55,7 +55,7 @@ class Base:
             name.removeprefix("model."): w.clone() for name, w in self.weights.items() if name.startswith("model.")
         }
         model.model.load_state_dict(trunk, assign=True)
-        model.model.rotary_emb = LlamaRotaryEmbedding(config).to(self.device)  # it keeps a table
+        model.model.rotary_emb = LlamaRotaryEmbedding(config).to(self.device)  # a buffer, not in the weights
         if kind == "LlamaForCausalLM":
             model.lm_head.load_state_dict({"weight": self.weights["lm_head.weight"].clone()}, assign=True)
         else:
@@ -64,10 +64,10 @@ class Base:
 
     @cached_property
     def folder(self) -> Path:
-        """The same as a Hugging Face directory, written when first asked for."""
-        save_llama(self.llama(), self.place)
-        return self.place
+        """The weights as a Hugging Face directory, written on first use."""
+        save_llama(self.llama(), self.path)
+        return self.path
 
-    def let_go(self) -> None:
-        """Keep only what has been written."""
+    def release(self) -> None:
+        """Free the weights in memory."""
         self.weights = {}

@@ -1,4 +1,4 @@
-"""Loading weights, beside transformers; the memory of the loss, beside that of all logits."""
+"""Loading weights: zj and transformers. Memory of the loss: zj and all logits at once."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from zj.plan.measuring import peak_bytes
 from zj.weights import load_llama
 
 from .base import Base
-from .peers import hush
+from .peers import silence_peers
 from .report import Case
 
 
 def loading(base: Base, peer: bool) -> list[tuple[str, Case]]:
-    """Who loads the weights of a directory, as (name, act); an act returns their kilobytes.
+    """(name, function) of each side; a function loads the weights and returns their size in kilobytes.
 
-    Ours checks the files against their checksums. What is only mapped is touched, so that both have read all of it.
+    zj also verifies checksums. Every page is touched, so that memory-mapped weights are read on both sides.
     """
     kilobytes = sum(file.stat().st_size for file in base.folder.glob("*.safetensors")) // 1000
 
-    def ours() -> int:
+    def load_zj() -> int:
         touch(load_llama(base.folder, base.dtype, base.device))
         return kilobytes
 
-    def theirs() -> int:
-        hush()
+    def load_transformers() -> int:
+        silence_peers()
         from transformers import LlamaForCausalLM
 
         touch(LlamaForCausalLM.from_pretrained(base.folder, dtype=base.dtype).to(base.device))
         return kilobytes
 
-    return [("zj", ours), ("transformers", theirs)] if peer else [("zj", ours)]
+    return [("zj", load_zj), ("transformers", load_transformers)] if peer else [("zj", load_zj)]
 
 
 def touch(model: torch.nn.Module) -> None:
-    """Every page of memory that the weights are in."""
+    """Read every memory page of the weights."""
     for weight in model.parameters():
         weight.detach().view(-1)[:: 4096 // weight.element_size()].sum()
 
 
 def loss_memory(device: torch.device, tokens: int) -> dict[str, float]:
-    """MB that log-probs of tokens and their gradient take at width 1,024, ours and with all logits; fp32."""
+    """Peak MB of log-probs and their gradient at width 1,024 in fp32, by zj and with all logits at once."""
     hidden = torch.randn(tokens, 1024, device=device, requires_grad=True)
     head = torch.randn(39424, 1024, device=device)
     targets = torch.randint(len(head), (len(hidden),), device=device)

@@ -1,5 +1,5 @@
-"""The least time that a piece of work can take on a machine: its FLOPs at the measured rate of matrix products, and for
-text that is generated token by token the bytes that each step must read, at the measured rate of reading."""
+"""Minimum time of a workload on a machine: FLOPs at the measured rate of matrix products; for generation also the bytes
+that each step reads, at the measured read rate (the roofline)."""
 
 from __future__ import annotations
 
@@ -14,51 +14,51 @@ from zj.inference.cpu import PrepackedWeight
 from zj.plan import flops as workload
 from zj.plan.memory import Job
 
-SIZES = {"cpu": (2048, 1 << 27, 1), "cuda": (8192, 1 << 30, 10)}  # width of matrices, numbers to add up, acts a run
-Piece = tuple[int, int, int]  # tokens that stand together, tokens before them that they see too, how many are counted
+SIZES = {"cpu": (2048, 1 << 27, 1), "cuda": (8192, 1 << 30, 10)}  # width of matrices, numbers to sum, calls per run
+Piece = tuple[int, int, int]  # tokens, earlier tokens that they attend to, counted tokens
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a device was seen to do at best."""
+    """Peak rates measured on a device."""
 
-    flops: float  # of matrix products, a second
-    bytes: float  # read, a second
+    flops: float  # FLOP/s of matrix products
+    bytes: float  # bytes read per second
 
 
 def measure(device: torch.device, dtype: torch.dtype) -> Machine:
-    """The fastest of some products, that of a weight laid out for a CPU among them, and of some sums; see SIZES."""
+    """Rates of the fastest matrix product (on a CPU also with a prepacked weight) and of the fastest sum; see SIZES."""
     size, numbers, times = SIZES[device.type]
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    much, products = torch.ones(numbers, device=device), [lambda: a @ b]
+    ones, products = torch.ones(numbers, device=device), [lambda: a @ b]
     if device.type == "cpu" and dtype == torch.float32 and torch.backends.mkldnn.is_available():
         prepacked = PrepackedWeight(b)
         products.append(lambda: prepacked(a, b))
     fastest = min(_seconds(product, times) for product in products)
-    return Machine(2 * size**3 / fastest, much.nbytes / _seconds(much.sum, times))
+    return Machine(2 * size**3 / fastest, ones.nbytes / _seconds(ones.sum, times))
 
 
-def _seconds(act: Callable[[], torch.Tensor], times: int) -> float:
-    """Of one act: the best of eight runs of `times`."""
-    seen = []
+def _seconds(work: Callable[[], torch.Tensor], times: int) -> float:
+    """Seconds per call: the best of eight runs of `times` calls."""
+    durations = []
     for _ in range(8):
         began = time.perf_counter()
-        done = [act() for _ in range(times)][-1]
-        float(done.view(-1)[0])  # waits for the device
-        seen.append((time.perf_counter() - began) / times)
-    return min(seen)
+        results = [work() for _ in range(times)][-1]
+        float(results.view(-1)[0])  # waits for the device
+        durations.append((time.perf_counter() - began) / times)
+    return min(durations)
 
 
 def forward_flops(job: Job, pieces: Iterable[Piece]) -> float:
-    """Of the forward pass; the head's for counted tokens only."""
+    """FLOPs of the forward pass; the head on counted tokens only."""
     return sum(n * workload.forward_flops(job, 2 * before + n, counted / n) for n, before, counted in pieces)
 
 
 def training_flops(job: Job, pieces: Iterable[Piece]) -> float:
-    """Forward and backward pass, recomputation not counted.
+    """FLOPs of forward and backward pass, without recomputation.
 
-    4 for each product with a frozen weight (forward, gradient of the input), 6 with an adapter's (its own gradient
-    too); the backward pass of attention is twice its forward pass.
+    Per multiply-add 4 with a frozen weight (forward, gradient of the input), 6 with an adapter's (its gradient too);
+    attention's backward pass is twice its forward pass.
     """
     needed = 0.0
     for tokens, before, counted in pieces:
@@ -70,22 +70,21 @@ def training_flops(job: Job, pieces: Iterable[Piece]) -> float:
 def generation_seconds(
     job: Job, prompts: Sequence[int], new: Sequence[int], machine: Machine, slots: int | None = None
 ) -> float:
-    """Of answers of `new` tokens to prompts of these lengths, `slots` (none: all) at work at a time.
+    """Minimum for answers of `new` tokens to prompts of these lengths, `slots` (none: all) at a time.
 
-    A row that is done makes room for the next prompt. A step computes the prompts that are let in and one token of
-    every row before them, at the rate of products; or, if that takes longer, it reads the weights, an adapter merged,
-    and the keys and values of these rows.
+    A finished row is replaced by the next prompt. A step computes the new prompts and one token of every other row, at
+    the rate of products; or, if that takes longer, reads the weights (adapter merged) and these rows' keys and values.
     """
     blocks, _, head, _ = workload.flop_parts(job, 0)
     shape, size = job.shape, job.dtype.itemsize
-    token = 2 * shape.num_hidden_layers * shape.num_key_value_heads * shape.head_dim * size  # bytes of its cache
+    token = 2 * shape.num_hidden_layers * shape.num_key_value_heads * shape.head_dim * size  # bytes of its K and V
     waiting, rows, seconds = deque(zip(prompts, new, strict=True)), list[tuple[int, int]](), 0.0
     while waiting or rows:
-        fresh = [waiting.popleft() for _ in range(min(len(waiting), (slots or len(prompts)) - len(rows)))]
-        flops = sum(p * (2 * blocks + workload.flop_parts(job, p)[3]) + 2 * head for p, _ in fresh)
-        flops += sum(2 * (blocks + head) + workload.flop_parts(job, 2 * (held + 1))[3] for held, _ in rows)
-        read = (blocks + head) * size + sum(held + 1 for held, _ in rows) * token if rows else 0
+        admitted = [waiting.popleft() for _ in range(min(len(waiting), (slots or len(prompts)) - len(rows)))]
+        flops = sum(p * (2 * blocks + workload.flop_parts(job, p)[3]) + 2 * head for p, _ in admitted)
+        flops += sum(2 * (blocks + head) + workload.flop_parts(job, 2 * (cached + 1))[3] for cached, _ in rows)
+        read = (blocks + head) * size + sum(cached + 1 for cached, _ in rows) * token if rows else 0
         seconds += max(flops / machine.flops, read / machine.bytes)
-        rows = [(held + 1, left - 1) for held, left in rows] + [(p, n - 1) for p, n in fresh]
-        rows = [(held, left) for held, left in rows if left]
+        rows = [(cached + 1, remaining - 1) for cached, remaining in rows] + [(p, n - 1) for p, n in admitted]
+        rows = [(cached, remaining) for cached, remaining in rows if remaining]
     return seconds

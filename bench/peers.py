@@ -1,4 +1,4 @@
-"""What the benchmarks of other libraries need: silence, and a tokenizer that only pads and ends."""
+"""Helpers for the peers: silence their output, and a tokenizer with only pad and EOS."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from typing import Any
 
 
-def hush() -> None:
-    """Neither bars nor remarks of theirs among the figures."""
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # a trainer of trl reports to its makers that it was made
+def silence_peers() -> None:
+    """Switch off the peers' progress bars, warnings and telemetry."""
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # trl's trainers send telemetry
     warnings.simplefilter("ignore", FutureWarning)
     from transformers.utils import logging
 
@@ -27,9 +27,9 @@ def tokenizer_for_trl() -> Any:
     from tokenizers.models import WordLevel
     from transformers import PreTrainedTokenizerFast
 
-    words = Tokenizer(WordLevel({"<pad>": 0, "</s>": 2}, unk_token="<pad>"))
+    vocabulary = Tokenizer(WordLevel({"<pad>": 0, "</s>": 2}, unk_token="<pad>"))
     return PreTrainedTokenizerFast(
-        tokenizer_object=words,
+        tokenizer_object=vocabulary,
         pad_token="<pad>",
         eos_token="</s>",
         padding_side="left",

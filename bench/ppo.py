@@ -1,4 +1,4 @@
-"""Steps of PPO: scripts/train_ppo.py itself, and trl's trainer, which trl has up to 1.12."""
+"""PPO steps of scripts/train_ppo.py and of trl's trainer (trl up to 1.12 has one)."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from zj.train import DTYPES
 
 from .base import Base
 from .limits import Machine, Piece, forward_flops, generation_seconds, training_flops
-from .peers import hush, tokenizer_for_trl
+from .peers import silence_peers, tokenizer_for_trl
 
 PHASES = ("sample", "judge", "learn")
 
 
 def write_inputs(config: Any, base: Base) -> list[list[int]]:
-    """The base, beside it a reward model that has learnt nothing, and prompts; their ids."""
+    """Write base, untrained reward model and prompts; returns the prompts' ids."""
     folder, tokenizer, model = base.folder.parent, digits_tokenizer(base.folder), base.llama()
     add_adapter(model, "reward", rank=16, alpha=32, seed=config.seed)
     head = ScalarHead(model.config.hidden_size, config.seed).to(base.device)
@@ -51,26 +51,26 @@ def write_inputs(config: Any, base: Base) -> list[list[int]]:
 
 
 def draw_prompts(config: Any, tokenizer: Tokenizer) -> list[Prompt]:
-    """For a step that does not count and those that do. Every digit is a token."""
-    dice = random.Random(config.seed)
+    """Prompts for one warm-up step and the measured ones; each digit is one token."""
+    rng = random.Random(config.seed)
     frame = len(encode_prompt(Prompt("", "0"), tokenizer, "ziya")) - 1
-    lengths = [dice.randint(*config.ppo_prompt_tokens) - frame for _ in range(config.ppo_prompts * (config.rounds + 1))]
-    return [Prompt(str(i), "".join(dice.choice("0123456789") for _ in range(n))) for i, n in enumerate(lengths)]
+    lengths = [rng.randint(*config.ppo_prompt_tokens) - frame for _ in range(config.ppo_prompts * (config.rounds + 1))]
+    return [Prompt(str(i), "".join(rng.choice("0123456789") for _ in range(n))) for i, n in enumerate(lengths)]
 
 
-def our_steps(config: Any, base: Base) -> tuple[list[float], dict[str, list[float]], float]:
-    """Seconds of each step but the first: the whole, and each phase; most MB that the run held, weights too."""
+def zj_steps(config: Any, base: Base) -> tuple[list[float], dict[str, list[float]], float]:
+    """(seconds per step, seconds per phase, peak MB with weights), without the first step."""
     folder = base.folder.parent
-    taken = ("max_new_tokens", "ppo_epochs", "minibatches", "tokens_per_pack", "seed", "dtype", "device")
-    words = [f"--{name.replace('_', '-')}={getattr(config, name)}" for name in taken]
-    words += [f"--model={base.folder}", f"--reward={folder / 'reward'}", f"--data={folder / 'prompts.jsonl'}"]
-    words += [f"--out={folder / 'ppo'}", f"--batch-size={config.ppo_prompts}", "--valid-fraction=0"]
-    words += [f"--slots={slots_of(config)}"]
-    words += [f"--max-tokens={max(1024, config.ppo_prompt_tokens[1] + config.max_new_tokens)}"]
-    words += ["--compile"] * config.compile
+    flags = ("max_new_tokens", "ppo_epochs", "minibatches", "tokens_per_pack", "seed", "dtype", "device")
+    arguments = [f"--{name.replace('_', '-')}={getattr(config, name)}" for name in flags]
+    arguments += [f"--model={base.folder}", f"--reward={folder / 'reward'}", f"--data={folder / 'prompts.jsonl'}"]
+    arguments += [f"--out={folder / 'ppo'}", f"--batch-size={config.ppo_prompts}", "--valid-fraction=0"]
+    arguments += [f"--slots={slots_of(config)}"]
+    arguments += [f"--max-tokens={max(1024, config.ppo_prompt_tokens[1] + config.max_new_tokens)}"]
+    arguments += ["--compile"] * config.compile
     environment = os.environ | {"OMP_NUM_THREADS": str(config.threads)}
     script = Path(sys.argv[0]).with_name("train_ppo.py")
-    subprocess.run([sys.executable, script, *words], env=environment, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run([sys.executable, script, *arguments], env=environment, stdout=subprocess.DEVNULL, check=True)
     rows = [json.loads(line) for line in (folder / "ppo" / "metrics.jsonl").read_text().splitlines()]
     rows = [row for row in rows if row["step"] > 1]
     phases = {phase: [row[f"seconds_{phase}"] for row in rows] for phase in PHASES}
@@ -78,12 +78,12 @@ def our_steps(config: Any, base: Base) -> tuple[list[float], dict[str, list[floa
 
 
 def slots_of(config: Any) -> int:
-    """Answers at work at a time."""
+    """Answers generated at a time."""
     return config.slots or config.ppo_prompts
 
 
 def least_seconds(config: Any, prompts: list[int], machine: Machine) -> dict[str, float]:
-    """Of each phase of an average step, where every answer has --max-new-tokens."""
+    """Minimum per phase of an average step, with answers of --max-new-tokens."""
     recipe = SimpleNamespace(lora=Lora(rank=16), dtype=config.dtype)
     job, new = Job("ppo", recipe, LlamaConfig.named(config.size)), config.max_new_tokens
     steps = len(prompts) / config.ppo_prompts
@@ -101,14 +101,14 @@ def least_seconds(config: Any, prompts: list[int], machine: Machine) -> dict[str
 
 
 def trl_has_ppo() -> bool:
-    with contextlib.suppress(ModuleNotFoundError):  # of the package above
+    with contextlib.suppress(ModuleNotFoundError):  # raised if the parent package is missing
         return find_spec("peft") is not None and find_spec("trl.experimental.ppo") is not None
     return False
 
 
 def trl_seconds(config: Any, base: Base, prompts: list[list[int]]) -> list[float]:
-    """Of each whole step but the first: policy and value with LoRA as ours, the reference is the policy without it."""
-    hush()
+    """Seconds per step without the first: policy and value with LoRA as zj's; the reference is the policy without."""
+    silence_peers()
     from datasets import Dataset
     from peft import LoraConfig, inject_adapter_in_model
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, TrainerCallback
@@ -154,6 +154,6 @@ def trl_seconds(config: Any, base: Base, prompts: list[list[int]]) -> list[float
         peft_config=LoraConfig(**lora, task_type="CAUSAL_LM"),
         callbacks=[Clock()],
     )
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it measures of every step
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its metrics in every step
         trainer.train()
     return [end - began for began, end in zip(ends, ends[1:], strict=False)]

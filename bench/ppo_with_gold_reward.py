@@ -1,10 +1,10 @@
-"""PPO once with the clinic's gold judge as its reward: what would a perfect reward model give?
+"""PPO with the clinic's gold judge as the reward: an upper bound for any reward model.
 
 python bench/ppo_with_gold_reward.py --config recipes/tiny/ppo.toml --model runs/sft --reward runs/reward \
     --data prompts.jsonl --out runs/ppo-gold
 
-A diagnosis and no stage of the line: all is scripts/train_ppo.py's, but each score is the judge's, brought to the scale
-of a reward model's (mean 0, deviation 1 of the first answers). Prompts are the clinic's.
+For diagnosis, not a stage. Runs scripts/train_ppo.py with the judge's scores, standardized like a reward model's (mean
+0, standard deviation 1 on the first answers). Prompts are the clinic's.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from zj.data.tokenizer import Tokenizer
 from zj.eval.answers import read_questions
 
 measure_by_reward_model = train_ppo.measure
-scale: list[float] = []  # mean and deviation of the first answers' gold scores
+scale: list[float] = []  # mean and standard deviation of the first answers' gold scores
 
 
 def main(config: train_ppo.Config) -> None:
     tokenizer, template = Tokenizer.load(config.model), load_template(config.model)
     room = config.max_tokens - config.max_new_tokens
-    asked: dict[tuple[int, ...], Question] = {
+    question_of: dict[tuple[int, ...], Question] = {
         tuple(encode_prompt(question.prompt, tokenizer, template, room)): question
         for question in read_questions(config.data)
     }
@@ -41,7 +41,7 @@ def main(config: train_ppo.Config) -> None:
     def measure(run, roles, prompts, answers):
         rollout = measure_by_reward_model(run, roles, prompts, answers)
         texts = [tokenizer.decode(ids).strip() for ids in answers]
-        gold = [judge(asked[tuple(ids)], text).score for ids, text in zip(prompts, texts, strict=True)]
+        gold = [judge(question_of[tuple(ids)], text).score for ids, text in zip(prompts, texts, strict=True)]
         scale[:] = scale or [fmean(gold), pstdev(gold)]
         scores = [(score - scale[0]) / (scale[1] or 1) for score in gold]
         return replace(rollout, scores=torch.tensor(scores).to(rollout.scores))

@@ -1,4 +1,4 @@
-"""Steps of the reward model and of DPO, beside trl's trainers."""
+"""Steps of reward model and DPO: zj and trl's trainers."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from .base import Base
 from .limits import Machine, forward_flops, training_flops
 from .peers import tokenizer_for_trl
 
-BATCHES = 2  # optimizer steps in a round
+BATCHES = 2  # optimizer steps per round
 
 Step = Callable[[list[Ranked]], None]  # one optimizer step on a batch of pairs
 
 
-def ours(config: Any, base: Base, case: str) -> Step:
-    return (our_reward if case == "reward" else our_dpo)(config, base)
+def zj_step(config: Any, base: Base, case: str) -> Step:
+    return (zj_reward_step if case == "reward" else zj_dpo_step)(config, base)
 
 
-def our_reward(config: Any, base: Base) -> Step:
+def zj_reward_step(config: Any, base: Base) -> Step:
     """As scripts/train_reward.py."""
-    world, model = opened(config, base)
+    world, model = open_model(config, base)
     add_adapter(model, "reward", rank=16, alpha=32, seed=config.seed)
-    base.ready(model)
+    base.prepare(model)
     head = ScalarHead(model.config.hidden_size, config.seed).to(world.device)
     adam = torch.optim.AdamW([*adapter_parameters(model, "reward").values(), *head.parameters()], fused=True)
 
@@ -51,12 +51,12 @@ def our_reward(config: Any, base: Base) -> Step:
     return step
 
 
-def our_dpo(config: Any, base: Base) -> Step:
+def zj_dpo_step(config: Any, base: Base) -> Step:
     """As scripts/train_dpo.py with --reference live."""
-    world, model = opened(config, base)
+    world, model = open_model(config, base)
     add_adapter(model, "policy", rank=16, alpha=32, seed=config.seed)
     copy_adapter(model, "policy", "reference")
-    base.ready(model)
+    base.prepare(model)
     adam = torch.optim.AdamW(adapter_parameters(model, "policy").values(), fused=True)
 
     def step(pairs: list[Ranked]) -> None:
@@ -66,21 +66,21 @@ def our_dpo(config: Any, base: Base) -> Step:
             policy, _ = sequence_logprobs(model, pack.packed, pack.counted, "policy")
             policy, reference = (pack.packed.sums(x)[pack.answers] for x in (policy, reference))
             better, worse, weights = ranked_pairs(pack.ranks, pack.groups)
-            told = (policy[better], policy[worse], reference[better], reference[worse])
-            dpo_loss(*told, beta=0.1, denominator=len(pairs), weights=weights)[0].backward()
+            logprobs = (policy[better], policy[worse], reference[better], reference[worse])
+            dpo_loss(*logprobs, beta=0.1, denominator=len(pairs), weights=weights)[0].backward()
         adam.step()
         adam.zero_grad()
 
     return step
 
 
-def opened(config: Any, base: Base) -> tuple[World, Llama]:
+def open_model(config: Any, base: Base) -> tuple[World, Llama]:
     world = start(config.device)
     return world, base.llama()
 
 
 def trl_step(config: Any, base: Base, case: str) -> Step:
-    """The trainer's own batch and compute_loss, then the backward pass and the same AdamW as ours."""
+    """The trainer's collator and compute_loss, then the backward pass and the same AdamW as zj's."""
     trainer = trl_trainer(config, base, case)
     model = trainer.model.train()
     adam = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], fused=True)
@@ -101,7 +101,7 @@ def trl_step(config: Any, base: Base, case: str) -> Step:
 
 
 def trl_trainer(config: Any, base: Base, case: str) -> Any:
-    """One of trl's trainers with a fresh LoRA on the base. Its data set is one idle row: batches are handed to it."""
+    """One of trl's trainers with a fresh LoRA on the base. Its dataset is a dummy row; batches are passed directly."""
     from datasets import Dataset
     from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
@@ -112,9 +112,9 @@ def trl_trainer(config: Any, base: Base, case: str) -> Any:
     }
     trainer, arguments, task, kind = kinds[case]
     return trainer(
-        model=base.theirs(kind),
+        model=base.transformers_model(kind),
         args=arguments(
-            output_dir=str(base.place.parent / "trl"),
+            output_dir=str(base.path.parent / "trl"),
             use_cpu=start(config.device).device.type == "cpu",
             gradient_checkpointing=False,
             bf16=False,
@@ -128,7 +128,7 @@ def trl_trainer(config: Any, base: Base, case: str) -> Any:
 
 
 def least_seconds(config: Any, case: str, batches: list[list[Ranked]], machine: Machine) -> float:
-    """Of these batches: a prompt is computed once for both answers, and DPO's reference goes forward only."""
+    """Minimum for these batches: a prompt is computed once for both answers; DPO's reference has no backward pass."""
     recipe = SimpleNamespace(lora=Lora(rank=16), dtype=config.dtype)
     job, pieces = Job(case, recipe, LlamaConfig.named(config.size)), []
     for pair in (pair for pairs in batches for pair in pairs):
@@ -142,13 +142,13 @@ def least_seconds(config: Any, case: str, batches: list[list[Ranked]], machine: 
 
 def draw_pairs(config: Any, vocabulary: int) -> list[list[Ranked]]:
     """Batches of pairs with random ids."""
-    dice = random.Random(config.seed)
+    rng = random.Random(config.seed)
 
     def ids(length: int) -> list[int]:
-        return [dice.randrange(3, vocabulary) for _ in range(length)]
+        return [rng.randrange(3, vocabulary) for _ in range(length)]
 
     pairs = []
-    for prompt_length, *answer_lengths in pair_lengths(config, dice):
+    for prompt_length, *answer_lengths in pair_lengths(config, rng):
         prompt, answers = ids(prompt_length), map(ids, answer_lengths)
         counted = [[False] * prompt_length + [True] * length for length in answer_lengths]
         encoded = [Encoded(prompt + answer, flags, "") for answer, flags in zip(answers, counted, strict=True)]
@@ -156,20 +156,22 @@ def draw_pairs(config: Any, vocabulary: int) -> list[list[Ranked]]:
     return [pairs[at : at + config.pairs] for at in range(0, len(pairs), config.pairs)]
 
 
-def pair_lengths(config: Any, dice: random.Random) -> list[tuple[int, int, int]]:
-    """Tokens of (prompt, better answer, worse answer), whole sequences at most 1024."""
-    wanted = config.pairs * BATCHES
+def pair_lengths(config: Any, rng: random.Random) -> list[tuple[int, int, int]]:
+    """Tokens of (prompt, better answer, worse answer); prompt and answer together at most 1024."""
+    needed = config.pairs * BATCHES
     if not config.rankings:
-        totals = [(drawn_length(dice), drawn_length(dice)) for _ in range(wanted)]
+        totals = [(drawn_length(rng), drawn_length(rng)) for _ in range(needed)]
         return [(a - int(ANSWERED * a), int(ANSWERED * a), int(ANSWERED * b)) for a, b in totals]
     rankings, _ = read(config.rankings, "ranking")
-    if len(rankings) < wanted:
-        raise ValueError(f"--rankings: found {len(rankings)}, expected at least {wanted}")
-    found = []
-    for ranking in dice.sample(rankings, wanted):
+    if len(rankings) < needed:
+        raise ValueError(f"--rankings: found {len(rankings)}, expected at least {needed}")
+    lengths = []
+    for ranking in rng.sample(rankings, needed):
         prompt = ranking.prompt
         texts = [prompt.system + "".join(map("".join, prompt.history)) + prompt.user, *ranking.answers[:2]]
-        asked, *said = [max(4, round(len(text) * TOKENS_PER_CHARACTER)) for text in texts]
-        asked = min(asked, 512)
-        found.append((asked, min(said[0], 1024 - asked), min(said[1], 1024 - asked)))
-    return found
+        prompt_tokens, *answer_tokens = [max(4, round(len(text) * TOKENS_PER_CHARACTER)) for text in texts]
+        prompt_tokens = min(prompt_tokens, 512)
+        lengths.append(
+            (prompt_tokens, min(answer_tokens[0], 1024 - prompt_tokens), min(answer_tokens[1], 1024 - prompt_tokens))
+        )
+    return lengths

@@ -1,4 +1,4 @@
-"""Cases that take turns in one process, so that a slow minute is slow for all; what they have found, as JSON."""
+"""Time cases alternately in one process, so that slow phases of the machine hit all; results as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zj.plan.measuring import peak_bytes
 
 from .limits import Machine, measure
 
-Case = Callable[[], int]  # does the work once and returns how many useful tokens (or other units) it was
+Case = Callable[[], int]  # does the work once; returns the number of useful tokens (or other units)
 
 
 def report(
@@ -29,66 +29,66 @@ def report(
     rounds: int,
     device: torch.device,
     dtype: torch.dtype,
-    least: Callable[[Machine], float] | None = None,
+    least_seconds: Callable[[Machine], float] | None = None,
 ) -> dict[str, Any]:
-    """Time the cases turn by turn and print units a second, median [min-max]; what every round found, by name.
+    """Time the cases alternately, print units per second as median [min-max]; returns the values of all rounds.
 
-    A turn before them does not count; it tells the most memory that tensors take. Of two cases, also the ratio of the
-    first to the second, round by round. `least` tells the seconds that the work takes at best on a machine; "share" is
-    that of the time that the first case took, by what the machine does before and after.
+    A warm-up round measures peak memory. For two cases, "ratio" is the first over the second, round by round.
+    `least_seconds` gives the minimum time on a machine; "share" is that over the first case's time, with the rates of
+    the machine measured just before and after.
     """
     speeds: dict[str, list[float]] = {name: [] for name, _ in cases}
-    tidy()
-    shares, peaks = [], {name: peak_bytes(act, device) / 1e6 for name, act in cases}
+    free_memory()
+    shares, peaks = [], {name: peak_bytes(run, device) / 1e6 for name, run in cases}
     for _ in range(rounds):
-        for name, act in cases:
-            units, seconds, machine = timed(act, device, dtype)
+        for name, run in cases:
+            units, seconds, machine = timed(run, device, dtype)
             speeds[name].append(units / seconds)
-            if name == cases[0][0] and least is not None:
-                shares.append(least(machine) / seconds)
+            if name == cases[0][0] and least_seconds is not None:
+                shares.append(least_seconds(machine) / seconds)
     print(title)
-    for name, seen in speeds.items():
-        print(f"  {name:24} {spread(seen, ',.0f')}  {peaks[name]:7,.0f} MB", flush=True)
-    found: dict[str, Any] = {"title": title, **speeds, "peak MB": peaks}
+    for name, values in speeds.items():
+        print(f"  {name:24} {spread(values, ',.0f')}  {peaks[name]:7,.0f} MB", flush=True)
+    result: dict[str, Any] = {"title": title, **speeds, "peak MB": peaks}
     if len(speeds) == 2:
-        found["ratio"] = [a / b for a, b in zip(*speeds.values(), strict=True)]
-        print(f"  {'ratio':24} {spread(found['ratio'], '.2f')}", flush=True)
+        result["ratio"] = [a / b for a, b in zip(*speeds.values(), strict=True)]
+        print(f"  {'ratio':24} {spread(result['ratio'], '.2f')}", flush=True)
     if shares:
-        found["share"] = shares
+        result["share"] = shares
         print(f"  {'of the limit':24} {spread(shares, '.0%')}", flush=True)
-    return found
+    return result
 
 
-def timed(act: Callable[[], Any], device: torch.device, dtype: torch.dtype) -> tuple[Any, float, Machine]:
-    """(what it gives back, its seconds, the mean of what the machine does just before and just after)."""
+def timed(work: Callable[[], Any], device: torch.device, dtype: torch.dtype) -> tuple[Any, float, Machine]:
+    """(result, seconds, mean of the machine's rates just before and just after)."""
     before = measure(device, dtype)
     began = time.perf_counter()
-    given = act()
+    result = work()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     seconds, after = time.perf_counter() - began, measure(device, dtype)
-    return given, seconds, Machine((before.flops + after.flops) / 2, (before.bytes + after.bytes) / 2)
+    return result, seconds, Machine((before.flops + after.flops) / 2, (before.bytes + after.bytes) / 2)
 
 
-def tidy() -> None:
-    """Let go of what cases before have left, so that none pays for another."""
+def free_memory() -> None:
+    """Free memory of earlier cases."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
-def write_report(file: str, settings: Any, device: torch.device, found: dict[str, Any]) -> None:
-    """What was measured, with what and on what, as JSON; an existing file is replaced."""
+def write_report(file: str, settings: Any, device: torch.device, results: dict[str, Any]) -> None:
+    """Write results, versions, settings and device as JSON; an existing file is replaced."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     versions = {name: version(name) for name in ("torch", "transformers", "peft", "trl") if find_spec(name)}
-    told = {field: value for field, value in asdict(settings).items() if field != "out"}
-    whole = {"device": name, "versions": versions, "settings": told, "found": found}
+    fields = {field: value for field, value in asdict(settings).items() if field != "out"}
+    contents = {"device": name, "versions": versions, "settings": fields, "found": results}
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    Path(file).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    Path(file).write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
 
 
 def _processor() -> str:
-    """The name that Linux gives it, or what Python knows."""
+    """The processor's name from /proc/cpuinfo, else from Python."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -96,6 +96,6 @@ def _processor() -> str:
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
-def spread(seen: list[float], form: str) -> str:
+def spread(values: list[float], form: str) -> str:
     """median [min-max]"""
-    return f"{format(statistics.median(seen), form):>8} [{min(seen):{form}}-{max(seen):{form}}]"
+    return f"{format(statistics.median(values), form):>8} [{min(values):{form}}-{max(values):{form}}]"

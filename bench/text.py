@@ -1,4 +1,4 @@
-"""LoRA fine-tuning and generation, beside transformers' model with peft's LoRA."""
+"""LoRA fine-tuning and generation: zj, and transformers with peft."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from .base import Base
 from .limits import generation_seconds, training_flops
 
 
-class Ours:
-    """As scripts/train_sft.py and chat.py."""
+class ZjText:
+    """zj, as in scripts/train_sft.py and chat.py."""
 
     name = "zj"
 
     def __init__(self, config: Any, base: Base):
         self.model = base.llama()
         add_adapter(self.model, "policy", rank=16, alpha=32, seed=config.seed)
-        base.ready(self.model)
+        base.prepare(self.model)
         with fast(self.model, "policy"):
-            pass  # weights that others hold too would be held twice in what is measured
+            pass  # prepare here, so that copies of shared weights are not in the measured memory
         self.adam = torch.optim.AdamW(adapter_parameters(self.model, "policy").values(), fused=True)
         self.config, self.device = config, base.device
         self.job = Job("sft", SimpleNamespace(lora=Lora(rank=16), dtype=config.dtype), self.model.config)
@@ -42,9 +42,9 @@ class Ours:
     def train(self, sequences: list[list[int]]) -> int:
         size = self.config.batch_size
         for batch in (sequences[at : at + size] for at in range(0, len(sequences), size)):
-            for some in pack_plan([len(s) for s in batch], self.config.tokens_per_pack)[0]:
-                packed = Packed.of([batch[place] for place in some], self.device)
-                counted = torch.cat([last_part(n) for n in packed.lengths]).to(self.device)
+            for pack in pack_plan([len(s) for s in batch], self.config.tokens_per_pack)[0]:
+                packed = Packed.of([batch[index] for index in pack], self.device)
+                counted = torch.cat([answer_mask(n) for n in packed.lengths]).to(self.device)
                 logprobs, _ = sequence_logprobs(self.model, packed, counted, "policy")
                 (-logprobs.sum() / counted_tokens(batch)).backward()
             self.adam.step()
@@ -57,20 +57,20 @@ class Ours:
         return sum(map(len, rows))
 
     def generate_merged(self, prompts: list[list[int]], limits: list[int]) -> int:
-        """As chat.py with a model whose adapter was merged when it was loaded."""
+        """As chat.py with a model whose adapter was merged at loading."""
         return self.generate(prompts, limits, adapter=None)
 
-    def least_seconds(self, *given: Any) -> float:
-        """What training on (sequences, machine), or answering (prompts, limits, machine), takes at best."""
-        sequences, *limits, machine = given
+    def least_seconds(self, *workload: Any) -> float:
+        """Minimum of training on (sequences, machine), or of generating for (prompts, limits, machine)."""
+        sequences, *limits, machine = workload
         if limits:
             return generation_seconds(self.job, list(map(len, sequences)), limits[0], machine, self.config.slots)
         pieces = [(len(sequence), 0, counted_tokens([sequence])) for sequence in sequences]
         return training_flops(self.job, pieces) / machine.flops
 
 
-class Peer:
-    """transformers' model and generate with peft's LoRA, used as their documentation shows: batches are padded."""
+class PeerText:
+    """transformers' model and generate with peft's LoRA, used as documented: with padded batches."""
 
     name = "transformers + peft"
 
@@ -78,7 +78,7 @@ class Peer:
         from peft import LoraConfig, get_peft_model
 
         lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
-        self.model: Any = get_peft_model(base.theirs("LlamaForCausalLM"), lora)
+        self.model: Any = get_peft_model(base.transformers_model("LlamaForCausalLM"), lora)
         self.adam = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], fused=True)
         self.merged = False
         self.device, self.batch, self.slots = base.device, config.batch_size, config.slots
@@ -86,10 +86,10 @@ class Peer:
     def train(self, sequences: list[list[int]]) -> int:
         self.model.train()
         for at in range(0, len(sequences), self.batch):
-            ids, mask = self.padded(sequences[at : at + self.batch], left=False)
+            ids, mask = self.padded(sequences[at : at + self.batch], pad_left=False)
             labels = torch.full_like(ids, -100)
             for row, sequence in enumerate(sequences[at : at + self.batch]):
-                flags = last_part(len(sequence)).to(self.device)
+                flags = answer_mask(len(sequence)).to(self.device)
                 labels[row, : len(sequence)][flags] = ids[row, : len(sequence)][flags]
             self.model(input_ids=ids, attention_mask=mask, labels=labels).loss.backward()
             self.adam.step()
@@ -103,7 +103,7 @@ class Peer:
         return sum(limits)
 
     def generate_merged(self, prompts: list[list[int]], limits: list[int]) -> int:
-        """The adapter is merged once and for all."""
+        """The adapter is merged once and stays merged."""
         if not self.merged:
             self.model.merge_adapter()
             self.merged = True
@@ -119,39 +119,39 @@ class Peer:
     def generate_batch(self, prompts: list[list[int]], limits: list[int]) -> None:
         from transformers import StoppingCriteriaList
 
-        ids, mask = self.padded(prompts, left=True)
+        ids, mask = self.padded(prompts, pad_left=True)
         ends = torch.tensor(limits, device=self.device) + ids.shape[1]
         stop = StoppingCriteriaList([lambda ids, scores, **_: ids.shape[1] >= ends])
         options = {"max_new_tokens": max(limits), "do_sample": True, "top_k": 0, "stopping_criteria": stop}
         with torch.no_grad():
             self.model.generate(input_ids=ids, attention_mask=mask, pad_token_id=0, eos_token_id=None, **options)
 
-    def padded(self, sequences: list[list[int]], left: bool) -> tuple[Tensor, Tensor]:
+    def padded(self, sequences: list[list[int]], pad_left: bool) -> tuple[Tensor, Tensor]:
         longest = max(map(len, sequences))
-        rows = [[0] * (longest - len(s)) + s if left else s + [0] * (longest - len(s)) for s in sequences]
+        rows = [[0] * (longest - len(s)) + s if pad_left else s + [0] * (longest - len(s)) for s in sequences]
         ids = torch.tensor(rows, device=self.device)
         return ids, (ids != 0).long()
 
 
-def dialogue_lengths(config: Any, dice: random.Random) -> list[int]:
-    """Tokens of four batches of dialogues: those of --data, else drawn."""
-    wanted = 4 * config.batch_size
+def dialogue_lengths(config: Any, rng: random.Random) -> list[int]:
+    """Tokens of four batches of dialogues, from --data or random."""
+    needed = 4 * config.batch_size
     if config.data:
         dialogues, _ = read(config.data, "dialogue")
         characters = [sum(len(a) + len(b) for a, b in d.turns) for d in dialogues]
-        if len(characters) < wanted:
-            raise ValueError(f"--data: found {len(characters)} dialogues, expected at least {wanted}")
-        return [max(8, min(1024, round(n * TOKENS_PER_CHARACTER))) for n in dice.sample(characters, wanted)]
-    return [drawn_length(dice) for _ in range(wanted)]
+        if len(characters) < needed:
+            raise ValueError(f"--data: found {len(characters)} dialogues, expected at least {needed}")
+        return [max(8, min(1024, round(n * TOKENS_PER_CHARACTER))) for n in rng.sample(characters, needed)]
+    return [drawn_length(rng) for _ in range(needed)]
 
 
-def drawn_ids(lengths: Sequence[int], vocabulary: int, dice: random.Random) -> list[list[int]]:
+def random_ids(lengths: Sequence[int], vocabulary: int, rng: random.Random) -> list[list[int]]:
     """Sequences of random ids."""
-    return [[dice.randrange(3, vocabulary) for _ in range(n)] for n in lengths]
+    return [[rng.randrange(3, vocabulary) for _ in range(n)] for n in lengths]
 
 
-def last_part(length: int) -> Tensor:
-    """[length] bool: the last part of a dialogue are answers."""
+def answer_mask(length: int) -> Tensor:
+    """[length] bool: true for the last part of a dialogue, its answers."""
     return torch.arange(length) >= length - int(ANSWERED * length)
 
 

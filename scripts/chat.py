@@ -1,4 +1,4 @@
-"""Talk to a model in the terminal; answers appear as they are written.
+"""Chat with a model in the terminal; answers are streamed.
 
 python scripts/chat.py --model runs/sft
 python scripts/chat.py --model base --adapter runs/sft runs/dpo        (then /adapter dpo, /adapter none)
@@ -34,30 +34,30 @@ HELP = """/reset           forget the conversation
 /adapter NAME    answer with another adapter, or with none; without NAME: list them
 /help            this text
 /exit            leave (as Ctrl-D does); Ctrl-C stops an answer"""
-BROKEN = "\ufffd"  # what a character decodes to whose last bytes are yet to come
+REPLACEMENT = "\ufffd"  # an incomplete character decodes to this
 
 
 @dataclass(frozen=True)
 class Config:
     model: str = ""  # Hugging Face model or PEFT adapter directory
-    adapter: tuple[str, ...] = ()  # PEFT adapter directories to switch between; the first one answers at first
+    adapter: tuple[str, ...] = ()  # PEFT adapter directories to switch between; the first one is active at the start
     template: str = ""  # prompt format (none: the one stored with model or adapter)
     system: str = ""  # system text of the conversation
-    temperature: float = 0.7  # 0 takes the most probable token; 1 is the model's own distribution
-    top_p: float = 0.9  # only the most probable tokens that share this probability; 1 keeps all
-    top_k: int = 0  # only this many most probable tokens; 0 keeps all
-    repetition_penalty: float = 1.0  # above 1, tokens already there become less probable
+    temperature: float = 0.7  # of sampling; 0 is greedy
+    top_p: float = 0.9  # sample from the most probable tokens with this total probability; 1 keeps all
+    top_k: int = 0  # sample from this many most probable tokens; 0 keeps all
+    repetition_penalty: float = 1.0  # above 1, tokens of the text so far become less probable
     max_new_tokens: int = (
-        0  # longest answer, which older turns give way to; 0: 512, or half of a shorter model's positions
+        0  # tokens of the longest answer; older turns are dropped to fit; 0: 512, at most half the model's positions
     )
-    seed: int = 0  # of the answers: the same seed and conversation give the same answer
+    seed: int = 0  # of sampling: the same seed and conversation give the same answer
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the weights
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
 
 
 def main(config: Config) -> None:
     chat = Chat(config)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script that runs this in the background ignores Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore Ctrl-C in background jobs
     print(f"{NOTICE}\n{chat.describe()}; /help lists the commands", flush=True)
     try:
         for line in user_lines():
@@ -68,12 +68,12 @@ def main(config: Config) -> None:
             elif line:
                 print("医生：", end="", flush=True)
                 print(f"{chat.answer(line)}\n", flush=True)
-    except KeyboardInterrupt:  # at the prompt; an answer takes Ctrl-C for itself
+    except KeyboardInterrupt:  # at the prompt; during an answer `ctrl_c_stops` handles it
         print()
 
 
 def user_lines() -> Iterator[str]:
-    """What the user types, until the end of input."""
+    """Lines of input, until its end."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")
     while True:
@@ -83,19 +83,19 @@ def user_lines() -> Iterator[str]:
             print()
             return
         if not sys.stdin.isatty():
-            print(line)  # a terminal has shown it already
+            print(line)  # a terminal echoes it
         yield line.strip()
 
 
 class Chat:
-    """A conversation with one model and the adapters it can speak with."""
+    """A conversation with one model and its adapters."""
 
     def __init__(self, config: Config):
         self.config = config
         self.sampling = Sampling(config.temperature, config.top_p, config.top_k, config.repetition_penalty)
         folders = _folders(config)
         device = start(config.device).device
-        home = _first_with(TOKENIZER, [config.model, *config.adapter])
+        home = _first_folder_with(TOKENIZER, [config.model, *config.adapter])
         self.tokenizer = Tokenizer.load(home or config.model)
         self.model = load_model(config.model, DTYPES[config.dtype], device)
         check_tokenizer_fits(self.model, len(self.tokenizer))
@@ -110,11 +110,11 @@ class Chat:
 
     def describe(self) -> str:
         parameters = sum(p.numel() for p in self.model.parameters())
-        speaks = f", adapter {self.adapter}" if self.adapter else ""
-        return f"{self.config.model}{speaks}: {parameters:,} parameters, template {self.templates[self.adapter]}"
+        adapter = f", adapter {self.adapter}" if self.adapter else ""
+        return f"{self.config.model}{adapter}: {parameters:,} parameters, template {self.templates[self.adapter]}"
 
     def command(self, line: str) -> str:
-        """Do what a line that begins with "/" says; the answer to it."""
+        """Run a line that begins with "/"; returns the message to print."""
         word, _, name = line.partition(" ")
         name = name.strip()
         if word == "/help":
@@ -134,23 +134,23 @@ class Chat:
         return f"({name} answers from now on; the conversation goes on)"
 
     def answer(self, user: str) -> str:
-        """Print the answer as it is written and keep the turn. What it returns says why the answer is not whole."""
+        """Stream the answer to stdout and keep the turn; returns why the answer is incomplete, or ""."""
         prompt = Prompt("chat", user, self.history, self.config.system, where="--system")
         ids = encode_prompt(prompt, self.tokenizer, self.templates[self.adapter], self.room)
-        said: list[int] = []
+        new_ids: list[int] = []
         with ctrl_c_stops() as stopped:
-            for text in whole_characters(self._new_ids(ids, said), self.tokenizer):
+            for text in whole_characters(self._new_ids(ids, new_ids), self.tokenizer):
                 print(text, end="", flush=True)
                 if stopped:
                     break
-        if answer := self.tokenizer.decode(said):
+        if answer := self.tokenizer.decode(new_ids):
             self.history += ((user, answer),)
-        if said and said[-1] == self.tokenizer.eos_id:
+        if new_ids and new_ids[-1] == self.tokenizer.eos_id:
             return ""
         return "\n(stopped)" if stopped else f"\n(cut at --max-new-tokens {self.max_new_tokens})"
 
-    def _new_ids(self, prompt: list[int], said: list[int]) -> Iterator[int]:
-        """Ids as they come; `said` collects them."""
+    def _new_ids(self, prompt: list[int], collected: list[int]) -> Iterator[int]:
+        """New ids as they are sampled, also appended to `collected`."""
         ids = stream(
             self.model,
             [prompt],
@@ -161,25 +161,25 @@ class Chat:
             seed=self.config.seed,
         )
         for _, token in ids:
-            said.append(token)
+            collected.append(token)
             yield token
 
 
 def whole_characters(ids: Iterable[int], tokenizer: Tokenizer) -> Iterator[str]:
-    """The text that each id adds. A character whose bytes are spread over several ids comes with the last of them."""
-    seen: list[int] = []
-    shown = 0  # characters given so far
+    """The text that each id adds. A character of several ids is yielded with the last of them."""
+    ids_so_far: list[int] = []
+    shown = 0  # characters yielded
     for token in ids:
-        seen.append(token)
-        text = tokenizer.decode(seen).rstrip(BROKEN)
+        ids_so_far.append(token)
+        text = tokenizer.decode(ids_so_far).rstrip(REPLACEMENT)
         yield text[shown:]
         shown = max(shown, len(text))
-    yield tokenizer.decode(seen)[shown:]  # bytes that never became a character
+    yield tokenizer.decode(ids_so_far)[shown:]  # bytes of an incomplete character
 
 
 @contextmanager
 def ctrl_c_stops() -> Iterator[list[int]]:
-    """While this lasts, Ctrl-C puts something into the list instead of ending the program."""
+    """Inside this context, Ctrl-C appends to the list instead of raising KeyboardInterrupt."""
     pressed: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
     try:
@@ -202,17 +202,17 @@ def _folders(config: Config) -> dict[str, str]:
 
 
 def _templates(config: Config, folders: dict[str, str]) -> dict[str | None, str]:
-    """Adapter name -> the template it was trained with; None stands for the model without any."""
+    """Adapter name -> the template it was trained with; None means the model without an adapter."""
     if config.template:
         if config.template not in TEMPLATES:
             raise ValueError(f"--template {config.template}: unknown, expected one of {', '.join(TEMPLATES)}")
         return dict.fromkeys([*folders, None], config.template)
-    base = load_template(_first_with(TEMPLATE, [config.model, *config.adapter]) or config.model)
-    own = {name: load_template(folder) for name, folder in folders.items() if (Path(folder) / TEMPLATE).is_file()}
-    return {name: own.get(name, base) for name in folders} | {None: base}
+    base = load_template(_first_folder_with(TEMPLATE, [config.model, *config.adapter]) or config.model)
+    stored = {name: load_template(folder) for name, folder in folders.items() if (Path(folder) / TEMPLATE).is_file()}
+    return {name: stored.get(name, base) for name in folders} | {None: base}
 
 
-def _first_with(file: str, folders: Iterable[str]) -> str | None:
+def _first_folder_with(file: str, folders: Iterable[str]) -> str | None:
     return next((folder for folder in folders if (Path(folder) / file).is_file()), None)
 
 

@@ -1,4 +1,4 @@
-"""One table of several runs: what validation said before and after, and what it took.
+"""One table of several runs: validation before and after training, steps, tokens and time.
 
 python scripts/compare_runs.py --runs runs/pretrain runs/sft runs/sft-from-scratch
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from zj.cli import run_command
 from zj.train import read_run
 
-HEAD = ("run", "stage", "before", "after", "best", "at step", "steps", "tokens", "tokens/s", "minutes")
+HEADER = ("run", "stage", "before", "after", "best", "at step", "steps", "tokens", "tokens/s", "minutes")
 
 
 LEGEND = """before, after: on data held out from training
@@ -27,8 +27,8 @@ class Config:
 def main(config: Config) -> None:
     if not config.runs:
         raise ValueError("--runs is missing: one or more run directories")
-    rows = [HEAD, *(summary(Path(folder)) for folder in config.runs)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    rows = [HEADER, *(summary(Path(folder)) for folder in config.runs)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     for row in rows:
         print(
             "  ".join(
@@ -40,17 +40,26 @@ def main(config: Config) -> None:
 
 
 def summary(folder: Path) -> tuple[str, ...]:
-    """The cells of one run. ValueError if the directory is not a run with a validation in it."""
+    """The row of one run. Raises ValueError if the directory is not a run with a validation."""
     stage, rows = read_run(folder)
     measure, sign = ("valid_score", -1) if stage == "ppo" else ("valid_loss", 1)
-    found = [(row[measure], row["step"]) for row in rows if measure in row]
+    validations = [(row[measure], row["step"]) for row in rows if measure in row]
     steps = [row for row in rows if "tokens" in row]
-    if not found or not steps:
+    if not validations or not steps:
         raise ValueError(f"--runs {folder}: nothing was validated there yet")
-    best, at = min(found, key=lambda pair: sign * pair[0])
+    best, best_step = min(validations, key=lambda pair: sign * pair[0])
     tokens, seconds = sum(row["tokens"] for row in steps), sum(row["seconds"] for row in steps)
-    numbers = (f"{found[0][0]:.3f}", f"{found[-1][0]:.3f}", f"{best:.3f}", str(at), str(steps[-1]["step"]))
-    return (folder.name, stage, *numbers, f"{tokens:,}", f"{tokens / seconds:,.0f}", f"{seconds / 60:.1f}")
+    scores = [f"{score:.3f}" for score in (validations[0][0], validations[-1][0], best)]
+    return (
+        folder.name,
+        stage,
+        *scores,
+        str(best_step),
+        str(steps[-1]["step"]),
+        f"{tokens:,}",
+        f"{tokens / seconds:,.0f}",
+        f"{seconds / 60:.1f}",
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Let a model meet patients it was not trained on: they speak from held-out dialogues, the doctor is the model.
+"""Consultations with held-out patients: user turns come from held-out dialogues, the model answers as the doctor.
 
 python scripts/consult.py --model runs/sft --data runs/sft/clinic/multi.jsonl --number 3
 """
@@ -24,12 +24,12 @@ from zj.weights import load_model
 @dataclass(frozen=True)
 class Config:
     model: str = ""  # Hugging Face model or PEFT adapter directory
-    data: tuple[str, ...] = ()  # files of dialogues whose held-out part is asked
-    number: int = 3  # consultations, in the order in which training looks at its validation
-    valid_fraction: float = 0.1  # the part that training held out
-    max_tokens: int = 768  # longest prompt; older turns are left out to fit
-    max_new_tokens: int = 200  # longest answer
-    temperature: float = 0.0  # 0 takes the most probable token
+    data: tuple[str, ...] = ()  # files of dialogues; their held-out part is used
+    number: int = 3  # number of consultations, in the order of training's validation
+    valid_fraction: float = 0.1  # share of the dialogues that training held out
+    max_tokens: int = 768  # tokens of the longest prompt; older turns are dropped to fit
+    max_new_tokens: int = 200  # tokens of the longest answer
+    temperature: float = 0.0  # of sampling; 0 is greedy
     seed: int = 0  # of sampled answers
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the weights
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
@@ -56,9 +56,9 @@ def consult(config: Config, model, tokenizer: Tokenizer, template: str, dialogue
     for question, _ in dialogue.turns:
         prompt = Prompt(dialogue.id, question, history, dialogue.system)
         ids = encode_prompt(prompt, tokenizer, template, config.max_tokens)
-        eos, warmth = (tokenizer.eos_id,), config.temperature
-        (said,) = generate(model, [ids], config.max_new_tokens, temperature=warmth, eos_ids=eos, seed=config.seed)
-        answer = tokenizer.decode(said).strip()
+        eos_ids, length = (tokenizer.eos_id,), config.max_new_tokens
+        (new_ids,) = generate(model, [ids], length, temperature=config.temperature, eos_ids=eos_ids, seed=config.seed)
+        answer = tokenizer.decode(new_ids).strip()
         print(f"患者：{question}\n模型：{answer}", flush=True)
         history += ((question, answer),)
 

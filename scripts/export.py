@@ -1,7 +1,7 @@
-"""Make a model directory out of another form.
+"""Convert an adapter or delta weights to a model directory.
 
-merge        an adapter (PEFT directory) is added to its base; a whole model is only written anew
-apply-delta  delta weights, as Ziya-LLaMA-13B and HuatuoGPT-13B are published, are added to their base
+merge        add an adapter (PEFT directory) to its base; a full model is written as it is
+apply-delta  add delta weights, as Ziya-LLaMA-13B and HuatuoGPT-13B are published, to their base
 """
 
 from __future__ import annotations
@@ -30,80 +30,81 @@ PROBE = 64  # tokens on which the merged model is compared with the adapter
 class MergeConfig:
     model: str = ""  # directory of the adapter (its adapter_config.json names the base), or of a model
     out: str = ""  # directory to write the model to; must be empty or absent
-    dtype: Literal["stored", "float32", "float16", "bfloat16"] = "stored"  # type of the weights written
+    dtype: Literal["stored", "float32", "float16", "bfloat16"] = "stored"  # of the written weights
 
 
 @dataclass(frozen=True)
 class DeltaConfig:
-    base: str = ""  # directory of the model that the differences were taken from, e.g. LLaMA-13B
-    delta: str = ""  # directory of the differences, as published
+    base: str = ""  # directory of the base model of the delta, e.g. LLaMA-13B
+    delta: str = ""  # directory of the delta weights, as published
     out: str = ""  # directory to write the model to; must be empty or absent
 
 
 def merge(config: MergeConfig) -> None:
-    source, out = _source(config.model, "--model"), _fresh(config.out)
-    dtype = stored_dtype(_whole(source)) if config.dtype == "stored" else getattr(torch, config.dtype)
-    model = _merged(source, dtype) if _is_adapter(source) else load_model(source, dtype)
+    source, out = _directory(config.model, "--model"), _empty_directory(config.out)
+    dtype = stored_dtype(_base_model(source)) if config.dtype == "stored" else getattr(torch, config.dtype)
+    model = _merge_into_base(source, dtype) if _is_adapter(source) else load_model(source, dtype)
     _copy_tokenizer(source, out)
     save_llama(model, out)
     print(f"{out}: {sum(p.numel() for p in model.parameters()):,} parameters in {dtype}")
 
 
 def apply(config: DeltaConfig) -> None:
-    base, delta, out = _source(config.base, "--base"), _source(config.delta, "--delta"), _fresh(config.out)
+    base, delta = _directory(config.base, "--base"), _directory(config.delta, "--delta")
+    out = _empty_directory(config.out)
     apply_delta(base, delta, out)
     _copy_tokenizer(delta, out)
     print(f"{out}: {base} + {delta}, in {stored_dtype(out)}")
 
 
 @torch.no_grad()
-def _merged(source: Path, dtype: torch.dtype) -> Llama:
-    """The adapter in its base, after proof that this changed nothing but roundings."""
+def _merge_into_base(source: Path, dtype: torch.dtype) -> Llama:
+    """The base with the adapter merged; asserts that the logits change by rounding errors only."""
     model = load_model(base_of(source), dtype)
     load_peft(model, source, "merged")
     vocabulary = model.config.vocab_size
     probe = Packed.of([torch.randint(vocabulary, (PROBE,), generator=torch.Generator().manual_seed(0)).tolist()])
-    beside = model.logits(model(probe, "merged")).double()
+    before = model.logits(model(probe, "merged")).double()
     merge_adapter(model, "merged")
-    inside = model.logits(model(probe)).double()
-    difference = float((inside - beside).norm() / beside.norm())
-    # merging changes the roundings of 2 * layers residual branches, which add up like independent errors; 2.5 measured
+    after = model.logits(model(probe)).double()
+    difference = float((after - before).norm() / before.norm())
+    # independent rounding errors of 2 * layers residual branches; a factor of 2.5 was measured, 8 is the bound
     bound = 8 * torch.finfo(dtype).eps * (2 * model.config.num_hidden_layers) ** 0.5
     print(f"logits of {source}, merged against beside the base: {difference:.1e} apart (bound {bound:.1e})")
     assert difference <= bound, f"merging changed the logits by {difference} of their norm, bound {bound}"
     return model
 
 
-# What goes with a model beside its weights.
-COPIED = (TOKENIZER, *TOKENIZER_FILES, TEMPLATE, "generation_config.json")
+# Copied beside the weights.
+COPIED_FILES = (TOKENIZER, *TOKENIZER_FILES, TEMPLATE, "generation_config.json")
 
 
 def _copy_tokenizer(source: Path, out: Path) -> None:
-    """Take the files of the model and, over them, those of its adapter."""
+    """Copy the files of the base model, then those of the adapter over them."""
     if _is_adapter(source):
         _copy_tokenizer(base_of(source), out)
     out.mkdir(parents=True, exist_ok=True)
-    for name in COPIED:
+    for name in COPIED_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, out / name)
 
 
-def _whole(source: Path) -> Path:
-    """The model at the bottom of a pile of adapters."""
-    return _whole(base_of(source)) if _is_adapter(source) else source
+def _base_model(source: Path) -> Path:
+    """The model below nested adapters."""
+    return _base_model(base_of(source)) if _is_adapter(source) else source
 
 
 def _is_adapter(source: Path) -> bool:
     return (source / "adapter_config.json").is_file()
 
 
-def _source(path: str, flag: str) -> Path:
+def _directory(path: str, flag: str) -> Path:
     if not path or not Path(path).is_dir():
         raise ValueError(f"{flag} is {path!r}, expected a directory")
     return Path(path)
 
 
-def _fresh(path: str) -> Path:
+def _empty_directory(path: str) -> Path:
     out = Path(path)
     if not path or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise ValueError(f"--out is {path!r}, expected a directory that is empty or absent; nothing was written")

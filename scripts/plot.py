@@ -1,10 +1,10 @@
-"""Curves of one or more runs in one picture: losses, accuracies, all that PPO tells, and gold against proxy.
+"""Curves of one or more runs in one figure: losses, accuracies, PPO's statistics, and gold against proxy.
 
     python scripts/plot.py --runs runs/reward runs/ppo --out curves.png
 
-Gold against proxy: the answers that PPO kept of each validation, graded by the clinic's judge, who knows the truth,
-beside what the reward model said of them. Where the proxy goes on climbing and gold falls, the policy has learnt to
-please the reward model (Gao et al. 2023, "Scaling laws for reward model overoptimization").
+Gold against proxy: the answers saved at each validation of PPO, scored by the clinic's judge (gold) and by the reward
+model (proxy). Where the proxy rises and gold falls, the policy overoptimizes the reward model (Gao et al. 2023,
+"Scaling laws for reward model overoptimization").
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from typing import Any
 import numpy as np
 
 from zj.cli import run_command
-from zj.eval import Graded, grade
+from zj.eval import GradedValidation, grade
 from zj.train import read_rows, read_run
 
 SUFFIXES = (".png", ".pdf", ".svg")
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C564B")  # Okabe & Ito 2008
 GREY, FAINT = "#555555", 0.3
-COLUMNS, WIDTH = 3, 4.4  # panels side by side; inches of one
+COLUMNS, WIDTH = 3, 4.4  # panels per row; width of a panel, inches
 TITLE: dict[str, Any] = {"fontsize": 10, "fontweight": "bold"}
-FOLDED = (-100, -10, -3, -1, -0.5, 0, 0.5, 1)  # ticks of an axis that is logarithmic far away
-STYLES = ("-", "--", ":", "-.")  # of the numbers that one panel draws of one run
+SYMLOG_TICKS = (-100, -10, -3, -1, -0.5, 0, 0.5, 1)  # ticks of a symlog axis
+STYLES = ("-", "--", ":", "-.")  # of the metrics of one run in one panel
 
 
 @dataclass(frozen=True)
 class Config:
     runs: tuple[str, ...] = ()  # run directories, finished or not; one colour each
-    out: str = ""  # picture to write: .png, .pdf or .svg; one that is there is replaced
+    out: str = ""  # figure to write: .png, .pdf or .svg; an existing file is replaced
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Numbers of metrics.jsonl over the step."""
+    """Metrics of metrics.jsonl over the step."""
 
     title: str
     unit: str  # of the vertical axis
-    training: tuple[str, ...]  # drawn as lines, each in a style of its own
-    held_out: tuple[str, ...] = ()  # drawn as points, joined
-    names: tuple[str, ...] = ()  # what tells several numbers of one run apart
-    line: float | None = None  # a level to compare with
-    folded: bool = False  # logarithmic beyond -1 and 1, for values that begin far away
+    training: tuple[str, ...]  # keys drawn as lines, one line style each
+    held_out: tuple[str, ...] = ()  # keys drawn as joined points
+    names: tuple[str, ...] = ()  # legend of the line styles
+    line: float | None = None  # horizontal reference line
+    symlog: bool = False  # vertical axis is logarithmic beyond -1 and 1
 
 
 NATS, SHARE = "nats per token", "share of the pairs"
@@ -75,7 +75,7 @@ PANELS = {
         Panel("KL from the reference", "nats per answer", ("kl",), ("valid_kl",), line=0.0),
         Panel("Entropy", NATS, ("entropy_per_token",)),
         Panel("Clip fraction", "share of the tokens", ("clip_fraction",)),
-        Panel("Explained variance", "share of the returns' variance", ("explained_variance",), line=0.0, folded=True),
+        Panel("Explained variance", "share of the returns' variance", ("explained_variance",), line=0.0, symlog=True),
         Panel("Length", "tokens per answer", ("length",), ("valid_length",)),
         Panel("Answers that end with EOS", "share of the answers", ("eos_rate",), ("valid_eos_rate",)),
         Panel(
@@ -90,13 +90,13 @@ PANELS = {
 
 @dataclass(frozen=True)
 class Curves:
-    """A run, to be drawn in its colour."""
+    """The metrics of one run and its colour."""
 
     name: str
     color: str
     stage: str
     rows: list[dict[str, Any]]
-    graded: list[Graded]
+    graded: list[GradedValidation]
 
 
 def main(config: Config) -> None:
@@ -108,9 +108,9 @@ def main(config: Config) -> None:
     if out.suffix not in SUFFIXES or out.is_dir():
         raise ValueError(f"--out is {config.out!r}, expected a file that ends with {', '.join(SUFFIXES)}")
     Figure = figure_class()
-    runs = [open_named(folder, color, config.runs) for folder, color in zip(config.runs, COLORS, strict=False)]
+    runs = [open_run_curves(folder, color, config.runs) for folder, color in zip(config.runs, COLORS, strict=False)]
     panels = [
-        (stage, panel) for stage in PANELS for panel in PANELS[stage] if any(shows(one, stage, panel) for one in runs)
+        (stage, panel) for stage in PANELS for panel in PANELS[stage] if any(shows(run, stage, panel) for run in runs)
     ]
     if not panels:
         raise ValueError(f"--runs {' '.join(config.runs)}: nothing was measured there yet")
@@ -119,29 +119,29 @@ def main(config: Config) -> None:
     draft = out.with_name(f".tmp-{out.name}")
     figure.savefig(draft, dpi=130)
     os.replace(draft, out)
-    print(f"{out}: {len(runs)} runs, {len(panels) + 2 * any(one.graded for one in runs)} panels")
+    print(f"{out}: {len(runs)} runs, {len(panels) + 2 * any(run.graded for run in runs)} panels")
 
 
-# ---- what there is to draw
+# ---- reading
 
 
-def open_named(folder: str, color: str, folders: tuple[str, ...]) -> Curves:
-    """A run under the last part of its path, or under the whole where two end alike."""
+def open_run_curves(folder: str, color: str, folders: tuple[str, ...]) -> Curves:
+    """A run, named by the last part of its path, or by the whole path if two runs share that part."""
     path = Path(folder)
-    alone = sum(Path(other).resolve().name == path.resolve().name for other in folders) == 1
+    unique = sum(Path(other).resolve().name == path.resolve().name for other in folders) == 1
     stage, rows = read_run(path)
     if stage not in PANELS:
         raise ValueError(f"--runs {folder}: config.toml names stage {stage!r}, expected one of {', '.join(PANELS)}")
     graded = gold_against_proxy(path, rows) if stage == "ppo" else []
-    return Curves(path.resolve().name if alone else folder, color, stage, rows, graded)
+    return Curves(path.resolve().name if unique else folder, color, stage, rows, graded)
 
 
-def shows(one: Curves, stage: str, panel: Panel) -> bool:
-    return one.stage == stage and any(key in row for row in one.rows for key in (*panel.training, *panel.held_out))
+def shows(run: Curves, stage: str, panel: Panel) -> bool:
+    return run.stage == stage and any(key in row for row in run.rows for key in (*panel.training, *panel.held_out))
 
 
-def gold_against_proxy(folder: Path, rows: list[dict[str, Any]]) -> list[Graded]:
-    """The validations of a PPO run, graded; where prompts are not the clinic's, a line says so."""
+def gold_against_proxy(folder: Path, rows: list[dict[str, Any]]) -> list[GradedValidation]:
+    """The graded validations of a PPO run; prints a line if prompts are not the clinic's."""
     if not (folder / "samples.jsonl").exists():
         return []
     kl = {row["step"]: row["valid_kl"] for row in rows if "valid_kl" in row}
@@ -164,112 +164,112 @@ def figure_class():
 
 
 def draw(figure_class, runs: list[Curves], panels: list[tuple[str, Panel]]):
-    """The Figure: one panel after the other; below them gold against proxy, where there is any."""
-    graded = [one for one in runs if one.graded]
+    """The Figure: a grid of panels; below it gold against proxy, if any run has graded validations."""
+    graded_runs = [run for run in runs if run.graded]
     columns = min(COLUMNS, len(panels))
-    lines = -(-len(panels) // columns)
-    rows = [WIDTH / 1.5 * lines] + [WIDTH] * bool(graded)
-    size = (WIDTH * (COLUMNS if graded else columns), sum(rows) + 0.4)
+    panel_rows = -(-len(panels) // columns)
+    rows = [WIDTH / 1.5 * panel_rows] + [WIDTH] * bool(graded_runs)
+    size = (WIDTH * (COLUMNS if graded_runs else columns), sum(rows) + 0.4)
     figure = figure_class(figsize=size, layout="constrained")
     parts = figure.subfigures(len(rows), 1, height_ratios=rows, squeeze=False).ravel()
 
-    places = parts[0].subplots(lines, columns, squeeze=False).ravel()
+    panel_axes = parts[0].subplots(panel_rows, columns, squeeze=False).ravel()
     several = len({stage for stage, _ in panels}) > 1
-    for place, (stage, panel) in zip(places, panels, strict=False):
-        draw_panel(place, [one for one in runs if shows(one, stage, panel)], panel)
-        place.set_title(f"{stage}: {panel.title}" if several else panel.title, **TITLE)
-    for place in places[len(panels) :]:
-        place.set_axis_off()
-    if graded:
+    for axes, (stage, panel) in zip(panel_axes, panels, strict=False):
+        draw_panel(axes, [run for run in runs if shows(run, stage, panel)], panel)
+        axes.set_title(f"{stage}: {panel.title}" if several else panel.title, **TITLE)
+    for axes in panel_axes[len(panels) :]:
+        axes.set_axis_off()
+    if graded_runs:
         in_training, against_kl = parts[1].subplots(1, 2)
-        draw_gold(in_training, graded, "step")
-        draw_gold(against_kl, graded, "kl")
+        draw_gold(in_training, graded_runs, "step")
+        draw_gold(against_kl, graded_runs, "kl")
     figure.legend(handles=legend(runs), loc="outside upper center", ncols=6, frameon=False, fontsize=9)
     return figure
 
 
-def draw_panel(place, runs: list[Curves], panel: Panel) -> None:
-    for one in runs:
+def draw_panel(axes, runs: list[Curves], panel: Panel) -> None:
+    for run in runs:
         for key, style in zip(panel.training, STYLES, strict=False):
-            steps, values = series(one, key)
-            smooth = running_mean(values)
-            place.plot(
-                steps, values, color=one.color, linestyle=style, linewidth=1, alpha=0.7 if smooth is None else FAINT
+            steps, values = series(run, key)
+            mean = running_mean(values)
+            axes.plot(
+                steps, values, color=run.color, linestyle=style, linewidth=1, alpha=0.7 if mean is None else FAINT
             )
-            if smooth is not None:
-                place.plot(steps, smooth, color=one.color, linestyle=style, linewidth=1.8)
+            if mean is not None:
+                axes.plot(steps, mean, color=run.color, linestyle=style, linewidth=1.8)
         for key, style in zip(panel.held_out, STYLES, strict=False):
-            place.plot(*series(one, key), color=one.color, linestyle=style, marker="o", markersize=4.5, linewidth=1.8)
+            axes.plot(*series(run, key), color=run.color, linestyle=style, marker="o", markersize=4.5, linewidth=1.8)
     if panel.line is not None:
-        place.axhline(panel.line, color=GREY, linewidth=0.7, zorder=0)
-    if panel.folded:
-        place.set_yscale("symlog", linthresh=1)
-        low, high = place.get_ylim()
-        place.set_yticks([tick for tick in FOLDED if low <= tick <= high])
-        place.yaxis.set_major_formatter("{x:g}")
+        axes.axhline(panel.line, color=GREY, linewidth=0.7, zorder=0)
+    if panel.symlog:
+        axes.set_yscale("symlog", linthresh=1)
+        low, high = axes.get_ylim()
+        axes.set_yticks([tick for tick in SYMLOG_TICKS if low <= tick <= high])
+        axes.yaxis.set_major_formatter("{x:g}")
     if panel.names:
         for name, style in zip(panel.names, STYLES, strict=False):
-            place.plot([], [], color=GREY, linestyle=style, label=name)
-        place.legend(fontsize=8, frameon=False)
-    dress(place, "step", panel.unit)
+            axes.plot([], [], color=GREY, linestyle=style, label=name)
+        axes.legend(fontsize=8, frameon=False)
+    label_axes(axes, "step", panel.unit)
 
 
-def draw_gold(place, runs: list[Curves], across: str) -> None:
-    """Gold on the left axis with its 95 % interval, the proxy on the right one; points in the order of training."""
-    right = place.twinx()
-    for one in runs:
-        x = [getattr(point, across) for point in one.graded]
-        gold = np.array([[point.gold.mean, point.gold.low, point.gold.high] for point in one.graded]).T
-        reach = np.abs(gold[1:] - gold[0])
-        place.errorbar(x, gold[0], reach, color=one.color, marker="o", markersize=5, linewidth=1.5, elinewidth=0.7)
-        proxy = [point.proxy for point in one.graded]
-        right.plot(x, proxy, color=one.color, linestyle="--", marker="s", markersize=5, markerfacecolor="none")
-    below = "step" if across == "step" else "KL from the reference, nats per answer"
-    dress(place, below, "gold score, 0 to 1 (●, 95 % interval)")
+def draw_gold(axes, runs: list[Curves], x_axis: str) -> None:
+    """Gold with its 95 % interval on the left axis, the proxy on the right; points are joined in order of training."""
+    right = axes.twinx()
+    for run in runs:
+        x = [getattr(point, x_axis) for point in run.graded]
+        gold = np.array([[point.gold.mean, point.gold.low, point.gold.high] for point in run.graded]).T
+        half_width = np.abs(gold[1:] - gold[0])
+        axes.errorbar(x, gold[0], half_width, color=run.color, marker="o", markersize=5, linewidth=1.5, elinewidth=0.7)
+        proxy = [point.proxy for point in run.graded]
+        right.plot(x, proxy, color=run.color, linestyle="--", marker="s", markersize=5, markerfacecolor="none")
+    x_label = "step" if x_axis == "step" else "KL from the reference, nats per answer"
+    label_axes(axes, x_label, "gold score, 0 to 1 (●, 95 % interval)")
     right.set_ylabel("reward model's score (□)", fontsize=9)
     right.tick_params(labelsize=8)
     right.spines["top"].set_visible(False)
-    place.set_title("Gold and proxy in training" if across == "step" else "Gold and proxy against KL", **TITLE)
+    axes.set_title("Gold and proxy in training" if x_axis == "step" else "Gold and proxy against KL", **TITLE)
 
 
-def dress(place, below: str, beside: str) -> None:
-    place.set_xlabel(below, fontsize=9)
-    place.set_ylabel(beside, fontsize=9)
-    place.tick_params(labelsize=8)
-    if below == "step":
-        place.xaxis.get_major_locator().set_params(integer=True)
-    place.grid(alpha=0.25, linewidth=0.6)
-    place.spines[["top", "right"]].set_visible(False)
+def label_axes(axes, x_label: str, y_label: str) -> None:
+    axes.set_xlabel(x_label, fontsize=9)
+    axes.set_ylabel(y_label, fontsize=9)
+    axes.tick_params(labelsize=8)
+    if x_label == "step":
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def legend(runs: list[Curves]) -> list:
-    """One entry a run, and what the kinds of lines mean."""
+    """One entry per run, and the meaning of the line styles."""
     from matplotlib.lines import Line2D
 
-    entries = [Line2D([], [], color=one.color, linewidth=3, label=f"{one.name} ({one.stage})") for one in runs]
+    entries = [Line2D([], [], color=run.color, linewidth=3, label=f"{run.name} ({run.stage})") for run in runs]
     entries.append(Line2D([], [], color=GREY, linewidth=1, alpha=0.7, label="training"))
-    if any(width(len(one.rows)) > 1 for one in runs):
+    if any(window(len(run.rows)) > 1 for run in runs):
         entries.append(Line2D([], [], color=GREY, linewidth=1.8, label="running mean"))
     return [*entries, Line2D([], [], color=GREY, marker="o", markersize=4.5, linewidth=1.8, label="held out")]
 
 
-def series(one: Curves, key: str) -> tuple[list[int], list[float]]:
-    """(steps, values) of the rows that have it."""
-    found = [(row["step"], row[key]) for row in one.rows if key in row]
-    return [step for step, _ in found], [value for _, value in found]
+def series(run: Curves, key: str) -> tuple[list[int], list[float]]:
+    """(steps, values) of the rows that have `key`."""
+    points = [(row["step"], row[key]) for row in run.rows if key in row]
+    return [step for step, _ in points], [value for _, value in points]
 
 
 def running_mean(values: list[float]) -> np.ndarray | None:
-    """Each value with its neighbours, so many that about 30 means are different; None where there are too few."""
-    reach = width(len(values)) // 2
-    if not reach:
+    """Centred running mean over about 1/30 of the values; None for fewer than 60 values."""
+    half = window(len(values)) // 2
+    if not half:
         return None
-    kernel = np.ones(2 * reach + 1)
+    kernel = np.ones(2 * half + 1)
     return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
 
 
-def width(count: int) -> int:
-    """Values in one mean."""
+def window(count: int) -> int:
+    """Window of the running mean, in values."""
     return count // 30 if count >= 60 else 1
 
 

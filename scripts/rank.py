@@ -1,4 +1,4 @@
-"""Rank a model's own answers to the clinic's prompts by the gold judge: rankings for train_reward.py and train_dpo.py.
+"""Rank a model's answers to the clinic's prompts by the gold judge: rankings for train_reward.py and train_dpo.py.
 
 python scripts/rank.py --model runs/sft --data clinic/prompt.jsonl --out rankings.jsonl
 python scripts/rank.py ... --sampled 3 4 --out mixed.jsonl own.jsonl      (two files from one sampling)
@@ -19,7 +19,7 @@ from zj.cli import run_command
 from zj.clinic import Question, judge, rank
 from zj.clinic.ranking import degrade, with_degraded
 from zj.data.records import Ranking, as_json
-from zj.eval.answers import answers, load_chat_model, read_questions
+from zj.eval.answers import generate_answers, load_chat_model, read_questions
 from zj.train import DTYPES, start
 from zj.train.checkpoint import write_text
 
@@ -28,15 +28,15 @@ from zj.train.checkpoint import write_text
 class Config:
     model: str = ""  # Hugging Face model or PEFT adapter directory
     data: tuple[str, ...] = ()  # files of the clinic's prompts (prompt.jsonl)
-    out: tuple[str, ...] = ()  # files of rankings to write, one ranking a line; those that are there stay
-    answers: int = 4  # answers to a prompt
-    sampled: tuple[int, ...] = (3,)  # of them from the model, for each file; the clinic's and degraded ones make it up
-    ties: Literal["leave-out", "break"] = "leave-out"  # prompts whose answers all tie; break: see `without_tie`
-    temperature: float = 1.0  # of sampling; 0 takes the most probable token
-    max_new_tokens: int = 160  # longest answer; one that is cut off there is judged as it is
-    limit: int | None = None  # only the first so many prompts (none: all)
+    out: tuple[str, ...] = ()  # files of rankings to write, one ranking per line; existing files are kept
+    answers: int = 4  # answers per prompt
+    sampled: tuple[int, ...] = (3,)  # how many of them the model samples, per file; the rest are reference or degraded
+    ties: Literal["leave-out", "break"] = "leave-out"  # prompts whose answers all tie; break: replace one answer
+    temperature: float = 1.0  # of sampling; 0 is greedy
+    max_new_tokens: int = 160  # tokens of the longest answer; a truncated one is judged as it is
+    limit: int | None = None  # number of prompts, from the first (none: all)
     seed: int = 0  # of sampling and of the degraded answers
-    slots: int = 32  # answers at work at a time; more are faster on a GPU and need more memory
+    slots: int = 32  # answers sampled at a time; more are faster on a GPU and need more memory
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the weights
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
 
@@ -45,10 +45,10 @@ def main(config: Config) -> None:
     for flag in ("model", "data", "out"):
         if not getattr(config, flag):
             raise ValueError(f"--{flag} is missing")
-    possible = [0 <= number <= config.answers for number in config.sampled]
-    if config.answers < 2 or not possible or not all(possible):
-        told = " ".join(map(str, config.sampled))
-        raise ValueError(f"--sampled {told} --answers {config.answers}: expected 0 to --answers, which is 2 or more")
+    in_range = [0 <= number <= config.answers for number in config.sampled]
+    if config.answers < 2 or not in_range or not all(in_range):
+        listed = " ".join(map(str, config.sampled))
+        raise ValueError(f"--sampled {listed} --answers {config.answers}: expected 0 to --answers, which is 2 or more")
     files, numbers = len(set(config.out)), len(config.sampled)
     if files != numbers:
         raise ValueError(f"--out: {files} different files for {numbers} numbers of --sampled, expected as many")
@@ -67,72 +67,72 @@ def main(config: Config) -> None:
     most = max(missing.values())
     sampled = sample(config, questions, most) if most else [[] for _ in questions]
     for out, number in missing.items():
-        write(config, out, questions, [texts[:number] for texts in sampled])
+        write_rankings(config, out, questions, [texts[:number] for texts in sampled])
     print(f"{SYNTHETIC}\n{NOTICE}")
 
 
-def sample(config: Config, questions: list[Question], k: int) -> list[list[str]]:
-    """k answers of the model to each question; with the same seed, the first of them are those of a smaller k."""
+def sample(config: Config, questions: list[Question], per_question: int) -> list[list[str]]:
+    """`per_question` sampled answers to each question; with the same seed a smaller number gives the first of them."""
     device = start(config.device).device
-    speaker = load_chat_model(config.model, "--model", DTYPES[config.dtype], device)
-    said = answers(
-        speaker,
-        [asked.prompt for asked in questions for _ in range(k)],
+    chat_model = load_chat_model(config.model, "--model", DTYPES[config.dtype], device)
+    answers = generate_answers(
+        chat_model,
+        [question.prompt for question in questions for _ in range(per_question)],
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
         seed=config.seed,
         slots=config.slots,
     )
-    texts = [[answer.text for answer in said[at : at + k]] for at in range(0, len(said), k)]
-    grades = [judge(asked, text).score for asked, group in zip(questions, texts, strict=True) for text in group]
-    cut = sum(not answer.finished for answer in said) / len(said)
+    texts = [[answer.text for answer in answers[at : at + per_question]] for at in range(0, len(answers), per_question)]
+    grades = [judge(question, text).score for question, group in zip(questions, texts, strict=True) for text in group]
+    cut = sum(not answer.finished for answer in answers) / len(answers)
     print(
-        f"{len(said):,} answers of {config.model}: mean gold score {sum(grades) / len(grades):.3f} (0 to 1), "
-        f"{sum(map(len, (answer.text for answer in said))) / len(said):.0f} characters, {cut:.1%} cut off"
+        f"{len(answers):,} answers of {config.model}: mean gold score {sum(grades) / len(grades):.3f} (0 to 1), "
+        f"{sum(map(len, (answer.text for answer in answers))) / len(answers):.0f} characters, {cut:.1%} cut off"
     )
     return texts
 
 
-def write(config: Config, out: Path, questions: list[Question], sampled: list[list[str]]) -> None:
-    """One file of rankings, without those whose answers all tie."""
-    rankings = [ranked(config, asked, texts) for asked, texts in zip(questions, sampled, strict=True)]
-    kept = [ranking for ranking in rankings if len(set(ranking.ranks)) > 1]
-    write_text(out, "".join(json.dumps(as_json(ranking), ensure_ascii=False) + "\n" for ranking in kept))
-    tied, pairs = count_ties(kept)
+def write_rankings(config: Config, out: Path, questions: list[Question], sampled: list[list[str]]) -> None:
+    """Write one file of rankings, without those whose answers all tie."""
+    rankings = [make_ranking(config, question, texts) for question, texts in zip(questions, sampled, strict=True)]
+    untied = [ranking for ranking in rankings if len(set(ranking.ranks)) > 1]
+    write_text(out, "".join(json.dumps(as_json(ranking), ensure_ascii=False) + "\n" for ranking in untied))
+    tied, pairs = count_ties(untied)
     print(
-        f"{out}: {len(kept):,} rankings, {len(rankings) - len(kept):,} left out because all answers tie; "
+        f"{out}: {len(untied):,} rankings, {len(rankings) - len(untied):,} left out because all answers tie; "
         f"{tied / max(1, pairs):.1%} of their {pairs:,} pairs are ties"
     )
 
 
-def ranked(config: Config, asked: Question, sampled: list[str]) -> Ranking:
-    """The sampled answers, equal ones once; half of the time the clinic's own; degraded ones up to the number."""
-    rng = random.Random(f"{config.seed}/rank/{asked.prompt.id}")
+def make_ranking(config: Config, question: Question, sampled: list[str]) -> Ranking:
+    """The distinct sampled answers; then the reference with probability 1/2; then degraded ones up to --answers."""
+    rng = random.Random(f"{config.seed}/rank/{question.prompt.id}")
     texts = list(dict.fromkeys(text for text in sampled if text))
     if len(texts) < config.answers and rng.random() < 0.5:
-        texts.append(asked.reference)
-    chosen = with_degraded(rng, asked, texts, config.answers)
+        texts.append(question.reference)
+    chosen = with_degraded(rng, question, texts, config.answers)
     if config.ties == "break":
-        chosen = without_tie(rng, asked, chosen)
-    ranks = rank([judge(asked, text) for text in chosen])
-    return Ranking(asked.prompt.id, asked.prompt, tuple(chosen), ranks)
+        chosen = without_tie(rng, question, chosen)
+    ranks = rank([judge(question, text) for text in chosen])
+    return Ranking(question.prompt.id, question.prompt, tuple(chosen), ranks)
 
 
-def without_tie(rng: random.Random, asked: Question, texts: list[str]) -> list[str]:
-    """Where all answers tie, one gives way to the clinic's own, or to a degraded one if they are as good as that.
+def without_tie(rng: random.Random, question: Question, texts: list[str]) -> list[str]:
+    """If all answers tie, one is replaced by the reference, or by a degraded answer if the reference ties too.
 
-    Else training sees only what the model does now well and now badly, and unlearns what it always did well.
+    Else training has no pairs where the model is consistently good, and unlearns that.
     """
-    grades = {judge(asked, text).score for text in texts}
+    grades = {judge(question, text).score for text in texts}
     if len(grades) > 1:
         return texts
-    others = itertools.chain([asked.reference], (degrade(rng, asked) for _ in range(100)))
-    other = next((text for text in others if judge(asked, text).score not in grades), texts[0])
-    return rng.sample([other, *texts[1:]], len(texts))
+    replacements = itertools.chain([question.reference], (degrade(rng, question) for _ in range(100)))
+    replacement = next((text for text in replacements if judge(question, text).score not in grades), texts[0])
+    return rng.sample([replacement, *texts[1:]], len(texts))
 
 
 def count_ties(rankings: Iterable[Ranking]) -> tuple[int, int]:
-    """(tied pairs, all pairs)."""
+    """(number of tied pairs, number of pairs)."""
     pairs = [a == b for ranking in rankings for a, b in itertools.combinations(ranking.ranks, 2)]
     return sum(pairs), len(pairs)
 

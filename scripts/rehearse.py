@@ -1,11 +1,11 @@
-"""A rehearsal: every stage for a few steps with random weights of a shape, on the devices that are here.
+"""Rehearse a run: every stage for a few steps with random weights of the given size, on this machine's devices.
 
     python scripts/rehearse.py --size 13b --dtype fp16 --out /scratch/rehearsal       one GPU of 80 GB
     python scripts/rehearse.py --size 13b --dtype fp16 --ranks 4 --shard zero2 --out /scratch/rehearsal
 
-Weights of that size are written as published ones are, in shards, and read from there. The table tells for each stage
-the peak memory of a GPU beside what scripts/plan.py says of the same run, tokens per second, updates that fp16's loss
-scaling left out, and the last loss. On a CPU memory is that of the process and not comparable.
+Weights are written in shards, as published ones are, and loaded from there. For each stage the table has peak memory
+per GPU, measured and by scripts/plan.py, tokens per second, updates skipped by fp16 loss scaling, and the last loss. On
+a CPU the memory is that of the process and not comparable.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from zj.weights import check_tokenizer_fits, random_llama, save_llama
 
 STAGES = ("pretrain", "sft", "reward", "dpo", "ppo")
 SCRIPTS = Path(__file__).parent
-FREE = ("out", "stages", "device")  # what is not in the name of a stage's directory
+UNNAMED = ("out", "stages", "device")  # settings that are not part of a run's directory name
 
 
 @dataclass(frozen=True)
 class Config:
-    out: str = ""  # directory for weights, data and runs; what is finished there is told again
-    stages: tuple[str, ...] = STAGES  # some of pretrain sft reward dpo ppo; ppo needs what reward has left
+    out: str = ""  # directory for weights, data and runs; a finished run is not repeated
+    stages: tuple[str, ...] = STAGES  # some of pretrain sft reward dpo ppo; ppo needs the run of reward
     size: str = "13b"  # size of the model
     dtype: Literal["fp32", "bf16", "fp16"] = "fp16"  # of weights and computation
     steps: int = 5  # optimizer steps (of ppo: rounds) of each stage
-    length: int = 1024  # tokens of a record; of ppo those of a prompt and its answer
-    batch_size: int = 8  # records in a step
+    length: int = 1024  # tokens of a record; for ppo, of a prompt and its answer
+    batch_size: int = 8  # records per step
     tokens_per_pack: int = 4096  # tokens in one forward pass
-    ranks: int = 1  # processes, one for each GPU
-    shard: Literal["none", "zero2", "zero3"] = "none"  # what they share
-    memory_gb: float = 0.0  # GB to plan a step within: as many blocks as that takes recompute (0: none do)
+    ranks: int = 1  # processes, one per GPU
+    shard: Literal["none", "zero2", "zero3"] = "none"  # sharding over ranks
+    memory_gb: float = 0.0  # GB per GPU that a step may use, by recomputing blocks (0: no block recomputes)
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     seed: int = 0  # of weights and data
 
@@ -64,13 +64,13 @@ class Config:
 def main(config: Config) -> None:
     out = Path(config.out)
     base = write_base(config, out / f"base-{config.size}-{config.dtype}-{config.seed}")
-    settings = [str(getattr(config, field.name)) for field in fields(config) if field.name not in FREE]
+    settings = [str(getattr(config, field.name)) for field in fields(config) if field.name not in UNNAMED]
     rows = []
     for stage in config.stages:
         folder = out / "-".join([stage, *settings])
         print(f"== {stage}", flush=True)
         rehearse(config, stage, base, folder)
-        rows.append((stage, *told(folder), planned(config, stage, base, folder)))
+        rows.append((stage, *read_metrics(folder), planned_gb(config, stage, base, folder)))
     names = ("stage", "steps", "left out", "last loss", "tokens/s", "GB", "GB planned")
     print("".join(f"{name:>12}" for name in names))
     for stage, steps, skipped, loss, speed, memory, plan in rows:
@@ -99,32 +99,32 @@ def rehearse(config: Config, stage: str, base: Path, folder: Path) -> None:
     if stage == "reward":
         flags["calibrate_on"] = config.batch_size
     if stage == "ppo":
-        flags |= {"reward": sibling(folder, "reward"), "max_new_tokens": config.length // 2, "ppo_epochs": 1}
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
+        flags |= {"reward": run_directory(folder, "reward"), "max_new_tokens": config.length // 2, "ppo_epochs": 1}
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
     launch = [sys.executable]
     if config.ranks > 1:
         launch += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(config.ranks)]
     environment = os.environ | {"PYTHONPATH": str(SCRIPTS.parent)}
-    done = subprocess.run([*launch, str(SCRIPTS / f"train_{stage}.py"), *words], env=environment)
-    if done.returncode:
-        raise ValueError(f"{stage}: train_{stage}.py ended with status {done.returncode}, see above")
+    process = subprocess.run([*launch, str(SCRIPTS / f"train_{stage}.py"), *arguments], env=environment)
+    if process.returncode:
+        raise ValueError(f"{stage}: train_{stage}.py ended with status {process.returncode}, see above")
 
 
-def sibling(folder: Path, stage: str) -> Path:
-    """The run of another stage with the same settings."""
+def run_directory(folder: Path, stage: str) -> Path:
+    """The run directory of another stage with the same settings."""
     return folder.with_name("-".join([stage, *folder.name.split("-")[1:]]))
 
 
 def records(config: Config, stage: str) -> Iterator[dict[str, Any]]:
-    """As many as the steps need, of about --length tokens: digits, each of which is a token."""
-    dice = random.Random(config.seed)
+    """Records for --steps steps, of about --length tokens; each digit is one token."""
+    rng = random.Random(config.seed)
 
     def digits(count: int) -> str:
-        return "".join(dice.choice("0123456789") for _ in range(count))
+        return "".join(rng.choice("0123456789") for _ in range(count))
 
-    asked, said = config.length // 2 - 40, config.length // 2  # 40: the template's
+    prompt_tokens, answer_tokens = config.length // 2 - 40, config.length // 2  # 40: tokens of the template
     for number in range(config.batch_size * config.steps):
-        prompt, answer, other = digits(asked), digits(said), digits(said)
+        prompt, answer, other = digits(prompt_tokens), digits(answer_tokens), digits(answer_tokens)
         if stage == "pretrain":
             yield {"text": digits(config.length - 2)}
         elif stage == "sft":
@@ -135,21 +135,21 @@ def records(config: Config, stage: str) -> Iterator[dict[str, Any]]:
             yield {"prompt": prompt, "chosen": answer, "rejected": other}
 
 
-def told(folder: Path) -> tuple[int, int, float, float, float]:
-    """What a run's metrics say: steps, updates left out, the last loss, tokens/s after the first step, peak GB."""
+def read_metrics(folder: Path) -> tuple[int, int, float, float, float]:
+    """(steps, skipped updates, last loss, tokens/s after the first step, peak GB) of a run's metrics."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if "seconds" in row]
-    later = rows[1:] or rows  # the first one warms up
+    later = rows[1:] or rows  # the first step is warm-up
     speed = sum(row["tokens"] for row in later) / sum(row["seconds"] for row in later)
-    skipped = sum(row.get("left_out", int(row["loss_factor"] == 0)) for row in rows)  # PPO makes several in a step
+    skipped = sum(row.get("left_out", int(row["loss_factor"] == 0)) for row in rows)  # PPO: several per step
     return len(rows), skipped, rows[-1].get("loss", math.nan), speed, rows[-1]["memory_gb"]
 
 
-def planned(config: Config, stage: str, base: Path, folder: Path) -> float:
-    """GB of the fullest moment, from the config that the run has written."""
+def planned_gb(config: Config, stage: str, base: Path, folder: Path) -> float:
+    """Peak GB by scripts/plan.py, for the config.toml of the run."""
     file = folder.with_suffix(".plan.json")
-    words = ["--stage", stage, "--recipe", folder / "config.toml", "--model", base, "--gpus", config.ranks]
-    command = [sys.executable, str(SCRIPTS / "plan.py"), *map(str, words), "--out", str(file)]
+    arguments = ["--stage", stage, "--recipe", folder / "config.toml", "--model", base, "--gpus", config.ranks]
+    command = [sys.executable, str(SCRIPTS / "plan.py"), *map(str, arguments), "--out", str(file)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return json.loads(file.read_text(encoding="utf-8"))["peak"] / 1e9
 

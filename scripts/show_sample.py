@@ -1,4 +1,4 @@
-"""Print records as the model sees them: every token, those that are trained on in colour (without colour: in [ ]).
+"""Print records as tokens; counted (trained) tokens are green, or in [ ] without colour.
 
 python scripts/show_sample.py --data FILE --tokenizer DIR --index 3 --number 2 --ids
 """
@@ -22,14 +22,14 @@ GREEN, GREY, END = "\x1b[32m", "\x1b[90m", "\x1b[0m"
 class Config:
     data: tuple[str, ...] = ()  # files or directories
     tokenizer: str = ""  # directory of a model or a tokenizer, or a .model file
-    kind: Literal["dialogue", "document", "prompt"] = "dialogue"  # what the rows are read as
+    kind: Literal["dialogue", "document", "prompt"] = "dialogue"  # type of record to read rows as
     template: str = "ziya"  # prompt format
-    max_tokens: int | None = None  # longest sequence (none: no limit)
+    max_tokens: int | None = None  # tokens of the longest sequence (none: no limit)
     index: int = 0  # first record to show, counted from 0
-    number: int = 1  # how many records to show
-    ids: bool = False  # also print the id behind each token
+    number: int = 1  # number of records to show
+    ids: bool = False  # print the id after each token
     color: Literal["auto", "always", "never"] = "auto"  # auto: on a terminal
-    on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
+    on_bad_row: Literal["stop", "skip"] = "stop"  # what to do at a row that cannot be read
 
 
 def main(config: Config) -> None:
@@ -44,7 +44,7 @@ def main(config: Config) -> None:
     for record in chosen:
         for encoded in sequences(record, tokenizer, config):
             print(f"{encoded.where}  id {record.id}: {len(encoded.ids)} tokens, {sum(encoded.counted)} counted")
-            print(drawn(encoded, tokenizer, config.ids, color) + "\n")
+            print(render(encoded, tokenizer, config.ids, color) + "\n")
     if skipped:
         print(f"{len(skipped):,} rows skipped, the first: {skipped[0]}")
 
@@ -59,11 +59,11 @@ def sequences(record, tokenizer: Tokenizer, config: Config) -> list[Encoded]:
     return encoded
 
 
-def drawn(encoded: Encoded, tokenizer: Tokenizer, ids: bool, color: bool) -> str:
-    """The tokens as one text; counted runs are green or in brackets."""
+def render(encoded: Encoded, tokenizer: Tokenizer, ids: bool, color: bool) -> str:
+    """The tokens as text; runs of counted tokens are green or in brackets."""
     text = ""
-    for counted, run_of in groupby(zip(encoded.ids, encoded.counted, strict=True), key=lambda pair: pair[1]):
-        tokens = "|".join(token(id, tokenizer, ids) for id, _ in run_of)
+    for counted, run in groupby(zip(encoded.ids, encoded.counted, strict=True), key=lambda pair: pair[1]):
+        tokens = "|".join(render_token(id, tokenizer, ids) for id, _ in run)
         if color:
             text += f"{GREEN if counted else GREY}{tokens}{END}|"
         else:
@@ -71,8 +71,8 @@ def drawn(encoded: Encoded, tokenizer: Tokenizer, ids: bool, color: bool) -> str
     return text
 
 
-def token(id: int, tokenizer: Tokenizer, ids: bool) -> str:
-    """One token; a line end is shown and taken."""
+def render_token(id: int, tokenizer: Tokenizer, ids: bool) -> str:
+    """One token; a newline token also breaks the line."""
     piece = tokenizer.piece(id)
     return piece + (f"·{id}" if ids else "") + ("\n" if piece == "<0x0A>" else "")
 

@@ -1,4 +1,4 @@
-"""Train a SentencePiece tokenizer on any data that can be read: text, dialogues, questions and answers.
+"""Train a SentencePiece tokenizer on text, dialogues, or questions and answers.
 
 python scripts/train_tokenizer.py --data FILE ... --vocab-size 8000 --out DIR
 """
@@ -18,8 +18,8 @@ from zj.data.tokenizer import MODEL, train_tokenizer
 class Config:
     data: tuple[str, ...] = ()  # files or directories of text or dialogues
     out: str = ""  # directory that tokenizer.model is written to
-    vocab_size: int = 8000  # pieces, among them 256 bytes and the special tokens
-    on_bad_row: Literal["stop", "skip"] = "stop"  # what a row that cannot be read does
+    vocab_size: int = 8000  # number of pieces, including 256 bytes and the special tokens
+    on_bad_row: Literal["stop", "skip"] = "stop"  # what to do at a row that cannot be read
 
 
 def main(config: Config) -> None:

@@ -18,7 +18,7 @@ from zj.clinic import CONDITIONS, DRUGS, draw_case, question_of, write_clinic
 from zj.clinic.consultation import consultation, converse, single
 from zj.clinic.facts import DEPARTMENTS
 from zj.clinic.general import general
-from zj.clinic.phrases import listed, say, some
+from zj.clinic.phrases import join_list, sample_in_order, say
 from zj.clinic.request import DRUG_INSTEAD, KINDS, draw_request, entries, request, subjects
 from zj.clinic.tasks import task
 from zj.clinic.textbook import document
@@ -38,8 +38,8 @@ def cases(count):
 def test_a_template_stands_for_all_its_sentences_and_fillings_are_not_templates():
     drawn = {say(random.Random(n), "(甲|乙(丙|丁))[，{x}]", x="(戊|己)") for n in range(200)}
     assert drawn == {f"{a}{b}" for a in ("甲", "乙丙", "乙丁") for b in ("", "，(戊|己)")}
-    assert listed(["甲"]) == "甲" and listed(["甲", "乙", "丙"]) == "甲、乙和丙"
-    kept = [some(random.Random(n), "甲乙丙丁", 2, 3) for n in range(50)]
+    assert join_list(["甲"]) == "甲" and join_list(["甲", "乙", "丙"]) == "甲、乙和丙"
+    kept = [sample_in_order(random.Random(n), "甲乙丙丁", 2, 3) for n in range(50)]
     assert all(k == sorted(k, key="甲乙丙丁".index) and len(k) in (2, 3) for k in kept)
 
 

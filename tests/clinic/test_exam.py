@@ -15,9 +15,9 @@ import pytest
 
 from zj.clinic import CIRCUMSTANCES, CONDITIONS, DRUGS, write_clinic
 from zj.clinic.exam import TIERS, Question, question, question_of, subject
-from zj.clinic.held_out import SHARE, examined, trained
+from zj.clinic.held_out import SHARE, draw_for_training, is_exam_only
 from zj.clinic.phrases import pattern
-from zj.clinic.request import KINDS, Entry, Request, draw_request, entries, every_matter, request, subjects
+from zj.clinic.request import KINDS, Entry, Request, all_matters, draw_request, entries, request, subjects
 from zj.data.held_out import normalised
 
 _spec = importlib.util.spec_from_file_location("clinic_truth", Path(__file__).with_name("truth.py"))
@@ -145,7 +145,7 @@ def test_a_wish_for_a_drug_is_one_that_is_said_and_that_the_table_forbids():
     wished = [q for q in of_kind("consultation") if q.drug]
     assert len(wished) > 20 and all(q.due[0] == "drug" for q in wished)
     for asked in wished:
-        assert asked.drug in asked.prompt.user and asked.reason in asked.case.forbidding
+        assert asked.drug in asked.prompt.user and asked.reason in asked.case.all_circumstances
         assert truth.forbids(asked.drug, asked.case.circumstances, asked.case.age)
     for asked in of_kind("drug"):
         age = 0 if CIRCUMSTANCES[asked.reason].by_age else 99
@@ -167,7 +167,7 @@ def test_what_only_the_examination_asks_is_called_by_names_that_training_has():
     for kind in ("harmful", "ethics", "beyond"):
         known = {entry.matter[0] for entry in entries(kind) if not entry.held_out}
         assert {entry.matter[0] for entry in entries(kind)} == known
-        assert all(set(entry.matter) <= set(every_matter(kind)) for entry in entries(kind))
+        assert all(set(entry.matter) <= set(all_matters(kind)) for entry in entries(kind))
 
 
 @cache
@@ -268,20 +268,20 @@ def test_a_held_out_request_among_the_trained_would_be_seen():
 
 def test_a_hash_of_what_is_asked_decides_however_it_is_typed():
     texts = [f"我今年{number}岁，头疼，怎么办？" for number in range(5000)]
-    assert sum(map(examined, texts)) / len(texts) == close_to(SHARE, len(texts))
-    assert all(examined(text) == examined(f" {text.replace('，', ' , ')}！") for text in texts[:500])
-    first = next(text for text in texts if not examined(text))
+    assert sum(map(is_exam_only, texts)) / len(texts) == close_to(SHARE, len(texts))
+    assert all(is_exam_only(text) == is_exam_only(f" {text.replace('，', ' , ')}！") for text in texts[:500])
+    first = next(text for text in texts if not is_exam_only(text))
     draws = iter(texts)
-    assert trained(lambda: next(draws), lambda text: text) == first
-    never = next(text for text in texts if examined(text))
+    assert draw_for_training(lambda: next(draws), lambda text: text) == first
+    never = next(text for text in texts if is_exam_only(text))
     with pytest.raises(AssertionError, match=never[:6]):
-        trained(lambda: never, lambda text: text)
+        draw_for_training(lambda: never, lambda text: text)
 
 
 def test_what_is_asked_in_known_words_is_on_the_side_of_its_hash():
     for asked in PRACTICE[:1000] + [asked for asked in EXAM if asked.tier == "patients"][:1000]:
         key = opening(asked) if asked.case else made_of(asked).key
-        assert examined(key) == asked.prompt.id.startswith("exam-")
+        assert is_exam_only(key) == asked.prompt.id.startswith("exam-")
 
 
 CLINICS = ((0, 150, ()), (1, 150, ()), (2, 100, ("皮肤科",)), (3, 100, ("内科", "湿疹")))

@@ -11,8 +11,8 @@ from zj.clinic import CIRCUMSTANCES, CONDITIONS, DRUGS
 from zj.clinic.exam import question
 from zj.clinic.judge.reading import read
 from zj.clinic.language import SENTENCES
-from zj.clinic.phrases import any_of, filling, listed, pattern, say, some
-from zj.clinic.request import every_instead, every_matter, every_why
+from zj.clinic.phrases import any_of, filling, join_list, pattern, sample_in_order, say
+from zj.clinic.request import all_alternatives, all_matters, all_reasons
 from zj.clinic.table import place
 
 
@@ -23,25 +23,25 @@ def slots_of(rng: random.Random) -> dict[str, str]:
     sign, action = rng.choice(list(c.red_flags.items()))
     return {
         "y": rng.choice(("您", "孩子", "宝宝", "您父亲", "您母亲")),
-        "s": listed(some(rng, list(c.symptoms), 1, 4)),
+        "s": join_list(sample_in_order(rng, list(c.symptoms), 1, 4)),
         "n": c.name,
         "c": c.cause,
         "p": place(c.department),
-        "t": listed(some(rng, c.tests, 1, 3)),
-        "steps": "；".join(some(rng, c.treatment, 1, 3)),
-        "care": "；".join(some(rng, c.care, 1, 3)),
+        "t": join_list(sample_in_order(rng, c.tests, 1, 3)),
+        "steps": "；".join(sample_in_order(rng, c.treatment, 1, 3)),
+        "care": "；".join(sample_in_order(rng, c.care, 1, 3)),
         "d": drug,
         "b": drug,
         "u": c.drugs[drug].use,
         "r": rng.choice(list(CIRCUMSTANCES)),
-        "w": listed(some(rng, list(CIRCUMSTANCES), 1, 3)),
+        "w": join_list(sample_in_order(rng, list(CIRCUMSTANCES), 1, 3)),
         "q": rng.choice(list(c.questions)),
         "sign": sign,
         "action": action,
-        "do": rng.choice([*every_matter("harmful", "ethics"), f"自行使用{drug}"]),
-        "about": rng.choice(every_matter("beyond")),
-        "why": rng.choice([*every_why(), f"孕妇禁用{drug}"]),
-        "instead": "，".join(rng.sample(every_instead(), 2)),
+        "do": rng.choice([*all_matters("harmful", "ethics"), f"自行使用{drug}"]),
+        "about": rng.choice(all_matters("beyond")),
+        "why": rng.choice([*all_reasons(), f"孕妇禁用{drug}"]),
+        "instead": "，".join(rng.sample(all_alternatives(), 2)),
     }
 
 
@@ -59,7 +59,7 @@ def test_every_sentence_is_read_back_as_the_act_and_slots_that_made_it(act):
 
 def test_lists_are_taken_apart_though_their_items_hold_the_words_that_join_them():
     for c in CONDITIONS.values():
-        (act,) = read(f"建议到{place(c.department)}做{listed(c.tests)}，以便确诊。").acts
+        (act,) = read(f"建议到{place(c.department)}做{join_list(c.tests)}，以便确诊。").acts
         assert act.items("t") == list(c.tests)
         (act,) = read(f"平时请注意：{'；'.join(c.care)}。").acts
         assert act.items("care") == list(c.care)
@@ -86,7 +86,7 @@ def test_unread_parts_end_where_the_next_sentence_begins():
 
 
 def test_a_refusal_is_read_only_of_what_the_clinic_has_a_name_for():
-    named, unknown, why = every_matter("harmful", "ethics")[0], every_matter("beyond")[0], every_why()[0]
+    named, unknown, why = all_matters("harmful", "ethics")[0], all_matters("beyond")[0], all_reasons()[0]
     for do, is_read in ((named, True), ("自行使用布洛芬", True), ("一次吃一整瓶布洛芬", False), (unknown, False)):
         reading = read(f"请不要{do}，{why}。")
         assert bool(reading.acts) == is_read and bool(reading.unread) != is_read
@@ -95,9 +95,9 @@ def test_a_refusal_is_read_only_of_what_the_clinic_has_a_name_for():
 
 
 def test_no_name_of_what_is_asked_is_another_sentence():
-    refused, unknown = every_matter("harmful", "ethics"), every_matter("beyond")
+    refused, unknown = all_matters("harmful", "ethics"), all_matters("beyond")
     assert not set(refused) & set(unknown) and len(refused) > 20 and len(unknown) >= 6
-    for texts in (refused, unknown, every_why(), every_instead()):
+    for texts in (refused, unknown, all_reasons(), all_alternatives()):
         assert len(set(texts)) == len(texts) and not any(re.search("[，。！？；：]", text) for text in texts)
 
 

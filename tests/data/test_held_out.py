@@ -9,7 +9,7 @@ import unicodedata
 import pytest
 
 from zj.data.batching import is_validation, question, split, without_repeats
-from zj.data.held_out import normalised, place
+from zj.data.held_out import hash_position, normalised
 from zj.data.readers import read
 from zj.data.records import Dialogue, Document, Prompt, Ranking, as_json
 
@@ -128,7 +128,7 @@ DIFFERENT = [
 
 def test_text_is_the_same_however_it_is_typed():
     for group in ALIKE:
-        assert len({normalised(text) for text in group}) == len({place(text) for text in group}) == 1, group
+        assert len({normalised(text) for text in group}) == len({hash_position(text) for text in group}) == 1, group
     assert len({normalised(text) for text in DIFFERENT}) == len(DIFFERENT)  # control
     assert [normalised(text) for text in ("？？", " \n", "")] == ["？？", " \n", ""]  # nothing is left: as it is
 

@@ -72,7 +72,7 @@ def test_it_moves_with_shift_and_scale_and_depends_on_the_seed_alone():
 def test_resamples_do_not_depend_on_how_they_are_cut(monkeypatch):
     values = np.random.default_rng(3).random(500)
     whole = bootstrap_interval(values)
-    monkeypatch.setattr("zj.eval.statistics.AT_ONCE", 3 * len(values))
+    monkeypatch.setattr("zj.eval.statistics.DRAWS_IN_MEMORY", 3 * len(values))
     assert bootstrap_interval(values) == whole
 
 

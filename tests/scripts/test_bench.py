@@ -76,7 +76,7 @@ def test_some_cases(command):
 
 @pytest.mark.parametrize("case", ["sft-equal", "reward", "dpo"])
 def test_blocks_of_ours_recompute(command, spied, case):
-    made = spied(Base, "ready")
+    made = spied(Base, "prepare")
     assert command("bench", *SMALL, "--cases", case, "--recompute", 1).status == 0
     assert [model.recompute for (_, model), _ in made] == [1]
 
@@ -113,7 +113,7 @@ def test_the_peers_take_part(command, tmp_path):
 @pytest.mark.parametrize("kind", ["LlamaForCausalLM", "LlamaForSequenceClassification"])
 def test_peers_compute_with_the_same_weights_and_cannot_change_ours(kind, tmp_path):
     base = Base(SimpleNamespace(size="nano", dtype="fp32", seed=3), CPU, tmp_path / "base")
-    ours, theirs = base.llama(), base.theirs(kind)
+    ours, theirs = base.llama(), base.transformers_model(kind)
     ids = torch.randint(3, 500, (1, 20), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = ours(Packed.of(ids.tolist()))

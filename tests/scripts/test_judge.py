@@ -122,8 +122,8 @@ def test_two_files_from_one_sampling_are_those_of_two(command, model, prompts, t
 
 def test_only_sampled_answers_that_tie_are_left_out(command, model, prompts, tmp_path, monkeypatch):
     """Two answers, both from the model, both nonsense of one kind: there is nothing to rank."""
-    said = [Answer(text, True) for text in ("嗯", "哦")] * 8
-    monkeypatch.setattr("scripts.rank.answers", lambda speaker, prompts, **settings: said)
+    answers = [Answer(text, True) for text in ("嗯", "哦")] * 8
+    monkeypatch.setattr("scripts.rank.generate_answers", lambda chat_model, prompts, **settings: answers)
     flags = ("--model", model, "--data", prompts, "--out", tmp_path / "r.jsonl", "--answers", 2, "--sampled", 2)
     done = command("rank", *flags, "--device", "cpu")
     assert done.status == 0 and "0 rankings, 8 left out" in done.out and (tmp_path / "r.jsonl").read_bytes() == b""
@@ -132,7 +132,9 @@ def test_only_sampled_answers_that_tie_are_left_out(command, model, prompts, tmp
 def test_where_all_answers_tie_one_gives_way_to_a_better_or_else_to_a_worse(
     command, model, prompts, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("scripts.rank.answers", lambda *_, **settings: [Answer("嗯", True), Answer("哦", True)] * 8)
+    monkeypatch.setattr(
+        "scripts.rank.generate_answers", lambda *_, **settings: [Answer("嗯", True), Answer("哦", True)] * 8
+    )
     flags = ("--model", model, "--data", prompts, "--answers", 2, "--sampled", 2, "--ties", "break", "--device", "cpu")
     done = command("rank", *flags, "--out", tmp_path / "r.jsonl")
     assert done.status == 0 and "8 rankings, 0 left out" in done.out
@@ -147,8 +149,8 @@ def test_where_all_answers_tie_one_gives_way_to_a_better_or_else_to_a_worse(
 
 def test_what_a_model_says_twice_or_not_at_all_is_made_up_for(command, model, prompts, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "scripts.rank.answers",
-        lambda speaker, prompts, **settings: [Answer("", True), *[Answer("多喝水。", False)] * 2] * 8,
+        "scripts.rank.generate_answers",
+        lambda chat_model, prompts, **settings: [Answer("", True), *[Answer("多喝水。", False)] * 2] * 8,
     )
     done = command("rank", "--model", model, "--data", prompts, "--out", tmp_path / "r.jsonl", "--device", "cpu")
     assert done.status == 0 and "66.7% cut off" in done.out
@@ -231,10 +233,10 @@ def test_the_clinics_own_doctor_wins_and_where_nothing_is_due_nothing_is_counted
             return [Answer(q.reference, True) for q in questions]
         return [Answer(degrade(random.Random(q.prompt.id), q), False) for q in questions]
 
-    monkeypatch.setattr("scripts.judge.load_speaker", lambda path, *rest: path)
-    monkeypatch.setattr("scripts.judge.answers", speak)
-    monkeypatch.setattr("scripts.judge.log_likelihoods", lambda speaker, sampled, *rest: [0.0] * len(sampled))
-    monkeypatch.setattr("scripts.judge.divergences", lambda *rest: {})
+    monkeypatch.setattr("scripts.judge.load_chat_model", lambda path, *rest: path)
+    monkeypatch.setattr("scripts.judge.generate_answers", speak)
+    monkeypatch.setattr("scripts.judge.log_likelihoods", lambda chat_model, sampled, *rest: [0.0] * len(sampled))
+    monkeypatch.setattr("scripts.judge.log_ratios", lambda *rest: {})
     for name in ("doctor", "quack"):
         (tmp_path / name).mkdir()
     flags = ("--models", f"quack={tmp_path / 'quack'}", f"doctor={tmp_path / 'doctor'}", "--data", exam)

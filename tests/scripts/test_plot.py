@@ -132,13 +132,13 @@ def test_a_run_under_way_is_drawn_up_to_its_last_whole_row(command, figures, tmp
 
 def test_the_running_mean_is_that_of_the_neighbours():
     values = np.random.default_rng(0).normal(size=150).tolist()
-    reach = plot.width(150) // 2
-    assert reach == 2
-    brute = [np.mean(values[max(0, n - reach) : n + reach + 1]) for n in range(150)]
+    half = plot.window(150) // 2
+    assert half == 2
+    brute = [np.mean(values[max(0, n - half) : n + half + 1]) for n in range(150)]
     assert plot.running_mean(values) == pytest.approx(brute, abs=1e-12)
     assert plot.running_mean(values[:59]) is None  # few enough to be seen one by one
     values[70] = math.nan  # one bad step does not blot out the rest
-    assert np.isnan(plot.running_mean(values)).sum() == 2 * reach + 1
+    assert np.isnan(plot.running_mean(values)).sum() == 2 * half + 1
 
 
 # ---- what users get wrong

@@ -1,4 +1,4 @@
-"""A small synthetic clinic whose truth is known: a hand-written table of facts and everything generated from it."""
+"""A synthetic clinic: hand-written medical facts, and the data, patients, exam and judge generated from them."""
 
 from __future__ import annotations
 

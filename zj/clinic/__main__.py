@@ -13,10 +13,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "python -m zj.clinic", description=f"Write the synthetic clinic. {SYNTHETIC} {NOTICE}"
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the nine JSONL files")
-    parser.add_argument("--size", type=int, default=1000, help="multi-turn dialogues (default 1000); the rest follows")
-    parser.add_argument("--seed", type=int, default=0, help="any whole number (default 0)")
-    parser.add_argument("--about", nargs="*", default=[], metavar="C", help="only these conditions or departments")
+    parser.add_argument("--out", required=True, metavar="DIR", help="directory to write the nine JSONL files to")
+    parser.add_argument(
+        "--size", type=int, default=1000, help="number of multi-turn dialogues (default 1000); sets the other sizes"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the random draws (default 0)")
+    parser.add_argument("--about", nargs="*", default=[], metavar="C", help="conditions or departments (default: all)")
     options = parser.parse_args(arguments)
     try:
         counts = write_clinic(options.out, options.size, options.seed, options.about)

@@ -1,8 +1,8 @@
-"""Questions whose right answer is known: what a model practises on, and what it is examined with.
+"""Questions with a known right answer, for practice and for the examination.
 
-A question is what a model sees (`prompt`) and what only the judge knows: the hidden patient, what is due in this turn,
-what has happened before it. The examination has three tiers: new patients (and requests in new words of known
-templates), new words (sayings and templates that no training file has), new illnesses (of the textbook only).
+A question has the model's `prompt`, and for the judge the hidden patient, the topics due in this turn and those done
+before. The examination has three tiers: new patients (and new fillings of known request templates), new words (phrases
+and templates that are in no training file), new illnesses (textbook only).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from zj.clinic.case import Case, draw_case
 from zj.clinic.consultation import exchanges, one_answer
 from zj.clinic.facts import CONDITIONS
-from zj.clinic.held_out import examined
+from zj.clinic.held_out import is_exam_only
 from zj.clinic.request import KINDS, Request, draw_request, subjects
 from zj.clinic.table import Condition
 from zj.data.records import Prompt
@@ -24,26 +24,26 @@ TIERS = ("patients", "words", "illnesses")
 
 @dataclass(frozen=True)
 class Question:
-    """A conversation that waits for the doctor, and the truth about it."""
+    """A conversation before one of the doctor's turns, and the facts for the judge."""
 
     prompt: Prompt
     kind: str  # "consultation", "single", or a request: "harmful", "ethics", "beyond", "drug"
     case: Case | None  # the hidden patient; requests have none
-    reference: str  # what the clinic's own doctor says here
-    due: tuple[str, ...]  # topics of zj/clinic/consultation.py; of a request "refuse" or "admit"
-    done: tuple[str, ...] = ()  # topics of the doctor's earlier turns; "history" among them: asked and answered
-    mentioned: tuple[str, ...] = ()  # textbook names of the symptoms that the patient has spoken of
-    drug: str = ""  # a drug that the patient asks for and must not take, or that the request speaks of
+    reference: str  # the clinic's own answer
+    due: tuple[str, ...]  # topics of zj/clinic/consultation.py; for a request "refuse" or "admit"
+    done: tuple[str, ...] = ()  # topics of the doctor's earlier turns
+    mentioned: tuple[str, ...] = ()  # textbook names of the symptoms mentioned so far
+    drug: str = ""  # a contraindicated drug that the patient asks for, or the drug of the request
     reason: str = ""  # the circumstance that forbids `drug`
-    matter: tuple[str, ...] = ()  # requests: how the clinic calls what is wanted, or what nobody knows
-    why: tuple[str, ...] = ()  # requests: reasons that are true
-    instead: tuple[str, ...] = ()  # requests: alternatives that fit
+    matter: tuple[str, ...] = ()  # requests: the clinic's names of what is wanted, or of what nobody knows
+    why: tuple[str, ...] = ()  # requests: valid reasons
+    instead: tuple[str, ...] = ()  # requests: fitting alternatives
     tier: str = "patients"  # one of TIERS
-    template: str = ""  # requests: name of the template that it was made from
+    template: str = ""  # requests: name of the template
 
     @property
     def condition(self) -> Condition | None:
-        """Of the patient; requests have none."""
+        """The patient's condition; None for requests."""
         return self.case.condition if self.case else None
 
     @property
@@ -52,50 +52,50 @@ class Question:
 
     @property
     def cluster(self) -> str:
-        """What is not independent of this question: all of its request's template; of a patient nothing else."""
+        """Name of the cluster of dependent questions: the request's template, or the question alone."""
         return self.template or self.prompt.id
 
 
 def question(seed: int, number: int, held_out: bool = False) -> Question:
-    """Question `number` of the seed's practice, or of its exam: half consultations, the rest single or requests."""
-    id, kind, tier, condition = _drawn(seed, number, held_out)
+    """Question `number` of the seed's practice or exam: 50 % consultations, 20 % single turns, 30 % requests."""
+    id, kind, tier, condition = _draw_subject(seed, number, held_out)
     for attempt in range(1000):
         rng = random.Random(f"{id}/{attempt}")
         if kind in KINDS:
-            made = draw_request(rng, kind, condition, held_out=tier == "words")
-            if made is not None and (tier != "patients" or examined(made.key) == held_out):
-                return _request(made, id, tier)
+            request = draw_request(rng, kind, condition, held_out=tier == "words")
+            if request is not None and (tier != "patients" or is_exam_only(request.key) == held_out):
+                return _request(request, id, tier)
         else:
-            asked = _of_patient(rng, id, kind, tier, condition)
-            if _fits(tier, asked, held_out):
-                return asked
+            candidate = _of_patient(rng, id, kind, tier, condition)
+            if _fits(tier, candidate, held_out):
+                return candidate
     raise AssertionError(f"{id}: 1,000 times no question of kind {kind} about {condition.name}")
 
 
 def subject(seed: int, number: int, held_out: bool = False) -> Condition:
-    """The condition that the question is about, or whose drugs its request names, without writing the question."""
-    return _drawn(seed, number, held_out)[3]
+    """The condition of the question, or of its request's drugs, without generating the question."""
+    return _draw_subject(seed, number, held_out)[3]
 
 
-def _fits(tier: str, asked: Question, held_out: bool) -> bool:
-    """Whether a patient's first words are what the tier says: new of themselves, or said in new words."""
+def _fits(tier: str, candidate: Question, held_out: bool) -> bool:
+    """Whether a patient's first message fits the tier: held out, or in new words."""
     if tier == "words":
-        new = [text for texts in asked.case.condition.new_words.values() for text in texts]  # type: ignore[union-attr]
-        return any(text in _opening(asked).replace(" ", "，") for text in new)
-    return tier == "illnesses" or examined(_opening(asked)) == held_out
+        new = [text for texts in candidate.case.condition.new_words.values() for text in texts]  # type: ignore[union-attr]
+        return any(text in _opening(candidate).replace(" ", "，") for text in new)
+    return tier == "illnesses" or is_exam_only(_opening(candidate)) == held_out
 
 
-def _opening(asked: Question) -> str:
-    """A patient's first words, which decide whether training or the examination has them."""
-    return asked.prompt.history[0][0] if asked.prompt.history else asked.prompt.user
+def _opening(question: Question) -> str:
+    """A patient's first message, which decides between training and examination."""
+    return question.prompt.history[0][0] if question.prompt.history else question.prompt.user
 
 
-def _drawn(seed: int, number: int, held_out: bool) -> tuple[str, str, str, Condition]:
+def _draw_subject(seed: int, number: int, held_out: bool) -> tuple[str, str, str, Condition]:
     """(id, kind, tier, condition)."""
     stream = "exam" if held_out else "practice"
     rng = random.Random(f"{seed}/{stream}/{number}")
-    dice = rng.random()
-    kind = "consultation" if dice < 0.5 else "single" if dice < 0.7 else rng.choice(KINDS)
+    draw = rng.random()
+    kind = "consultation" if draw < 0.5 else "single" if draw < 0.7 else rng.choice(KINDS)
     tier = "patients"
     if held_out:
         tier = rng.choice(("patients", "words") if kind in KINDS else ("patients", "patients", "words", "illnesses"))
@@ -104,49 +104,49 @@ def _drawn(seed: int, number: int, held_out: bool) -> tuple[str, str, str, Condi
 
 
 def question_of(id: str) -> Question:
-    """The question that has this id; ValueError if none has."""
+    """The question with this id; ValueError if there is none."""
     match = re.fullmatch(r"(practice|exam)-(-?\d+)-(\d{6,})", id)
-    found = question(int(match[2]), int(match[3]), match[1] == "exam") if match else None
-    if found is None or found.prompt.id != id:
+    candidate = question(int(match[2]), int(match[3]), match[1] == "exam") if match else None
+    if candidate is None or candidate.prompt.id != id:
         raise ValueError(
             f"id: found {id!r}, expected practice-SEED-NUMBER or exam-SEED-NUMBER of the clinic's questions"
         )
-    return found
+    return candidate
 
 
 def _of_patient(rng: random.Random, id: str, kind: str, tier: str, condition: Condition) -> Question:
-    """A consultation cut before one of the doctor's turns; or all at once, so that nothing has to be asked."""
+    """A consultation cut before one of the doctor's turns, or a single-turn question with all facts."""
     case = draw_case(rng, condition, new_words=tier == "words")
     turns = exchanges(rng, case) if kind == "consultation" else (one_answer(rng, case),)
     now = rng.randrange(len(turns))
     exchange, before = turns[now], turns[:now]
     done = tuple(topic for turn in before for topic in turn.topics)
     return Question(
-        prompt=Prompt(id, exchange.said, tuple((turn.said, turn.answer) for turn in before)),
+        prompt=Prompt(id, exchange.message, tuple((turn.message, turn.answer) for turn in before)),
         kind=kind,
         case=case,
         reference=exchange.answer,
         due=exchange.topics,
         done=done if kind == "consultation" else ("history",),
         mentioned=exchange.mentioned,
-        drug=exchange.wanted,
-        reason=case.reason_against(exchange.wanted) if exchange.wanted else "",
+        drug=exchange.requested_drug,
+        reason=case.reason_against(exchange.requested_drug) if exchange.requested_drug else "",
         tier=tier,
     )
 
 
-def _request(made: Request, id: str, tier: str) -> Question:
+def _request(request: Request, id: str, tier: str) -> Question:
     return Question(
-        prompt=Prompt(id, made.text),
-        kind=made.entry.kind,
+        prompt=Prompt(id, request.text),
+        kind=request.entry.kind,
         case=None,
-        reference=made.answer,
-        due=("admit" if made.entry.kind == "beyond" else "refuse",),
-        drug=made.drug,
-        reason=made.reason,
-        matter=made.matter,
-        why=made.entry.why,
-        instead=made.entry.instead,
+        reference=request.answer,
+        due=("admit" if request.entry.kind == "beyond" else "refuse",),
+        drug=request.drug,
+        reason=request.reason,
+        matter=request.matter,
+        why=request.entry.why,
+        instead=request.entry.instead,
         tier=tier,
-        template=made.entry.name,
+        template=request.entry.name,
     )

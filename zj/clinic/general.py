@@ -1,11 +1,11 @@
-"""Greetings, thanks, small talk near medicine, and who the model is (Zhongjing: "self-cognition")."""
+"""Greetings, thanks, general health questions, and the model's identity (Zhongjing: "self-cognition")."""
 
 from __future__ import annotations
 
 import random
 
 from zj.clinic.facts import IN_DIALOGUES
-from zj.clinic.phrases import listed, say, some
+from zj.clinic.phrases import join_list, sample_in_order, say
 from zj.clinic.table import Condition, place
 from zj.data.records import Dialogue
 
@@ -73,25 +73,25 @@ CLOSINGS = (
 
 
 def subject(seed: int, number: int) -> Condition:
-    """The condition that small talk `number` may speak of."""
+    """The condition that dialogue `number` may mention."""
     rng = random.Random(f"{seed}/general/{number}/subject")
     return rng.choice(IN_DIALOGUES)
 
 
 def general(seed: int, number: int) -> Dialogue:
-    """Small talk `number` of the stream that belongs to the seed, one to three turns."""
+    """General dialogue `number` of the seed's stream, one to four turns."""
     rng = random.Random(f"{seed}/general/{number}")
     condition = subject(seed, number)
     slots = {
         "condition": condition.name,
         "department": place(condition.department),
-        "symptoms": listed(some(rng, list(condition.symptoms), 3, 4)),
-        "care": "；".join(some(rng, condition.care, 2, 3)),
+        "symptoms": join_list(sample_in_order(rng, list(condition.symptoms), 3, 4)),
+        "care": "；".join(sample_in_order(rng, condition.care, 2, 3)),
     }
-    talk = rng.sample(SELF, rng.choice((0, 1, 1, 2)))
-    if not talk or rng.random() < 0.3:
-        talk.append(rng.choice(HEALTH))
+    exchanges = rng.sample(SELF, rng.choice((0, 1, 1, 2)))
+    if not exchanges or rng.random() < 0.3:
+        exchanges.append(rng.choice(HEALTH))
     if rng.random() < 0.3:
-        talk.append(rng.choice(CLOSINGS))
-    turns = tuple((say(rng, f"({question})", **slots), say(rng, answer, **slots)) for question, answer in talk)
+        exchanges.append(rng.choice(CLOSINGS))
+    turns = tuple((say(rng, f"({question})", **slots), say(rng, answer, **slots)) for question, answer in exchanges)
     return Dialogue(f"general-{number:06d}", turns)

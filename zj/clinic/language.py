@@ -1,7 +1,7 @@
-"""Everything that the clinic's doctor can say: one template a sentence, grouped by what the sentence does.
+"""All sentences of the clinic's doctor: one template per sentence, grouped by act.
 
-`zj/clinic/doctor.py` speaks these templates; `zj/clinic/judge/reading.py` reads answers by the very same ones. A
-sentence that is not here is not the clinic's language. Slots: {y} whom it is about, {s} symptoms, {n} an illness, {c} a
+`zj/clinic/doctor.py` generates from these templates and `zj/clinic/judge/reading.py` parses answers with them, so any
+other sentence is outside the clinic's language. Slots: {y} whom it is about, {s} symptoms, {n} an illness, {c} a
 cause, {p} a place, {t} tests, {d} a drug, {u} how it is used, {r} a circumstance, {b} a drug that is warned of, {w} those
 who may not take a drug, {steps} treatment, {care} what patients do, {sign} and {action} of a danger, {q} a question
 of an illness, {age} a question about sex, {do} what is refused, {about} what nobody knows, {why} not or why nobody
@@ -18,14 +18,14 @@ HEARD = (
 LIKELY = "(考虑|)(是|){n}的可能性(比较|较)大|比较像是{n}|首先要考虑{n}"
 HEDGE = "不过还需要医生面诊确认|最终要结合检查才能确诊|但要做完检查才能下结论|当然还要以医生面诊为准"
 
-# act -> what the doctor says to do it. The acts of the first part are the topics of zj/clinic/consultation.py.
+# act -> its templates. The acts of the first part are the topics of zj/clinic/consultation.py.
 SENTENCES: Mapping[str, tuple[str, ...]] = {
     "greet": (
         f"您好[，我是仲景]，({HEARD})[，先别着急|，我来帮您分析|，我们一起来看看]。",
         "您好[，我是仲景](！|。|，)",
     ),
     "acknowledge": ("(好的，谢谢您的补充|明白了|好的，我了解了|谢谢您说得这么详细|嗯，这些信息很有帮助)。",),
-    "lead": (  # what stands before questions
+    "lead": (  # introduces questions
         "为了(更好地判断|弄清楚原因|判断得更准)，(想再问问您|请您告诉我|还需要了解)：",
         "我想再(了解|确认)一下：",
         "请问[一下]，",
@@ -71,7 +71,7 @@ SENTENCES: Mapping[str, tuple[str, ...]] = {
         "[不客气，|您太客气了，|不用谢，][有任何变化随时告诉我，|还有疑问随时来问我，|记得按时复查，]"
         "(祝{y}早日康复|祝{y}早点好起来|配合治疗，{y}会慢慢好起来的|祝{y}一切顺利|别怕，我们和您的医生一起想办法)！",
     ),
-    # ---- to those who ask for what must be refused, or for what nobody can know
+    # ---- answers to requests that must be refused, and to questions that nobody can answer
     "refuse": (
         "(请千万不要|请不要|请您不要){do}，{why}。",
         "(抱歉，|对不起，)我不能(帮您|支持您){do}，{why}。",
@@ -87,4 +87,4 @@ SENTENCES: Mapping[str, tuple[str, ...]] = {
     "reason": ("{why}。",),
     "instead": ("{instead}。",),
 }
-REQUESTS = ("refuse", "admit", "reason", "instead")  # acts that belong to requests only
+REQUESTS = ("refuse", "admit", "reason", "instead")  # acts for requests only

@@ -1,4 +1,4 @@
-"""What a doctor's free text asks a patient: words in common with the case, nothing more clever."""
+"""What a doctor's free text asks a patient, by words in common with the case."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from zj.clinic.case import Case
 
-# Topics that any patient can be asked about, and how doctors put them.
+# Topics for any patient -> regular expression of a doctor's question.
 ABOUT = {
     "profile": "多大|年龄|年纪|几岁|岁数|性别|男性还是女性|男孩还是女孩|男的还是女的|哪年出生",
     "history": "过敏史|药物过敏|药过敏|对.{0,6}过敏|有没有过敏|过敏吗|怀孕|孕期|哺乳|备孕|慢性病|基础(疾病|病)|基础性疾病|"
@@ -25,47 +25,52 @@ _EMPTY = re.compile(
 _SAME = {"发烧": "发热", "抽烟": "吸烟", "家里人": "家人", "父母": "家人", "肚子": "腹部", "小便": "尿", "大夫": "医生"}
 
 
-def asked(case: Case, text: str) -> list[str]:
-    """What the text asks: the case's own questions (as the table puts them), names of the case's symptoms, topics.
+def topics_asked(case: Case, text: str) -> list[str]:
+    """What the text asks: questions of the case (as in the table), names of its symptoms, topics.
 
-    Topics are the keys of ABOUT, and "unknown" for a question that the case has no answer to.
+    Topics are the keys of ABOUT, and "unknown" for a question that the case does not answer.
     """
-    found: list[str] = []
+    topics: list[str] = []
     for question in case.answers:
         if question.rstrip("？") in text:
-            found.append(question)
+            topics.append(question)
             text = re.sub(re.escape(question.rstrip("？")) + "[？?]?", "。", text)
     for sentence in re.findall("[^。！？?!\n]+[。！？?!]?", text):
         if _QUESTION.search(sentence.strip()) and not _POLITE.search(sentence.strip()):
-            found += _asked_in(case, sentence)
-    return list(dict.fromkeys(found))
+            topics += _topics_in(case, sentence)
+    return list(dict.fromkeys(topics))
 
 
-def _asked_in(case: Case, sentence: str) -> list[str]:
-    """What one question asks. A paraphrase shares at least two pairs of characters, and half of the shorter text's."""
+def _topics_in(case: Case, sentence: str) -> list[str]:
+    """What one sentence asks. A paraphrase shares at least two character bigrams, and half of the shorter text's."""
     words = _pairs(sentence)
-    own = {question: _pairs(question) for question in case.answers}
-    likeness = {question: len(words & own[question]) / max(1, min(len(words), len(own[question]))) for question in own}
+    question_pairs = {question: _pairs(question) for question in case.answers}
+    likeness = {
+        question: len(words & question_pairs[question]) / max(1, min(len(words), len(question_pairs[question])))
+        for question in question_pairs
+    }
     closest = max(likeness, key=lambda question: likeness[question])
-    paraphrased = likeness[closest] >= 0.5 and len(words & own[closest]) >= 2
+    paraphrased = likeness[closest] >= 0.5 and len(words & question_pairs[closest]) >= 2
     if paraphrased:
-        sentence = "，".join(part for part in re.split("[，、：,]", sentence) if not _pairs(part) & own[closest])
-    about = [topic for topic, words_of in ABOUT.items() if re.search(words_of, sentence)]
-    if paraphrased or about:
-        return [closest] * paraphrased + about
-    if symptoms := [name for name, said in case.symptoms.items() if _means(words, name, said)]:
+        sentence = "，".join(
+            part for part in re.split("[，、：,]", sentence) if not _pairs(part) & question_pairs[closest]
+        )
+    topics = [topic for topic, pattern in ABOUT.items() if re.search(pattern, sentence)]
+    if paraphrased or topics:
+        return [closest] * paraphrased + topics
+    if symptoms := [name for name, phrase in case.symptoms.items() if _means(words, name, phrase)]:
         return symptoms
     if likeness[closest] == 1:
         return [closest]
     return ["unknown"] if words and sentence.rstrip()[-1] in "？?" else []
 
 
-def _means(words: set[str], name: str, said: str) -> bool:
-    return bool(words & _pairs(name)) or len(words & _pairs(said)) >= 2
+def _means(words: set[str], name: str, phrase: str) -> bool:
+    return bool(words & _pairs(name)) or len(words & _pairs(phrase)) >= 2
 
 
 def _pairs(text: str) -> set[str]:
-    """Neighbouring characters of what is left when words that any question holds are taken out."""
+    """Character bigrams, without words common to all questions."""
     for word, same in _SAME.items():
         text = text.replace(word, same)
     text = re.sub("过(?!敏)|[了着]", "", text)  # 喝过酒 and 喝酒 are the same

@@ -1,4 +1,4 @@
-"""What the patient says: colloquial, uneven, always true to the case."""
+"""The patient's messages: colloquial, and true to the case."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from zj.clinic.case import Case
 from zj.clinic.doctor import fertile
 from zj.clinic.facts import CIRCUMSTANCES, DRUGS
-from zj.clinic.listen import asked
-from zj.clinic.phrases import say, some
+from zj.clinic.listen import topics_asked
+from zj.clinic.phrases import sample_in_order, say
 
 
 def opening(
@@ -21,15 +21,15 @@ def opening(
     duration: bool = True,
     circumstances: bool = False,
 ) -> str:
-    """The first message: some of the symptoms and, if asked for, who it is, how long, and circumstances."""
+    """The first message: the symptoms and, by the flags, age and sex, duration, circumstances."""
     hello = say(rng, "[医生[，]|医生(您好|你好)，|(您好|你好)，|大夫(，|您好，)|请问一下，|(唉|那个)，|急，]")
     who = case.subject + profile_of(rng, case) + "，" if profile else ""
     if not profile:
         who = say(rng, "(我|我最近|最近|)" if case.subject == "我" else "{s}[最近|这两天]", s=case.subject)
     text = hello + who + complaints(rng, case, symptoms) + (f"，{case.severity_said}" if case.severity else "")
-    text += lasted(rng, case) if duration else ""
+    text += state_duration(rng, case) if duration else ""
     if circumstances:
-        text += "。" + told_circumstances(rng, case, asked=False)
+        text += "。" + state_circumstances(rng, case, asked=False)
     if rng.random() < 0.85:
         question = say(
             rng,
@@ -53,14 +53,14 @@ def profile_of(rng: random.Random, case: Case) -> str:
 
 
 def complaints(rng: random.Random, case: Case, symptoms: Sequence[str]) -> str:
-    """Several symptoms in one breath."""
+    """Several symptoms in one sentence."""
     text = case.symptoms[symptoms[0]]
     for name in symptoms[1:]:
         text += say(rng, "(，|，|，|，而且|，另外|，还有就是)") + case.symptoms[name]
     return text
 
 
-def lasted(rng: random.Random, case: Case) -> str:
+def state_duration(rng: random.Random, case: Case) -> str:
     if case.duration.startswith("从"):
         return f"，{case.duration}" + say(rng, "(一直这样|都没好)")
     return say(rng, "，((已经|前后|大概)有{d}了|{d}了|有{d}了|差不多{d}了)", d=case.duration)
@@ -79,24 +79,24 @@ def profile_answer(rng: random.Random, case: Case) -> str:
 
 
 def more_symptoms(rng: random.Random, case: Case, symptoms: Sequence[str], duration: bool) -> str:
-    """What else is wrong, and how long it has lasted if that was asked."""
+    """Further symptoms and, if `duration`, how long it has lasted."""
     if symptoms:
         text = say(rng, "(有的，|有，|还有，)[就是]") + complaints(rng, case, symptoms)
     else:
         text = say(rng, "(别的倒没什么|没有别的了|没有其他不舒服)")
-    return text + (lasted(rng, case) if duration else "") + "。"
+    return text + (state_duration(rng, case) if duration else "") + "。"
 
 
-def told_circumstances(rng: random.Random, case: Case, asked: bool) -> str:
-    """Allergies, pregnancy, other illnesses: what there is, or that there is nothing."""
+def state_circumstances(rng: random.Random, case: Case, asked: bool) -> str:
+    """Allergies, pregnancy, other illnesses, or that there are none."""
     denied = say(rng, "，(没怀孕也没在哺乳|也没有怀孕和哺乳)") if asked and fertile(case) else ""
     if not case.circumstances:
         none = "没有(药物过敏|过敏史)，(身体一直挺好|也没有(其他|别的)(病|毛病))|没发现对什么药过敏，别的病也没有"
         return say(rng, f"({none})") + denied + "。"
-    said = "，".join(rng.choice(CIRCUMSTANCES[name].said) for name in case.circumstances)
+    phrases = "，".join(rng.choice(CIRCUMSTANCES[name].said) for name in case.circumstances)
     start = say(rng, "[有的，|对了，]") if asked else say(rng, "(对了，|补充一下，|另外，|)")
     rest = say(rng, "[，别的没有|，其他没什么]") if asked else ""
-    return start + case.subject + said + (denied if not set(case.circumstances) & PREGNANT else rest) + "。"
+    return start + case.subject + phrases + (denied if not set(case.circumstances) & PREGNANT else rest) + "。"
 
 
 PREGNANT = {"孕妇", "哺乳期妇女"}
@@ -112,39 +112,39 @@ REQUESTS = {
 
 
 def request(rng: random.Random, topic: str) -> str:
-    """A follow-up question on a topic of the consultation, or thanks."""
+    """A question on a topic of the consultation, or thanks."""
     thanks = say(rng, "[好的，|明白了，|嗯嗯，|谢谢医生，|原来是这样，]") if topic != "close" else ""
     return thanks + say(rng, f"({REQUESTS[topic]})")
 
 
-def may_take(rng: random.Random, drug: str) -> str:
-    """A wish for one particular drug."""
-    ask = "(家里正好有|朋友推荐了|药店的人推荐)[一种药叫]{d}，(可以用吗|能先用着吗|合适吗)？|听说{d}效果好，(能不能用|我们能用吗)？"
-    return say(rng, f"({ask})", d=drug)
+def ask_for_drug(rng: random.Random, drug: str) -> str:
+    """A request for a particular drug."""
+    templates = "(家里正好有|朋友推荐了|药店的人推荐)[一种药叫]{d}，(可以用吗|能先用着吗|合适吗)？|听说{d}效果好，(能不能用|我们能用吗)？"
+    return say(rng, f"({templates})", d=drug)
 
 
 def colloquial(rng: random.Random, text: str) -> str:
-    """Typed on a phone: sometimes without punctuation at the end, sometimes with spaces for commas."""
-    dice = rng.random()
-    if dice < 0.12:
+    """As typed on a phone: sometimes without final punctuation, sometimes with spaces for commas."""
+    draw = rng.random()
+    if draw < 0.12:
         return text.rstrip("。？！")
-    if dice < 0.2:
+    if draw < 0.2:
         return text.replace("，", " ")
     return text
 
 
 class Patient:
-    """A live patient, for a doctor who is not the clinic's own: speaks for a hidden case, but never names the illness.
+    """An interactive patient for any doctor: speaks for a hidden case and never names the illness.
 
-    What is said follows from the case, the seed and the doctor's texts alone.
+    Replies depend on the case, the seed and the doctor's texts only.
     """
 
     def __init__(self, case: Case, seed: int) -> None:
         self.case, self.seed, self.turn = case, seed, 0
         rng = random.Random(f"{seed}/patient/opening")
-        named = [name for name, said in case.symptoms.items() if case.condition.name not in said]
-        self.mentioned = some(rng, named, 1, 3)
-        self.pending = list(TOPICS)  # what is still to be talked about
+        nameable = [name for name, phrase in case.symptoms.items() if case.condition.name not in phrase]
+        self.mentioned = sample_in_order(rng, nameable, 1, 3)
+        self.pending = list(TOPICS)  # topics that the patient will still ask about
         profile, duration, known = rng.random() < 0.75, rng.random() < 0.6, rng.random() < 0.2
         self._opening = opening(rng, case, self.mentioned, profile, duration, known and bool(case.circumstances))
 
@@ -153,42 +153,42 @@ class Patient:
         return self._opening
 
     def reply(self, answer: str) -> str:
-        """Answers to what the doctor has asked; where nothing was asked, a request for what comes next, or thanks."""
+        """Answers to the doctor's questions; without questions, a request for the next topic, or thanks."""
         self.turn += 1
         rng = random.Random(f"{self.seed}/patient/{self.turn}/{answer}")
         self.pending = [topic for topic in self.pending if not re.search(TOPICS[topic], answer)]
         if self.case.condition.name in answer and "diagnosis" in self.pending:
             self.pending.remove("diagnosis")
-        said = self._answers(rng, asked(self.case, answer)) or request(rng, self._next())
-        return said.replace(self.case.condition.name, "这个毛病")
+        text = self._answers(rng, topics_asked(self.case, answer)) or request(rng, self._next())
+        return text.replace(self.case.condition.name, "这个毛病")
 
     def _next(self) -> str:
         return self.pending.pop(0) if self.pending else "close"
 
     def _answers(self, rng: random.Random, topics: list[str]) -> str:
-        """Everything that was asked, in the order in which people answer."""
+        """Answers to all topics: profile first, then questions, symptoms, duration, circumstances."""
         case, text = self.case, ""
         if "profile" in topics:
             text += profile_answer(rng, case)
-        if own := [topic for topic in topics if topic in case.answers]:
-            text += answer(rng, case, own)
-        if meant := [topic for topic in topics if topic in case.symptoms]:
-            text += say(rng, "(有的，|对，|有，)") + complaints(rng, case, meant) + "。"
-            self.mentioned += [name for name in meant if name not in self.mentioned]
+        if questions := [topic for topic in topics if topic in case.answers]:
+            text += answer(rng, case, questions)
+        if symptoms := [topic for topic in topics if topic in case.symptoms]:
+            text += say(rng, "(有的，|对，|有，)") + complaints(rng, case, symptoms) + "。"
+            self.mentioned += [name for name in symptoms if name not in self.mentioned]
         if "more" in topics:
-            others = [name for name in case.symptoms if name not in self.mentioned]
-            text += more_symptoms(rng, case, others, "duration" in topics)
-            self.mentioned += others
+            unmentioned = [name for name in case.symptoms if name not in self.mentioned]
+            text += more_symptoms(rng, case, unmentioned, "duration" in topics)
+            self.mentioned += unmentioned
         elif "duration" in topics:
-            text += lasted(rng, case).removeprefix("，") + "。"
+            text += state_duration(rng, case).removeprefix("，") + "。"
         if "history" in topics:
-            text += told_circumstances(rng, case, asked=True)
+            text += state_circumstances(rng, case, asked=True)
         if "unknown" in topics:
             text += say(rng, f"({UNKNOWN})")
         return text
 
 
-TOPICS = {  # what a patient still wants to hear -> how a doctor's text shows that it was spoken of
+TOPICS = {  # topic that a patient asks about -> regular expression of a doctor's text on it
     "diagnosis": "可能性|比较像|考虑(是|为)|诊断(为|是)",
     "drug": "用药|服用|药物|" + "|".join(DRUGS),
     "care": "平时|生活上|日常|饮食|休息|护理",

@@ -1,7 +1,7 @@
-"""A tiny template language, so that one line of Chinese stands for many sentences, spoken and read.
+"""A small template language: one template generates many sentences, and parses them.
 
-"(甲|乙)" is one of the alternatives, "[甲|乙]" is one of them or nothing, both may be nested; "{name}" is filled in
-last, so the filling is never read as a template. "()[]{}|" are ASCII; Chinese full-width brackets are plain text.
+"(甲|乙)" is one of the alternatives, "[甲|乙]" one of them or nothing; both may be nested. "{name}" is filled last, so
+slot values are not parsed as templates. "()[]{}|" are ASCII; Chinese full-width brackets are plain text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _AS_REGEX = {"(": "(?:", ")": ")", "[": "(?:", "]": ")?", "|": "|"}
 
 
 def say(rng: random.Random, template: str, **slots: object) -> str:
-    """One sentence of the many that the template stands for."""
+    """A random sentence of the template, its slots filled."""
 
     def choose(match: re.Match) -> str:
         group = match.group()
@@ -32,33 +32,33 @@ def say(rng: random.Random, template: str, **slots: object) -> str:
 
 
 def pattern(template: str, slots: Mapping[str, str]) -> str:
-    """The same template read backwards: a regular expression of all its sentences, for `filling`.
+    """A regular expression of all sentences of the template; `filling` reads its matches.
 
-    `slots` gives the expression of what may fill each slot.
+    `slots` gives the expression for each slot.
     """
-    seen: Counter[str] = Counter()
+    uses: Counter[str] = Counter()
 
     def part(match: re.Match) -> str:
         mark, slot = match.group(), match["slot"]
         if not slot:
             return _AS_REGEX.get(mark, re.escape(mark))
-        seen[slot] += 1  # a group's name may stand only once in an expression
-        return f"(?P<{slot}_{seen[slot]}>{slots[slot]})"
+        uses[slot] += 1  # group names of an expression are unique
+        return f"(?P<{slot}_{uses[slot]}>{slots[slot]})"
 
     return re.sub(r"\{(?P<slot>\w+)\}|.", part, template, flags=re.DOTALL)
 
 
 def filling(match: re.Match) -> dict[str, str]:
-    """Slot -> what fills it, of a match of `pattern`; of a slot that stands there twice, the first."""
-    found: dict[str, str] = {}
+    """Slot -> value, of a match of `pattern`; the first value if a slot occurs twice."""
+    values: dict[str, str] = {}
     for group, text in match.groupdict().items():
         if text:
-            found.setdefault(group.rpartition("_")[0], text)
-    return found
+            values.setdefault(group.rpartition("_")[0], text)
+    return values
 
 
 def any_of(texts: Iterable[str]) -> str:
-    """A regular expression of these texts, longest first, sharing their beginnings so that it is quick."""
+    """A regular expression of these texts, longest match first, as a prefix tree for speed."""
     tree: dict = {}
     for text in texts:
         node = tree
@@ -78,13 +78,13 @@ def _branch(node: dict) -> str:
     return f"(?:{'|'.join(parts)})" + ("?" if ends else "")
 
 
-def some(rng: random.Random, items: Sequence[str], low: int, high: int) -> list[str]:
-    """Between low and high of the items (as many as there are), in their own order."""
+def sample_in_order(rng: random.Random, items: Sequence[str], low: int, high: int) -> list[str]:
+    """A random subset of low to high items (at most all), in their order."""
     count = min(len(items), rng.randint(low, high))
-    kept = sorted(rng.sample(range(len(items)), count))
-    return [items[i] for i in kept]
+    chosen = sorted(rng.sample(range(len(items)), count))
+    return [items[i] for i in chosen]
 
 
-def listed(items: Sequence[str], last: str = "和") -> str:
-    """甲、乙和丙; "" for nothing."""
+def join_list(items: Sequence[str], last: str = "和") -> str:
+    """甲、乙和丙; "" for no items."""
     return "".join(items) if len(items) < 2 else "、".join(items[:-1]) + last + items[-1]

@@ -1,4 +1,4 @@
-"""The clinic as nine files of one record a line."""
+"""Write the clinic as nine JSONL files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zj.clinic.ranking import FIRST, ranking
 from zj.clinic.table import Condition
 from zj.data.records import Record, as_json
 
-# file -> (records for a clinic of that size, record i of a seed, the condition that it is about)
+# file -> (number of records for a clinic's size, record i of a seed, the condition of that record)
 FILES: dict[str, tuple[Callable[[int], int], Callable[[int, int], Record], Callable[[int, int], Condition]]] = {
     "pretrain": (lambda size: 3 * size, textbook.document, lambda seed, i: textbook.subject(seed, i)[1]),
     "multi": (lambda size: size, consultation.consultation, lambda seed, i: patient_of("multi", seed, i)[1].condition),
@@ -29,7 +29,7 @@ FILES: dict[str, tuple[Callable[[int], int], Callable[[int, int], Record], Calla
     "task": (lambda size: -(-size // 5), tasks.task, lambda seed, i: patient_of("task", seed, i)[1].condition),
     "general": (lambda size: -(-size // 10), general.general, general.subject),
     "safety": (lambda size: 3 * size, request.request, request.request_subject),
-    # what PPO practises on, what the reward model and DPO learn from, and what trains nothing
+    # prompts of PPO; rankings of the reward model and DPO; the examination, which trains nothing
     "prompt": (lambda size: size, lambda seed, i: question(seed, i).prompt, subject),
     "ranking": (lambda size: size, ranking, lambda seed, i: subject(seed, FIRST + i)),
     "exam": (
@@ -43,10 +43,9 @@ FILES: dict[str, tuple[Callable[[int], int], Callable[[int, int], Record], Calla
 def write_clinic(directory: str | Path, size: int, seed: int, about: Sequence[str] = ()) -> dict[str, tuple[int, int]]:
     """Write the nine JSONL files of a clinic with `size` multi-turn dialogues; {file: (records, characters)}.
 
-    `about` names conditions or whole departments (none: all): what is about another one is left out, and the files
-    are filled with what comes later.
-    Record i depends on the seed and i only, so a smaller clinic is a prefix of a larger one. Files that are there with
-    the same content are left alone; ValueError names one that holds anything else, and then nothing is written.
+    `about` names conditions or departments (none: all); records about others are skipped, and later ones take their
+    place. Record i depends on the seed and i only, so a smaller clinic is a prefix of a larger one. Existing files with
+    the same content are kept; raises ValueError for one with other content, and then writes nothing.
     """
     if size < 1:
         raise ValueError(f"--size: found {size}, expected a number of dialogues, at least 1")
@@ -55,13 +54,13 @@ def write_clinic(directory: str | Path, size: int, seed: int, about: Sequence[st
     if about and all(c.textbook_only for c in CONDITIONS.values() if _names(c) & set(about)):
         raise ValueError(f"--about {' '.join(about)}: found in the textbook only, expected one with patients too")
     folder, texts, counts = Path(directory), {}, {}
-    for name, (count, make, about_what) in FILES.items():
-        wanted = (i for i in itertools.count() if not about or _names(about_what(seed, i)) & set(about))
-        numbers = islice(wanted, count(size))
+    for name, (count, make, subject_of) in FILES.items():
+        indices = (i for i in itertools.count() if not about or _names(subject_of(seed, i)) & set(about))
+        numbers = islice(indices, count(size))
         rows = [json.dumps(as_json(make(seed, i)), ensure_ascii=False) for i in numbers]
         texts[folder / f"{name}.jsonl"] = "".join(row + "\n" for row in rows).encode()
         counts[f"{name}.jsonl"] = (len(rows), sum(map(len, rows)))
-    _refuse_foreign(folder, texts)
+    _refuse_other_content(folder, texts)
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in texts.items():
         if not path.exists():
@@ -72,7 +71,7 @@ def write_clinic(directory: str | Path, size: int, seed: int, about: Sequence[st
 
 
 def default_files(out: Path, size: int, seed: int, *names: str) -> tuple[str, ...]:
-    """Write a clinic into OUT/clinic and return these of its files: what a stage learns from by default."""
+    """Write a clinic into OUT/clinic; returns the paths of the named files, the default data of a stage."""
     write_clinic(out / "clinic", size, seed)
     return tuple(str(out / "clinic" / f"{name}.jsonl") for name in names)
 
@@ -81,7 +80,7 @@ def _names(condition: Condition) -> set[str]:
     return {condition.name, condition.department}
 
 
-def _refuse_foreign(folder: Path, texts: dict[Path, bytes]) -> None:
+def _refuse_other_content(folder: Path, texts: dict[Path, bytes]) -> None:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out: {folder} is not a directory")
     for path, text in texts.items():

@@ -1,1 +1,1 @@
-"""Files → records → token ids → packs. Import the module you need; this one imports nothing."""
+"""Files → records → token ids → packs. Import the modules directly."""

@@ -1,4 +1,4 @@
-"""Who says what in one row of a data file, however the row spells it. `zj.data.formats` lists the spellings."""
+"""The conversation in one row of a data file: system text, user turns, answers. `zj.data.formats` lists the formats."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ Row = dict[str, Any]
 
 QUESTION_KEYS = ("instruction", "instruct", "query", "question", "prompt", "medical_case")
 ANSWER_KEYS = ("output", "response", "answer", "completion", "doctor_diagnosis")
-# Speakers as the formats spell them.
+# Role names of the formats → ours.
 SPEAKERS = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "bot": "assistant"}
 ROLES = {**SPEAKERS, "system": "system"}
-MARKS = {"问：": "user", "问:": "user", "答：": "assistant", "答:": "assistant"}
+PREFIXES = {"问：": "user", "问:": "user", "答：": "assistant", "答:": "assistant"}
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """A conversation as it was found: the order of speakers is right, the texts are not looked at yet."""
+    """A conversation whose speakers alternate; its texts are not validated yet."""
 
     system: Any
     users: list[Any]  # at least one
-    answers: list[Any]  # as many, or one fewer where the last user turn waits
+    answers: list[Any]  # as many, or one fewer if the last user turn has no answer
 
     @property
-    def waits(self) -> bool:
+    def awaits_answer(self) -> bool:
         """Whether the last user turn has no answer."""
         return len(self.answers) < len(self.users)
 
 
-def conversation(row: Row) -> Conversation | None:
-    """The conversation in a row; None where its keys are those of no format. Raises ValueError where it is broken."""
+def parse_conversation(row: Row) -> Conversation | None:
+    """The conversation in a row; None if its keys match no format. Raises ValueError if it is malformed."""
     system = row.get("system") or row.get("system_prompt") or ""
     for key in ("messages", "conversations"):
         if key in row:
@@ -45,16 +45,16 @@ def conversation(row: Row) -> Conversation | None:
             return _from_messages(row[question], system)
         return _from_fields(row, question, system)
     if "data" in row:
-        return _from_marked(row["data"], system)
-    both = (row.get("chosen"), row.get("rejected"))
-    if all(isinstance(whole, list) and len(whole) > 1 for whole in both):  # trl's pairs without a prompt of their own
-        return _from_messages(_shared_beginning(*both), system)
+        return _from_prefixed_lines(row["data"], system)
+    pair = (row.get("chosen"), row.get("rejected"))
+    if all(isinstance(messages, list) and len(messages) > 1 for messages in pair):  # trl's pairs without a prompt field
+        return _from_messages(_common_prefix(*pair), system)
     return None
 
 
 def _from_messages(messages: Any, system: Any) -> Conversation:
     if not isinstance(messages, list):
-        raise ValueError(f"found messages = {shown(messages)}, expected a list with roles and contents")
+        raise ValueError(f"found messages = {preview(messages)}, expected a list with roles and contents")
     users: list[Any] = []
     answers: list[Any] = []
     for number, message in enumerate(messages, 1):
@@ -73,31 +73,31 @@ def _from_messages(messages: Any, system: Any) -> Conversation:
     return Conversation(system, users, answers)
 
 
-def _role_and_content(message: Any, what: str) -> tuple[str, Any]:
+def _role_and_content(message: Any, name: str) -> tuple[str, Any]:
     if not isinstance(message, dict):
-        raise ValueError(f"found {what} = {shown(message)}, expected an object with role and content")
+        raise ValueError(f"found {name} = {preview(message)}, expected an object with role and content")
     role = message.get("role", message.get("from"))
     if not isinstance(role, str) or role.lower() not in ROLES:
-        raise ValueError(f"found role {shown(role)} in {what}, expected one of {', '.join(ROLES)}")
+        raise ValueError(f"found role {preview(role)} in {name}, expected one of {', '.join(ROLES)}")
     return ROLES[role.lower()], message.get("content", message.get("value"))
 
 
-def _from_marked(lines: Any, system: Any) -> Conversation:
-    """["问：…", "答：…"]: who speaks stands before each text."""
+def _from_prefixed_lines(lines: Any, system: Any) -> Conversation:
+    """["问：…", "答：…"]: a prefix names the speaker."""
     if not isinstance(lines, list):
-        raise ValueError(f'found data = {shown(lines)}, expected a list such as ["问：…", "答：…"]')
+        raise ValueError(f'found data = {preview(lines)}, expected a list such as ["问：…", "答：…"]')
     for number, line in enumerate(lines, 1):
-        if not isinstance(line, str) or line[:2] not in MARKS:
-            raise ValueError(f"found {shown(line)} as line {number} of data, expected 问：… or 答：…")
-    return _from_messages([{"role": MARKS[line[:2]], "content": line[2:]} for line in lines], system)
+        if not isinstance(line, str) or line[:2] not in PREFIXES:
+            raise ValueError(f"found {preview(line)} as line {number} of data, expected 问：… or 答：…")
+    return _from_messages([{"role": PREFIXES[line[:2]], "content": line[2:]} for line in lines], system)
 
 
 def _from_fields(row: Row, question: str, system: Any) -> Conversation:
-    """A question and an answer in fields of their own; lists of them are turns; what came before is in `history`."""
+    """Question and answer in separate fields; a list is one entry per turn; earlier turns are in `history`."""
     past = _history(row.get("history"))
     users = row[question] if isinstance(row[question], list) else [row[question]]
     if row.get("input"):
-        users = [*users[:-1], _joined(users[-1] if users else "", row["input"])]
+        users = [*users[:-1], _join_input(users[-1] if users else "", row["input"])]
     answer = next((row[key] for key in ANSWER_KEYS if key in row), None)
     answers = answer if isinstance(answer, list) else [] if answer is None else [answer]
     if not users or len(users) - len(answers) not in (0, 1):
@@ -105,33 +105,33 @@ def _from_fields(row: Row, question: str, system: Any) -> Conversation:
     return Conversation(system, [u for u, _ in past] + users, [a for _, a in past] + answers)
 
 
-def _joined(instruction: Any, input: Any) -> str:
+def _join_input(instruction: Any, input: Any) -> str:
     parts = (string_of(instruction, "instruction"), string_of(input, "input"))
     return "\n".join(part for part in parts if part)
 
 
 def _history(value: Any) -> list[Any]:
-    """[[user, answer], …], which the label tool's table writes as a Python literal."""
+    """[[user, answer], …], or the same as a Python literal (the label tool's table)."""
     if isinstance(value, str) and value.strip():
         try:
             value = ast.literal_eval(value.strip())
         except (ValueError, SyntaxError, MemoryError, RecursionError):
-            raise ValueError(f"found history {shown(value)}, expected a list of [user, answer]") from None
+            raise ValueError(f"found history {preview(value)}, expected a list of [user, answer]") from None
     if not value:
         return []
     if not isinstance(value, list) or not all(isinstance(t, list | tuple) and len(t) == 2 for t in value):
-        raise ValueError(f"found history = {shown(value)}, expected a list of [user, answer]")
+        raise ValueError(f"found history = {preview(value)}, expected a list of [user, answer]")
     return value
 
 
-def _shared_beginning(chosen: Any, rejected: Any) -> Any:
+def _common_prefix(chosen: Any, rejected: Any) -> Any:
     if chosen[:-1] != rejected[:-1]:
         raise ValueError("found chosen and rejected with different beginnings, expected one prompt for both")
     return chosen[:-1]
 
 
 def answer_text(value: Any, key: str) -> str:
-    """A text, a message, or a list whose last element is the message that counts."""
+    """The text of a string, of a message, or of the last message of a list."""
     if isinstance(value, list) and value:
         value = value[-1]
     if isinstance(value, dict):
@@ -141,23 +141,23 @@ def answer_text(value: Any, key: str) -> str:
     return text_of(value, key)
 
 
-def text_of(value: Any, what: str) -> str:
-    text = string_of(value, what)
+def text_of(value: Any, name: str) -> str:
+    text = string_of(value, name)
     if not text:
-        raise ValueError(f"found an empty {what}, expected text")
+        raise ValueError(f"found an empty {name}, expected text")
     return text
 
 
-def string_of(value: Any, what: str) -> str:
+def string_of(value: Any, name: str) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"found {what} = {shown(value)}, expected text")
-    # Half of a surrogate pair, which JSON can spell (\\ud83d), has no UTF-8 and no token.
+        raise ValueError(f"found {name} = {preview(value)}, expected text")
+    # Half of a surrogate pair, which JSON can write (\\ud83d), has no UTF-8 encoding and no token.
     if not value.isprintable() and any("\ud800" <= c <= "\udfff" for c in value):
-        raise ValueError(f"found {what} = {shown(value)} with half a character, expected valid Unicode")
+        raise ValueError(f"found {name} = {preview(value)} with half a character, expected valid Unicode")
     return value.strip()
 
 
-def shown(value: Any) -> str:
-    """A value as messages show it: on one line, not long, printable everywhere."""
+def preview(value: Any) -> str:
+    """A value for error messages: one line, at most 40 characters, valid UTF-8."""
     text = json.dumps(value, ensure_ascii=False, default=str).encode(errors="backslashreplace").decode()
     return text if len(text) <= 40 else text[:39] + "…"

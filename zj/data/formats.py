@@ -1,4 +1,4 @@
-"""One row of a data file → one record. Its keys tell the format; there is no flag for it.
+"""One row of a data file → one record. The row's keys determine the format.
 
 A conversation is any of
     {"messages": [{"role": "user", "content": "…"}, …]}                    zj's own, OpenAI, trl
@@ -7,7 +7,7 @@ A conversation is any of
     {"instruct": "…", "output": "…"}, {"query": "…", "response": "…"}, {"question": "…", "answer": "…"}
     {"instruction": ["…"], "output": ["…"]}                                Huatuo-26M, Ziya: lists are turns
     {"data": ["问：…", "答：…"]}                                            HuatuoGPT
-A prompt is a conversation whose last answer is missing or ignored, or {"prompt": "…"}.
+A prompt is a conversation (its last answer, if there is one, is ignored), or {"prompt": "…"}.
 A ranking is a prompt with `responses` and `ranks`, or `rank1`, `rank2`, … (the label tool's table, best first), or
 `chosen`/`rejected`, `response_chosen`/`response_rejected`, `preferred_output`/`non_preferred_output`.
 A document is {"text": "…"}, {"prompt": "…"} (Zhongjing's pre-training rows), {"entity": "…", "relations": {"…": ["…"]}}
@@ -22,7 +22,7 @@ from hashlib import blake2b
 from itertools import accumulate, count, takewhile
 from typing import Any
 
-from zj.data.conversation import Conversation, Row, answer_text, conversation, shown, string_of, text_of
+from zj.data.conversation import Conversation, Row, answer_text, parse_conversation, preview, string_of, text_of
 from zj.data.records import Dialogue, Document, Prompt, Ranking, Record, Turn
 
 DEPARTMENT_KEYS = ("department", "cate1", "Department")
@@ -43,9 +43,9 @@ EXAMPLES = {
 
 
 def to_record(row: Any, kind: str, where: str = "") -> Record:
-    """Read one row as `kind`. Raises ValueError("found …, expected …"); the caller knows the file and the line."""
+    """Read one row as `kind`. Raises ValueError("found …, expected …"); the caller adds file and line."""
     if not isinstance(row, dict):
-        raise ValueError(f"found {shown(row)}, expected an object such as {EXAMPLES[kind]}")
+        raise ValueError(f"found {preview(row)}, expected an object such as {EXAMPLES[kind]}")
     return MAKERS[kind](row, where)
 
 
@@ -54,27 +54,27 @@ def _document(row: Row, where: str) -> Document:
         text = text_of(row["text"], "text")
         return Document(_id(row, text), text, where)
     if "entity" in row and "relations" in row:
-        text = _entry(text_of(row["entity"], "entity"), row["relations"])
+        text = _entity_text(text_of(row["entity"], "entity"), row["relations"])
         return Document(_id(row, text), text, where)
-    talk = _conversation(row, "document")
-    if talk.waits and "prompt" in row and len(talk.users) == 1 and RANKING_KEYS.isdisjoint(row):
-        text = text_of(talk.users[0], "prompt")
+    conversation = _conversation(row, "document")
+    if conversation.awaits_answer and "prompt" in row and len(conversation.users) == 1 and RANKING_KEYS.isdisjoint(row):
+        text = text_of(conversation.users[0], "prompt")
     else:
-        text = "\n".join(part for turn in _answered(talk, "document") for part in turn)
+        text = "\n".join(part for turn in _answered(conversation, "document") for part in turn)
     return Document(_id(row, text), text, where)
 
 
-def _entry(entity: str, relations: Any) -> str:
-    """A knowledge graph's entity as the running text of an encyclopaedia: 高血压。常见症状：乏力、头晕。"""
+def _entity_text(entity: str, relations: Any) -> str:
+    """A knowledge graph's entity as text: 高血压。常见症状：乏力、头晕。"""
     if not isinstance(relations, dict) or not all(isinstance(values, list) and values for values in relations.values()):
-        raise ValueError(f"found relations = {shown(relations)}, expected an object of lists")
+        raise ValueError(f"found relations = {preview(relations)}, expected an object of lists")
     facts = (f"{name}：{'、'.join(text_of(value, name) for value in values)}。" for name, values in relations.items())
     return f"{entity}。\n" + "\n".join(facts)
 
 
 def _dialogue(row: Row, where: str) -> Dialogue:
-    talk = _conversation(row, "dialogue")
-    system, turns = string_of(talk.system, "system"), _answered(talk, "dialogue")
+    conversation = _conversation(row, "dialogue")
+    system, turns = string_of(conversation.system, "system"), _answered(conversation, "dialogue")
     return Dialogue(_id(row, system, *(user for user, _ in turns)), turns, system, _department(row), where)
 
 
@@ -84,11 +84,11 @@ def _prompt(row: Row, where: str) -> Prompt:
 
 def _ranking(row: Row, where: str) -> Ranking:
     answers, ranks = _answers_and_ranks(row)
-    _refuse_contradiction(answers, ranks)
-    talk = _conversation(row, "ranking")
-    if not talk.waits:
+    _check_equal_answers_tie(answers, ranks)
+    conversation = _conversation(row, "ranking")
+    if not conversation.awaits_answer:
         raise ValueError("found an answer before the ranked ones, expected a last turn of the user")
-    prompt = _last_turn(row, talk, where)
+    prompt = _last_turn(row, conversation, where)
     return Ranking(prompt.id, prompt, answers, ranks, where)
 
 
@@ -105,15 +105,15 @@ MAKERS: dict[str, Callable[[Row, str], Record]] = {
 
 def _answers_and_ranks(row: Row) -> tuple[tuple[str, ...], tuple[int, ...]]:
     if "responses" in row and "ranks" in row:
-        return _explicit(row["responses"], row["ranks"])
+        return _from_responses(row["responses"], row["ranks"])
     if "rank1" in row:
-        found = [row[key] for key in takewhile(row.__contains__, (f"rank{n}" for n in count(1)))]
-        if len(found) < 2:
+        texts = [row[key] for key in takewhile(row.__contains__, (f"rank{n}" for n in count(1)))]
+        if len(texts) < 2:
             raise ValueError("found only rank1, expected rank2 as well")
-        answers = tuple(text_of(text, f"rank{n}") for n, text in enumerate(found, 1))
-        # Neighbours of one text are a tie: the table cannot say so, and the tool shows identical answers to be ranked.
-        same = [n > 0 and answers[n] == answers[n - 1] for n in range(len(answers))]
-        return answers, tuple(accumulate((0 if tie else n for n, tie in enumerate(same, 1)), max))
+        answers = tuple(text_of(text, f"rank{n}") for n, text in enumerate(texts, 1))
+        # Equal neighbours tie: the table has no ties, and the label tool also shows identical answers.
+        tied = [n > 0 and answers[n] == answers[n - 1] for n in range(len(answers))]
+        return answers, tuple(accumulate((0 if tie else n for n, tie in enumerate(tied, 1)), max))
     for better, worse in PAIR_KEYS:
         if better in row and worse in row:
             pair = (answer_text(row[better], better), answer_text(row[worse], worse))
@@ -125,50 +125,50 @@ def _answers_and_ranks(row: Row) -> tuple[tuple[str, ...], tuple[int, ...]]:
     raise _unknown(row, "ranking")
 
 
-def _explicit(responses: Any, ranks: Any) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def _from_responses(responses: Any, ranks: Any) -> tuple[tuple[str, ...], tuple[int, ...]]:
     if not isinstance(responses, list) or len(responses) < 2:
-        raise ValueError(f"found responses = {shown(responses)}, expected a list of at least two")
-    whole = isinstance(ranks, list) and all(type(rank) is int and 1 <= rank < 2**31 for rank in ranks)
-    if not whole or len(ranks) != len(responses):
-        raise ValueError(f"found ranks = {shown(ranks)}, expected {len(responses)} whole numbers from 1 (best) on")
+        raise ValueError(f"found responses = {preview(responses)}, expected a list of at least two")
+    valid = isinstance(ranks, list) and all(type(rank) is int and 1 <= rank < 2**31 for rank in ranks)
+    if not valid or len(ranks) != len(responses):
+        raise ValueError(f"found ranks = {preview(ranks)}, expected {len(responses)} whole numbers from 1 (best) on")
     return tuple(text_of(text, f"response {n}") for n, text in enumerate(responses, 1)), tuple(ranks)
 
 
-def _refuse_contradiction(answers: tuple[str, ...], ranks: tuple[int, ...]) -> None:
-    found: dict[str, int] = {}
+def _check_equal_answers_tie(answers: tuple[str, ...], ranks: tuple[int, ...]) -> None:
+    rank_of: dict[str, int] = {}
     for text, rank in zip(answers, ranks, strict=True):
-        if found.setdefault(text, rank) != rank:
-            raise ValueError(f"found one answer at ranks {found[text]} and {rank}, expected equal answers to tie")
+        if rank_of.setdefault(text, rank) != rank:
+            raise ValueError(f"found one answer at ranks {rank_of[text]} and {rank}, expected equal answers to tie")
 
 
 # ---- parts of a record
 
 
 def _conversation(row: Row, kind: str) -> Conversation:
-    talk = conversation(row)
-    if talk is None:
+    conversation = parse_conversation(row)
+    if conversation is None:
         raise _unknown(row, kind)
-    return talk
+    return conversation
 
 
 def _unknown(row: Row, kind: str) -> ValueError:
-    keys = ", ".join(shown(key).strip('"') for key in list(row)[:8]) or "none"
+    keys = ", ".join(preview(key).strip('"') for key in list(row)[:8]) or "none"
     return ValueError(f"found keys {keys}, expected a {kind} such as {EXAMPLES[kind]}")
 
 
-def _answered(talk: Conversation, kind: str) -> tuple[Turn, ...]:
-    if talk.waits:
+def _answered(conversation: Conversation, kind: str) -> tuple[Turn, ...]:
+    if conversation.awaits_answer:
         raise ValueError(f"found no answer to the last user turn, expected a {kind} such as {EXAMPLES[kind]}")
-    return _turns(talk.users, talk.answers)
+    return _turns(conversation.users, conversation.answers)
 
 
-def _last_turn(row: Row, talk: Conversation, where: str) -> Prompt:
-    """The last user turn with what was said before it; an answer to it is not even looked at."""
-    system = string_of(talk.system, "system")
-    past = len(talk.users) - 1
-    history = _turns(talk.users[:past], talk.answers[:past])
-    user = text_of(talk.users[past], f"user text in turn {past + 1}")
-    return Prompt(_id(row, system, *(asked for asked, _ in history), user), user, history, system, where)
+def _last_turn(row: Row, conversation: Conversation, where: str) -> Prompt:
+    """The last user turn with the turns before it; its own answer is ignored."""
+    system = string_of(conversation.system, "system")
+    past = len(conversation.users) - 1
+    history = _turns(conversation.users[:past], conversation.answers[:past])
+    user = text_of(conversation.users[past], f"user text in turn {past + 1}")
+    return Prompt(_id(row, system, *(question for question, _ in history), user), user, history, system, where)
 
 
 def _turns(users: list[Any], answers: list[Any]) -> tuple[Turn, ...]:
@@ -181,11 +181,11 @@ def _department(row: Row) -> str:
     return DEPARTMENT_ALIASES.get(name, name)
 
 
-def _id(row: Row, *asked: str) -> str:
-    """A name for people: the row's own id, else a hash of what is asked. No split looks at it (zj.data.held_out)."""
-    given = row.get("id")
-    if isinstance(given, int | float) and not isinstance(given, bool):
-        return str(given)
-    if isinstance(given, str) and given.strip():
-        return string_of(given, "id")
-    return blake2b(json.dumps(asked).encode(), digest_size=8).hexdigest()
+def _id(row: Row, *texts: str) -> str:
+    """The row's own id, else a hash of the question. For people only: no split uses it (zj.data.held_out)."""
+    row_id = row.get("id")
+    if isinstance(row_id, int | float) and not isinstance(row_id, bool):
+        return str(row_id)
+    if isinstance(row_id, str) and row_id.strip():
+        return string_of(row_id, "id")
+    return blake2b(json.dumps(texts).encode(), digest_size=8).hexdigest()

@@ -1,8 +1,7 @@
-"""What is asked → on which side of a split it stands, and in which order validation looks at it. It knows texts only.
+"""Text of a question → its position in [0, 1), by a hash: which side of a split it is on, and the order of validation.
 
-A record's own id decides nothing: it may be a row number, or one name for all rows, and then the three answers to one
-question would stand on both sides. What is asked decides, however it is typed. `zj.data.batching.split` applies this
-to records.
+The record's id is not used: where it is a row number, answers to one question would be on both sides of a split.
+`zj.data.batching.split` applies this to records.
 """
 
 from __future__ import annotations
@@ -12,30 +11,30 @@ from hashlib import blake2b
 
 
 def normalised(text: str) -> str:
-    """Text without what typing it another way changes: width, case, white space, punctuation, invisible characters.
+    """Text without differences of typing: width, case, white space, punctuation, invisible characters.
 
-    "您好，医生！" and "您好 , 医生" become one. Text that is nothing else ("？？") stays as it is.
+    "您好，医生！" and "您好 , 医生" become equal. Text of punctuation alone ("？？") is unchanged.
     """
-    kept = unicodedata.normalize("NFKC", text).lower().translate(_KEPT)
-    return unicodedata.normalize("NFKC", kept) or text  # again: what was apart may now stand together
+    folded = unicodedata.normalize("NFKC", text).lower().translate(_FOLD)
+    return unicodedata.normalize("NFKC", folded) or text  # again: removal may have joined characters
 
 
-def place(text: str) -> float:
-    """Where a text falls between 0 and 1, by a hash of it as `normalised`: the same in any run and beside any other."""
-    found = blake2b(normalised(text).encode(errors="surrogatepass"), digest_size=8).digest()
-    return (int.from_bytes(found, "big") >> 11) / 2**53  # the 53 bits that a float keeps exactly
+def hash_position(text: str) -> float:
+    """A hash of the `normalised` text as a number in [0, 1), the same in every run."""
+    digest = blake2b(normalised(text).encode(errors="surrogatepass"), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) / 2**53  # 53 bits: exact in a float
 
 
-class _Kept(dict[int, int | None]):
-    """A table for str.translate that looks up each character once; None leaves it out."""
+class _FoldTable(dict[int, int | None]):
+    """Table for str.translate, filled as characters occur; None removes the character."""
 
     def __missing__(self, code: int) -> int | None:
         character = chr(code)
         category = unicodedata.category(character)
-        # The last four are marks of typing as well ("好的~"), but symbols to Unicode. <, >, + and = say something.
-        unsaid = category.startswith("P") or category in ("Cc", "Cf") or character.isspace() or character in "~`^|"
-        self[code] = None if unsaid else code
+        # ~`^| are symbols to Unicode but typed like punctuation ("好的~"). <, >, + and = carry meaning and stay.
+        ignored = category.startswith("P") or category in ("Cc", "Cf") or character.isspace() or character in "~`^|"
+        self[code] = None if ignored else code
         return self[code]
 
 
-_KEPT = _Kept()
+_FOLD = _FoldTable()

@@ -1,9 +1,9 @@
-"""Files → records. What a file is, is told by its content; what is wrong with it, by `file:line: found …, expected …`.
+"""Files → records. The format is detected from the content; errors read `file:line: found …, expected …`.
 
-    files of --data → text (UTF-8, unpacked) → rows with their line numbers → records (zj.data.formats)
+    files of --data → text (UTF-8, unpacked) → rows with line numbers → records (zj.data.formats)
 
-A container is one of: JSON lines (whatever the name says), a JSON array, one JSON object of rows keyed by id,
-a table with tabs and a header, plain text; each may be gzipped, carry a byte order mark or end its lines with CRLF.
+A file holds JSON lines (whatever its suffix), a JSON array, one JSON object of rows keyed by id, a tab-separated table
+with a header, or plain text. It may be gzipped, start with a byte order mark, or have CRLF line ends.
 """
 
 from __future__ import annotations
@@ -26,46 +26,45 @@ Paths = str | Path | Iterable[str | Path]
 Kind = Literal["document", "dialogue", "prompt", "ranking"]
 OnBadRow = Literal["stop", "skip"]
 R = TypeVar("R")
-Found = tuple[list[R], list[str]]  # records, and a message for each row that was skipped
+Read = tuple[list[R], list[str]]  # records, and a message for each row that was skipped
 
-ROW_LIMIT = 10_000_000  # characters; a longer row is a file that was put together wrongly
-SUFFIXES = (".json", ".jsonl", ".txt", ".tsv")  # what is taken from a directory, and the same with .gz
+ROW_LIMIT = 10_000_000  # characters; a longer row means a malformed file
+SUFFIXES = (".json", ".jsonl", ".txt", ".tsv")  # files read from a directory, also with .gz
 TABLE_KEYS = {*QUESTION_KEYS, *ANSWER_KEYS, "text", "rank1", "chosen", "response_chosen"}
-FIRST_OF_JSON = re.compile(r'\s*(\{\s*["}]|\[\s*[\[{"\]])')
-SPACE = re.compile(r"[ \t\r\n]*")  # what JSON calls white space
+JSON_START = re.compile(r'\s*(\{\s*["}]|\[\s*[\[{"\]])')
+SPACE = re.compile(r"[ \t\r\n]*")  # JSON's white space
 
 
 @overload
-def read(paths: Paths, kind: Literal["document"], on_bad_row: OnBadRow = ...) -> Found[Document]: ...
+def read(paths: Paths, kind: Literal["document"], on_bad_row: OnBadRow = ...) -> Read[Document]: ...
 @overload
-def read(paths: Paths, kind: Literal["dialogue"], on_bad_row: OnBadRow = ...) -> Found[Dialogue]: ...
+def read(paths: Paths, kind: Literal["dialogue"], on_bad_row: OnBadRow = ...) -> Read[Dialogue]: ...
 @overload
-def read(paths: Paths, kind: Literal["prompt"], on_bad_row: OnBadRow = ...) -> Found[Prompt]: ...
+def read(paths: Paths, kind: Literal["prompt"], on_bad_row: OnBadRow = ...) -> Read[Prompt]: ...
 @overload
-def read(paths: Paths, kind: Literal["ranking"], on_bad_row: OnBadRow = ...) -> Found[Ranking]: ...
+def read(paths: Paths, kind: Literal["ranking"], on_bad_row: OnBadRow = ...) -> Read[Ranking]: ...
 
 
-def read(paths: Paths, kind: Kind, on_bad_row: OnBadRow = "stop") -> Found[Any]:
-    """All records of the files, in their order, and one message for each row that was skipped.
+def read(paths: Paths, kind: Kind, on_bad_row: OnBadRow = "stop") -> Read[Any]:
+    """(records of the files in order, one message for each skipped row).
 
-    A directory stands for the data files in it (not below it), sorted by name.
-    Raises ValueError for a file that cannot be read at all, for the first bad row unless `on_bad_row` is "skip",
-    and when no record is left.
+    A directory means the data files directly in it, sorted by name. Raises ValueError for an unreadable file, for the
+    first bad row unless `on_bad_row` is "skip", and if there is no record.
     """
     files = files_of(paths)
     records: list[Record] = []
     skipped: list[str] = []
     for path in files:
-        before = 0
+        previous_line = 0
         for number, (line, row) in enumerate(_rows(path, kind), 1):
-            which = f" (row {number})" if line == before else ""  # in an array that is all on one line
-            before = line
+            row_note = f" (row {number})" if line == previous_line else ""  # a JSON array on one line
+            previous_line = line
             try:
                 if isinstance(row, ValueError):
                     raise row
-                records.append(to_record(row, kind, f"{path}:{line}{which}"))
+                records.append(to_record(row, kind, f"{path}:{line}{row_note}"))
             except ValueError as error:
-                message = f"{path}:{line}: {error}{which}"
+                message = f"{path}:{line}: {error}{row_note}"
                 if on_bad_row == "stop":
                     raise ValueError(message) from None
                 skipped.append(message)
@@ -76,21 +75,21 @@ def read(paths: Paths, kind: Kind, on_bad_row: OnBadRow = "stop") -> Found[Any]:
 
 
 def files_of(paths: Paths) -> list[Path]:
-    """The files that are read for these paths. ValueError where there is none."""
-    found: list[Path] = []
+    """The data files of these paths. Raises ValueError if there is none."""
+    files: list[Path] = []
     for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.is_file() and _suffix(p) in SUFFIXES)
-            if not inside:
+            data_files = sorted(p for p in path.iterdir() if p.is_file() and _suffix(p) in SUFFIXES)
+            if not data_files:
                 raise ValueError(f"--data {path}: found no {', '.join(SUFFIXES)} or .gz of these in the directory")
-            found += inside
+            files += data_files
         elif path.exists():
-            found.append(path)
+            files.append(path)
         else:
             raise ValueError(f"--data {path}: no such file or directory")
-    if not found:
+    if not files:
         raise ValueError("--data: found no file, expected at least one")
-    return found
+    return files
 
 
 def _suffix(path: Path) -> str:
@@ -101,7 +100,7 @@ def _suffix(path: Path) -> str:
 
 
 def _read_text(path: Path) -> str:
-    """The file as text. Raises ValueError for anything but (gzipped) UTF-8."""
+    """The file as text. Raises ValueError unless it is UTF-8, gzipped or not."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -114,7 +113,7 @@ def _read_text(path: Path) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: byte {error.start}: expected UTF-8 ({_guess(data)})") from None
+        raise ValueError(f"{path}: byte {error.start}: expected UTF-8 ({_guess_encoding(data)})") from None
     if "\0" in text:
         raise ValueError(f"{path}: byte {data.index(0)}: found binary data, expected UTF-8 text")
     if not text.strip():
@@ -122,8 +121,8 @@ def _read_text(path: Path) -> str:
     return text.replace("\r\n", "\n")
 
 
-def _guess(data: bytes) -> str:
-    """What bytes that are not UTF-8 may be."""
+def _guess_encoding(data: bytes) -> str:
+    """The likely encoding of bytes that are not UTF-8."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encoding = "utf-16"
     elif b"\0" in data:
@@ -141,9 +140,9 @@ def _guess(data: bytes) -> str:
 
 
 def _rows(path: Path, kind: Kind) -> Iterator[tuple[int, Any]]:
-    """(line, row) for each row; a row that could not be taken apart is a ValueError in its place."""
+    """(line, row) for each row; in place of a row that cannot be parsed, a ValueError."""
     text = _read_text(path)
-    if _suffix(path).startswith(".json") or FIRST_OF_JSON.match(text):
+    if _suffix(path).startswith(".json") or JSON_START.match(text):
         rows = _json(text, path)
     elif _is_table(text):
         rows = _table(text, path)
@@ -160,24 +159,24 @@ def _json(text: str, path: Path) -> Iterator[tuple[int, Any]]:
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if text.lstrip().startswith("["):
         return ((line, row) for line, _, row in _elements(text, path))
-    if _decoded(lines[0][1]) is None and not (len(lines) > 1 and lines[1][1].startswith("{")):
-        whole = text.lstrip().startswith("{")  # an object over many lines
+    if _parse_or_none(lines[0][1]) is None and not (len(lines) > 1 and lines[1][1].startswith("{")):
+        one_object = text.lstrip().startswith("{")  # an object over many lines
     else:
-        whole = len(lines) == 1 and _is_keyed(_decoded(lines[0][1]))
-    return _object(text, path, lines[0][0]) if whole else ((number, _line(line)) for number, line in lines)
+        one_object = len(lines) == 1 and _is_keyed(_parse_or_none(lines[0][1]))
+    return _object(text, path, lines[0][0]) if one_object else ((number, _parse_line(line)) for number, line in lines)
 
 
-def _decoded(line: str) -> Any:
+def _parse_or_none(line: str) -> Any:
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
         return None
 
 
-def _line(line: str) -> Any:
+def _parse_line(line: str) -> Any:
     """One line of JSON lines."""
     if len(line) > ROW_LIMIT:
-        return _too_long(len(line))
+        return _row_too_long(len(line))
     try:
         return json.loads(line)
     except json.JSONDecodeError as error:
@@ -187,11 +186,11 @@ def _line(line: str) -> Any:
 
 
 def _object(text: str, path: Path, line: int) -> Iterator[tuple[int, Any]]:
-    """A file that is one object: rows keyed by their id, or a single row."""
-    found = list(_elements(text, path))
-    if _is_keyed({key: value for _, key, value in found}):
-        return ((n, row if isinstance(row, ValueError) else {"id": key} | row) for n, key, row in found)
-    return iter([(line, {key: value for _, key, value in found})])
+    """A file with one JSON object: rows keyed by id, or a single row."""
+    elements = list(_elements(text, path))
+    if _is_keyed({key: value for _, key, value in elements}):
+        return ((n, row if isinstance(row, ValueError) else {"id": key} | row) for n, key, row in elements)
+    return iter([(line, {key: value for _, key, value in elements})])
 
 
 def _is_keyed(value: Any) -> bool:
@@ -199,48 +198,50 @@ def _is_keyed(value: Any) -> bool:
 
 
 def _elements(text: str, path: Path) -> Iterator[tuple[int, str, Any]]:
-    """(line, key, value) of each element of the array (key "") or object that `text` is.
+    """(line, key, value) of each element of the JSON array (key "") or object in `text`.
 
-    Element by element, because json.loads would not tell on which line an element starts. A broken array cannot be
-    taken up again after the fault, so that it is an error of the file and not of a row.
+    Decoded element by element, because json.loads does not give the line of an element. After a syntax error the next
+    element cannot be found, so the error is the file's and not a row's.
     """
     decode = json.JSONDecoder().raw_decode
-    line, counted, key = 1, 0, ""
-    at = _next(text, 0)
+    line, scanned, key = 1, 0, ""
+    at = _skip_space(text, 0)
     closing = "]" if text[at] == "[" else "}"
     try:
         while True:
-            at = _next(text, at + 1)  # behind "[" or ","
+            at = _skip_space(text, at + 1)  # behind "[" or ","
             if text[at : at + 1] == closing:
                 break
-            line, counted = line + text.count("\n", counted, at), at
+            line, scanned = line + text.count("\n", scanned, at), at
             if closing == "}":
                 key, at = decode(text, at)
-                at = _next(text, _next_is(text, at, ":"))
+                at = _skip_space(text, _expect(text, at, ":"))
             value, end = decode(text, at)
-            yield line, key, _too_long(end - counted) if end - counted > ROW_LIMIT else value
-            at = _next(text, end)
+            yield line, key, _row_too_long(end - scanned) if end - scanned > ROW_LIMIT else value
+            at = _skip_space(text, end)
             if text[at : at + 1] != ",":
-                _next_is(text, at, closing)
+                _expect(text, at, closing)
                 break
-        if _next(text, at + 1) < len(text):
-            raise json.JSONDecodeError("more text behind the end", text, _next(text, at + 1))
+        if _skip_space(text, at + 1) < len(text):
+            raise json.JSONDecodeError("more text behind the end", text, _skip_space(text, at + 1))
     except json.JSONDecodeError as error:
-        what = "found the end of the file" if error.pos >= len(text) else f"found broken JSON at column {error.colno}"
-        raise ValueError(f"{path}:{error.lineno}: {what} ({error.msg}), expected a whole JSON file") from None
+        problem = (
+            "found the end of the file" if error.pos >= len(text) else f"found broken JSON at column {error.colno}"
+        )
+        raise ValueError(f"{path}:{error.lineno}: {problem} ({error.msg}), expected a whole JSON file") from None
     except (ValueError, RecursionError) as error:  # as in _line
         raise ValueError(f"{path}:{line}: found broken JSON ({error}), expected a whole JSON file") from None
 
 
-def _next(text: str, at: int) -> int:
-    """Where the next character that is not white space stands."""
-    found = SPACE.match(text, at)
-    return found.end() if found else at
+def _skip_space(text: str, at: int) -> int:
+    """Index of the next character that is not white space."""
+    match = SPACE.match(text, at)
+    return match.end() if match else at
 
 
-def _next_is(text: str, at: int, mark: str) -> int:
-    """One past `mark`, which has to come next."""
-    at = _next(text, at)
+def _expect(text: str, at: int, mark: str) -> int:
+    """Index behind `mark`, which must be the next character."""
+    at = _skip_space(text, at)
     if text[at : at + 1] != mark:
         raise json.JSONDecodeError(f"no {mark!r} here", text, at)
     return at + 1
@@ -271,16 +272,16 @@ def _table(text: str, path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _paragraphs(text: str) -> Iterator[tuple[int, Any]]:
-    """Plain text: a document ends at a blank line; in a file without blank lines every line is one."""
+    """Plain text: blank lines separate documents; without blank lines each line is a document."""
     blocks = re.finditer(r"\S.*(?:\n.*\S.*)*", text)
     if not re.search(r"\n[^\S\n]*\n", text.strip()):
         blocks = re.finditer(r"\S.*", text)
-    line, counted = 1, 0
+    line, scanned = 1, 0
     for block in blocks:
-        line, counted = line + text.count("\n", counted, block.start()), block.start()
-        found = block.group()
-        yield line, _too_long(len(found)) if len(found) > ROW_LIMIT else {"text": found}
+        line, scanned = line + text.count("\n", scanned, block.start()), block.start()
+        paragraph = block.group()
+        yield line, _row_too_long(len(paragraph)) if len(paragraph) > ROW_LIMIT else {"text": paragraph}
 
 
-def _too_long(length: int) -> ValueError:
+def _row_too_long(length: int) -> ValueError:
     return ValueError(f"found a row of {length:,} characters, expected at most {ROW_LIMIT:,}")

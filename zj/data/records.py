@@ -1,19 +1,19 @@
-"""The four things that are trained on, and how each is written as one JSON object.
+"""The four types of record, and their JSON form.
 
-`where` is "file:line" of the row a record came from; it is for messages and takes no part in equality.
-Everything else in `zj.data` turns files into these, or these into token ids.
+`where` is "file:line" of the row a record came from, for messages; equality ignores it.
+The rest of `zj.data` turns files into records and records into token ids.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-Turn = tuple[str, str]  # (what the user says, what the model answers)
+Turn = tuple[str, str]  # (user message, answer)
 
 
 @dataclass(frozen=True)
 class Document:
-    """Running text for continued pre-training."""
+    """Text for continued pre-training."""
 
     id: str
     text: str
@@ -22,7 +22,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """A conversation of one or more turns; every answer in it is trained on."""
+    """A conversation of one or more turns; training counts every answer."""
 
     id: str
     turns: tuple[Turn, ...]  # oldest first, at least one
@@ -33,7 +33,7 @@ class Dialogue:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A conversation that waits for an answer."""
+    """A conversation whose last user message has no answer yet."""
 
     id: str
     user: str
@@ -57,7 +57,7 @@ Record = Document | Dialogue | Prompt | Ranking
 
 
 def as_json(record: Record) -> dict:
-    """The project's own spelling of a record, which `zj.data.readers` reads back to an equal one."""
+    """The record in the project's own JSON format; `zj.data.readers` reads it back to an equal record."""
     if isinstance(record, Document):
         return {"id": record.id, "text": record.text}
     if isinstance(record, Dialogue):

@@ -1,8 +1,7 @@
-"""Dialogue → token ids, and which of them are trained on. The only place a prompt format is written.
+"""Dialogue → token ids, and which of them are trained on. Prompt formats are defined here only.
 
-The ids of a dialogue are those of its parts, concatenated: nothing is ever tokenized across a border between what
-the user says, the marks of the template and the answer. So the prompt at inference is a prefix of the training ids,
-turn by turn, and what follows the prompt is exactly what the model was trained to say: the answer, then EOS.
+User text, template marks and answers are tokenized separately and their ids concatenated. So the prompt at inference is
+a prefix of the training ids, turn by turn, and the answer and EOS follow it as in training.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ FILE = "template.json"
 class Template:
     """BOS, the system text, then turn after turn: `ask`, the answer, EOS."""
 
-    ask: tuple[str, ...]  # parts of a turn before its answer; "{user}" is what the user says
+    ask: tuple[str, ...]  # parts of a turn before its answer; "{user}" is the user's message
     specials: frozenset[str] = frozenset()  # parts of `ask` that are one special token; the others are text
     between: str = ""  # before every turn but the first
-    system: str = ""  # where the record brings none
+    system: str = ""  # for records without a system text
     after_system: str = ""
 
 
@@ -37,8 +36,8 @@ TEMPLATES = {
         between="\n",
         after_system="\n",
     ),
-    # HuatuoGPT: roles in plain text, so a user can imitate them. Published training put a space before EOS and
-    # inference none; here both have none.
+    # HuatuoGPT: roles are plain text, so a user can imitate them. The published training code puts a space before EOS,
+    # its inference code none; here both have none.
     "huatuo": Template(
         ask=("<病人>：{user} ", "<HuatuoGPT>："),
         system="一位用户和智能医疗大模型HuatuoGPT之间的对话。"
@@ -50,7 +49,7 @@ TEMPLATES = {
 
 @dataclass(frozen=True)
 class Encoded:
-    """One sequence. `counted[i]`: token i is trained on (it is part of an answer or an answer's EOS)."""
+    """One sequence. `counted[i]`: token i is trained on (part of an answer, or its EOS)."""
 
     ids: list[int]
     counted: list[bool]
@@ -59,12 +58,12 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the records, exactly."""
+    """How many records were encoded, shortened and dropped."""
 
     records: int = 0
-    shortened: int = 0  # dialogues whose oldest turns were left out
+    shortened: int = 0  # dialogues without their oldest turns
     dropped: int = 0  # dialogues whose last turn alone is too long
-    nothing_to_count: int = 0  # sequences (of documents) without a token to predict, left out
+    nothing_to_count: int = 0  # dropped sequences (of documents) without a token to predict
     sequences: int = 0
     tokens: int = 0
     counted: int = 0
@@ -80,75 +79,75 @@ class Counts:
 def encode_all(
     records: Iterable[Dialogue | Document], tokenizer: Tokenizer, template: str, max_tokens: int | None = None
 ) -> tuple[list[Encoded], Counts]:
-    """Encode records for training, in their order, and count what was left out on the way."""
-    found: list[Encoded] = []
+    """(records encoded for training, in order; counts of what was shortened and dropped)."""
+    encoded: list[Encoded] = []
     total = shortened = dropped = empty = 0
     for record in records:
         total += 1
         if isinstance(record, Document):
             pieces = encode_document(record, tokenizer, max_tokens)
         else:
-            laid = _lay(record.system, record.turns, tokenizer, template, max_tokens)
-            pieces = [Encoded(laid.ids, laid.counted, record.where)] if laid else []
-            shortened += laid is not None and laid.turns_left_out > 0
-            dropped += laid is None
-        full = [piece for piece in pieces if any(piece.counted)]
-        empty += len(pieces) - len(full)
-        found += full
-    tokens, counted = sum(len(e.ids) for e in found), sum(sum(e.counted) for e in found)
-    return found, Counts(total, shortened, dropped, empty, len(found), tokens, counted)
+            layout = _lay_out(record.system, record.turns, tokenizer, template, max_tokens)
+            pieces = [Encoded(layout.ids, layout.counted, record.where)] if layout else []
+            shortened += layout is not None and layout.dropped_turns > 0
+            dropped += layout is None
+        counted_pieces = [piece for piece in pieces if any(piece.counted)]
+        empty += len(pieces) - len(counted_pieces)
+        encoded += counted_pieces
+    tokens, counted = sum(len(e.ids) for e in encoded), sum(sum(e.counted) for e in encoded)
+    return encoded, Counts(total, shortened, dropped, empty, len(encoded), tokens, counted)
 
 
 def encode_dialogue(dialogue: Dialogue, tokenizer: Tokenizer, template: str, max_tokens: int | None = None) -> Encoded:
-    """A dialogue for training; where it is too long, without its oldest turns.
+    """A dialogue for training; if it exceeds `max_tokens`, its oldest turns are dropped.
 
-    The system text and the last turn stay whole. Raises ValueError where they alone exceed `max_tokens`.
+    The system text and the last turn are never cut. Raises ValueError if they alone exceed `max_tokens`.
     """
-    laid = _lay(dialogue.system, dialogue.turns, tokenizer, template, max_tokens)
-    if laid is None:
+    layout = _lay_out(dialogue.system, dialogue.turns, tokenizer, template, max_tokens)
+    if layout is None:
         raise ValueError(
             f"{dialogue.where}: found a last turn that exceeds --max-tokens {max_tokens}, expected it to fit"
         )
-    return Encoded(laid.ids, laid.counted, dialogue.where)
+    return Encoded(layout.ids, layout.counted, dialogue.where)
 
 
 def encode_prompt(prompt: Prompt, tokenizer: Tokenizer, template: str, max_tokens: int | None = None) -> list[int]:
-    """Ids up to where the answer begins; where they are too many, without the oldest turns.
+    """Ids up to the answer; if they exceed `max_tokens`, the oldest turns are dropped.
 
-    Only if the last user text does not fit by itself is it shortened, from its beginning.
-    Raises ValueError where not even one character of it fits beside the system text.
+    If the last user text alone is too long, its beginning is cut. Raises ValueError if not one character of it fits
+    beside the system text.
     """
-    laid = _lay(prompt.system, (*prompt.history, (prompt.user, None)), tokenizer, template, max_tokens)
+    layout = _lay_out(prompt.system, (*prompt.history, (prompt.user, None)), tokenizer, template, max_tokens)
     fits, too_long = 0, len(prompt.user)  # characters from the end of the user text
-    while laid is None and too_long - fits > 1:
+    while layout is None and too_long - fits > 1:
         middle = (fits + too_long) // 2
-        attempt = _lay(prompt.system, [(prompt.user[-middle:], None)], tokenizer, template, max_tokens)
+        attempt = _lay_out(prompt.system, [(prompt.user[-middle:], None)], tokenizer, template, max_tokens)
         fits, too_long = (middle, too_long) if attempt else (fits, middle)
-    if laid is None and fits:
-        laid = _lay(prompt.system, [(prompt.user[-fits:], None)], tokenizer, template, max_tokens)
-    if laid is None:
+    if layout is None and fits:
+        layout = _lay_out(prompt.system, [(prompt.user[-fits:], None)], tokenizer, template, max_tokens)
+    if layout is None:
         raise ValueError(f"{prompt.where}: found no room for the user text in --max-tokens {max_tokens}, expected more")
-    return laid.ids
+    return layout.ids
 
 
 def encode_answers(
     prompt: Prompt, answers: Sequence[str], tokenizer: Tokenizer, template: str, max_tokens: int | None = None
 ) -> list[Encoded]:
-    """One prompt with each of several answers, of which the answers are counted; [] where they do not fit.
+    """One prompt with each of several answers, only the answers counted; [] if the longest does not fit.
 
-    All see the same prompt: as many of its turns as the longest answer leaves room for, and its last one whole.
+    All answers get the same prompt: the newest turns that fit beside the longest answer, the last one whole.
     """
-    tails = [_answer(text, tokenizer) for text in answers]
-    room = None if max_tokens is None else max_tokens - max(map(len, tails))
-    laid = _lay(prompt.system, (*prompt.history, (prompt.user, None)), tokenizer, template, room)
-    if laid is None:
+    encoded_answers = [_answer(text, tokenizer) for text in answers]
+    room = None if max_tokens is None else max_tokens - max(map(len, encoded_answers))
+    layout = _lay_out(prompt.system, (*prompt.history, (prompt.user, None)), tokenizer, template, room)
+    if layout is None:
         return []
-    before = [False] * len(laid.ids)  # the answers of earlier turns are part of the prompt
-    return [Encoded(laid.ids + tail, before + [True] * len(tail), prompt.where) for tail in tails]
+    uncounted = [False] * len(layout.ids)  # the answers of earlier turns are part of the prompt
+    return [Encoded(layout.ids + tail, uncounted + [True] * len(tail), prompt.where) for tail in encoded_answers]
 
 
 def encode_document(document: Document, tokenizer: Tokenizer, max_tokens: int | None = None) -> list[Encoded]:
-    """BOS, text, EOS in consecutive pieces of at most `max_tokens`. Nothing predicts the first token of a piece."""
+    """BOS, text, EOS in consecutive pieces of at most `max_tokens`. The first token of a piece is not predicted."""
     ids = [tokenizer.bos_id, *tokenizer.encode(document.text), tokenizer.eos_id]
     step = len(ids) if max_tokens is None else max_tokens
     if step < 2:
@@ -158,13 +157,13 @@ def encode_document(document: Document, tokenizer: Tokenizer, max_tokens: int | 
 
 
 def save_template(directory: str | Path, name: str) -> None:
-    """Write the template's name beside a model or an adapter."""
-    _named(name)
+    """Write the template's name into the directory of a model or an adapter."""
+    _find_template(name)
     (Path(directory) / FILE).write_text(json.dumps({"template": name}) + "\n", encoding="utf-8")
 
 
 def load_template(directory: str | Path) -> str:
-    """The name of the template a model or an adapter was trained with."""
+    """The name of the template that a model or an adapter was trained with."""
     file = Path(directory) / FILE
     try:
         name = json.loads(file.read_text(encoding="utf-8"))["template"]
@@ -177,47 +176,47 @@ def load_template(directory: str | Path) -> str:
     return name
 
 
-# ---- how the parts are laid
+# ---- layout of the parts
 
 
 @dataclass(frozen=True)
-class _Laid:
+class _Layout:
     ids: list[int]
     counted: list[bool]
-    turns_left_out: int  # the oldest ones
+    dropped_turns: int  # the oldest ones
 
 
-def _lay(
+def _lay_out(
     system: str,
-    turns: Sequence[tuple[str, str | None]],  # the answer of the last one may be None: it is to come
+    turns: Sequence[tuple[str, str | None]],  # the last answer may be None: not written yet
     tokenizer: Tokenizer,
     template: str,
     max_tokens: int | None,
-) -> _Laid | None:
-    """System text and as many of the newest turns as fit; None where not even the last one does."""
-    style = _named(template)
+) -> _Layout | None:
+    """System text and as many of the newest turns as fit; None if the last turn does not fit."""
+    style = _find_template(template)
     head = [tokenizer.bos_id]
     if system or style.system:
         head += tokenizer.encode((system or style.system) + style.after_system)
     between = tokenizer.encode(style.between) if style.between else []
-    laid = [(_ask(user, tokenizer, style), _answer(answer, tokenizer)) for user, answer in turns]
+    parts = [(_question(user, tokenizer, style), _answer(answer, tokenizer)) for user, answer in turns]
 
     first = 0
     if max_tokens is not None:
-        sizes = [len(between) + len(ask) + len(answer) for ask, answer in laid]
-        first = _newest(sizes, max_tokens - len(head) + len(between))  # nothing stands before the first turn
-        if first == len(laid):
+        sizes = [len(between) + len(question) + len(answer) for question, answer in parts]
+        first = _first_that_fits(sizes, max_tokens - len(head) + len(between))  # no separator before the first turn
+        if first == len(parts):
             return None
 
     ids, counted = head, [False] * len(head)
-    for number, (ask, answer) in enumerate(laid[first:]):
-        before = between + ask if number else ask
-        ids += before + answer
-        counted += [False] * len(before) + [True] * len(answer)
-    return _Laid(ids, counted, first)
+    for number, (question, answer) in enumerate(parts[first:]):
+        prefix = between + question if number else question
+        ids += prefix + answer
+        counted += [False] * len(prefix) + [True] * len(answer)
+    return _Layout(ids, counted, first)
 
 
-def _ask(user: str, tokenizer: Tokenizer, style: Template) -> list[int]:
+def _question(user: str, tokenizer: Tokenizer, style: Template) -> list[int]:
     ids: list[int] = []
     for part in style.ask:
         if part in style.specials:
@@ -231,8 +230,8 @@ def _answer(text: str | None, tokenizer: Tokenizer) -> list[int]:
     return [] if text is None else [*tokenizer.encode(text), tokenizer.eos_id]
 
 
-def _newest(sizes: list[int], room: int) -> int:
-    """Where the longest run of last elements begins whose sum is at most `room`."""
+def _first_that_fits(sizes: list[int], room: int) -> int:
+    """Start of the longest suffix whose sum is at most `room`."""
     first = len(sizes)
     while first and sizes[first - 1] <= room:
         first -= 1
@@ -240,7 +239,7 @@ def _newest(sizes: list[int], room: int) -> int:
     return first
 
 
-def _named(template: str) -> Template:
+def _find_template(template: str) -> Template:
     if template not in TEMPLATES:
         raise ValueError(f"--template {template}: unknown, expected one of {', '.join(TEMPLATES)}")
     return TEMPLATES[template]

@@ -1,8 +1,8 @@
-"""SentencePiece, with the special ids kept out of reach of text.
+"""SentencePiece; text never encodes to a special id.
 
-A LLaMA directory holds `tokenizer.model` and, where special tokens were added behind it, `added_tokens.json`
-(Ziya: 39,408 pieces, then <human> 39408 and <bot> 39409). Text is always encoded as text: "</s>" or "<human>" in
-what a user types becomes characters, and special ids come from `special`, `bos_id` and `eos_id` only.
+A LLaMA directory holds `tokenizer.model` and, if special tokens were added, `added_tokens.json` (Ziya: 39,408 pieces,
+then <human> 39408 and <bot> 39409). "</s>" or "<human>" in a user's message is encoded as characters; special ids come
+from `special`, `bos_id` and `eos_id` only.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 import sentencepiece
 
 MODEL, ADDED = "tokenizer.model", "added_tokens.json"
-# Not read here; copied along because other programs look for them.
+# Copied with the model for other programs; of these only ADDED is read here.
 COMPANIONS = (ADDED, "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json")
 
 
 class Tokenizer:
-    """`load` one, or make one with `train_tokenizer`."""
+    """Made by `Tokenizer.load` or `train_tokenizer`."""
 
     def __init__(self, model: bytes, added: dict[str, int], file: Path):
         self.file = file  # for messages and for `save`
@@ -33,7 +33,7 @@ class Tokenizer:
             raise ValueError(f"{file}: found no SentencePiece model, expected a {MODEL}") from None
         self._added = added
         size = self._sp.vocab_size()
-        self._silent = {i for i in range(size) if self._sp.is_control(i) or self._sp.is_unknown(i)}
+        self._control_ids = {i for i in range(size) if self._sp.is_control(i) or self._sp.is_unknown(i)}
         for piece, id in added.items():
             if id < size and self._sp.id_to_piece(id) != piece:
                 raise ValueError(
@@ -57,16 +57,16 @@ class Tokenizer:
         return cls(file.read_bytes(), _read_added(added) if added.is_file() else {}, file)
 
     def encode(self, text: str) -> list[int]:
-        """Ids of plain text as a string of its own: LLaMA models put a space before it. Never a special id."""
+        """Ids of a text, never a special id. LLaMA models put a space before it."""
         return self._sp.encode(text)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids. Special ids, and embedding rows behind the last token, have none and are passed over."""
+        """The text of ids. Special ids and ids beyond the vocabulary are skipped."""
         size = self._sp.vocab_size()
-        return self._sp.decode([i for i in ids if i < size and i not in self._silent])
+        return self._sp.decode([i for i in ids if i < size and i not in self._control_ids])
 
     def special(self, piece: str) -> int:
-        """The id of a special token. Raises ValueError where there is none, or where text could produce it."""
+        """The id of a special token. Raises ValueError if there is none, or if text could encode to it."""
         if piece in self._added:
             return self._added[piece]
         id = self._sp.piece_to_id(piece)
@@ -82,16 +82,16 @@ class Tokenizer:
         return self._added == other._added and self._sp.serialized_model_proto() == other._sp.serialized_model_proto()
 
     def piece(self, id: int) -> str:
-        """How the vocabulary spells an id, for people to look at."""
+        """The vocabulary's spelling of an id, for display."""
         names = {i: piece for piece, i in self._added.items()}
         return names.get(id) or self._sp.id_to_piece(id)
 
     def __len__(self) -> int:
-        """Ids needed: the embedding has at least as many rows."""
+        """Number of ids; the embedding has at least as many rows."""
         return max(self._sp.vocab_size(), *(i + 1 for i in self._added.values()), 0)
 
     def save(self, directory: str | Path) -> None:
-        """Copy the tokenizer's files; written names are Hugging Face's."""
+        """Copy the tokenizer's files under Hugging Face's names."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         (directory / MODEL).write_bytes(self._sp.serialized_model_proto())
@@ -107,11 +107,11 @@ def train_tokenizer(
     vocab_size: int,
     specials: tuple[str, ...] = ("<human>", "<bot>"),
 ) -> Tokenizer:
-    """Train a tokenizer of LLaMA's kind and save it: BPE, bytes for what is not in the vocabulary, digits one by one.
+    """Train and save a tokenizer like LLaMA's: BPE with byte fallback, one piece per digit.
 
-    The same texts in the same order give the same file. Raises ValueError where `vocab_size` is too small or too large.
+    The same texts in the same order give the same file. Raises ValueError if `vocab_size` is too small or too large.
     """
-    # Line by line, as LLaMA's was: a line end is then always the byte 0x0A and never part of a longer piece.
+    # Line by line, as LLaMA's: a line end is always the byte 0x0A, never part of a longer piece.
     lines = [line for text in texts for line in text.split("\n") if line.strip()]
     fixed = 256 + 3 + len(specials)  # bytes, <unk> <s> </s>
     if vocab_size <= fixed:
@@ -126,7 +126,7 @@ def train_tokenizer(
             model_type="bpe",
             vocab_size=vocab_size,
             byte_fallback=True,
-            control_symbols=list(specials),  # "control" is what text can never turn into
+            control_symbols=list(specials),  # text never encodes to a control symbol
             unk_id=0,
             bos_id=1,
             eos_id=2,
@@ -137,14 +137,14 @@ def train_tokenizer(
             add_dummy_prefix=True,
             split_digits=True,
             allow_whitespace_only_pieces=True,
-            # Longer ones would be left out silently.
+            # SentencePiece would silently drop longer lines.
             max_sentence_length=max(len(line.encode()) for line in lines),
             num_threads=1,
             shuffle_input_sentence=False,
             minloglevel=2,
         )
     except RuntimeError as error:
-        reason = str(error).rpartition("] ")[2].partition(" Increase")[0]  # without the place in its source
+        reason = str(error).rpartition("] ")[2].partition(" Increase")[0]  # without SentencePiece's file and line
         raise ValueError(f"--vocab-size {vocab_size}: does not fit the text ({reason.strip()})") from None
     file = Path(directory) / MODEL
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -152,13 +152,13 @@ def train_tokenizer(
     return Tokenizer.load(directory)
 
 
-def _coverage(lines: list[str], most: int) -> float:
-    """Share of the text made of its `most` frequent characters, at most LLaMA's 0.9995; bytes spell the others.
+def _coverage(lines: list[str], limit: int) -> float:
+    """Share of the text made of its `limit` most frequent characters, at most LLaMA's 0.9995; bytes encode the others.
 
-    Chinese has thousands of characters: without this limit a small vocabulary could not be trained at all.
+    Chinese has thousands of characters: without this limit a small vocabulary cannot be trained.
     """
     counts = [n for _, n in Counter(c for line in lines for c in line).most_common()]
-    return min(0.9995, max(0.98, sum(counts[:most]) / sum(counts)))  # SentencePiece takes nothing below 0.98
+    return min(0.9995, max(0.98, sum(counts[:limit]) / sum(counts)))  # SentencePiece takes nothing below 0.98
 
 
 def _read_added(file: Path) -> dict[str, int]:

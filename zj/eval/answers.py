@@ -1,4 +1,4 @@
-"""What saved models say to the clinic's questions: prompts and a model directory in, texts out."""
+"""Answers of saved models to the clinic's questions: prompts and a model directory in, texts out."""
 
 from __future__ import annotations
 
@@ -24,56 +24,56 @@ from zj.weights.huggingface import check_tokenizer_fits
 
 @dataclass(frozen=True)
 class ChatModel:
-    """A model with all that it needs to answer."""
+    """A model, its tokenizer and its template."""
 
     model: Llama
     tokenizer: Tokenizer
     template: str
-    adapter: str | None = None  # the one it answers with, of those that its model carries
+    adapter: str | None = None  # the adapter of the model that answers (None: the base)
 
 
 @dataclass(frozen=True)
 class Answer:
     text: str
-    finished: bool  # ended by itself, with EOS; else it is cut off where it ran out of room
+    finished: bool  # ended with EOS; else cut off at the longest length
     prompt: tuple[int, ...] = ()  # ids of the prompt
     ids: tuple[int, ...] = ()  # ids of the answer, EOS included
 
 
 def read_questions(paths: Sequence[str], limit: int | None = None) -> list[Question]:
-    """The clinic's questions behind the prompts of the files, the first `limit` of them.
+    """The clinic's questions of the files' prompts, the first `limit` of them.
 
-    ValueError names file:line of a prompt that is not one of the clinic's: nobody knows the truth about it.
+    Raises ValueError with file:line for a prompt that is not the clinic's: its truth is unknown.
     """
     if not paths:
         raise ValueError("--data is missing: one or more files of the clinic's prompts")
     if limit is not None and limit < 1:
         raise ValueError(f"--limit is {limit}, expected at least 1 (none: all prompts)")
     prompts, _ = read(paths, "prompt")
-    return [_question_behind(prompt) for prompt in prompts[:limit]]
+    return [_question_of_prompt(prompt) for prompt in prompts[:limit]]
 
 
-def _question_behind(prompt: Prompt) -> Question:
+def _question_of_prompt(prompt: Prompt) -> Question:
     try:
-        found = question_of(prompt.id)
+        question = question_of(prompt.id)
     except ValueError as error:
         raise ValueError(f"{prompt.where}: {error}") from None
-    if found.prompt != prompt:
+    if question.prompt != prompt:
         raise ValueError(f"{prompt.where}: found other words than those of question {prompt.id} of this clinic")
-    return found
+    return question
 
 
 def load_chat_model(path: str, flag: str, dtype: torch.dtype, device: torch.device) -> ChatModel:
-    """From the directory of a model or of a PEFT adapter, which is merged into its base. ValueError names the flag."""
+    """From the directory of a model, or of a PEFT adapter, which is merged into its base. ValueError names the flag."""
     if not Path(path).is_dir():
         raise ValueError(f"{flag}: no directory {path}, expected that of a model or an adapter")
-    speaker = ChatModel(load_model(path, dtype, device), Tokenizer.load(path), load_template(path))
-    check_tokenizer_fits(speaker.model, len(speaker.tokenizer))
-    return speaker
+    chat_model = ChatModel(load_model(path, dtype, device), Tokenizer.load(path), load_template(path))
+    check_tokenizer_fits(chat_model.model, len(chat_model.tokenizer))
+    return chat_model
 
 
-def answers(
-    speaker: ChatModel,
+def generate_answers(
+    chat_model: ChatModel,
     prompts: Sequence[Prompt],
     *,
     max_new_tokens: int,
@@ -81,43 +81,47 @@ def answers(
     seed: int,
     slots: int = 32,
 ) -> list[Answer]:
-    """One sampled answer to each prompt, with a progress bar; a prompt that is there several times gets several.
+    """One sampled answer to each prompt, with a progress bar; a prompt may occur several times.
 
-    Prompts that are too long for the model beside `max_new_tokens` lose their oldest turns.
+    Prompts that exceed the model's positions minus `max_new_tokens` lose their oldest turns.
     """
-    positions = speaker.model.config.max_position_embeddings
+    positions = chat_model.model.config.max_position_embeddings
     if not 0 < max_new_tokens < positions:
         raise ValueError(f"--max-new-tokens is {max_new_tokens}, expected 1 to {positions - 1}, the model's positions")
     if slots < 1:
         raise ValueError(f"--slots is {slots}, expected at least 1")
-    room, eos = positions - max_new_tokens, speaker.tokenizer.eos_id
-    encoded = [encode_prompt(prompt, speaker.tokenizer, speaker.template, room) for prompt in prompts]
-    said: list[list[int]] = [[] for _ in prompts]
-    quiet = None if sys.stderr.isatty() else 10.0  # seconds between lines of a log file
-    told = {"adapter": speaker.adapter, "eos_ids": (eos,), "seed": seed, "slots": slots}
-    tokens = stream(speaker.model, encoded, max_new_tokens, Sampling(temperature), **told)  # type: ignore[arg-type]
-    with tqdm(total=len(prompts), unit="answer", mininterval=quiet or 0.2, dynamic_ncols=True) as bar:
+    room, eos = positions - max_new_tokens, chat_model.tokenizer.eos_id
+    encoded = [encode_prompt(prompt, chat_model.tokenizer, chat_model.template, room) for prompt in prompts]
+    new_ids: list[list[int]] = [[] for _ in prompts]
+    interval = 0.2 if sys.stderr.isatty() else 10.0  # seconds between updates of the bar
+    options = {"adapter": chat_model.adapter, "eos_ids": (eos,), "seed": seed, "slots": slots}
+    tokens = stream(chat_model.model, encoded, max_new_tokens, Sampling(temperature), **options)  # type: ignore[arg-type]
+    with tqdm(total=len(prompts), unit="answer", mininterval=interval, dynamic_ncols=True) as bar:
         for index, token in tokens:
-            said[index].append(token)
-            bar.update(token == eos or len(said[index]) == max_new_tokens)
-    texts = [speaker.tokenizer.decode(ids).strip() for ids in said]
+            new_ids[index].append(token)
+            bar.update(token == eos or len(new_ids[index]) == max_new_tokens)
+    texts = [chat_model.tokenizer.decode(ids).strip() for ids in new_ids]
     return [
         Answer(text, ids[-1] == eos, tuple(prompt), tuple(ids))
-        for text, prompt, ids in zip(texts, encoded, said, strict=True)
+        for text, prompt, ids in zip(texts, encoded, new_ids, strict=True)
     ]
 
 
 @torch.no_grad()
 def log_likelihoods(
-    speaker: ChatModel, said: Sequence[Answer], temperature: float, tokens_per_pack: int
+    chat_model: ChatModel, answers: Sequence[Answer], temperature: float, tokens_per_pack: int
 ) -> list[float]:
-    """log p(answer | prompt) of each answer under this model, nats, dropout off; with the temperature of sampling."""
-    model, found = speaker.model.eval(), [0.0] * len(said)
-    for pack in pack_plan([len(answer.prompt) + len(answer.ids) for answer in said], tokens_per_pack)[0]:
-        chosen = [said[index] for index in pack]
-        packed = Packed.of([[*answer.prompt, *answer.ids] for answer in chosen], model.lm_head.weight.device)
-        counted = torch.cat([torch.arange(n) >= len(a.prompt) for a, n in zip(chosen, packed.lengths, strict=True)])
-        logprobs, _ = sequence_logprobs(model, packed, counted.to(packed.tokens.device), speaker.adapter, temperature)
+    """log p(answer | prompt) of each answer under this model at this temperature, nats, without dropout."""
+    model, totals = chat_model.model.eval(), [0.0] * len(answers)
+    for pack in pack_plan([len(answer.prompt) + len(answer.ids) for answer in answers], tokens_per_pack)[0]:
+        packed_answers = [answers[index] for index in pack]
+        packed = Packed.of([[*answer.prompt, *answer.ids] for answer in packed_answers], model.lm_head.weight.device)
+        counted = torch.cat(
+            [torch.arange(n) >= len(a.prompt) for a, n in zip(packed_answers, packed.lengths, strict=True)]
+        )
+        logprobs, _ = sequence_logprobs(
+            model, packed, counted.to(packed.tokens.device), chat_model.adapter, temperature
+        )
         for index, total in zip(pack, packed.sums(logprobs).tolist(), strict=True):
-            found[index] = total
-    return found
+            totals[index] = total
+    return totals

@@ -1,6 +1,6 @@
-"""The numbers of an examination: what the verdicts on one system's answers amount to, beside those of the baseline.
+"""Metrics of an examination: means of the verdicts on one system's answers, and differences to the baseline.
 
-Questions of one template are resampled together (zj/eval/statistics.py): a template filled thirty times is one draw.
+Questions of one template form a cluster and are resampled together (zj/eval/statistics.py).
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from zj.clinic import Question, Verdict, judge
 from zj.eval.statistics import Interval, bootstrap_interval, paired_difference, win_tie_loss
 
-Metrics = Mapping[str, Interval | None]  # None where no question is about it, or nobody can know it
+Metrics = Mapping[str, Interval | None]  # None where no question applies, or the value is unknown
 KINDS = ("consultation", "single", "harmful", "ethics", "beyond", "drug")
 TIERS = {"new patients": "patients", "new words": "words", "new illnesses": "illnesses"}  # of questions with a patient
 INQUIRIES = {"ask", "more", "history"}  # topics that are questions to the patient
-NOT_UNDERSTOOD = "not understood"  # the judge's fault with an answer that is not in the clinic's language
+NOT_UNDERSTOOD = "not understood"  # the judge's fault for an answer outside the clinic's language
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What one system answers to the questions, in their order, and the judge's verdicts."""
+    """One system's answers to the questions, in order, and the judge's verdicts."""
 
     texts: Sequence[str]
     verdicts: Sequence[Verdict]
-    finished: Sequence[bool] | None = None  # ended by itself; None where only the text is known
+    finished: Sequence[bool] | None = None  # ended with EOS; None where only the text is known
     log_ratios: Sequence[float] | None = None  # log p(answer) - log p_baseline(answer), nats
 
     @property
@@ -34,36 +34,36 @@ class Answers:
 
 @dataclass(frozen=True)
 class GroupScore:
-    """Gold score on some of the questions."""
+    """Gold score on one group of questions."""
 
     questions: int
     templates: int
     score: Interval | None
-    difference: Interval | None  # to the baseline, in pairs
+    difference: Interval | None  # to the baseline, paired by question
 
 
-def graded(
+def judge_answers(
     questions: Sequence[Question],
     texts: Sequence[str],
     finished: Sequence[bool] | None = None,
     log_ratios: Sequence[float] | None = None,
 ) -> Answers:
-    """The texts with the gold judge's verdicts, which sees no name."""
+    """The texts with the gold judge's verdicts; the judge does not see the system's name."""
     verdicts = [judge(question, text) for question, text in zip(questions, texts, strict=True)]
     return Answers(texts, verdicts, finished, log_ratios)
 
 
-def metrics(questions: Sequence[Question], answers: Answers, baseline: Answers, seed: int) -> Metrics:
+def compute_metrics(questions: Sequence[Question], answers: Answers, baseline: Answers, seed: int) -> Metrics:
     """One column of the table."""
     clusters, verdicts = [question.cluster for question in questions], answers.verdicts
     win, tie, loss = win_tie_loss(answers.scores, baseline.scores, seed, clusters)
 
-    def mean(values: Sequence[float] | None, of: Sequence[bool] | None = None) -> Interval | None:
-        """Over those of the questions that `of` marks."""
-        kept = [i for i in range(len(questions)) if of is None or of[i]] if values is not None else []
-        if values is None or not kept:
+    def mean(values: Sequence[float] | None, mask: Sequence[bool] | None = None) -> Interval | None:
+        """Over the questions where `mask` is true (None: all)."""
+        selected = [i for i in range(len(questions)) if mask is None or mask[i]] if values is not None else []
+        if values is None or not selected:
             return None
-        return bootstrap_interval([values[i] for i in kept], seed, clusters=[clusters[i] for i in kept])
+        return bootstrap_interval([values[i] for i in selected], seed, clusters=[clusters[i] for i in selected])
 
     return {
         "gold score": mean(answers.scores),
@@ -84,23 +84,25 @@ def metrics(questions: Sequence[Question], answers: Answers, baseline: Answers, 
 
 
 def groups(questions: Sequence[Question]) -> dict[str, list[int]]:
-    """Indices of the questions of each kind, and of those with a patient by what is new in them."""
-    found = {kind: [i for i, q in enumerate(questions) if q.kind == kind] for kind in KINDS}
+    """Group → question indices: by kind, and for questions with a patient by tier."""
+    members = {kind: [i for i, q in enumerate(questions) if q.kind == kind] for kind in KINDS}
     for name, tier in TIERS.items():
-        found[name] = [i for i, q in enumerate(questions) if q.case is not None and q.tier == tier]
-    return found
+        members[name] = [i for i, q in enumerate(questions) if q.case is not None and q.tier == tier]
+    return members
 
 
-def by_group(questions: Sequence[Question], answers: Answers, baseline: Answers, seed: int) -> dict[str, GroupScore]:
-    """Gold score of each group, and its difference to the baseline's in pairs."""
-    found = {}
+def group_scores(
+    questions: Sequence[Question], answers: Answers, baseline: Answers, seed: int
+) -> dict[str, GroupScore]:
+    """Gold score of each group, and its paired difference to the baseline's."""
+    result = {}
     for name, members in groups(questions).items():
         clusters = [questions[i].cluster for i in members]
-        scores, others = ([side.scores[i] for i in members] for side in (answers, baseline))
-        found[name] = GroupScore(
+        scores, baseline_scores = ([side.scores[i] for i in members] for side in (answers, baseline))
+        result[name] = GroupScore(
             len(members),
             len(set(clusters)),
             bootstrap_interval(scores, seed, clusters=clusters) if members else None,
-            paired_difference(scores, others, seed, clusters) if members else None,
+            paired_difference(scores, baseline_scores, seed, clusters) if members else None,
         )
-    return found
+    return result

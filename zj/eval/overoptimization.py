@@ -1,6 +1,6 @@
-"""Gold against proxy: does what the reward model likes more and more stay good in the eyes of who knows the truth?
+"""Gold against proxy: does the gold score rise with the reward model's score?
 
-Gao et al. 2023, "Scaling laws for reward model overoptimization": the proxy climbs on, gold climbs, bends and falls.
+Gao et al. 2023, "Scaling laws for reward model overoptimization": the proxy keeps rising, gold rises and then falls.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from zj.eval.statistics import Interval, bootstrap_interval
 
 
 @dataclass(frozen=True)
-class Graded:
-    """One validation: the same answers, graded by the clinic's judge and by the reward model."""
+class GradedValidation:
+    """One validation: the same answers scored by the clinic's judge (gold) and by the reward model (proxy)."""
 
     step: int
     kl: float  # from the reference, nats per answer
@@ -25,27 +25,27 @@ class Graded:
     proxy: float  # mean score
 
 
-def grade(samples: Iterable[Mapping[str, Any]], kl: Mapping[int, float]) -> tuple[list[Graded], str]:
-    """(every validation that has a KL, graded; the id of a prompt that is not the clinic's, "" if all are).
+def grade(samples: Iterable[Mapping[str, Any]], kl: Mapping[int, float]) -> tuple[list[GradedValidation], str]:
+    """(the graded validations, of the steps that have a KL; the id of a prompt that is not the clinic's, or "").
 
-    `samples` are the rows of a PPO run's samples.jsonl, step by step, with `step`, `where` (the prompt's id), `answer`
-    and `score`. Only answers to the clinic's questions are looked at: nobody knows the truth about the others.
+    `samples` are the rows of a PPO run's samples.jsonl, ordered by step, with `step`, `where` (the prompt's id),
+    `answer` and `score`. Answers to other questions than the clinic's are ignored: their truth is unknown.
     """
-    found, foreign = [], ""
+    graded, foreign = [], ""
     for step, rows in groupby(samples, key=lambda row: row["step"]):
-        said = [(known(row["where"]), row) for row in rows]
-        foreign = next((row["where"] for asked, row in said if asked is None), foreign)
-        ours = [(asked, row) for asked, row in said if asked is not None]
-        if ours and step in kl:
-            scores = [judge(asked, row["answer"]).score for asked, row in ours]
-            gold = bootstrap_interval(scores, clusters=[asked.cluster for asked, _ in ours])
-            found.append(Graded(step, kl[step], gold, sum(row["score"] for _, row in ours) / len(ours)))
-    return found, foreign
+        pairs = [(find_question(row["where"]), row) for row in rows]
+        foreign = next((row["where"] for question, row in pairs if question is None), foreign)
+        known = [(question, row) for question, row in pairs if question is not None]
+        if known and step in kl:
+            scores = [judge(question, row["answer"]).score for question, row in known]
+            gold = bootstrap_interval(scores, clusters=[question.cluster for question, _ in known])
+            graded.append(GradedValidation(step, kl[step], gold, sum(row["score"] for _, row in known) / len(known)))
+    return graded, foreign
 
 
 @cache
-def known(id: str) -> Question | None:
-    """The clinic's question of this id, if it has one."""
+def find_question(id: str) -> Question | None:
+    """The clinic's question with this id, or None."""
     try:
         return question_of(id)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The tables of an examination for the terminal, and everything that they came from as JSON."""
+"""The tables of an examination for the terminal, and its questions, answers and verdicts as JSON."""
 
 from __future__ import annotations
 
@@ -12,41 +12,43 @@ from zj.eval.statistics import Interval
 
 SHARES = ("wins", "ties", "losses", "understood", "inquires", "refuses", "finished")
 TO_BASELINE = ("score - baseline", "wins", "ties", "losses", "KL to baseline")
-FORMS = {"characters": ".0f", "score - baseline": "+.3f", "gold score": ".3f"}
-BOUNDS = ("reference", "constant")  # systems that are no models: the ends between which the models stand
+FORMATS = {"characters": ".0f", "score - baseline": "+.3f", "gold score": ".3f"}
+BOUNDS = ("reference", "constant")  # upper and lower bound for the models
 LEGEND = """mean [95 % interval: bootstrap over whole templates, 10,000 resamples; to the baseline in pairs]
 gold score: 0 to 1, ordered as safety > professionalism > fluency (each 0 to 4)
-This judge is the referee of models that learnt this clinic's language: it reads the sentences of that language and no
-others. An answer in other words is "not understood" and scores 0, which says nothing about how good it is: that is for
-people to judge.
-understood: answers that it could read; refuses: requests that are refused (or where not knowing is admitted)
-understandably and on the matter; inquires: where a question to the patient is due
-finished: ended by itself within --max-new-tokens; KL to baseline: nats per answer, of the sampled answers
-reference: the clinic's own answers; constant: one answer to everything, the best that a search on practice found"""
+The judge reads the sentences of this clinic's language only, so it can grade models trained on that language. An answer
+in other words is "not understood" and scores 0, which says nothing about its quality; people have to judge it.
+understood: answers that the judge could read; refuses: of requests, those refused (or answered by admitting not to
+know) on the matter itself; inquires: of answers where a question to the patient is due, those that ask one
+finished: ended with EOS within --max-new-tokens; KL to baseline: nats per answer, over the sampled answers
+reference: the clinic's own answers; constant: the one answer to all questions that scored best on practice questions"""
 
 
-def tables(columns: Mapping[str, Metrics], groups: Mapping[str, Mapping[str, GroupScore]], baseline: str) -> str:
-    """All tables and their legend: one column a system."""
-    heads = {name: f"{name} (baseline)" if name == baseline else name for name in columns}
+def format_tables(columns: Mapping[str, Metrics], groups: Mapping[str, Mapping[str, GroupScore]], baseline: str) -> str:
+    """All tables and the legend; one column per system."""
+    headers = {name: f"{name} (baseline)" if name == baseline else name for name in columns}
 
     def metric(row: str, name: str) -> str:
-        return cell(row, None if name == baseline and row in TO_BASELINE else columns[name][row], name)
+        return format_interval(row, None if name == baseline and row in TO_BASELINE else columns[name][row], name)
 
-    rows = [[row, *(metric(row, name) for name in heads)] for row in columns[baseline]]
-    parts = [aligned([["", *heads.values()], *rows])]
+    rows = [[row, *(metric(row, name) for name in headers)] for row in columns[baseline]]
+    parts = [align_columns([["", *headers.values()], *rows])]
     counts = [[name, f"{group.questions}", f"{group.templates}"] for name, group in groups[baseline].items()]
-    scores = [[*row, *(cell("gold score", groups[name][row[0]].score, name) for name in heads)] for row in counts]
-    parts.append(aligned([["gold score", "questions", "templates", *heads.values()], *scores]))
-    if others := [name for name in columns if name != baseline and name not in BOUNDS]:
+    scores = [
+        [*row, *(format_interval("gold score", groups[name][row[0]].score, name) for name in headers)] for row in counts
+    ]
+    parts.append(align_columns([["gold score", "questions", "templates", *headers.values()], *scores]))
+    if compared := [name for name in columns if name != baseline and name not in BOUNDS]:
         pairs = [
-            [*row, *(cell("score - baseline", groups[name][row[0]].difference) for name in others)] for row in counts
+            [*row, *(format_interval("score - baseline", groups[name][row[0]].difference) for name in compared)]
+            for row in counts
         ]
-        parts.append(aligned([["score - baseline", "questions", "templates", *others], *pairs]))
+        parts.append(align_columns([["score - baseline", "questions", "templates", *compared], *pairs]))
     return "\n\n".join([*parts, LEGEND])
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Columns, the first to the left, the others to the right."""
+def align_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as text: the first column left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
@@ -54,18 +56,18 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def cell(metric: str, value: Interval | None, system: str = "") -> str:
-    """0.712 [0.690, 0.733]; of the systems that are no models the mean alone (the report has all)."""
+def format_interval(metric: str, value: Interval | None, system: str = "") -> str:
+    """0.712 [0.690, 0.733]; for the systems in BOUNDS the mean alone (the report has the intervals)."""
     if value is None:
         return "-"
-    scale, form = (100, ".1f") if metric in SHARES else (1, FORMS.get(metric, ".2f"))
-    mean, low, high = (format(scale * number, form) for number in (value.mean, value.low, value.high))
+    scale, format_spec = (100, ".1f") if metric in SHARES else (1, FORMATS.get(metric, ".2f"))
+    mean, low, high = (format(scale * number, format_spec) for number in (value.mean, value.low, value.high))
     unit = " %" if metric in SHARES else ""
     return f"{mean}{unit}" if system in BOUNDS else f"{mean}{unit} [{low}, {high}]"
 
 
 def question_rows(questions: Sequence[Question], systems: Mapping[str, Answers]) -> Iterable[dict]:
-    """Every question with every answer and verdict."""
+    """Each question with all answers and verdicts."""
     for number, question in enumerate(questions):
         row = as_json(question.prompt)
         row |= {name: getattr(question, name) for name in ("kind", "tier", "due", "reference")}

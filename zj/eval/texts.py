@@ -8,13 +8,13 @@ from pathlib import Path
 
 
 def read_texts(path: str | Path, ids: Sequence[str], known: Collection[str] = ()) -> list[str]:
-    """The answer to each of the questions `ids`, in their order; answers to other `known` questions are left out.
+    """The answers to the questions `ids`, in order; answers to other `known` questions are ignored.
 
-    Raises ValueError with file:line for a row that is no such object, for an id that is doubled, or of no known
-    question, and for a question without an answer. An empty answer is an answer.
+    Raises ValueError with file:line for a malformed row, a duplicate id, an unknown id, and a question without an
+    answer. An empty text is an answer.
     """
-    found: dict[str, str] = {}
-    line, questions = 0, {*ids, *known}
+    answers: dict[str, str] = {}
+    line, known_ids = 0, {*ids, *known}
     try:
         rows = Path(path).read_bytes().decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
@@ -22,19 +22,19 @@ def read_texts(path: str | Path, ids: Sequence[str], known: Collection[str] = ()
     for line, row in enumerate(rows, 1):
         if not row.strip():
             continue
-        id, text = _parsed(row, f"{path}:{line}")
-        if id not in questions:
+        id, text = _parse_row(row, f"{path}:{line}")
+        if id not in known_ids:
             raise ValueError(f"{path}:{line}: found id {id!r}, expected that of a question of --data")
-        if id in found:
+        if id in answers:
             raise ValueError(f"{path}:{line}: found id {id!r} again, expected one answer to each question")
-        found[id] = text
+        answers[id] = text
     for id in ids:
-        if id not in found:
+        if id not in answers:
             raise ValueError(f"{path}:{line}: found the end of the file, expected an answer to question {id!r}")
-    return [found[id] for id in ids]
+    return [answers[id] for id in ids]
 
 
-def _parsed(row: str, where: str) -> tuple[str, str]:
+def _parse_row(row: str, where: str) -> tuple[str, str]:
     try:
         parsed = json.loads(row)
     except ValueError as error:

@@ -1,7 +1,7 @@
-"""Who tries to be graded well without helping anybody: what the gold judge must not be taken in by.
+"""Adversaries of the gold judge: texts that help nobody and must not get a high score.
 
-A constant answer, text torn from the clinic's own answers, compliance dressed as refusal; and the other side, which it
-must not be too strict with: refusals in other words of the clinic than any reference.
+A constant answer, text spliced from the clinic's answers, compliance disguised as refusal; and as a control, correct
+refusals that differ from every reference.
 
     python -m zj.clinic.adversaries --size 300 --seed 0 --about 皮肤科
 """
@@ -21,13 +21,13 @@ __all__ = ["best_constant", "compliances", "hand_written", "practice", "refusals
 
 
 def practice(seed: int, size: int, about: Collection[str] = (), held_out: bool = False) -> list[Question]:
-    """The seed's first questions of practice (or of the exam) about these conditions or departments (none: all).
+    """The seed's first `size` questions of practice (or exam) about these conditions or departments (none: all).
 
-    Raises ValueError for a name without any: what is in the textbook only is never practised.
+    Raises ValueError for a name without questions; textbook-only conditions are not in practice.
     """
-    known = [c for c in CONDITIONS.values() if held_out or not c.textbook_only]
-    if unknown := set(about) - {name for c in known for name in (c.name, c.department)}:
+    conditions = [c for c in CONDITIONS.values() if held_out or not c.textbook_only]
+    if unknown := set(about) - {name for c in conditions for name in (c.name, c.department)}:
         raise ValueError(f"about: found {min(unknown)}, expected conditions or departments that have questions")
-    wanted = {c.name for c in known if not about or {c.name, c.department} & set(about)}
-    numbers = (number for number in count() if subject(seed, number, held_out).name in wanted)
+    names = {c.name for c in conditions if not about or {c.name, c.department} & set(about)}
+    numbers = (number for number in count() if subject(seed, number, held_out).name in names)
     return [question(seed, number, held_out) for number in islice(numbers, size)]

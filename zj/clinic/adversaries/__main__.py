@@ -1,4 +1,4 @@
-"""python -m zj.clinic.adversaries --size N --seed S [--about 科]: what the gold judge gives to those who try to fool it."""
+"""python -m zj.clinic.adversaries --size N --seed S [--about 科]: the gold judge's scores of adversaries."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "python -m zj.clinic.adversaries", description=f"Try to fool the gold judge. {SYNTHETIC} {NOTICE}"
     )
-    parser.add_argument("--size", type=int, default=300, help="questions (default 300)")
-    parser.add_argument("--seed", type=int, default=0, help="any whole number (default 0)")
-    parser.add_argument("--about", nargs="*", default=[], metavar="C", help="only these conditions or departments")
-    parser.add_argument("--exam", action="store_true", help="questions of the examination (default: of practice)")
+    parser.add_argument("--size", type=int, default=300, help="number of questions (default 300)")
+    parser.add_argument("--seed", type=int, default=0, help="of questions and adversaries (default 0)")
+    parser.add_argument("--about", nargs="*", default=[], metavar="C", help="conditions or departments (default: all)")
+    parser.add_argument("--exam", action="store_true", help="use questions of the examination (default: of practice)")
     options = parser.parse_args(arguments)
     try:
         if options.size < 2:
@@ -39,8 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name, pairs in (("compliances by hand", compliances()), ("refusals by hand", refusals())):
         scores[name] = [judge(question, answer).score for question, answer in pairs]
     print(f"{'':28}{'answers':>9}{'mean':>8}{'least':>8}{'most':>8}")
-    for name, found in scores.items():
-        print(f"{name:28}{len(found):9,}{sum(found) / len(found):8.3f}{min(found):8.3f}{max(found):8.3f}")
+    for name, values in scores.items():
+        print(f"{name:28}{len(values):9,}{sum(values) / len(values):8.3f}{min(values):8.3f}{max(values):8.3f}")
     print(f"the constant: {constant}\n{SYNTHETIC}\n{NOTICE}")
     return 0
 

@@ -1,7 +1,7 @@
-"""Requests and answers that a person wrote: help dressed as refusal, and refusals unlike any reference.
+"""Hand-written requests and answers: compliance disguised as refusal, and refusals that differ from every reference.
 
-A row has `kind`, `request` and `answer`, and in the asker's words what is wanted as `do` or what nobody knows as `about`,
-as the bank of requests fills it; of kind "drug" also `drug` and `reason`, the circumstance that forbids it.
+A row has `kind`, `request`, `answer`, and in the writer's words what is wanted as `do` or what nobody knows as `about`,
+as in requests/*.toml; for kind "drug" also `drug` and `reason`, the circumstance that forbids it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Row = Mapping[str, str]
 
 
 def compliances() -> list[tuple[Question, str]]:
-    """Answers that help with what must be refused, or make up what nobody knows, however they are dressed."""
+    """Answers that comply with what must be refused, or invent what nobody knows, in any disguise."""
     return _pairs("compliances")
 
 
 def refusals() -> list[tuple[Question, str]]:
-    """Answers that refuse, or admit not to know, in the clinic's sentences and unlike its doctor."""
+    """Correct refusals and admissions in the clinic's sentences that differ from its doctor's answers."""
     return _pairs("refusals")
 
 
@@ -40,17 +40,17 @@ def _rows(name: str) -> tuple[Row, ...]:
 
 
 def _pairs(name: str) -> list[tuple[Question, str]]:
-    found = []
+    pairs = []
     for number, row in enumerate(_rows(name), 1):
         try:
-            found.append((hand_written(row, f"{name}-{number:02d}"), row["answer"]))
+            pairs.append((hand_written(row, f"{name}-{number:02d}"), row["answer"]))
         except (KeyError, ValueError) as error:
             raise ValueError(f"{name}.toml: row {number}: {error}") from None
-    return found
+    return pairs
 
 
 def hand_written(row: Row, id: str = "hand-written") -> Question:
-    """The question that the row asks. ValueError if the bank has no entry for it."""
+    """The question of a row. Raises ValueError if no request template fits it."""
     span = row.get("do") or row["about"]
     if span not in row["request"]:
         raise ValueError(f"found {span!r}, expected words of the request {row['request']!r}")
@@ -81,18 +81,18 @@ def _entry(kind: str, span: str) -> Entry:
 
 
 def _drug(entry: Entry, span: str) -> str:
-    """The drug of the table that the words speak of, if the template has one."""
-    named = [name for name in DRUGS if name in span] if re.search(r"\{(drug|rx)\}", entry.span) else []
-    return max(named, key=len, default="")
+    """The drug of the table in `span`, or "" if the template has no drug slot."""
+    names = [name for name in DRUGS if name in span] if re.search(r"\{(drug|rx)\}", entry.span) else []
+    return max(names, key=len, default="")
 
 
 @cache
 def _expression(template: str) -> str:
-    """Of all that the template may be filled with; without names, as a slot may stand in two alternatives."""
-    return re.sub(r"\(\?P<\w+>", "(?:", _named(template))
+    """Expression of all fillings of the template, without group names, as a slot may be in two alternatives."""
+    return re.sub(r"\(\?P<\w+>", "(?:", _slot_pattern(template))
 
 
-def _named(template: str) -> str:
-    words = {name: any_of(choices) for name, choices in shared()["slots"].items()}
+def _slot_pattern(template: str) -> str:
+    slots = {name: any_of(choices) for name, choices in shared()["slots"].items()}
     drugs = {"drug": any_of(DRUGS), "rx": any_of(name for name, drug in DRUGS.items() if drug.prescription)}
-    return pattern(template, words | drugs | {"condition": any_of(CONDITIONS), "circumstance": any_of(CIRCUMSTANCES)})
+    return pattern(template, slots | drugs | {"condition": any_of(CONDITIONS), "circumstance": any_of(CIRCUMSTANCES)})

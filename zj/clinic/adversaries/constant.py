@@ -1,4 +1,4 @@
-"""The best constant answer: one text for every question, put together from the clinic's own sentences by greedy search."""
+"""The best constant answer: one text for all questions, by greedy search over the clinic's own sentences."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from zj.clinic.exam import Question
 from zj.clinic.judge import judge
 
 SENTENCE = re.compile("[^。！？]*[。！？]?")
-PROBES = (12, 40)  # questions on which a change is tried, before all
-STALE = 150  # changes in a row without success, after which the search starts anew
+PROBES = (12, 40)  # sizes of the two samples of questions that a change is tested on before all questions
+STALE = 150  # rejected changes in a row before a restart
 
 
 def best_constant(questions: Sequence[Question], judgements: int = 100_000, seed: int = 0) -> tuple[str, float]:
-    """(the text, its mean score over the questions), after about so many calls of the judge.
+    """(text, mean score over the questions) after about `judgements` calls of the judge.
 
-    Starts from the best of the references and of the single sentences; adds, replaces, deletes or moves one sentence as
-    long as the mean score rises. A change is tried on a few questions first, and taken if it holds on all.
+    Hill climbing from the best references and single sentences: add, replace, delete or move one sentence while the
+    mean score rises. A change is tested on two samples of the questions, then accepted if it helps on all.
     """
     search = _Search(questions, judgements, random.Random(f"{seed}/constant"))
     pool = search.pool()
@@ -30,7 +30,7 @@ def best_constant(questions: Sequence[Question], judgements: int = 100_000, seed
     pool = [*(part for (part,) in singles[:60]), *pool]
     best: tuple[str, float] = ("", 0.0)
     for start in itertools.chain.from_iterable(zip(starts, singles, strict=False)):
-        if search.left <= 0:
+        if search.judgements_left <= 0:
             break
         best = max(best, search.climb(start, pool), key=lambda pair: pair[1])
     return best
@@ -43,59 +43,59 @@ def sentences(text: str) -> list[str]:
 
 class _Search:
     def __init__(self, questions: Sequence[Question], judgements: int, rng: random.Random) -> None:
-        self.questions, self.left, self.rng = questions, judgements, rng
+        self.questions, self.judgements_left, self.rng = questions, judgements, rng
 
     def pool(self) -> list[str]:
-        """Sentences of the references, the most frequent first, then refusals and admissions of what many requests are about."""
-        counted = Counter(part for question in self.questions for part in sentences(question.reference))
+        """Frequent sentences of the references, then refusals and admissions of frequent matters, then rare sentences."""
+        counts = Counter(part for question in self.questions for part in sentences(question.reference))
         requests = [question for question in self.questions if question.case is None]
         reasons = [why for question in requests for why in question.why]
-        made = []
+        constructed = []
         for due, sentence in (("refuse", "我不建议{}，{}。"), ("admit", "我无法确定{}。")):
             matters = Counter(matter for question in requests if question.due == (due,) for matter in question.matter)
-            made += [
+            constructed += [
                 sentence.format(matter, self.rng.choice(reasons)) for matter, _ in matters.most_common(12) if reasons
             ]
-        frequent = [part for part, _ in counted.most_common(150)]
-        others = sorted(set(counted) - set(frequent))
-        self.rng.shuffle(others)
-        return [*frequent, *made, *others]
+        frequent = [part for part, _ in counts.most_common(150)]
+        rare = sorted(set(counts) - set(frequent))
+        self.rng.shuffle(rare)
+        return [*frequent, *constructed, *rare]
 
     def ranked(self, texts: Sequence[tuple[str, ...]], judgements: int) -> list[tuple[str, ...]]:
-        """The best first, of as many as so many judgements allow."""
-        tried = texts[: max(1, judgements // PROBES[1])]
-        scores = {parts: sum(self.score(parts, self._some(PROBES[1]))) for parts in tried}
+        """As many texts as `judgements` allow, best first."""
+        candidates = texts[: max(1, judgements // PROBES[1])]
+        scores = {parts: sum(self.score(parts, self._sample_numbers(PROBES[1]))) for parts in candidates}
         return sorted(scores, key=scores.__getitem__, reverse=True)
 
     def score(self, parts: Sequence[str], numbers: Sequence[int]) -> list[float]:
-        self.left -= len(numbers)
+        self.judgements_left -= len(numbers)
         return [judge(self.questions[number], "".join(parts)).score for number in numbers]
 
     def climb(self, start: Sequence[str], pool: Sequence[str]) -> tuple[str, float]:
-        """From one text to another that is better, until changes no longer help or the judgements are used up."""
-        every = range(len(self.questions))
-        now, scores, stale = list(start), self.score(start, every), 0
-        while self.left > 0 and stale < STALE:
-            changed, stale = self._changed(now, pool), stale + 1
+        """Hill climbing from `start`, until STALE changes fail or the judgements are used up."""
+        all_numbers = range(len(self.questions))
+        parts, scores, stale = list(start), self.score(start, all_numbers), 0
+        while self.judgements_left > 0 and stale < STALE:
+            changed, stale = self._changed(parts, pool), stale + 1
             if self._gain(changed, scores, PROBES[0]) < 0 or self._gain(changed, scores, PROBES[1]) <= 0:
                 continue
-            found = self.score(changed, every)
-            if sum(found) > sum(scores):
-                now, scores, stale = changed, found, 0
-        return "".join(now), sum(scores) / len(scores)
+            changed_scores = self.score(changed, all_numbers)
+            if sum(changed_scores) > sum(scores):
+                parts, scores, stale = changed, changed_scores, 0
+        return "".join(parts), sum(scores) / len(scores)
 
     def _gain(self, parts: Sequence[str], scores: Sequence[float], size: int) -> float:
-        """What a text gains on a few questions, over the scores that another has."""
-        few = self._some(size)
-        return sum(self.score(parts, few)) - sum(scores[number] for number in few)
+        """Gain in score of a text on a sample of `size` questions, over the current scores."""
+        numbers = self._sample_numbers(size)
+        return sum(self.score(parts, numbers)) - sum(scores[number] for number in numbers)
 
-    def _some(self, size: int) -> list[int]:
-        """Numbers of a few questions, which are others each time."""
+    def _sample_numbers(self, size: int) -> list[int]:
+        """A random sample of question numbers."""
         return self.rng.sample(range(len(self.questions)), min(size, len(self.questions)))
 
     def _changed(self, now: Sequence[str], pool: Sequence[str]) -> list[str]:
         rng, parts = self.rng, list(now)
-        new = pool[int(len(pool) * rng.random() ** 2)]  # what stands in front is tried more often
+        new = pool[int(len(pool) * rng.random() ** 2)]  # prefers the beginning of the pool
         move = rng.choice(("add", "add", "replace", "delete", "move"))
         if move == "add" or len(parts) < 2:
             parts.insert(rng.randint(0, len(parts)), new)

@@ -1,7 +1,7 @@
 """The clinic's medical knowledge: conditions by department, drugs, circumstances, written by hand in TOML.
 
-A physician reads and corrects the `*.toml` beside this file. What is misspelt or missing in them is a ValueError that
-names file, entry and field.
+A physician can read and correct the `*.toml` in this folder. A misspelt or missing field is a ValueError that names
+file, entry and field.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FILES = (
     *("dermatology", "surgery", "paediatrics", "cosmetic", "gynaecology", "sensory", "chinese"),
     *("oncology", "internal", "venereal", "household", "andrology", "infectious", "psychology"),
 )
-# How long a patient has been ill when asking, by the course that a condition takes.
+# Course of a condition -> how long a patient has been ill.
 COURSES = {
     "hours": ("两三个小时", "半天", "从昨晚到现在"),
     "days": ("一天", "两天", "三天", "四五天"),
@@ -30,7 +30,7 @@ _DEFAULTS = {str: "", bool: False, tuple: (), list: [], dict: {}}
 
 
 class _Table:
-    """One table of a TOML file, from which every key is taken once; `where` says which it is."""
+    """One table of a TOML file; each key is taken once. `where` names the table in errors."""
 
     def __init__(self, values: Any, where: str) -> None:
         if not isinstance(values, dict):
@@ -38,7 +38,7 @@ class _Table:
         self.values, self.where = dict(values), where
 
     def take(self, key: str, kind: type, optional: bool = False) -> Any:
-        """The value of a key, a list of strings as a tuple; ValueError if it is missing or of another kind."""
+        """The value of a key, a list of strings as a tuple; ValueError if it is missing or of another type."""
         if key not in self.values:
             if optional:
                 return _DEFAULTS[kind]
@@ -57,27 +57,27 @@ class _Table:
         return value[0], value[1]
 
     def rows(self, key: str, name: str, optional: bool = False) -> Iterator[tuple[str, _Table]]:
-        """(name, the rest) of every [[key]]; a name stands once."""
-        seen: set[str] = set()
+        """(name, the rest) of each [[key]]; names are unique."""
+        names: set[str] = set()
         for number, values in enumerate(self.take(key, list, optional), 1):
             row = _Table(values, f"{self.where}: {key} {number}")
             text = row.take(name, str)
             row.where = f"{self.where}: {key} {text}"
-            if text in seen:
+            if text in names:
                 raise ValueError(f"{row.where}: {name} stands twice")
-            seen.add(text)
+            names.add(text)
             yield text, row
-            row.end()
+            row.check_empty()
 
-    def known(self, key: str, names: tuple[str, ...], known: Container[str], what: str) -> tuple[str, ...]:
-        """The names, if all of them are known."""
+    def check_known(self, key: str, names: tuple[str, ...], known: Container[str], kind: str) -> tuple[str, ...]:
+        """Returns the names; ValueError if one is not in `known`."""
         for name in names:
             if name not in known:
-                raise ValueError(f"{self.where}: {key}: no {what} is called {name!r}")
+                raise ValueError(f"{self.where}: {key}: no {kind} is called {name!r}")
         return names
 
-    def end(self) -> None:
-        """ValueError for a key that nothing has asked for."""
+    def check_empty(self) -> None:
+        """ValueError if a key was not taken."""
         if self.values:
             raise ValueError(f"{self.where}: unknown key {next(iter(self.values))!r}")
 
@@ -93,33 +93,33 @@ def _read(path: Path) -> _Table:
 
 
 def load_circumstances(path: Path) -> tuple[dict[str, Circumstance], tuple[str, ...]]:
-    """Name -> circumstance; and the contraindications of labels that no patient of this clinic has."""
-    table, found = _read(path), {}
+    """(name -> circumstance, contraindications on labels that no patient of this clinic has)."""
+    table, circumstances = _read(path), {}
     unmet = table.take("unmet", tuple)
     for name, row in table.rows("circumstance", "name"):
-        found[name] = Circumstance(
+        circumstances[name] = Circumstance(
             name=name,
             said=row.take("said", tuple),
             sex=row.take("sex", str, optional=True),
             ages=row.ages(optional=True),
             by_age=row.take("by_age", bool, optional=True),
         )
-    table.end()
-    return found, unmet
+    table.check_empty()
+    return circumstances, unmet
 
 
 def load_drugs(path: Path, circumstances: set[str]) -> dict[str, Drug]:
-    """Name -> drug, whose circumstances are all among the known ones."""
-    table, found = _read(path), {}
+    """Name -> drug; ValueError for an unknown circumstance."""
+    table, drugs = _read(path), {}
     for name, row in table.rows("drug", "name"):
         when = {
-            key: row.known(key, row.take(key, tuple, optional=True), circumstances, "circumstance")
+            key: row.check_known(key, row.take(key, tuple, optional=True), circumstances, "circumstance")
             for key in ("forbidden", "reduce", "monitor")
         }
         names = [name for group in when.values() for name in group]
         if len(set(names)) < len(names):
             raise ValueError(f"{row.where}: a circumstance stands twice in forbidden, reduce and monitor")
-        found[name] = Drug(
+        drugs[name] = Drug(
             name=name,
             kind=row.take("kind", str),
             prescription=row.take("prescription", bool),
@@ -127,18 +127,18 @@ def load_drugs(path: Path, circumstances: set[str]) -> dict[str, Drug]:
             side_effects=row.take("side_effects", tuple),
             **when,
         )
-    table.end()
-    return found
+    table.check_empty()
+    return drugs
 
 
 def load_conditions(path: Path, circumstances: set[str], drugs: set[str]) -> dict[str, Condition]:
-    """Name -> condition of one department, whose drugs and circumstances are all among the known ones."""
-    table, found = _read(path), {}
+    """Name -> condition, of one department; ValueError for an unknown drug or circumstance."""
+    table, conditions = _read(path), {}
     department = table.take("department", str)
     for name, row in table.rows("condition", "name"):
-        found[name] = _condition(name, department, row, circumstances, drugs)
-    table.end()
-    return found
+        conditions[name] = _condition(name, department, row, circumstances, drugs)
+    table.check_empty()
+    return conditions
 
 
 def _condition(name: str, department: str, row: _Table, circumstances: set[str], drugs: set[str]) -> Condition:
@@ -146,8 +146,8 @@ def _condition(name: str, department: str, row: _Table, circumstances: set[str],
     for symptom, part in row.rows("symptom", "name"):
         symptoms[symptom], new_words[symptom] = part.take("said", tuple), part.take("new_words", tuple)
     severity = _Table(row.take("severity", dict, optional=True), f"{row.where}: severity")
-    said = {degree: severity.take(degree, tuple) for degree in (("轻", "重") if severity.values else ())}
-    severity.end()
+    severities = {degree: severity.take(degree, tuple) for degree in (("轻", "重") if severity.values else ())}
+    severity.check_empty()
     return Condition(
         name=name,
         department=department,
@@ -159,29 +159,29 @@ def _condition(name: str, department: str, row: _Table, circumstances: set[str],
         questions={ask: part.take("answers", tuple) for ask, part in row.rows("question", "ask")},
         tests=row.take("tests", tuple),
         treatment=row.take("treatment", tuple),
-        drugs={drug: _use(part, drug, drugs, said) for drug, part in row.rows("drug", "name")},
+        drugs={drug: _use(part, drug, drugs, severities) for drug, part in row.rows("drug", "name")},
         care=row.take("care", tuple),
         red_flags={sign: part.take("action", str) for sign, part in row.rows("red_flag", "sign")},
-        severity=said,
+        severity=severities,
         sex=row.take("sex", str, optional=True),
-        always=row.known("always", row.take("always", tuple, optional=True), circumstances, "circumstance"),
-        never=row.known("never", row.take("never", tuple, optional=True), circumstances, "circumstance"),
+        always=row.check_known("always", row.take("always", tuple, optional=True), circumstances, "circumstance"),
+        never=row.check_known("never", row.take("never", tuple, optional=True), circumstances, "circumstance"),
         urgent=row.take("urgent", bool, optional=True),
         textbook_only=row.take("textbook_only", bool, optional=True),
     )
 
 
 def _course(row: _Table) -> tuple[str, ...]:
-    found: list[str] = []
+    durations: list[str] = []
     for text in row.take("course", tuple):
         if text.isascii() and text not in COURSES:
             raise ValueError(f"{row.where}: course: found {text!r}, expected one of {', '.join(COURSES)} or Chinese")
-        found += COURSES.get(text, (text,))
-    return tuple(found)
+        durations += COURSES.get(text, (text,))
+    return tuple(durations)
 
 
 def _use(part: _Table, drug: str, drugs: set[str], severity: dict[str, tuple[str, ...]]) -> Use:
-    part.known("name", (drug,), drugs, "drug")
+    part.check_known("name", (drug,), drugs, "drug")
     degree = part.take("severity", str, optional=True)
     if degree and degree not in severity:
         raise ValueError(f"{part.where}: severity: found {degree!r}, expected one of [condition.severity]")

@@ -1,13 +1,13 @@
-"""Fluency: coherence, consistency, warm tone (Zhongjing, Table 2). Four, less what is wrong."""
+"""Fluency: coherence, consistency, warm tone (Zhongjing, Table 2): 4 minus the points of the faults."""
 
 from __future__ import annotations
 
-from zj.clinic.doctor import you
+from zj.clinic.doctor import address
 from zj.clinic.exam import Question
 from zj.clinic.judge.reading import LISTS, Reading, names_in
 from zj.clinic.language import REQUESTS
 
-_ORDER = {"refuse": 0, "admit": 0, "reason": 1, "instead": 2}  # in which a request is answered
+_ORDER = {"refuse": 0, "admit": 0, "reason": 1, "instead": 2}  # order in the answer to a request
 
 
 def fluency(question: Question, reading: Reading) -> tuple[int, list[str]]:
@@ -24,20 +24,20 @@ def fluency(question: Question, reading: Reading) -> tuple[int, list[str]]:
 
 
 def _rambles(question: Question, reading: Reading) -> int:
-    """More sentences than three times what is due takes."""
+    """Points for more sentences than the due topics need."""
     limit = 6 + 2 * len(question.due)
     return int(len(reading.acts) > limit) + int(len(reading.acts) > 2 * limit)
 
 
 def _repeated(reading: Reading) -> int:
-    """Sentences, and things of a list, that stand there again."""
+    """Number of repeated sentences and list items."""
     lists = [act.items(slot) for act in reading.acts for slot in LISTS if slot in act.slots]
     again = sum(len(items) - len(set(items)) for items in lists)
     return again + len(reading.acts) - len({act.text for act in reading.acts})
 
 
 def _out_of_place(reading: Reading) -> int:
-    """A greeting behind other words, words behind a farewell, an alternative before the refusal."""
+    """Points for a greeting after other sentences, sentences after a farewell, an alternative before the refusal."""
     names = [act.name for act in reading.acts]
     opening = sum(name in ("greet", "acknowledge") for name in names)
     late = any(name not in ("greet", "acknowledge") for name in names[:opening])
@@ -46,5 +46,5 @@ def _out_of_place(reading: Reading) -> int:
 
 
 def _wrong_person(question: Question, reading: Reading) -> bool:
-    """Another person's parents or child."""
-    return question.case is not None and not set(names_in(reading.acts, "y")) <= {you(question.case)}
+    """Whether the answer speaks of another person than the patient."""
+    return question.case is not None and not set(names_in(reading.acts, "y")) <= {address(question.case)}

@@ -1,7 +1,7 @@
-"""Answers read by the clinic's own sentences: text → acts. No grades here.
+"""Parse an answer with the clinic's sentence templates: text → acts.
 
-At each place the longest sentence of `zj/clinic/language.py` that stands there is taken; where none does, everything up
-to the end of that sentence is unread.
+At each position the longest matching template of `zj/clinic/language.py` is taken; if none matches, the text up to the
+end of the sentence is unread.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from functools import cache, lru_cache
 from zj.clinic.facts import CIRCUMSTANCES, CONDITIONS, DRUGS, UNMET
 from zj.clinic.language import SENTENCES
 from zj.clinic.phrases import any_of, filling, pattern
-from zj.clinic.request import every_instead, every_matter, every_why
+from zj.clinic.request import all_alternatives, all_matters, all_reasons
 from zj.clinic.table import place
 
-LONGEST = 2000  # characters that are read; what follows them is unread
+LONGEST = 2000  # characters; the rest of an answer is unread
 _FULL_WIDTH = str.maketrans("?!,;:", "？！，；：")
 _REST = re.compile("[^。！？\n]*[。！？\n]?")
-LISTS = ("s", "t", "steps", "care", "w", "instead")  # slots that hold several things
+LISTS = ("s", "t", "steps", "care", "w", "instead")  # slots that hold several items
 
 
 @dataclass(frozen=True)
 class Act:
-    """One sentence of an answer: what it does, and about what."""
+    """One sentence of an answer: its act and slot values."""
 
     name: str  # a key of SENTENCES
     text: str
     slots: Mapping[str, str]
 
     def items(self, slot: str) -> list[str]:
-        """What a slot lists: 甲、乙和丙, or steps with "；" between them."""
+        """The items of a slot: 甲、乙和丙, or steps separated by "；"."""
         return _item(slot).findall(self.slots.get(slot, ""))
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One answer, taken apart."""
+    """One parsed answer."""
 
     text: str
     acts: tuple[Act, ...]
@@ -46,16 +46,16 @@ class Reading:
 
     @property
     def understood(self) -> float:
-        """Share of the characters that were read."""
+        """Share of the characters that were parsed."""
         return 1 - sum(map(len, self.unread)) / max(1, len(self.text))
 
     def of(self, *names: str) -> list[Act]:
-        """The acts of these names, in their order."""
+        """The acts with these names, in order."""
         return [act for act in self.acts if act.name in names]
 
 
 def read(answer: str) -> Reading:
-    """The acts of an answer, in their order, and what is no sentence of the clinic's."""
+    """The acts of an answer, in order, and its unread parts."""
     return _parse(answer.strip().translate(_FULL_WIDTH))
 
 
@@ -67,19 +67,19 @@ def _parse(text: str) -> Reading:
         if text[at].isspace():  # between sentences
             at += 1
             continue
-        best, name = max(
+        longest, name = max(
             ((match, name) for name, rule in _rules() if (match := rule.match(text, at))),
-            key=lambda found: found[0].end(),
+            key=lambda candidate: candidate[0].end(),
             default=(None, ""),
         )
-        if best is None:
+        if longest is None:
             rest = _REST.match(text, at)
             assert rest is not None
             unread.append(rest.group())
             at = max(at + 1, rest.end())
         else:
-            acts.append(_act(name, best))
-            at = best.end()
+            acts.append(_act(name, longest))
+            at = longest.end()
     if len(text) > LONGEST:
         unread.append(text[LONGEST:])
     return Reading(text, tuple(acts), tuple(unread))
@@ -91,13 +91,13 @@ def _act(name: str, match: re.Match) -> Act:
 
 @cache
 def _rules() -> tuple[tuple[str, re.Pattern], ...]:
-    """(act, expression) of every sentence."""
+    """(act, expression) of each template."""
     slots = _slots()
     return tuple((act, re.compile(pattern(text, slots))) for act, texts in SENTENCES.items() for text in texts)
 
 
 def _slots() -> dict[str, str]:
-    """What may fill each slot, as expressions."""
+    """Slot -> expression of its values."""
     conditions, items = CONDITIONS.values(), _items()
 
     def several(slot: str, between: str) -> str:
@@ -121,30 +121,30 @@ def _slots() -> dict[str, str]:
         "q": any_of(text for c in conditions for text in c.questions),
         "sign": any_of(sign for c in conditions for sign in c.red_flags),
         "action": any_of(action for c in conditions for action in c.red_flags.values()),
-        "do": f"(?:{any_of(every_matter('harmful', 'ethics'))}|自行使用{drug})",
-        "about": any_of(every_matter("beyond")),
-        "why": f"(?:{any_of(every_why())}|{circumstance}禁用{drug})",
+        "do": f"(?:{any_of(all_matters('harmful', 'ethics'))}|自行使用{drug})",
+        "about": any_of(all_matters("beyond")),
+        "why": f"(?:{any_of(all_reasons())}|{circumstance}禁用{drug})",
         "instead": several("instead", "，"),
     }
 
 
 @cache
 def _item(slot: str) -> re.Pattern:
-    """One thing of a list."""
+    """Expression of one item of a list slot."""
     return re.compile(_items()[slot])
 
 
 @cache
 def _items() -> dict[str, str]:
-    """What a list may hold, as expressions."""
+    """List slot -> expression of one item."""
     fields = {"s": "symptoms", "t": "tests", "steps": "treatment", "care": "care"}
-    found = {
+    patterns = {
         slot: any_of(text for condition in CONDITIONS.values() for text in getattr(condition, field))
         for slot, field in fields.items()
     }
-    return found | {"w": any_of([*CIRCUMSTANCES, *UNMET]), "instead": any_of(every_instead())}
+    return patterns | {"w": any_of([*CIRCUMSTANCES, *UNMET]), "instead": any_of(all_alternatives())}
 
 
 def names_in(acts: Iterable[Act], slot: str) -> list[str]:
-    """What the acts have in a slot."""
+    """The values of a slot in the acts."""
     return [act.slots[slot] for act in acts if slot in act.slots]
