@@ -34,9 +34,9 @@ case "$first" in '' | *[!0-9]*) echo "demo.sh: error: --seed is $first, expected
 
 if [ "$quick" = yes ]; then
     out="$out-quick"
-    size=80 vocabulary=1500 practice=80 prompts=40 questions=40 rankings=40
+    size=80 vocabulary=1500 practice=80 degraded=40 prompts=40 questions=40 rankings=40
 else
-    size=3000 vocabulary=2400 practice=2000 prompts=1200 questions=2000 rankings=500
+    size=3000 vocabulary=2400 practice=2000 degraded=1500 prompts=1200 questions=2000 rankings=500
 fi
 
 source scripts/environment.sh
@@ -76,8 +76,9 @@ line() { # seed, directory: all five stages and the examination
     python scripts/rank.py --model "$run/sft" --data "$clinic/exam.jsonl" --slots 256 --limit "$rankings" --seed "$seed" \
         --temperature 0.7 --sampled 0 4 --out "$run/held-out-degraded.jsonl" "$run/held-out-own.jsonl"
 
-    say "5/8 the reward model learns to rank"
-    train reward --config recipes/tiny/reward.toml --model "$run/sft" --data "$run/ranked.jsonl" \
+    say "5/8 the reward model learns to rank: the model's own answers, and the clinic's with faults put in"
+    [ -e "$run/degraded.jsonl" ] || head -n "$degraded" "$clinic/ranking.jsonl" >"$run/degraded.jsonl"
+    train reward --config recipes/tiny/reward.toml --model "$run/sft" --data "$run/ranked.jsonl" "$run/degraded.jsonl" \
         --seed "$seed" --out "$run/reward"
 
     say "6/8 PPO: the policy answers, the reward model judges"
