@@ -80,7 +80,6 @@ def main(config: Config) -> None:
     log = Log(out, run.step, total, world, config.tensorboard, shown=("loss", "accuracy"))
     if run.step == 0:
         log.write({"step": 0, **validate(run, reference, valid, log)})
-    log.start_clock()
     with run.until_done(log):
         while run.step < total:
             epoch, chosen = batch(run.step, config.batch_size, indices)

@@ -117,8 +117,9 @@ def main(config: Config) -> None:
     indices = epochs(train, config.seed)
     per_epoch = steps_per_epoch(len(train), config.batch_size)
     total, per_step = per_epoch * config.epochs, config.ppo_epochs * config.minibatches
-    episodes = config.batch_size * config.answers
-    world.print(f"{len(train):,} prompts, {len(valid):,} held out; {total} steps of {episodes} answers")
+    world.print(
+        f"{len(train):,} prompts, {len(valid):,} held out; {total} steps of {config.batch_size} x {config.answers}"
+    )
     optimizer, value_optimizer = optimizers(config, roles, total * per_step, world)
     controller = AdaptiveKL(config.beta, config.kl_target or 1, config.kl_horizon if config.kl_target else float("inf"))
     run = Run(out, config, world, model, "policy", roles.base, tokenizer, template, optimizer, per_step=per_step)
@@ -127,7 +128,6 @@ def main(config: Config) -> None:
     log = Log(out, run.step, total, world, config.tensorboard, shown=("score", "kl"))
     if run.step == 0:
         log.write({"step": 0, **validate(run, roles, valid, log)})
-    log.start_clock()
     with run.until_done(log):
         while run.step < total:
             clock = Clock()

@@ -70,7 +70,6 @@ def main(config: Config) -> None:
 
     if run.step == 0:
         log.write({"step": 0, **run.validate(valid, prompts, log)})
-    log.start_clock()
     with run.until_done(log):
         while run.step < total:
             epoch, chosen = batch(run.step, config.batch_size, indices)

@@ -78,10 +78,23 @@ def test_imports_keep_to_the_law_and_files_stay_readable(file):
     if relative.parts in ALONE:
         assert not any(name.startswith("zj") for name in names)
     text = file.read_text(encoding="utf-8")
-    assert text.count("\n") <= 320, "over 320 lines: look for the idea that is missing"
+    assert text.count("\n") <= 300, "over 300 lines: look for the idea that is missing"
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
-            assert (node.end_lineno or 0) - node.lineno < 65, f"{node.name} is too long"
+            assert (node.end_lineno or 0) - node.lineno < 60, f"{node.name} is too long"
+
+
+def any_fields(file: Path) -> list[str]:
+    """Fields of the configs in a file whose type is, or contains, Any."""
+    classes = [n for n in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(n, ast.ClassDef)]
+    fields = [n for c in classes if c.name.endswith("Config") for n in c.body if isinstance(n, ast.AnnAssign)]
+    return [ast.unparse(n.target) for n in fields if "Any" in ast.unparse(n.annotation)]
+
+
+def test_no_config_has_a_field_of_any_type(tmp_path):
+    assert not {str(file): fields for file in SOURCES if (fields := any_fields(file))}
+    (tmp_path / "loose.py").write_text("class Config:\n    lora: Any = None\n    rank: int = 1\n")  # control
+    assert any_fields(tmp_path / "loose.py") == ["lora"]
 
 
 def test_every_part_has_its_law():

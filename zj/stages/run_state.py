@@ -93,6 +93,7 @@ class Run(Generic[C]):
     @contextmanager
     def until_done(self, log: Log) -> Iterator[None]:
         """Context of the loop: an explosion saves and exits with status 1; after the loop the result is written."""
+        log.start_clock()
         try:
             yield
         except Explosion as error:
