@@ -13,7 +13,8 @@ from torch import Tensor
 def kl_rewards(logprobs: Tensor, ref_logprobs: Tensor, scores: Tensor, bounds: Tensor, beta: float) -> Tensor:
     """r_t = -beta (log pi(a_t) - log pi_ref(a_t)), plus the answer's score at its last token. [N]
 
-    The KL penalty is the k1 estimate, token by token; no gradient flows through a reward.
+    The KL penalty is the k1 estimate, token by token; no gradient flows through a reward. The papers state the reward
+    of a whole answer, which is the sum of these (at gamma = 1).
     Ziegler et al. 2019, equation 2; Ouyang et al. 2022, equation 2; HuatuoGPT, equation 1.
     """
     rewards = -beta * (logprobs - ref_logprobs).detach()

@@ -23,9 +23,9 @@ def dpo_loss(
 
     All four [P]: log-probs of whole answers, summed over their tokens (EOS included), never averaged.
     `label_smoothing` is the probability that the labels of a pair are swapped (Mitchell 2023, "cDPO").
-    `denominator`: pairs of the whole batch (None: of these). `weights` [P] (None: 1) are those of `ranked_pairs`, where
-    the pairs come from K ranked answers; the denominator then counts prompts. Returns the loss and the implicit rewards
-    beta log pi/ref of chosen and rejected [P] each, which carry no gradient.
+    `denominator`: pairs of the whole batch (None: the P given). `weights` [P] (None: 1) are those of `ranked_pairs`,
+    where the pairs come from K ranked answers; pass the number of prompts as denominator then. Returns the loss and the
+    implicit rewards beta log pi/ref of chosen and rejected [P] each, which carry no gradient.
     """
     chosen, rejected = beta * (policy_chosen - ref_chosen), beta * (policy_rejected - ref_rejected)
     margin = chosen - rejected

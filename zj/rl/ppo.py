@@ -41,7 +41,8 @@ def value_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """1/2 sum_t max((V - R)^2, (V_clipped - R)^2) / denominator, V_clipped within `clip` of the old value.
 
-    `clip` = inf is the plain squared error. Statistics: `value_clip_fraction` of tokens whose clipped error is the
+    `clip` = inf is the plain squared error. The clip of values is no part of the paper: Engstrom et al. 2020,
+    "Implementation matters in deep policy gradients", section 3. Statistics: `value_clip_fraction` of tokens whose clipped error is the
     maximum, so that they have no gradient, `value_error` (mean squared).
     """
     denominator = len(values) if denominator is None else denominator
@@ -58,8 +59,8 @@ def value_loss(
 class AdaptiveKL:
     """The coefficient beta of the KL penalty, raised while the KL to the reference is above `target`, else lowered.
 
-    beta <- beta (1 + clip(KL / target - 1, -0.2, 0.2) episodes / horizon).   Ziegler et al. 2019, section 2.2.
-    `target` is in nats per answer, `horizon` in answers; with an infinite horizon beta is constant.
+    beta <- beta (1 + K clip(KL / target - 1, -0.2, 0.2)), K = min(1, episodes / horizon).
+    Ziegler et al. 2019, section 2.2, whose K is a constant. `target` is in nats per answer, `horizon` in answers; with an infinite horizon beta is constant.
     """
 
     def __init__(self, beta: float, target: float, horizon: float = math.inf):

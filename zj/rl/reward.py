@@ -61,7 +61,10 @@ def pair_accuracy(scores: Tensor, ranks: Tensor, groups: Tensor, lengths: Tensor
 
 @dataclass(frozen=True)
 class Calibration:
-    """reward = gain * score + bias: mean 0 and deviation 1 on answers of the SFT model (Ziegler et al. 2019)."""
+    """reward = gain * score + bias: mean 0 and deviation 1 on the answers to some training prompts.
+
+    Ziegler et al. 2019, section 2.1, take answers of the model that PPO starts from; rankings may hold others.
+    """
 
     gain: float = 1.0
     bias: float = 0.0
