@@ -47,9 +47,7 @@ class Config:
     top_p: float = 0.9  # sample from the most probable tokens with this total probability; 1 keeps all
     top_k: int = 0  # sample from this many most probable tokens; 0 keeps all
     repetition_penalty: float = 1.0  # above 1, tokens of the text so far become less probable
-    max_new_tokens: int = (
-        0  # tokens of the longest answer; older turns are dropped to fit; 0: 512, at most half the model's positions
-    )
+    max_new_tokens: int = 0  # longest answer, in tokens; older turns are dropped to fit (0: 512, or half the positions)
     seed: int = 0  # of sampling: the same seed and conversation give the same answer
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the weights
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute

@@ -117,9 +117,7 @@ def main(config: Config) -> None:
     indices = epochs(train, config.seed)
     per_epoch = steps_per_epoch(len(train), config.batch_size)
     total, per_step = per_epoch * config.epochs, config.ppo_epochs * config.minibatches
-    world.print(
-        f"{len(train):,} prompts, {len(valid):,} held out; {total} steps of {config.batch_size} x {config.answers}"
-    )
+    world.print(f"{len(train):,} prompts, {len(valid):,} held out; {total} steps")
     optimizer, value_optimizer = optimizers(config, roles, total * per_step, world)
     controller = AdaptiveKL(config.beta, config.kl_target or 1, config.kl_horizon if config.kl_target else float("inf"))
     run = Run(out, config, world, model, "policy", roles.base, tokenizer, template, optimizer, per_step=per_step)

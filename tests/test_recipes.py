@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from zj.cli import parse
+from zj.cli import _flatten, parse
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
@@ -119,6 +119,17 @@ def test_every_command_that_is_shown_is_understood(line):
             arguments[at + 1] = numbers[word]
     config = script.Config if hasattr(script, "Config") else script.COMMANDS[arguments.pop(0)][1]
     parse(config, arguments)
+
+
+SCRIPTS = [import_module(f"scripts.{file.stem}") for file in sorted((ROOT / "scripts").glob("*.py"))]
+CONFIGS = [script.Config for script in SCRIPTS if hasattr(script, "Config")]
+CONFIGS += [config for script in SCRIPTS for _, config in getattr(script, "COMMANDS", {}).values()]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.__module__}.{config.__name__}")
+def test_every_flag_has_its_help(config):
+    """The comment behind a field is its help; a formatter that wraps a long one would lose it."""
+    assert [flag.key for flag in _flatten(config) if not flag.help] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -15,7 +15,7 @@ cd "$(dirname "$0")/../.."
 train() { # script, flags, --out DIR last: go on only if it came to its end
     printf '\n== %s\n' "$1"
     torchrun --standalone --nproc-per-node "$gpus" "$@" ${STOP_AFTER:+--stop-after "$STOP_AFTER"}
-    [ -e "${!#}/adapter_config.json" ] || { echo "stopped before its end; start this again" && exit 0; }
+    [ -e "${!#}/adapter_config.json" ] || [ -e "${!#}/config.json" ] || { echo "stopped before its end; start this again" && exit 0; }
 }
 
 # Will it fit? Told before anything is loaded.

@@ -27,6 +27,20 @@ def test_the_latest_is_read_back_and_only_the_last_are_kept(tmp_path):
     assert {p.name for p in (tmp_path / "checkpoints").iterdir()} == {"step-10", "step-11"}
 
 
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_the_checkpoint_that_latest_names_is_never_deleted(tmp_path, keep):
+    """Killed after step 20 was renamed into place and before `latest` said so; the run goes on and is saved earlier."""
+    for number in (5, 10):
+        save_checkpoint(tmp_path, number, state(number), keep=keep)
+    (tmp_path / "latest").rename(tmp_path / "before")
+    save_checkpoint(tmp_path, 20, state(20), keep=keep + 1)
+    (tmp_path / "before").rename(tmp_path / "latest")
+    save_checkpoint(tmp_path, 11, state(11), keep=keep)
+    assert load_checkpoint(tmp_path)["step"] == 11
+    names = sorted(int(folder.name.removeprefix("step-")) for folder in (tmp_path / "checkpoints").glob("step-*"))
+    assert names == [5, 10, 11][-keep:]
+
+
 def test_a_flipped_byte_is_detected_and_named(tmp_path):
     folder = save_checkpoint(tmp_path, 1, state(1), keep=1)
     data = bytearray((folder / "rank-0.pt").read_bytes())

@@ -229,7 +229,7 @@ def _elements(text: str, path: Path) -> Iterator[tuple[int, str, Any]]:
             "found the end of the file" if error.pos >= len(text) else f"found broken JSON at column {error.colno}"
         )
         raise ValueError(f"{path}:{error.lineno}: {problem} ({error.msg}), expected a whole JSON file") from None
-    except (ValueError, RecursionError) as error:  # as in _line
+    except (ValueError, RecursionError) as error:  # as in _parse_line
         raise ValueError(f"{path}:{line}: found broken JSON ({error}), expected a whole JSON file") from None
 
 

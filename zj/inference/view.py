@@ -14,7 +14,7 @@ M = TypeVar("M", bound=nn.Module)
 def view(module: M, replace: Callable[[nn.Module], nn.Module | None]) -> M:
     """A copy of the module tree that shares every weight; `replace` gives the parts that differ (None: a plain copy).
 
-    The module itself is unchanged, so that other forward passes may run between two tokens.
+    The module tree and its numbers are unchanged, so that other forward passes may run between two tokens.
     """
     if (replacement := replace(module)) is not None:
         return cast(M, replacement)

@@ -119,7 +119,8 @@ def at_next_token(x: Tensor) -> Tensor:
 class ScalarHead(nn.Module):
     """A reward or a value: hidden [..., D] -> [...], in fp32 (fp64 for fp64 weights), no bias.
 
-    Initialised with standard deviation 1/sqrt(D + 1): Stiennon et al. 2020, "Learning to summarize". Named as `LlamaForSequenceClassification` names it.
+    Initialised with standard deviation 1/sqrt(D + 1): Stiennon et al. 2020, "Learning to summarize". The name of the
+    weight is that of `LlamaForSequenceClassification`.
     """
 
     def __init__(self, width: int, seed: int = 0):

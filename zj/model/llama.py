@@ -25,6 +25,8 @@ Product = Callable[[Tensor, Tensor], Tensor]
 
 
 class Llama(nn.Module):
+    """The whole network. Its weights are uninitialised until `init_weights` or a checkpoint fills them."""
+
     def __init__(self, config: LlamaConfig):
         super().__init__()
         self.config = config
@@ -41,7 +43,7 @@ class Llama(nn.Module):
         temperature: float = 1.0,
         cache: Cache | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Hidden states [N, D] after the final norm; with `targets` [N], their `token_logprobs` instead.
+        """Hidden states [N, D] after the final norm; with `targets` [N], their `token_logprobs` ([N], entropy [N]).
 
         Log-probs are computed in here because a sharded `lm_head` is whole only during the root's forward.
         `adapter` names the LoRA to apply; ValueError for a name that `add_adapter` has not made.
@@ -114,7 +116,7 @@ class Attention(nn.Module):
         super().__init__()
         width, kv_heads = config.hidden_size, config.num_key_value_heads
         self.head_dim = config.head_dim
-        self.attend = attend
+        self.attend = attend  # (q, k, v, packed, cache) -> mixed; `zj.inference` may wrap it
         self.q_proj = Linear(width, config.num_attention_heads * self.head_dim)
         self.k_proj = Linear(width, kv_heads * self.head_dim)
         self.v_proj = Linear(width, kv_heads * self.head_dim)

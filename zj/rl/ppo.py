@@ -42,8 +42,8 @@ def value_loss(
     """1/2 sum_t max((V - R)^2, (V_clipped - R)^2) / denominator, V_clipped within `clip` of the old value.
 
     `clip` = inf is the plain squared error. The clip of values is no part of the paper: Engstrom et al. 2020,
-    "Implementation matters in deep policy gradients", section 3. Statistics: `value_clip_fraction` of tokens whose clipped error is the
-    maximum, so that they have no gradient, `value_error` (mean squared).
+    "Implementation matters in deep policy gradients", section 3. Statistics: `value_clip_fraction` of tokens
+    whose clipped error is the maximum, so that they have no gradient, `value_error` (mean squared).
     """
     denominator = len(values) if denominator is None else denominator
     clipped_values = old_values + (values - old_values).clamp(-clip, clip)
@@ -60,7 +60,8 @@ class AdaptiveKL:
     """The coefficient beta of the KL penalty, raised while the KL to the reference is above `target`, else lowered.
 
     beta <- beta (1 + K clip(KL / target - 1, -0.2, 0.2)), K = min(1, episodes / horizon).
-    Ziegler et al. 2019, section 2.2, whose K is a constant. `target` is in nats per answer, `horizon` in answers; with an infinite horizon beta is constant.
+    Ziegler et al. 2019, section 2.2, whose K is a constant. `target` is in nats per answer,
+    `horizon` in answers; with an infinite horizon beta is constant.
     """
 
     def __init__(self, beta: float, target: float, horizon: float = math.inf):

@@ -1,4 +1,7 @@
-"""The state of a run: saving, resuming, validation, the result. The loop itself is in each script."""
+"""The state of a run: saving, resuming, validation, the result; and one step of the cross-entropy stages.
+
+The loop itself is in each script.
+"""
 
 from __future__ import annotations
 
@@ -143,7 +146,7 @@ class Run(Generic[C]):
             self._save_best()
 
     def finish(self) -> None:
-        """Publish the best model (without validation: the last) as the result of the run."""
+        """Publish OUT/best as the result of the run; where nothing called `keep_best` (PPO), that is the last model."""
         if not (self.out / "best").exists():
             self._save_best()
         self.world.on_rank_zero(lambda: publish_best(self.out))

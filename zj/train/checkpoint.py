@@ -60,12 +60,17 @@ def _begin(root: Path, draft: Path) -> None:
 
 def _publish(out: Path, draft: Path, final: Path, manifest: dict[str, Any], keep: int) -> None:
     write_text(draft / "manifest.json", json.dumps(manifest))
+    sync(draft)
     if final.exists():  # the same step, saved before: kept until the new one is in place
         os.rename(final, _backup_path(final))
     os.rename(draft, final)
     sync(final.parent)
     write_text(out / "latest", final.name)
-    for old in sorted(final.parent.glob("step-*"), key=_step_of)[:-keep]:
+    sync(out)  # before anything that `latest` named until now is deleted
+    others = set(final.parent.glob("step-*")) - {final}
+    later = {other for other in others if _step_of(other) > _step_of(final)}  # in place, but never named by `latest`
+    kept = sorted(others - later, key=_step_of, reverse=True)[: keep - 1]
+    for old in others - set(kept):
         shutil.rmtree(old, ignore_errors=True)  # a network disk keeps files that are still open
 
 
