@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole line, from a bare checkout to an aligned small doctor: pre-training, fine-tuning, ranked answers, reward
 # model, PPO and DPO on the synthetic clinic's dermatology, then an examination on questions that trained nothing.
-#   bash scripts/demo.sh [--quick] [--seed S] [--seeds N] [--ranks N] [--out DIR]     three seeds at a time: 44 minutes on 2 cores; --quick: 2
+#   bash scripts/demo.sh [--quick] [--seed S] [--seeds N] [--ranks N] [--out DIR]     a seed: 17 minutes on 2 cores; --quick: 2
 #   --seed S: first seed (0); --seeds N: so many in a row, each in a directory of its own
 set -euo pipefail
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=600 # seconds that torchrun leaves a step after a signal (its own: 30)
