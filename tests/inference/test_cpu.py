@@ -117,6 +117,12 @@ def test_other_numbers_are_left_as_they_are(dtype):
     assert prepacked(model, "policy") == (model, "policy")
 
 
+def test_a_sharded_model_is_left_as_it_is():
+    model = make()
+    model.reshard = lambda: None  # as FSDP2 gives to what it shards
+    assert prepacked(model, "policy") == (model, "policy")
+
+
 @ready
 def test_a_large_model_is_not_copied(monkeypatch):
     model = make()

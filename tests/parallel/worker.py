@@ -42,9 +42,15 @@ def main() -> None:
     leave(World(dist.get_rank(), dist.get_world_size(), torch.device("cpu")))
 
 
+def module_of(script: Any) -> Any:
+    """Where a stage's training pass asks for log-probs: the script, or the step that pre-training and SFT share."""
+    return script if hasattr(script, "sequence_logprobs") else import_module("zj.stages.run_state")
+
+
 def break_at(script: Any, first: int, last: int | None = None) -> None:
     """Let the training passes of these steps, of one pack each, come out as NaN on rank 1."""
-    real, steps = script.sequence_logprobs, 0
+    place = module_of(script)
+    real, steps = place.sequence_logprobs, 0
 
     def broken(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
         nonlocal steps
@@ -53,12 +59,13 @@ def break_at(script: Any, first: int, last: int | None = None) -> None:
         bad = dist.get_rank() == 1 and torch.is_grad_enabled() and first <= steps <= (last or first)
         return logprobs * float("nan") if bad else logprobs, entropy
 
-    script.sequence_logprobs = broken
+    place.sequence_logprobs = broken
 
 
 def die_at(script: Any, step: int) -> None:
     """Let rank 1 fail in the training pass of this step, of one pack each, and rank 0 wait deaf to signals."""
-    real, steps = script.sequence_logprobs, 0
+    place = module_of(script)
+    real, steps = place.sequence_logprobs, 0
 
     def fatal(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
         nonlocal steps
@@ -70,7 +77,7 @@ def die_at(script: Any, step: int) -> None:
             time.sleep(3600)
         return real(*arguments)
 
-    script.sequence_logprobs = fatal
+    place.sequence_logprobs = fatal
 
 
 if __name__ == "__main__":

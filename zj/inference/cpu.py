@@ -34,7 +34,8 @@ def prepacked(model: Llama, adapter: str | None) -> tuple[Llama, str | None]:
     must not change while the view is used.
     """
     weights = [layer.weight for layer in _linears(model)]
-    if not (_can_prepack(weights) and all(map(_is_plain_fp32, weights))):
+    sharded = hasattr(model, "reshard")  # by FSDP2, whose modules cannot be copied, also while they are whole
+    if sharded or not (_can_prepack(weights) and all(map(_is_plain_fp32, weights))):
         return model, adapter
 
     def replace(part: nn.Module) -> nn.Module | None:
