@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from zj import NOTICE
 from zj.cli import run_command
-from zj.data.readers import read
 from zj.data.records import Dialogue, Prompt, Ranking
 from zj.data.template import encode_answers, load_template
 from zj.data.tokenizer import Tokenizer
@@ -31,6 +30,7 @@ from zj.rl import pair_accuracy
 from zj.stages.config import Lora, need
 from zj.stages.preferences import Ranked, ranked_packs, rates
 from zj.stages.roles import Reward, add_policy, backbone_of, check_same_tokenizer, load_reward, score_packs
+from zj.stages.setup import read_records
 from zj.train import DTYPES, World, start
 from zj.train.checkpoint import write_text
 from zj.train.log import bar_interval
@@ -91,11 +91,11 @@ def main(config: Config) -> None:
     if config.best_of:
         need(config, "model")
         check_same_tokenizer(config.model, config.reward)
-        rows = best_of(config, read_records(config, "prompt"))
+        rows = best_of(config, read_records(config.data, "prompt", config.on_bad_row))
     elif config.kind == "ranking":
-        rows = score_rankings(load_scorer(config), read_records(config, "ranking"))
+        rows = score_rankings(load_scorer(config), read_records(config.data, "ranking", config.on_bad_row))
     else:
-        rows = score_dialogues(load_scorer(config), read_records(config, "dialogue"))
+        rows = score_dialogues(load_scorer(config), read_records(config.data, "dialogue", config.on_bad_row))
     if config.out:
         write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         print(f"{out}: {len(rows):,} rows")
@@ -234,15 +234,6 @@ def summary(scores: list[float]) -> str:
 
 
 # ---- loading
-
-
-def read_records(config: Config, kind):
-    """The records of --data; prints the skipped rows."""
-    records, skipped = read(config.data, kind, config.on_bad_row)
-    for message in skipped[:5]:
-        print(f"skipped {message}")
-    print(f"{len(records):,} {kind}s read, {len(skipped):,} rows skipped")
-    return records
 
 
 def load_scorer(config: Config) -> Scorer:

@@ -85,7 +85,7 @@ def main(config: Config) -> None:
 def read_dialogues(config: Config, out: Path, world: World) -> list[Dialogue]:
     """The dialogues of --data, or of a clinic written into OUT/clinic."""
     files = config.data or world.on_rank_zero(lambda: default_files(out, config.clinic_size, config.seed, *CLINIC))
-    return setup.read_records(files, "dialogue", config, world)
+    return setup.read_records(files, "dialogue", config.on_bad_row, world)
 
 
 if __name__ == "__main__":

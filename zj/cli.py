@@ -85,18 +85,19 @@ def parse(config: type[C], arguments: list[str], script: str = "script", descrip
         parser.error(str(error))
 
 
-def check_range(config: Any, name: str, low: float, high: float = math.inf, above: bool = False) -> None:
+def check_range(
+    config: Any, name: str, low: float, high: float = math.inf, above: bool = False, dashes: str = "--"
+) -> None:
     """ValueError for a field below `low` (`above`: or equal to it), above `high`, or infinite.
 
-    A field of a nested group is named without "--": the parser, which knows the group, completes the flag.
+    A nested group passes no `dashes`: the parser, which knows the group, completes the flag.
     """
     value = getattr(config, name)
     if (low < value if above else low <= value) and value <= high and value < math.inf:
         return
     lower = f"more than {low}" if above else f"at least {low}"
     expected = lower if high == math.inf else f"{low} to {high}"
-    flag = name.replace("_", "-")
-    raise ValueError(f"{'--' if hasattr(config, 'out') else ''}{flag} is {value}, expected {expected}")
+    raise ValueError(f"{dashes}{name.replace('_', '-')} is {value}, expected {expected}")
 
 
 def to_toml(config: Any) -> str:

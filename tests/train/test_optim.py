@@ -266,3 +266,9 @@ def test_impossible_numbers_name_their_flag(wrong):
     if isinstance(value, float):  # a group's name is put before by the parser, which alone knows it
         with pytest.raises(ValueError, match=f"^{flag} is nan, expected"):
             Optim(**{name: math.nan})
+
+
+def test_a_bad_number_names_its_flag_as_it_is_typed():
+    with pytest.raises(ValueError, match="^max-bad-steps is 0, expected more than 0$"):
+        Optim(max_bad_steps=0)
+    assert Optim(max_bad_steps=1).max_bad_steps == 1  # control

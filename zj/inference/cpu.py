@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from zj.lora import LoRALinear
 from zj.model import Llama
-from zj.weights.sharded import is_sharded
+from zj.weights.sharded import has_fsdp, is_sharded
 
 from .view import view
 
@@ -34,8 +34,7 @@ def prepacked(model: Llama, adapter: str | None) -> tuple[Llama, str | None]:
     must not change while the view is used.
     """
     weights = [layer.weight for layer in _linears(model)]
-    sharded = hasattr(model, "reshard")  # by FSDP2, whose modules cannot be copied, also while they are whole
-    if sharded or not (_can_prepack(weights) and all(map(_is_plain_fp32, weights))):
+    if has_fsdp(model) or not (_can_prepack(weights) and all(map(_is_plain_fp32, weights))):
         return model, adapter
 
     def replace(part: nn.Module) -> nn.Module | None:

@@ -22,6 +22,7 @@ from zj.lora import LoRALinear
 from zj.model import Llama
 from zj.model.attention import has_varlen_kernel
 from zj.model.llama import Block, rotate
+from zj.weights.sharded import has_fsdp
 
 from .cpu import prepacked
 from .view import view
@@ -39,7 +40,7 @@ def fast(model: Llama, adapter: str | None) -> Iterator[tuple[Llama, str | None]
     unknown adapter.
     """
     weight, running = model.lm_head.weight, _generations.get(model, 0)
-    fusible = has_varlen_kernel(weight.device, weight.dtype) and not hasattr(model, "reshard") and not running
+    fusible = has_varlen_kernel(weight.device, weight.dtype) and not has_fsdp(model) and not running
     _generations[model] = running + 1
     try:
         yield (_fused(model, adapter), None) if fusible else prepacked(model, adapter)

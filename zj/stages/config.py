@@ -21,7 +21,7 @@ class Lora:
     targets: tuple[str, ...] = ALL_LINEAR  # layers that get an adapter
 
     def __post_init__(self) -> None:
-        check_range(self, "rank", 0)
+        check_range(self, "rank", 0, dashes="")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}, expected 0 <= dropout < 1")
         if not self.alpha > 0:

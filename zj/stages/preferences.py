@@ -27,7 +27,7 @@ def read_rankings(
     files: Sequence[str], config: StageConfig, tokenizer: Tokenizer, template: str, out: Path, world: World
 ) -> tuple[list[Ranked], list[Ranked]]:
     """(training, validation) rankings of the files; counts of those left out are printed."""
-    rankings = read_records(files, "ranking", config, world)
+    rankings = read_records(files, "ranking", config.on_bad_row, world)
     parts = []
     for name, records in zip(("training", "validation"), hold_out(rankings, config, out, world), strict=True):
         ranked, counts = encode_rankings(records, tokenizer, template, config.max_tokens)
@@ -43,7 +43,7 @@ def read_prompts(
     files: Sequence[str], config: StageConfig, room: int, tokenizer: Tokenizer, template: str, out: Path, world: World
 ) -> tuple[list[Encoded], list[Encoded]]:
     """(training, validation) prompts of the files, without repeats, as at most `room` ids; `where` is a prompt's id."""
-    records = read_records(files, "prompt", config, world)
+    records = read_records(files, "prompt", config.on_bad_row, world)
     different = without_repeats(records)
     cut = 0
     parts: tuple[list[Encoded], list[Encoded]] = ([], [])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zj.data.batching import collate, pack_plan, split
-from zj.data.readers import read
+from zj.data.readers import OnBadRow, read
 from zj.data.records import Dialogue, Document, Record
 from zj.data.template import Encoded, encode_all, load_template
 from zj.data.tokenizer import Tokenizer, train_tokenizer
@@ -19,7 +19,7 @@ from zj.inference.cpu import prepack_frozen
 from zj.lora import add_adapter, count_parameters
 from zj.model import Llama, LlamaConfig, Packed
 from zj.stages.config import PreferenceConfig, StageConfig, TextConfig
-from zj.train import DTYPES, World, replace_folder, shard
+from zj.train import ALONE, DTYPES, World, replace_folder, shard
 from zj.train.checkpoint import write_text
 from zj.weights import load_model, save_llama
 from zj.weights.huggingface import check_tokenizer_fits
@@ -29,9 +29,9 @@ T = TypeVar("T")
 Pack = tuple[Packed, Tensor]  # (sequences, which tokens are counted [N])
 
 
-def read_records(files: Sequence[str], kind: Any, config: StageConfig, world: World) -> list[Any]:
+def read_records(files: Sequence[str], kind: Any, on_bad_row: OnBadRow, world: World = ALONE) -> list[Any]:
     """The records of the files; a bad row stops the run, or is skipped and printed, as --on-bad-row says."""
-    records, skipped = read(files, kind, config.on_bad_row)
+    records, skipped = read(files, kind, on_bad_row)
     for message in skipped[:5]:
         world.print(f"skipped {message}")
     world.print(f"{len(records):,} {kind}s read, {len(skipped):,} rows skipped")

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from zj.cli import check_range
 from zj.weights.sharded import full_tensor, is_sharded
 
 from .checkpoint import Rows, restore
@@ -34,10 +35,10 @@ class Optim:
     max_bad_steps: int = 5  # explosions in a row after which the run saves and stops
 
     def __post_init__(self) -> None:
-        for name, low, high in (("lr", 0, 1), ("warmup", 0, 1), ("beta1", 0, 1), ("beta2", 0, 1)):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected {low} to {high}")
-        for name in ("clip", "eps", "max_bad_steps"):
+        for name in ("lr", "warmup", "beta1", "beta2"):
+            check_range(self, name, 0, 1, dashes="")
+        check_range(self, "max_bad_steps", 0, above=True, dashes="")
+        for name in ("clip", "eps"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
         if not self.explosion > 1:

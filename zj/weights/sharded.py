@@ -26,10 +26,15 @@ def local(tensor: Tensor) -> Tensor:
     return cast(Any, tensor).to_local() if is_sharded(tensor) else tensor
 
 
+def has_fsdp(module: nn.Module) -> bool:
+    """Whether FSDP2 shards the module, also while its weights are whole. Such modules cannot be copied."""
+    return hasattr(module, "reshard")
+
+
 def reshard(module: nn.Module) -> None:
     """Drop the gathered weights of a forward pass, which are rounded to its dtype: the stored shards are exact."""
     for part in module.modules():
-        if hasattr(part, "reshard"):
+        if has_fsdp(part):
             cast(Any, part).reshard()
 
 
