@@ -64,7 +64,7 @@ def main(config: Config) -> None:
     files = files_of(config.data) if config.data else []
     out, saved = open_run(config.out, config, "dpo", world, files)
     tokenizer, template = Tokenizer.load(config.tokenizer or config.model), setup.template_of(config)
-    data = config.data or world.on_rank_zero(lambda: default_files(out, config.clinic_size, config.seed, "ranking"))
+    data = setup.data_files(config, out, world, default_files, "ranking")
     train, valid = read_rankings(data, config, tokenizer, template, out, world)
     base = backbone_of(config.model)
     model = open_model(config, base, len(tokenizer), world)

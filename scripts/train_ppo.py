@@ -37,6 +37,7 @@ from zj.rl import (
     whiten,
 )
 from zj.rl.rollout import Packs
+from zj.stages import setup
 from zj.stages.config import Lora, check_adapter, need
 from zj.stages.ppo import answer, backward_ptx, minibatches
 from zj.stages.preferences import read_prompts, read_ptx
@@ -106,7 +107,7 @@ def main(config: Config) -> None:
     files = files_of((*config.data, *config.ptx_data)) if config.data else []
     out, saved = open_run(config.out, config, "ppo", world, files)
     tokenizer, template = Tokenizer.load(config.model), load_template(config.model)
-    data = config.data or world.on_rank_zero(lambda: default_files(out, config.clinic_size, config.seed, "prompt"))
+    data = setup.data_files(config, out, world, default_files, "prompt")
     room = config.max_tokens - config.max_new_tokens
     train, valid = read_prompts(data, config, room, tokenizer, template, out, world)
     roles = open_roles(config, DTYPES[config.dtype], world)

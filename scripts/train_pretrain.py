@@ -68,7 +68,7 @@ def main(config: Config) -> None:
 
 def read_documents(config: Config, out: Path, world: World) -> list[Document]:
     """The documents of --data, or of a clinic written into OUT/clinic, without repeats."""
-    files = config.data or world.on_rank_zero(lambda: default_files(out, config.clinic_size, config.seed, "pretrain"))
+    files = setup.data_files(config, out, world, default_files, "pretrain")
     documents = setup.read_records(files, "document", config.on_bad_row, world)
     different = without_repeats(documents)
     world.print(f"{len(documents) - len(different):,} documents are repeats, left out")

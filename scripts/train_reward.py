@@ -51,7 +51,7 @@ def main(config: Config) -> None:
     files = files_of(config.data) if config.data else []
     out, saved = open_run(config.out, config, "reward", world, files)
     tokenizer, template = Tokenizer.load(config.tokenizer or config.model), setup.template_of(config)
-    data = config.data or world.on_rank_zero(lambda: default_files(out, config.clinic_size, config.seed, "ranking"))
+    data = setup.data_files(config, out, world, default_files, "ranking")
     train, valid = read_rankings(data, config, tokenizer, template, out, world)
     model, head = add_reward(config, tokenizer, world)
 

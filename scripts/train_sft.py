@@ -84,7 +84,7 @@ def main(config: Config) -> None:
 
 def read_dialogues(config: Config, out: Path, world: World) -> list[Dialogue]:
     """The dialogues of --data, or of a clinic written into OUT/clinic."""
-    files = config.data or world.on_rank_zero(lambda: default_files(out, config.clinic_size, config.seed, *CLINIC))
+    files = setup.data_files(config, out, world, default_files, *CLINIC)
     return setup.read_records(files, "dialogue", config.on_bad_row, world)
 
 

@@ -29,6 +29,13 @@ T = TypeVar("T")
 Pack = tuple[Packed, Tensor]  # (sequences, which tokens are counted [N])
 
 
+def data_files(
+    config: StageConfig, out: Path, world: World, write_default: Callable[..., tuple[str, ...]], *names: str
+) -> Sequence[str]:
+    """--data, or else these files of a default that is written into OUT by `write_default(out, size, seed, *names)`."""
+    return config.data or world.on_rank_zero(lambda: write_default(out, config.clinic_size, config.seed, *names))
+
+
 def read_records(files: Sequence[str], kind: Any, on_bad_row: OnBadRow, world: World = ALONE) -> list[Any]:
     """The records of the files; a bad row stops the run, or is skipped and printed, as --on-bad-row says."""
     records, skipped = read(files, kind, on_bad_row)
