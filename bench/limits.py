@@ -12,7 +12,7 @@ import torch
 
 from zj.inference.cpu import PrepackedWeight
 from zj.plan import flops as workload
-from zj.plan.memory import Job
+from zj.plan.job import Job
 
 SIZES = {"cpu": (2048, 1 << 27, 1), "cuda": (8192, 1 << 30, 10)}  # width of matrices, numbers to sum, calls per run
 Piece = tuple[int, int, int]  # tokens, earlier tokens that they attend to, counted tokens

@@ -22,8 +22,8 @@ from zj.data.template import encode_prompt, save_template
 from zj.data.tokenizer import Tokenizer
 from zj.lora import ALL_LINEAR, add_adapter
 from zj.model import LlamaConfig, ScalarHead
+from zj.plan.job import Job
 from zj.plan.measuring import digits_tokenizer
-from zj.plan.memory import Job
 from zj.rl import CalibratedHead, Calibration
 from zj.stages.config import Lora
 from zj.stages.roles import save_reward

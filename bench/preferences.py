@@ -13,8 +13,8 @@ from zj.data.readers import read
 from zj.data.template import Encoded
 from zj.lora import adapter_parameters, add_adapter, copy_adapter
 from zj.model import Llama, LlamaConfig, ScalarHead, sequence_logprobs
+from zj.plan.job import Job
 from zj.plan.measuring import ANSWERED, TOKENS_PER_CHARACTER, drawn_length
-from zj.plan.memory import Job
 from zj.rl import dpo_loss, ranked_pairs, ranking_loss
 from zj.stages.config import Lora
 from zj.stages.preferences import Ranked, ranked_packs

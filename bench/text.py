@@ -16,8 +16,8 @@ from zj.inference import generate
 from zj.inference.fused import fast
 from zj.lora import adapter_parameters, add_adapter
 from zj.model import Packed, sequence_logprobs
+from zj.plan.job import Job
 from zj.plan.measuring import ANSWERED, TOKENS_PER_CHARACTER, drawn_length
-from zj.plan.memory import Job
 from zj.stages.config import Lora
 
 from .base import Base

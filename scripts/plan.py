@@ -1,10 +1,10 @@
-"""Plan a run without loading a model: memory per GPU, time, bytes sent.
+"""Plan a run without loading a model: memory per GPU, and time.
 
     python scripts/plan.py --stage sft --recipe recipes/zhongjing/sft.toml --size 13b --gpus 4 --shard zero2 \\
         --tokens 100000000 --records 270000
 
-Memory is computed from the shapes of weights, adapters and activations (zj/plan/memory.py), FLOPs and bytes sent from
-those of a step (zj/plan/flops.py). Time follows from --utilization; measure yours on the first steps of a run.
+Memory is computed from the shapes of weights, adapters and activations (zj/plan/memory.py), FLOPs from those of a step
+(zj/plan/flops.py). Time follows from --utilization; measure yours on the first steps of a run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from zj.cli import parse, run_command
 from zj.data.batching import steps_per_epoch
 from zj.model import LlamaConfig
 from zj.plan.flops import Step, step_of
-from zj.plan.memory import Job, Memory, build, count, fitted, moments
+from zj.plan.job import Job, build, count
+from zj.plan.memory import Memory, fitted, peaks
 from zj.train.checkpoint import write_text
 
 CARDS = (24, 40, 80, 141)  # GB; an 80 GB card has 80 GiB, the 7 % between are left to CUDA and to fragmentation
@@ -32,7 +33,6 @@ class Config:
     model: str = ""  # Hugging Face model directory; only config.json is read (none: --size)
     size: str = "13b"  # size of the model
     gpus: int = 1  # number of GPUs
-    gpus_per_node: int = 8  # GPUs in one machine
     shard: Literal["recipe", "none", "zero2", "zero3"] = "recipe"  # sharding over GPUs; recipe: the recipe's value
     memory_gb: float = 0.0  # GB per GPU that a step may use (0: the recipe's value)
     tokens: int = 0  # tokens of an epoch of training data; for PPO, of the prompts (0: time per step only)
@@ -44,7 +44,7 @@ class Config:
     out: str = ""  # JSON file of the plan, in bytes and seconds (none: only printed)
 
     def __post_init__(self) -> None:
-        for name, low in (("gpus", 1), ("gpus_per_node", 1), ("tokens", 0), ("records", 0), ("answer_tokens", 0)):
+        for name, low in (("gpus", 1), ("tokens", 0), ("records", 0), ("answer_tokens", 0)):
             if getattr(self, name) < low:
                 raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}, expected at least {low}")
         for name in ("tflops", "bandwidth"):
@@ -62,7 +62,7 @@ def main(config: Config) -> None:
     job = job_of(config)
     length, answer, records = lengths(config, job.recipe)
     step = step_of(job, length, answer)
-    memories = moments(job)
+    memories = peaks(job)
     plan = make_plan(config, job, memories, step, records)
     print(f"{headline(config, job, plan)}\n\n{table(memories)}\n")
     print("\n".join(f"{name:14}{text}" for name, text in lines(config, job, step, plan)))
@@ -120,8 +120,6 @@ def make_plan(config: Config, job: Job, memories: dict[str, Memory], step: Step,
         "tokens_per_second": step.tokens / seconds,
         "steps": steps,
         "hours": steps * seconds / 3600 if steps else None,
-        "sent_per_step": step.sent,
-        "leaves_node_per_step": step.sent if config.gpus > config.gpus_per_node else 0.0,
     }
 
 
@@ -148,14 +146,12 @@ def lines(config: Config, job: Job, step: Step, plan: dict[str, Any]) -> list[tu
     time += f", {plan['hours']:,.1f} h for {plan['steps']:,} steps" if plan["steps"] else "; of all: give --tokens"
     bound = job.recipe.memory_gb
     beyond = f", and needs more than --memory-gb {bound:g} even so" if 0 < bound * 1e9 < plan["peak"] else ""
-    away = "as much leaves each node" if plan["leaves_node_per_step"] else "nothing leaves a node"
     return [
         ("peak", f"{plan['peak'] / 1e9:.1f} GB"),
         ("recompute", f"{job.recompute} of {job.shape.num_hidden_layers} blocks{beyond}"),
         ("fits on", f"{fits} GB"),
         ("speed", speed),
         ("time", time),
-        ("sent", f"{step.sent / 1e9:,.1f} GB by each GPU in a step, {away}"),
     ]
 
 

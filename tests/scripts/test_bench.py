@@ -15,8 +15,8 @@ from bench.base import Base
 from zj.data.template import Encoded
 from zj.model import Llama, LlamaConfig, Packed
 from zj.plan import flops as workload
+from zj.plan.job import Job
 from zj.plan.measuring import peak_bytes
-from zj.plan.memory import Job
 from zj.stages.config import Lora
 from zj.stages.preferences import Ranked
 

@@ -8,7 +8,8 @@ from typing import Any
 from zj.inference.compiled import compile_blocks
 from zj.lora import LoRALinear
 from zj.model import Llama
-from zj.plan.memory import Job, fitted, fullest
+from zj.plan.job import Job
+from zj.plan.memory import fitted, fullest
 from zj.stages.config import Lora, StageConfig
 from zj.train import World
 

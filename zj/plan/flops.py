@@ -1,4 +1,4 @@
-"""The cost of a step: FLOPs over all GPUs, bytes that each one sends and, while answers are sampled, reads.
+"""The cost of a step: FLOPs over all GPUs, and bytes that each one reads while answers are sampled.
 
 A product of [m, k] and [k, n] is 2mkn FLOPs. In a sequence of T tokens a token attends to T / 2 keys on average.
 Sources: Kaplan et al. 2020, "Scaling laws", section 2.1 and table 1 (2 FLOPs a weight and token forward, 4 backward);
@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from zj.data.batching import pack_plan
-from zj.plan.job import Job, build, count, linears
+from zj.plan.job import Job, linears
 
 
 @dataclass(frozen=True)
@@ -23,13 +22,12 @@ class Step:
     tokens: int  # in its sequences, over all GPUs
     flops: float  # over all GPUs, without those of decoding
     read: float  # bytes of memory that each GPU reads to decode, which is bound by that
-    sent: float  # bytes that each GPU sends
 
 
 def step_of(job: Job, length: int, answer: int = 0) -> Step:
     """A step whose sequences have this many tokens: those of a record, and in PPO of a prompt and its answer.
 
-    Packs are planned as for training. All tokens are counted ones, except those of PPO's prompts. A prompt is computed
+    All tokens are counted ones, except those of PPO's prompts. A prompt is computed
     once for all answers to it. Validation, checkpoints and PTX are left out.
     """
     recipe, whole = job.recipe, length + answer
@@ -37,12 +35,12 @@ def step_of(job: Job, length: int, answer: int = 0) -> Step:
         group, equal_length = prompt_with_answers(length, answer, recipe.answers)
         scored = recipe.answers * answer / group
         flops = length * forward_flops(job, length) + group * ppo_flops(job, equal_length, scored)
-        read, sent = bytes_read(job, length, answer), bytes_sent(job, group)
-        return Step(recipe.batch_size * recipe.answers * whole, recipe.batch_size * flops, read, sent)
+        read = bytes_read(job, length, answer)
+        return Step(recipe.batch_size * recipe.answers * whole, recipe.batch_size * flops, read)
     scored = 0.0 if job.stage == "reward" else 1.0
     tokens = recipe.batch_size * length
     flops = training_flops(job, length, scored) + references(job) * forward_flops(job, length, scored)
-    return Step(tokens, tokens * flops, 0.0, bytes_sent(job, length))
+    return Step(tokens, tokens * flops, 0.0)
 
 
 def prompt_with_answers(length: int, answer: int, answers: int) -> tuple[int, float]:
@@ -110,46 +108,6 @@ def flop_parts(job: Job, length: float) -> tuple[int, int, int, float]:
 
 
 # ---- bytes
-
-
-def bytes_sent(job: Job, length: int) -> float:
-    """By each GPU in a step, in a ring: (W - 1) / W of what is gathered or reduced; an all-reduce is one of each.
-
-    `length`: tokens of a record, or of a prompt with all its answers; a pack holds either whole.
-
-    none   the fp32 gradients are all-reduced, once an optimizer step
-    zero2  all weights are gathered once for a pack's forward and backward pass, its gradients reduced to shards
-    zero3  all weights are gathered for a forward pass, and once more for a backward pass
-    PPO: weights are gathered to sample; each pack has a forward pass of four roles (zero2 keeps the weights whole until
-    the first backward pass), then of policy and value in every pass over the answers.
-    """
-    (model, parameters), ring = build(job), (job.gpus - 1) / job.gpus
-    gradients = 4 * count(p for p in parameters if p.requires_grad)
-    weights = count(model.parameters()) * job.dtype.itemsize
-    steps, forwards, backwards, sampled = passes(job, length)
-    if job.shard == "none":
-        return ring * 2 * gradients * steps
-    gathers = sampled + backwards if job.shard == "zero2" else sampled + forwards + 2 * backwards
-    roles = 2 if job.stage == "ppo" else 1  # each backward pass has the gradients of one of them
-    return ring * (gathers * weights + backwards * gradients / roles)
-
-
-def passes(job: Job, length: int) -> tuple[int, int, int, int]:
-    """(optimizer steps, forward passes without gradients, passes with them, rollouts) of a GPU in a step."""
-    recipe = job.recipe
-    if job.stage != "ppo":
-        packs = count_packs(job, recipe.batch_size, length)
-        return 1, packs if job.stage == "dpo" and recipe.reference == "live" else 0, packs, 0
-    prompts = recipe.batch_size
-    size = -(-prompts // recipe.minibatches)
-    sizes = [min(size, prompts - start) for start in range(0, prompts, size)]
-    training = recipe.ppo_epochs * sum(count_packs(job, each, length) for each in sizes)
-    return recipe.ppo_epochs * len(sizes), 4 * count_packs(job, prompts, length), 2 * training, 1
-
-
-def count_packs(job: Job, sequences: int, length: int) -> int:
-    """Packs of each GPU, for `sequences` over all GPUs."""
-    return len(pack_plan([length] * sequences, job.recipe.tokens_per_pack, job.gpus)[0])
 
 
 def bytes_read(job: Job, length: int, answer: int) -> float:

@@ -37,7 +37,7 @@ class Memory:
         return sum(getattr(self, field.name) for field in fields(self))
 
 
-def moments(job: Job) -> dict[str, Memory]:
+def peaks(job: Job) -> dict[str, Memory]:
     """The peaks of a step, on the GPU that needs most.
 
     "loss": a pack's forward pass is done and the backward pass of its loss begins. "block": the backward pass is in the
@@ -52,7 +52,7 @@ def moments(job: Job) -> dict[str, Memory]:
     in_block = saved if job.recompute < layers else saved - of_input + of_block
     whole, reduced = gathered_bytes(job, model)
     state = {"weights": weights, "gradients": gradients, "optimizer": optimizer}
-    peaks = {
+    memories = {
         "loss": Memory(**state, gathered=whole, activations=saved + rotary, loss=loss_bytes(job)),
         "block": Memory(
             **state,
@@ -62,8 +62,8 @@ def moments(job: Job) -> dict[str, Memory]:
         ),
     }
     if sampled(job)[0]:
-        peaks["sampling"] = sampling(job, model, weights, optimizer)
-    return peaks
+        memories["sampling"] = sampling(job, model, weights, optimizer)
+    return memories
 
 
 def fitted(job: Job) -> Job:
@@ -77,7 +77,7 @@ def fitted(job: Job) -> Job:
 
 def fullest(job: Job) -> tuple[str, int]:
     """(the moment of most memory, its bytes)."""
-    return max(((name, memory.total) for name, memory in moments(job).items()), key=lambda peak: peak[1])
+    return max(((name, memory.total) for name, memory in peaks(job).items()), key=lambda peak: peak[1])
 
 
 # ---- weights, gradients, optimizer state
