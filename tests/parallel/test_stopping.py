@@ -128,7 +128,7 @@ def test_another_number_of_ranks_goes_on(line, tmp_path, before, after):
 def killed_again_and_again(line, tmp_path, stage, times, seed):
     """Kill a run on two ranks so many times, each at a random moment, and let it end; steps it had done each time."""
     rng, moments = random.Random(f"{seed}/{stage}"), []
-    more = ("--shard", "zero2", "--save-every", 1, "--epochs", 8 if stage == "train_ppo" else 20)
+    more = ("--shard", "zero2", "--save-every", 1, "--epochs", 8)
     name, *flags = job(line, stage, tmp_path / "cut", *more)
     assert together([job(line, stage, tmp_path / "straight", *more)], 2, tmp_path).returncode == 0
     for _ in range(times):

@@ -31,8 +31,10 @@ class Cache:
             self.stored = stored.transpose(3, 4)
         self.lengths: list[int] = []  # tokens in each active slot
 
-    def layer(self, index: int) -> _Layer:
-        return _Layer(self, *self.stored[index])  # made anew: an attribute would be a reference cycle that keeps memory
+    def layer(self, index: int) -> LayerCache:
+        return LayerCache(
+            self, *self.stored[index]
+        )  # made anew: an attribute would be a reference cycle that keeps memory
 
     def pack(self, sequences: list[list[int]]) -> Packed:
         """The next forward's tokens: one for each active slot, in order, then prompts for the slots after them."""
@@ -101,7 +103,7 @@ class Cache:
         return (positions < torch.tensor(lengths)[:, None])[:, None, None].to(self.stored.device)
 
 
-class _Layer:
+class LayerCache:
     """The layer of a Cache that one block reads and writes."""
 
     def __init__(self, cache: Cache, keys: Tensor, values: Tensor):

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .attention import attend
-from .cache import Cache
+from .cache import Cache, LayerCache
 from .config import LlamaConfig
 from .heads import token_logprobs
 from .packed import Packed
 
 Product = Callable[[Tensor, Tensor], Tensor]
+Rotary = tuple[Tensor, Tensor]  # cos and sin [N, 1, K] of each token's position
 
 
 class Llama(nn.Module):
@@ -104,7 +105,14 @@ class Block(nn.Module):
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
-    def forward(self, x, rotary, packed, adapter=None, cache=None):
+    def forward(
+        self,
+        x: Tensor,
+        rotary: Rotary,
+        packed: Packed,
+        adapter: str | None = None,
+        cache: LayerCache | None = None,
+    ) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), rotary, packed, adapter, cache)
         return x + self.mlp(self.post_attention_layernorm(x), adapter)
 
@@ -122,7 +130,14 @@ class Attention(nn.Module):
         self.v_proj = Linear(width, kv_heads * self.head_dim)
         self.o_proj = Linear(config.num_attention_heads * self.head_dim, width)
 
-    def forward(self, x, rotary, packed, adapter=None, cache=None):
+    def forward(
+        self,
+        x: Tensor,
+        rotary: Rotary,
+        packed: Packed,
+        adapter: str | None = None,
+        cache: LayerCache | None = None,
+    ) -> Tensor:
         heads = (len(x), -1, self.head_dim)
         q = rotate(self.q_proj(x, adapter).view(heads), rotary)  # [N, H, K]
         k = rotate(self.k_proj(x, adapter).view(heads), rotary)  # [N, key/value heads, K]
@@ -140,7 +155,7 @@ class SwiGLU(nn.Module):
         self.up_proj = Linear(config.hidden_size, config.intermediate_size)
         self.down_proj = Linear(config.intermediate_size, config.hidden_size)
 
-    def forward(self, x, adapter=None):
+    def forward(self, x: Tensor, adapter: str | None = None) -> Tensor:
         return self.down_proj(F.silu(self.gate_proj(x, adapter)) * self.up_proj(x, adapter), adapter)
 
 
@@ -174,7 +189,7 @@ class Linear(nn.Module):
         return self.weight
 
 
-def rotary_angles(positions: Tensor, config: LlamaConfig, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def rotary_angles(positions: Tensor, config: LlamaConfig, dtype: torch.dtype) -> Rotary:
     """cos and sin [N, 1, K] of position * theta^(-2i/K), as `rotate` takes them. Su et al. 2021, "RoFormer", eq. 15.
 
     Computed afresh in fp32 (fp64 for an fp64 model): nothing to store, shard or re-initialise.
@@ -187,7 +202,7 @@ def rotary_angles(positions: Tensor, config: LlamaConfig, dtype: torch.dtype) ->
     return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
 
 
-def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+def rotate(x: Tensor, rotary: Rotary) -> Tensor:
     """Turn each pair (x[i], x[i + K/2]) by its angle: the half-split layout of Hugging Face checkpoints.
 
     x[i] cos - x[i + K/2] sin, and x[i + K/2] cos + x[i] sin.

@@ -49,11 +49,15 @@ def whiten(x: Tensor, shift_mean: bool = True) -> Tensor:
 def kl_estimates(logprobs: Tensor, ref_logprobs: Tensor) -> tuple[Tensor, Tensor]:
     """Two unbiased estimates of KL(pi | ref), token by token, from tokens that pi drew: k1 and k3, nats. [N] each
 
-    k1 = log pi - log ref varies much and may be negative; k3 = ref/pi - 1 - log(ref/pi) is never below 0.
+    k1 = log pi - log ref varies much and may be negative; k3 is never below 0.
     Schulman 2020, "Approximating KL divergence".
     """
-    k1 = logprobs - ref_logprobs
-    return k1, torch.expm1(-k1) + k1
+    return logprobs - ref_logprobs, k3(ref_logprobs - logprobs)
+
+
+def k3(log_ratio: Tensor) -> Tensor:
+    """r - 1 - log r, where r = ref(a_t) / pi(a_t) and pi drew the token. Schulman 2020, as above. [N] -> [N]"""
+    return torch.expm1(log_ratio) - log_ratio
 
 
 def explained_variance(values: Tensor, returns: Tensor) -> float:

@@ -12,6 +12,8 @@ import math
 import torch
 from torch import Tensor
 
+from .advantage import k3
+
 LOG_RATIO_LIMIT = 20.0  # e^20: far outside any clip range, but finite in fp32
 
 
@@ -29,7 +31,7 @@ def policy_loss(
     objective = torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
     with torch.no_grad():
         stats = {
-            "approx_kl": (torch.expm1(log_ratio) - log_ratio).sum().item() / denominator,
+            "approx_kl": k3(log_ratio).sum().item() / denominator,
             "clip_fraction": ((ratio - 1).abs() > clip).sum().item() / denominator,
             "ratio": ratio.sum().item() / denominator,
         }
