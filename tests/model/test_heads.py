@@ -123,6 +123,21 @@ def test_uniform_logits_give_log_v():
     close(entropy, torch.full_like(entropy, math.log(V)), 1e-15)
 
 
+def test_entropy_in_fp32_has_no_error_of_the_size_of_the_logits():
+    """Nearly certain tokens: log Z - sum p z subtracts numbers of 50, rounded to 4e-6, to get one of 1e-4."""
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(N, V, generator=generator, dtype=torch.float64)
+    logits[:, 0] += 50
+    logits[:, 1] += 40
+    weight = torch.eye(V, dtype=torch.float64)
+    exact = -(logits.softmax(-1) * logits.log_softmax(-1)).sum(-1)
+    _, entropy = token_logprobs(logits.float(), weight.float(), torch.zeros(N, dtype=torch.long))
+    assert (entropy.double() - exact).abs().max() < 2.4e-7  # log Z of logits whose largest is 0: 1 + 1e-4, and a sum
+    z = logits.float()
+    differences = z.logsumexp(-1) - (z.softmax(-1) * z).sum(-1)  # control
+    assert (differences.double() - exact).abs().max() > 1e-6
+
+
 def test_extreme_logits_stay_finite_with_their_gradients():
     hidden, weight, targets = inputs()
     logprobs, entropy = token_logprobs(hidden * 1e4, weight, targets)

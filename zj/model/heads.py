@@ -40,12 +40,13 @@ class _ChunkedLogProbs(torch.autograd.Function):
         for rows in _chunks(hidden, weight):
             logits = _logits(hidden[rows], weight, temperature)
             p = logits.softmax(-1)  # one pass over the logits; torch.logsumexp takes four
-            normaliser[rows] = logits.amax(-1) - p.amax(-1).log()
-            logprobs[rows] = logits.gather(1, targets[rows, None]).squeeze(1) - normaliser[rows]
-            # entropy = log Z - sum_v p_v z_v
+            highest, log_sum = logits.amax(-1, keepdim=True), -p.amax(-1).log()  # log Z = highest + log_sum
+            normaliser[rows] = highest[:, 0] + log_sum
+            logits.sub_(highest)
+            logprobs[rows] = logits.gather(1, targets[rows, None]).squeeze(1) - log_sum
             if slope is not None:
                 slope[rows] = (weight[targets[rows]] - p @ weight).div_(temperature)
-            entropy[rows] = normaliser[rows] - p.mul_(logits).sum(-1)
+            entropy[rows] = log_sum - p.mul_(logits).sum(-1)  # -sum_v p_v log p_v; neither term is below 0
             del logits, p  # free before the next chunk
         ctx.save_for_backward(hidden, weight, targets, normaliser, entropy, slope)
         ctx.temperature = temperature

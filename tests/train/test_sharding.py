@@ -1,0 +1,35 @@
+"""FSDP2 from outside: what it must not do to a pack."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from zj.model import Llama, LlamaConfig, Packed, sequence_logprobs
+from zj.train import World, shard
+
+
+@pytest.fixture
+def two():
+    """The first of two ranks; the other only seems to be there."""
+    store = pytest.importorskip("torch.testing._internal.distributed.fake_pg").FakeStore()
+    dist.init_process_group("fake", store=store, rank=0, world_size=2)
+    yield World(0, 2, torch.device("cpu"))
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("how", ["none", "zero2", "zero3"])
+def test_blocks_share_what_a_pack_has_cached(two, monkeypatch, how, compute):
+    """Every block gets the same Packed, in 16 bit too: what it attends to is computed once a pack and not once a block."""
+    model = Llama(LlamaConfig(40, 16, 24, 3, 2, 2))
+    model.init_weights(0)
+    shard(model, [], how, compute, two)
+    computed, attended = [], Packed.attended.func
+    monkeypatch.setattr(Packed.attended, "func", lambda self: computed.append(1) or attended(self))
+    packed = Packed.branching([[5, 6, 7]], [[[8, 9], [10, 11]]])
+    counted = torch.tensor([False] * 3 + [False, True] * 2)
+    logprobs, _ = sequence_logprobs(model, packed, counted)
+    logprobs.sum().backward()
+    assert len(computed) == 1
