@@ -13,7 +13,7 @@ from tests.weights.test_peft import NANO, PACKED, adapted, edit, make
 from zj.lora import adapter_parameters, add_adapter_to, merge_adapter
 from zj.lora.adapters import lora_layers
 from zj.weights import check_stackable, load_beside, load_llama, load_model, load_peft, save_llama, save_peft
-from zj.weights.adapter_config import AdapterConfig
+from zj.weights.adapter_config import AdapterKeys
 
 UNTIED = replace(NANO, tie_word_embeddings=False)
 LAYERS = [path for path, _ in lora_layers(adapted())]
@@ -25,7 +25,7 @@ def ends(*names: str, blocks: str = "01") -> set[str]:
 
 
 def layers_of(**keys):
-    config = AdapterConfig(EMBEDDING, {"r": 3, "lora_alpha": 6} | keys)  # type: ignore[arg-type]
+    config = AdapterKeys(EMBEDDING, {"r": 3, "lora_alpha": 6} | keys)  # type: ignore[arg-type]
     return config.layers([f"{path}.weight" for path in (*LAYERS, "model.embed_tokens", "model.norm", "lm_head")])
 
 

@@ -107,6 +107,8 @@ def test_saving_writes_one_adapter_of_several(tmp_path):
         save_peft(model, "c", tmp_path / "c", base="x")
     with pytest.raises(ValueError, match="base is empty"):
         save_peft(model, "b", tmp_path / "c", base="")
+    with pytest.raises(ValueError, match="the model that the adapter was trained on is gone: no directory"):
+        save_peft(model, "b", tmp_path / "c", base=tmp_path / "gone")
     assert not (tmp_path / "c").exists()
 
 

@@ -29,7 +29,7 @@ _HARMLESS_INIT = (True, False, "gaussian", "orthogonal", "eva")  # others (pissa
 
 
 @dataclass(frozen=True)
-class AdapterConfig:
+class AdapterKeys:
     """The keys of an adapter_config.json, checked to describe plain LoRA."""
 
     file: Path
@@ -101,7 +101,7 @@ def is_adapter(path: str | Path) -> bool:
     return (Path(path) / CONFIG).is_file()
 
 
-def read_config(path: Path, head: bool | None = None) -> AdapterConfig:
+def read_config(path: Path, head: bool | None = None) -> AdapterKeys:
     """The config in an adapter directory, with or without a score head (None: either).
 
     Raises ValueError, naming the key, for anything that is more than plain LoRA.
@@ -115,7 +115,7 @@ def read_config(path: Path, head: bool | None = None) -> AdapterConfig:
         raise ValueError(f"{file}: not JSON ({error})") from None
     if not isinstance(keys, dict) or keys.get("peft_type") != "LORA":
         raise ValueError(f"{file}: expected a JSON object with peft_type LORA")
-    config = AdapterConfig(file, {"lora_dropout": 0.0} | keys)
+    config = AdapterKeys(file, {"lora_dropout": 0.0} | keys)
     if head is not None and config.with_head != head:
         kinds = {True: "a reward model (LoRA and score head)", False: "an adapter without a score head"}
         raise ValueError(f"{path}: is {kinds[config.with_head]}, expected {kinds[head]}")

@@ -16,7 +16,7 @@ from zj.model.heads import ScalarHead
 from zj.model.llama import Llama
 
 from .adapter_base import base_of
-from .adapter_config import AdapterConfig, is_adapter, read_config
+from .adapter_config import AdapterKeys, is_adapter, read_config
 from .checksums import check_sums
 from .huggingface import EMBEDDING, HEAD, Prepare, build_llama, open_llama
 from .tensors import Sliceable, Stored, open_tensors
@@ -125,7 +125,7 @@ class Adapter:
     """An adapter directory; its tensors are not read yet."""
 
     path: Path
-    config: AdapterConfig
+    config: AdapterKeys
     layers: dict[str, LowRank]  # by path of the layer
     saved: dict[str, Stored]  # whole weights in place of the base's, by their names there
     head: Stored | None  # of a reward model

@@ -41,11 +41,13 @@ def save_peft(
     below (`bottom`: its directory, if not the one that the lower adapter names): PEFT opens no adapter on an adapter.
     With a `head` it is a reward model, which PEFT opens as a sequence classifier with one label.
     The weights are read again and compared; adapter_config.json appears last. With a sharded model every rank calls
-    this, and one of them `writes`. Raises ValueError for an unknown name and an empty base.
+    this, and one of them `writes`. Raises ValueError for an unknown name, and for a base that is empty or gone.
     """
     if not str(base):
         raise ValueError(f"{path}: base is empty, expected the directory of the model that the adapter belongs to")
     path, base = Path(path), Path(base)
+    if base.is_absolute() and not base.is_dir():
+        raise ValueError(f"{path}: the model that the adapter was trained on is gone: no directory {base}")
     reshard(model)
     pairs = {layer: part.low_rank(name) for layer, part in adapter_layers(model, name)}
     layers = {layer: LowRank(on_host(p[0]), on_host(p[1]), p[2]) for layer, p in pairs.items() if p is not None}
