@@ -24,7 +24,7 @@ from zj.data.tokenizer import MODEL as TOKENIZER
 from zj.data.tokenizer import Tokenizer
 from zj.inference.engine import Sampling, stream
 from zj.train import DTYPES, start
-from zj.weights import load_model, load_peft
+from zj.weights import check_base, load_model, load_peft
 from zj.weights.huggingface import check_tokenizer_fits
 
 with suppress(ImportError):  # not on every system
@@ -40,6 +40,7 @@ REPLACEMENT = "\ufffd"  # an incomplete character decodes to this
 @dataclass(frozen=True)
 class Config:
     model: str = ""  # Hugging Face model or PEFT adapter directory
+    base: str = ""  # directory of the base of the adapters that are read (none: the one that they name)
     adapter: tuple[str, ...] = ()  # PEFT adapter directories to switch between; the first one is active at the start
     template: str = ""  # prompt format (none: the one stored with model or adapter)
     system: str = ""  # system text of the conversation
@@ -95,9 +96,10 @@ class Chat:
         device = start(config.device).device
         home = _first_folder_with(TOKENIZER, [config.model, *config.adapter])
         self.tokenizer = Tokenizer.load(home or config.model)
-        self.model = load_model(config.model, DTYPES[config.dtype], device)
+        self.model = load_model(config.model, DTYPES[config.dtype], device, base=config.base, strict=False)
         check_tokenizer_fits(self.model, len(self.tokenizer))
         for name, folder in folders.items():
+            check_base(folder, config.model, strict=False)
             load_peft(self.model, folder, name)
         self.templates = _templates(config, folders)
         self.adapter: str | None = next(iter(folders), None)

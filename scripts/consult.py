@@ -24,6 +24,7 @@ from zj.weights import load_model
 @dataclass(frozen=True)
 class Config:
     model: str = ""  # Hugging Face model or PEFT adapter directory
+    base: str = ""  # directory of the base of the adapters that are read (none: the one that they name)
     data: tuple[str, ...] = ()  # files of dialogues; their held-out part is used
     number: int = 3  # number of consultations, in the order of training's validation
     valid_fraction: float = 0.1  # share of the dialogues that training held out
@@ -42,7 +43,8 @@ def main(config: Config) -> None:
     device = start(config.device).device
     dialogues, _ = read(config.data, "dialogue")
     held_out = split(dialogues, config.valid_fraction)[1][: config.number]
-    model, tokenizer = load_model(config.model, DTYPES[config.dtype], device), Tokenizer.load(config.model)
+    model = load_model(config.model, DTYPES[config.dtype], device, base=config.base, strict=False)
+    tokenizer = Tokenizer.load(config.model)
     template = load_template(Path(config.model))
     for number, dialogue in enumerate(held_out, 1):
         print(f"—— held-out patient {number} ({dialogue.department or dialogue.id}) ——")

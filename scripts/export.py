@@ -20,7 +20,7 @@ from zj.data.tokenizer import COMPANIONS as TOKENIZER_FILES
 from zj.data.tokenizer import MODEL as TOKENIZER
 from zj.lora import merge_adapter
 from zj.model import Llama, Packed
-from zj.weights import base_of, load_model, load_peft, save_llama
+from zj.weights import base_of, is_adapter, load_beside, load_model, save_llama
 from zj.weights.huggingface import apply_delta, stored_dtype
 
 PROBE = 64  # tokens on which the merged model is compared with the adapter
@@ -29,6 +29,7 @@ PROBE = 64  # tokens on which the merged model is compared with the adapter
 @dataclass(frozen=True)
 class MergeConfig:
     model: str = ""  # directory of the adapter (its adapter_config.json names the base), or of a model
+    base: str = ""  # directory of the base of the adapters that are read (none: the one that they name)
     out: str = ""  # directory to write the model to; must be empty or absent
     dtype: Literal["stored", "float32", "float16", "bfloat16"] = "stored"  # of the written weights
 
@@ -42,9 +43,9 @@ class DeltaConfig:
 
 def merge(config: MergeConfig) -> None:
     source, out = _directory(config.model, "--model"), _empty_directory(config.out)
-    dtype = stored_dtype(_base_model(source)) if config.dtype == "stored" else getattr(torch, config.dtype)
-    model = _merge_into_base(source, dtype) if _is_adapter(source) else load_model(source, dtype)
-    _copy_tokenizer(source, out)
+    dtype = stored_dtype(_base_model(source, config.base)) if config.dtype == "stored" else getattr(torch, config.dtype)
+    model = _merge_into_base(source, dtype, config.base) if is_adapter(source) else load_model(source, dtype)
+    _copy_tokenizer(source, out, config.base)
     save_llama(model, out)
     print(f"{out}: {sum(p.numel() for p in model.parameters()):,} parameters in {dtype}")
 
@@ -58,10 +59,9 @@ def apply(config: DeltaConfig) -> None:
 
 
 @torch.no_grad()
-def _merge_into_base(source: Path, dtype: torch.dtype) -> Llama:
+def _merge_into_base(source: Path, dtype: torch.dtype, base: str) -> Llama:
     """The base with the adapter merged; asserts that the logits change by rounding errors only."""
-    model = load_model(base_of(source), dtype)
-    load_peft(model, source, "merged")
+    model = load_beside(source, "merged", dtype, base)
     vocabulary = model.config.vocab_size
     probe = Packed.of([torch.randint(vocabulary, (PROBE,), generator=torch.Generator().manual_seed(0)).tolist()])
     before = model.logits(model(probe, "merged")).double()
@@ -79,23 +79,19 @@ def _merge_into_base(source: Path, dtype: torch.dtype) -> Llama:
 COPIED_FILES = (TOKENIZER, *TOKENIZER_FILES, TEMPLATE, "generation_config.json")
 
 
-def _copy_tokenizer(source: Path, out: Path) -> None:
+def _copy_tokenizer(source: Path, out: Path, base: str = "") -> None:
     """Copy the files of the base model, then those of the adapter over them."""
-    if _is_adapter(source):
-        _copy_tokenizer(base_of(source), out)
+    if is_adapter(source):
+        _copy_tokenizer(base_of(source, base), out, base)
     out.mkdir(parents=True, exist_ok=True)
     for name in COPIED_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, out / name)
 
 
-def _base_model(source: Path) -> Path:
+def _base_model(source: Path, base: str) -> Path:
     """The model below nested adapters."""
-    return _base_model(base_of(source)) if _is_adapter(source) else source
-
-
-def _is_adapter(source: Path) -> bool:
-    return (source / "adapter_config.json").is_file()
+    return _base_model(base_of(source, base), base) if is_adapter(source) else source
 
 
 def _directory(path: str, flag: str) -> Path:

@@ -35,6 +35,7 @@ PRACTICE = 300  # practice questions for the search of the best constant answer
 @dataclass(frozen=True)
 class Config:
     models: tuple[str, ...] = ()  # NAME=DIR of each model or PEFT adapter
+    base: str = ""  # directory of the base of the adapters that are read (none: the one that they name)
     texts: tuple[str, ...] = ()  # NAME=FILE of a system's answers, JSON lines {"id": of the question, "text": answer}
     data: tuple[str, ...] = ()  # files of the clinic's prompts (exam.jsonl)
     out: str = ""  # report to write: JSON with tables, texts and verdicts
@@ -145,7 +146,7 @@ def sample_answers(
 
 
 def open_chat_model(config: Config, name: str, folder: str) -> ChatModel:
-    return load_chat_model(folder, f"--models {name}", DTYPES[config.dtype], start(config.device).device)
+    return load_chat_model(folder, f"--models {name}", DTYPES[config.dtype], start(config.device).device, config.base)
 
 
 def log_ratios(

@@ -27,6 +27,7 @@ from zj.train.checkpoint import write_text
 @dataclass(frozen=True)
 class Config:
     model: str = ""  # Hugging Face model or PEFT adapter directory
+    base: str = ""  # directory of the base of the adapters that are read (none: the one that they name)
     data: tuple[str, ...] = ()  # files of the clinic's prompts (prompt.jsonl)
     out: tuple[str, ...] = ()  # files of rankings to write, one ranking per line; existing files are kept
     answers: int = 4  # answers per prompt
@@ -74,7 +75,7 @@ def main(config: Config) -> None:
 def sample(config: Config, questions: list[Question], per_question: int) -> list[list[str]]:
     """`per_question` sampled answers to each question; with the same seed a smaller number gives the first of them."""
     device = start(config.device).device
-    chat_model = load_chat_model(config.model, "--model", DTYPES[config.dtype], device)
+    chat_model = load_chat_model(config.model, "--model", DTYPES[config.dtype], device, config.base)
     answers = generate_answers(
         chat_model,
         [question.prompt for question in questions for _ in range(per_question)],

@@ -34,12 +34,13 @@ from zj.stages.setup import read_records
 from zj.train import DTYPES, World, start
 from zj.train.checkpoint import write_text
 from zj.train.log import bar_interval
-from zj.weights import base_of, check_tokenizer_fits, load_model
+from zj.weights import base_of, check_tokenizer_fits, load_model, same_base
 
 
 @dataclass(frozen=True)
 class Config:
     reward: str = ""  # directory that train_reward.py wrote
+    base: str = ""  # directory of the base of the adapters that are read (none: the one that they name)
     data: tuple[str, ...] = ()  # files or directories of dialogues or rankings (see --kind); of prompts for --best-of
     kind: Literal["dialogue", "ranking"] = "dialogue"  # score a dialogue's last answer, or all answers of a ranking
     out: str = ""  # file of scores to write, one JSON object per line (none: only the summary)
@@ -239,7 +240,8 @@ def summary(scores: list[float]) -> str:
 def load_scorer(config: Config) -> Scorer:
     """The reward model of --reward on its base."""
     device = start(config.device).device
-    model = load_model(backbone_of(config.reward), DTYPES[config.dtype], device).requires_grad_(False)
+    backbone = backbone_of(config.reward, config.base, strict=False)
+    model = load_model(backbone, DTYPES[config.dtype], device, base=config.base, strict=False).requires_grad_(False)
     tokenizer = Tokenizer.load(config.reward)
     check_tokenizer_fits(model, len(tokenizer))
     longest = config.max_tokens or model.config.max_position_embeddings
@@ -250,10 +252,10 @@ def load_scorer(config: Config) -> Scorer:
 
 def open_chat_model(config: Config, scorer: Scorer) -> ChatModel:
     """The model of --model on the reward model's backbone: the base itself, or an adapter of it."""
-    base = base_of(config.reward)
-    adapter = None if Path(config.model).samefile(base) else "policy"
+    base = base_of(config.reward, config.base, strict=False)
+    adapter = None if same_base(Path(config.model), base) else "policy"
     if adapter:
-        add_policy(scorer.reward.model, config.model, base, Lora(), config.seed)
+        add_policy(scorer.reward.model, config.model, base, Lora(), config.seed, config.base, strict=False)
     return ChatModel(scorer.reward.model, scorer.tokenizer, scorer.template, adapter)
 
 

@@ -31,12 +31,12 @@ from zj.rl import dpo_loss, pair_accuracy, ranked_pairs
 from zj.stages import setup
 from zj.stages.config import Lora, PreferenceConfig, check_adapter, need
 from zj.stages.preferences import Ranked, RankedPack, ranked_packs, rates, read_rankings
-from zj.stages.roles import add_policy, backbone_of, is_adapter
+from zj.stages.roles import add_policy, backbone_of
 from zj.stages.run_state import Run
 from zj.train import DTYPES, Log, Optim, Optimizer, World, gathered, open_run, shard, start
 from zj.train.checkpoint import write_text
 from zj.train.log import bar_interval
-from zj.weights import base_of, check_tokenizer_fits, load_model
+from zj.weights import base_of, check_tokenizer_fits, is_adapter, load_model
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def main(config: Config) -> None:
     tokenizer, template = Tokenizer.load(config.tokenizer or config.model), setup.template_of(config)
     data = setup.data_files(config, out, world, default_files, "ranking")
     train, valid = read_rankings(data, config, tokenizer, template, out, world)
-    base = backbone_of(config.model)
+    base = backbone_of(config.model, config.base)
     model = open_model(config, base, len(tokenizer), world)
     reference = Reference(model, config, world, out, train, valid)
 
@@ -113,11 +113,11 @@ def open_model(config: Config, base: Path, ids: int, world: World) -> Llama:
     def prepare(model: Llama) -> None:
         check_tokenizer_fits(model, ids)
         model.requires_grad_(False)
-        add_policy(model, config.model, base, config.lora, config.seed)
+        add_policy(model, config.model, base, config.lora, config.seed, config.base)
         copy_adapter(model, "policy", "reference")
         shard(model, [], config.shard, dtype, world)
 
-    model = load_model(base, dtype, world.device, prepare)
+    model = load_model(base, dtype, world.device, prepare, config.base)
     prepack_frozen(model)
     apply_memory_plan(model, "dpo", config, world)
     return model
@@ -193,7 +193,7 @@ def fingerprint(config: Config) -> str:
     """The inputs of the reference's log-probs except the answers: the files of the model, and the precision."""
     folders = [Path(config.model)]
     while is_adapter(folders[-1]):
-        folders.append(base_of(folders[-1]))
+        folders.append(base_of(folders[-1], config.base))
     files = [f for folder in folders for f in sorted(folder.iterdir()) if f.suffix in (".safetensors", ".bin", ".json")]
     return json.dumps([config.dtype, *((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files)])
 

@@ -30,7 +30,7 @@ from zj.stages.preferences import Ranked, ranked_packs, rates, read_rankings
 from zj.stages.roles import Reward, save_reward, score_packs
 from zj.stages.run_state import Run
 from zj.train import DTYPES, Log, Optim, Optimizer, World, open_run, shard, start
-from zj.weights import check_tokenizer_fits, load_model
+from zj.weights import check_stackable, check_tokenizer_fits, load_model
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ def main(config: Config) -> None:
         calibration = calibration_of(raw, train[: config.calibrate_on], config.tokens_per_pack, world)
         probe = [answer.ids for ranked in train[:2] for answer in ranked.answers]
         base = str(Path(config.model).resolve())
-        save_reward(folder, model, CalibratedHead(head, calibration), base, probe, writes=world.rank == 0)
+        calibrated, writes = CalibratedHead(head, calibration), world.rank == 0
+        save_reward(folder, model, calibrated, base, probe, writes, config.base)
 
     run = Run(out, config, world, model, "reward", config.model, tokenizer, template, optimizer, write=write)
     run.parts["head"] = head
@@ -108,7 +109,8 @@ def add_reward(config: Config, tokenizer: Tokenizer, world: World) -> tuple[Llam
         heads.append(ScalarHead(model.config.hidden_size, config.seed).to(world.device))
         shard(model, heads, config.shard, dtype, world)
 
-    model = load_model(config.model, dtype, world.device, prepare)
+    check_stackable(config.model)
+    model = load_model(config.model, dtype, world.device, prepare, config.base)
     prepack_frozen(model)
     apply_memory_plan(model, "reward", config, world)
     return model.train(), heads[0]

@@ -12,6 +12,7 @@ from zj.lora import (
     LoRALinear,
     adapter_parameters,
     add_adapter,
+    add_adapter_to,
     copy_adapter,
     count_parameters,
     freeze_adapter,
@@ -256,3 +257,29 @@ def test_adapters_are_fp32_beside_any_base_and_its_outputs_keep_the_bases_type(d
     assert hidden.dtype == dtype
     exact = model.double()(PACKED, "a")
     assert (hidden.double() - exact).norm() < 30 * torch.finfo(dtype).eps * exact.norm()
+
+
+# --- layers of their own ranks
+
+
+def test_chosen_layers_may_have_ranks_and_scales_of_their_own():
+    model, bare = make().eval(), make().eval()(PACKED)
+    first, last = "model.layers.0.self_attn.q_proj", "model.layers.1.mlp.down_proj"
+    add_adapter_to(model, "a", {first: (2, 1.5), last: (5, 0.25)})
+    assert torch.equal(model(PACKED, "a"), bare)
+    learn(model, "a")
+    shapes = {path: tuple(matrix.shape) for path, matrix in adapter_parameters(model, "a").items()}
+    assert shapes == {
+        f"{first}.lora_A": (2, 32),
+        f"{first}.lora_B": (32, 2),
+        f"{last}.lora_A": (5, 96),
+        f"{last}.lora_B": (32, 5),
+    }
+    wanted = model(PACKED, "a")
+    for path, scale in ((first, 1.5), (last, 0.25)):
+        layer = model.get_submodule(path)
+        assert isinstance(layer, LoRALinear)
+        torch.testing.assert_close(layer.delta("a"), scale * layer.lora_B["a"] @ layer.lora_A["a"])
+    merge_adapter(model, "a")
+    torch.testing.assert_close(model(PACKED), wanted, rtol=0, atol=1e-12)
+    assert (wanted - bare).abs().max() > 1e-3  # control

@@ -66,15 +66,16 @@ def test_the_chain_of_readme_runs_and_shares_one_base(command, inputs, tmp_path,
         elif name == "export":
             assert command(name, *here).status == 0
     bases = {base_of(tmp_path / "runs" / stage).resolve() for stage in ADAPTERS}
-    assert bases == {tmp_path / "runs" / "pretrain"}
+    assert bases == {inputs["Ziya-LLaMA-13B-v1"]}
     assert (tmp_path / "zj-13b" / "config.json").exists()
 
 
 def test_a_reward_model_on_another_base_is_refused(command, inputs, tmp_path):
-    """Negative control: the pair that an earlier README named."""
+    """Negative control: a pre-training of all weights makes another base."""
     base, other = str(inputs["Ziya-LLaMA-13B-v1"]), str(tmp_path / "runs" / "pretrain")
     corpus, rankings = str(inputs["corpus/"]), str(inputs["rankings.jsonl"])
-    assert command("train_pretrain", "--model", base, "--data", corpus, "--out", other, *SMALL).status == 0
+    full = ("--data", corpus, "--out", other, *SMALL, "--lora.rank", 0)
+    assert command("train_pretrain", "--model", base, *full).status == 0
     assert command("train_reward", "--model", other, "--data", rankings, "--out", tmp_path / "rm", *SMALL).status == 0
     ppo = ("--model", tmp_path / "sft", "--reward", tmp_path / "rm", "--data", inputs["prompts.jsonl"])
     refused = command("train_ppo", *ppo, "--out", tmp_path / "ppo", *SMALL, *OF_PPO)

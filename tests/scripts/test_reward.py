@@ -206,7 +206,7 @@ def test_it_may_begin_from_the_fine_tuned_adapter_and_the_clinics_rankings(comma
     done = command("train_reward", "--model", line.sft, "--out", tmp_path / "run", *more)
     assert done.status == 0, done.err
     assert (tmp_path / "run" / "clinic" / "ranking.jsonl").exists()
-    reward = load_reward(load_model(line.sft), tmp_path / "run")
+    reward = load_reward(load_model(line.base), tmp_path / "run")  # both adapters are written as one of the base
     assert len(score_all(reward, [[1, 5, 2]])) == 1
     with pytest.raises(ValueError, match="scores its own probe"):
-        load_reward(load_model(line.base), tmp_path / "run")  # control: the bare base is another model
+        load_reward(load_model(line.sft), tmp_path / "run")  # control: with the SFT adapter twice it is another model

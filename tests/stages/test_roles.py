@@ -15,7 +15,7 @@ from zj.model import Llama, LlamaConfig, Packed, ScalarHead, sequence_logprobs, 
 from zj.rl import CalibratedHead, Calibration
 from zj.stages.roles import Reward, add_value, load_reward, open_roles, save_reward, score_all
 from zj.train import ALONE
-from zj.weights import load_model, load_peft
+from zj.weights import load_model, load_peft, save_llama
 
 IDS = [[1, 9, 30, 44, 101, 250, 2], [1, 300, 7], [1, 12, 13, 14, 15, 2]]
 PACKED = Packed.of(IDS)
@@ -37,7 +37,7 @@ def start(request, line, tmp_path):
         return line.base, line.reward
     if request.param == "adapter":  # SFT is an adapter of the backbone
         return line.sft, line.reward
-    return line.sft, make_reward(tmp_path / "on_sft", line.sft)  # the backbone is the merged SFT (HuatuoGPT)
+    return line.sft, make_reward(tmp_path / "on_sft", line.sft)  # the reward model began as the SFT (HuatuoGPT)
 
 
 # --- policy and reference
@@ -55,16 +55,21 @@ def test_policy_and_reference_begin_as_the_fine_tuned_model(start, line):
 
 
 def test_another_backbone_is_refused_in_one_line(line, tmp_path):
-    shutil.copytree(line.base, tmp_path / "copy")
+    copy, other = shutil.copytree(line.base, tmp_path / "copy"), shutil.copytree(line.base, tmp_path / "other")
+    model = load_model(copy)
+    with torch.no_grad():
+        model.model.norm.weight[0] += 0.01
+    save_llama(model, other)
     cases = {
-        tmp_path / "copy": "is a model of its own",
-        make_sft(tmp_path / "sft", tmp_path / "copy"): "is an adapter of",
+        other: "is a model of its own",
+        make_sft(tmp_path / "sft", other): "is an adapter of",
         line.reward: "is a reward model",
     }
     for model, words in cases.items():
         with pytest.raises(ValueError, match=words) as error:
             roles_of(model, line.reward)
         assert "\n" not in str(error.value) and str(model) in str(error.value)
+    roles_of(make_sft(tmp_path / "same", copy), line.reward)  # control: the same numbers are the same backbone
 
 
 def test_only_policy_value_and_its_head_are_trained_and_nothing_is_dropped(start):

@@ -63,11 +63,15 @@ def _question_of_prompt(prompt: Prompt) -> Question:
     return question
 
 
-def load_chat_model(path: str, flag: str, dtype: torch.dtype, device: torch.device) -> ChatModel:
-    """From the directory of a model, or of a PEFT adapter, which is merged into its base. ValueError names the flag."""
+def load_chat_model(path: str, flag: str, dtype: torch.dtype, device: torch.device, base: str = "") -> ChatModel:
+    """From the directory of a model, or of a PEFT adapter, which is merged into its base. ValueError names the flag.
+
+    `base`: the directory of the base, if not the one that the adapter names; another one is warned about.
+    """
     if not Path(path).is_dir():
         raise ValueError(f"{flag}: no directory {path}, expected that of a model or an adapter")
-    chat_model = ChatModel(load_model(path, dtype, device), Tokenizer.load(path), load_template(path))
+    model = load_model(path, dtype, device, base=base, strict=False)
+    chat_model = ChatModel(model, Tokenizer.load(path), load_template(path))
     check_tokenizer_fits(chat_model.model, len(chat_model.tokenizer))
     return chat_model
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import nn
@@ -30,13 +30,29 @@ def add_adapter(
     probability; targets is any subset of ALL_LINEAR. The base weights are frozen. A and B are fp32 (fp64 for an fp64
     base). Raises ValueError for a name already taken, a name with a dot, an unknown target, a number out of range.
     """
-    targets = _checked_targets(model, name, rank, dropout, targets)
+    if rank < 1:
+        raise ValueError(f"adapter {name!r}: rank is {rank}, expected at least 1")
+    chosen = {targets} if isinstance(targets, str) else set(targets)
+    unknown = chosen - set(ALL_LINEAR)
+    if unknown or not chosen:
+        raise ValueError(f"adapter {name!r}: targets {sorted(unknown)}, expected some of {', '.join(ALL_LINEAR)}")
+    paths = (f"{path}.{child}" for path, child, _ in _linear_layers(model) if child in chosen)
+    add_adapter_to(model, name, dict.fromkeys(paths, (rank, alpha / rank)), dropout, seed)
+
+
+def add_adapter_to(
+    model: Llama, name: str, layers: Mapping[str, tuple[int, float]], dropout: float = 0.0, seed: int = 0
+) -> None:
+    """As `add_adapter`, to chosen layers: path of each -> (rank, scale of the correction)."""
+    _check_name(model, name)
+    if not 0 <= dropout < 1:
+        raise ValueError(f"adapter {name!r}: dropout is {dropout}, expected 0 <= dropout < 1")
     generator = torch.Generator().manual_seed(seed)
     for path, layer in _insert_lora_layers(model):
         layer.scales[name] = None
-        if path.rsplit(".", 1)[-1] not in targets:
+        if path not in layers:
             continue
-        width_out, width_in = layer.weight.shape
+        (rank, scale), (width_out, width_in) = layers[path], layer.weight.shape
         dtype = torch.promote_types(layer.weight.dtype, torch.float32)
         A = torch.empty(rank, width_in, dtype=dtype)
         nn.init.kaiming_uniform_(A, a=math.sqrt(5), generator=generator)  # as a fresh nn.Linear, and as PEFT
@@ -44,7 +60,7 @@ def add_adapter(
             A = A.to(layer.weight.device)
         layer.lora_A[name] = nn.Parameter(A)
         layer.lora_B[name] = nn.Parameter(A.new_zeros(width_out, rank))
-        layer.scales[name], layer.dropout[name] = alpha / rank, dropout
+        layer.scales[name], layer.dropout[name] = scale, dropout
     for parameter_name, parameter in model.named_parameters():
         if not _is_adapter(parameter_name):
             parameter.requires_grad_(False)
@@ -114,28 +130,19 @@ def adapter_layers(model: nn.Module, name: str) -> list[tuple[str, LoRALinear]]:
     return [(path, layer) for path, layer in layers if layer.scale_of(name) is not None]
 
 
+def _linear_layers(model: Llama) -> list[tuple[str, str, nn.Module]]:
+    """(path of the parent, name in it, layer) of each linear layer of the blocks."""
+    parents = [(path, part) for path, part in model.named_modules() if isinstance(part, Attention | SwiGLU)]
+    return [(path, child, layer) for path, part in parents for child, layer in part.named_children()]
+
+
 def _insert_lora_layers(model: Llama) -> list[tuple[str, LoRALinear]]:
     """Replace each linear layer of the blocks by a LoRALinear with the same weight and name."""
-    for module in model.modules():
-        if isinstance(module, Attention | SwiGLU):
-            for child, layer in list(module.named_children()):
-                if not isinstance(layer, LoRALinear):
-                    adapted = LoRALinear(layer.get_parameter("weight"))
-                    setattr(module, child, adapted.train(layer.training))  # no dropout in evaluation mode
+    for path, child, layer in _linear_layers(model):
+        if not isinstance(layer, LoRALinear):
+            adapted = LoRALinear(layer.get_parameter("weight"))
+            setattr(model.get_submodule(path), child, adapted.train(layer.training))  # no dropout in evaluation mode
     return list(lora_layers(model))
-
-
-def _checked_targets(model: Llama, name: str, rank: int, dropout: float, targets: Iterable[str]) -> set[str]:
-    _check_name(model, name)
-    if rank < 1:
-        raise ValueError(f"adapter {name!r}: rank is {rank}, expected at least 1")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"adapter {name!r}: dropout is {dropout}, expected 0 <= dropout < 1")
-    chosen = {targets} if isinstance(targets, str) else set(targets)
-    unknown = chosen - set(ALL_LINEAR)
-    if unknown or not chosen:
-        raise ValueError(f"adapter {name!r}: targets {sorted(unknown)}, expected some of {', '.join(ALL_LINEAR)}")
-    return chosen
 
 
 def _check_name(model: Llama, name: str) -> None:

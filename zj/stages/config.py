@@ -32,6 +32,7 @@ class Lora:
 class StageConfig:
     out: str = ""  # directory of this run; an interrupted run resumes, a finished one is left alone
     model: str = ""  # directory of a model or of an adapter to start from
+    base: str = ""  # directory of the base of the adapters that are read (none: the one that they name)
     data: tuple[str, ...] = ()  # files or directories of training data (none: the synthetic clinic)
     clinic_size: int = 1200  # size of the synthetic clinic, in multi-turn dialogues
     on_bad_row: Literal["stop", "skip"] = "stop"  # at a row that cannot be read

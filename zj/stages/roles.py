@@ -29,7 +29,7 @@ from zj.rl import CalibratedHead, Calibration
 from zj.stages.config import Lora, StageConfig
 from zj.stages.preferences import RankedPack
 from zj.train import World, gathered, shard
-from zj.weights import base_of, load_model, load_peft, load_peft_with_head, save_peft
+from zj.weights import base_of, is_adapter, load_model, load_peft, load_peft_with_head, same_base, save_peft
 
 CARD = "reward.json"  # calibration, and scores of a probe that verifies the model
 
@@ -69,12 +69,12 @@ class RolesConfig(StageConfig):
 
 def open_roles(config: RolesConfig, dtype: torch.dtype, world: World) -> Roles:
     """All four roles of PPO, from --model, --reward, --lora, --value-head, --last-layers and --shard."""
-    base, heads = base_of(config.reward), list[CalibratedHead]()
+    base, heads = base_of(config.reward, config.base), list[CalibratedHead]()
 
     def prepare(model: Llama) -> None:
         model.requires_grad_(False)
         reward = add_reward(model, config.reward).head.to(world.device)
-        add_policy(model, config.model, base, config.lora, config.seed)
+        add_policy(model, config.model, base, config.lora, config.seed, config.base)
         copy_adapter(model, "policy", "reference")
         value = add_value(model, reward, config.value_head == "zero").to(world.device)
         if config.last_layers:
@@ -82,7 +82,7 @@ def open_roles(config: RolesConfig, dtype: torch.dtype, world: World) -> Roles:
         shard(model, [value.head], config.shard, dtype, world)
         heads.extend((reward, value))
 
-    model = load_model(base, dtype, world.device, prepare)
+    model = load_model(base, dtype, world.device, prepare, config.base)
     prepack_frozen(model)
     reward = Reward(model, heads[0])
     with gathered(model, config.shard):
@@ -91,13 +91,20 @@ def open_roles(config: RolesConfig, dtype: torch.dtype, world: World) -> Roles:
 
 
 def save_reward(
-    folder: Path, model: Llama, head: CalibratedHead, base: str, probe: list[list[int]], writes: bool = True
+    folder: Path,
+    model: Llama,
+    head: CalibratedHead,
+    base: str,
+    probe: list[list[int]],
+    writes: bool = True,
+    bottom: str = "",
 ) -> None:
     """Write adapter, head, calibration, and the scores of `probe` (sequences of ids), which loading compares.
 
+    `base` and `bottom`: the model that the adapter was trained on, see `save_peft`.
     With a sharded model every rank calls this, and one of them `writes`.
     """
-    save_peft(model, "reward", folder, base=base, head=head.head, writes=writes)
+    save_peft(model, "reward", folder, base, head.head, writes, bottom)
     scores = score_all(Reward(model, head), probe)
     probe_card = {"sequences": probe, "scores": scores, "dtype": str(model.lm_head.weight.dtype)}
     card = {"calibration": asdict(head.calibration), "probe": probe_card}
@@ -177,17 +184,20 @@ def score_all(reward: Reward, sequences: list[list[int]]) -> list[float]:
     return scores
 
 
-def add_policy(model: Llama, start: str, base: Path, lora: Lora, seed: int) -> None:
+def add_policy(
+    model: Llama, start: str, base: Path, lora: Lora, seed: int, bottom: str = "", strict: bool = True
+) -> None:
     """Add the trainable adapter "policy" to the backbone: that of directory `start`, or a fresh one if it is the base.
 
+    `bottom` and `strict`: as `base` and `strict` of `base_of`.
     ValueError if `start` has another base: all roles share one copy of the weights.
     """
-    if Path(start).samefile(base):
+    if same_base(Path(start), base):
         add_adapter(model, "policy", lora.rank, lora.alpha, 0.0, lora.targets, seed)
-    elif is_adapter(start) and base_of(start).samefile(base):
+    elif is_adapter(start) and same_base(base_of(start, bottom, strict), base):
         load_peft(model, start, "policy")
     else:
-        found = f"is an adapter of {base_of(start)}" if is_adapter(start) else "is a model of its own"
+        found = f"is an adapter of {base_of(start, bottom)}" if is_adapter(start) else "is a model of its own"
         raise ValueError(f"--model {start}: {found}, but the reward model's base is {base}; expected one backbone")
     switch_dropout_off(model, "policy")
 
@@ -220,11 +230,6 @@ def switch_dropout_off(model: Llama, name: str) -> None:
         layer.dropout[name] = 0.0
 
 
-def is_adapter(path: str | Path) -> bool:
-    """Whether a directory holds an adapter and not a whole model."""
-    return (Path(path) / "adapter_config.json").is_file()
-
-
 def check_same_tokenizer(model: str, reward: str) -> None:
     """ValueError if the reward model was trained with another tokenizer or prompt format."""
     for name in (MODEL, *COMPANIONS, "template.json"):
@@ -234,6 +239,6 @@ def check_same_tokenizer(model: str, reward: str) -> None:
             raise ValueError(f"--reward {reward}: its {name} differs from that of --model {model}, expected the same")
 
 
-def backbone_of(path: str) -> Path:
-    """The directory of the base of an adapter directory; a model directory is its own."""
-    return base_of(path) if is_adapter(path) else Path(path)
+def backbone_of(path: str, base: str = "", strict: bool = True) -> Path:
+    """The directory of the base of an adapter directory, as `base_of` finds it; a model directory is its own."""
+    return base_of(path, base, strict) if is_adapter(path) else Path(path)

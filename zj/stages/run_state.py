@@ -165,7 +165,7 @@ class Run(Generic[C]):
         elif self.adapter is None:
             save_llama(self.model, folder, writes=writes)
         else:
-            save_peft(self.model, self.adapter, folder, base=self.base, writes=writes)
+            save_peft(self.model, self.adapter, folder, self.base, writes=writes, bottom=self.config.base)
 
 
 def cross_entropy_step(run: Run, packs: list[Pack]) -> tuple[dict[str, float], int]:

@@ -21,7 +21,7 @@ from zj.model import Llama, LlamaConfig, Packed
 from zj.stages.config import PreferenceConfig, StageConfig, TextConfig
 from zj.train import ALONE, DTYPES, World, replace_folder, shard
 from zj.train.checkpoint import write_text
-from zj.weights import load_model, save_llama
+from zj.weights import check_stackable, load_model, save_llama
 from zj.weights.huggingface import check_tokenizer_fits
 
 R = TypeVar("R", bound=Record)
@@ -87,7 +87,9 @@ def find_model(config: TextConfig, tokenizer: Tokenizer, out: Path, world: World
 
     dtype = torch.float32 if sharded and not adapter else compute  # sharded trainable weights are fp32
     if config.model:
-        model = load_model(config.model, dtype, world.device, prepare)
+        if adapter:
+            check_stackable(config.model)
+        model = load_model(config.model, dtype, world.device, prepare, config.base)
     else:
         model = Llama(LlamaConfig.named(config.size, vocab_size=len(tokenizer)))
         model.init_weights(config.seed)

@@ -25,7 +25,7 @@ from .distributed import ALONE, World
 
 RESULTS = ("config.json", "adapter_config.json")  # the last file of a result to be written
 
-MAY_CHANGE = ("stop_after ", "device ", "compile ", "memory_gb ")  # fields that may change when a run resumes
+MAY_CHANGE = ("stop_after ", "device ", "compile ", "memory_gb ", "base ")  # fields that may change when a run resumes
 
 PREPARED = ("clinic", "tokenizer", "base")  # made from the config alone before the first step
 

@@ -1,16 +1,24 @@
 """Files in and out: model directories of Hugging Face's form, adapters of PEFT's, deltas, checksums."""
 
+from .adapter_base import base_of, check_base, same_base
+from .adapter_config import is_adapter
 from .huggingface import check_tokenizer_fits, load_llama, random_llama, save_llama
-from .peft import base_of, load_model, load_peft, load_peft_with_head, save_peft
+from .peft import check_stackable, load_beside, load_model, load_peft, load_peft_with_head
+from .peft_save import save_peft
 
 __all__ = [
     "base_of",
+    "check_base",
+    "check_stackable",
     "check_tokenizer_fits",
+    "is_adapter",
+    "load_beside",
     "load_llama",
     "load_model",
     "load_peft",
     "load_peft_with_head",
     "random_llama",
+    "same_base",
     "save_llama",
     "save_peft",
 ]

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from zj.lora.adapters import ALL_LINEAR, adapter_layers, adapter_parameters, add_adapter
+from zj.lora.adapters import adapter_parameters, add_adapter_to
 from zj.model.config import LlamaConfig
 from zj.model.heads import ScalarHead
 from zj.model.llama import Llama
-from zj.weights.checksums import SUMS, check_sums, write_sums
-from zj.weights.huggingface import Prepare, build_llama, open_llama
-from zj.weights.sharded import reshard
-from zj.weights.tensors import Sliceable, Stored, compare_stored, on_host, open_tensors
 
-CONFIG, SAFE, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
-HEAD = "base_model.model.score.weight"  # the head of `LlamaForSequenceClassification` with one label
+from .adapter_base import base_of
+from .adapter_config import AdapterKeys, is_adapter, read_config
+from .checksums import check_sums
+from .huggingface import EMBEDDING, HEAD, Prepare, build_llama, open_llama
+from .tensors import Sliceable, Stored, open_tensors
+
+SAFE, PICKLED = "adapter_model.safetensors", "adapter_model.bin"
+PREFIX = "base_model.model."
+SCORE = PREFIX + "score.weight"  # the head of `LlamaForSequenceClassification` with one label
 
 
 def load_model(
@@ -32,26 +31,73 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
     prepare: Prepare | None = None,
+    base: str | Path = "",
+    strict: bool = True,
 ) -> Llama:
     """A model from its own directory, or from an adapter's: then the adapter is merged into its base, in fp32.
 
-    The base of an adapter is the directory named by its config, absolute or relative to the adapter's own, and may be
-    an adapter directory itself. `prepare`: see `build_llama`. Raises ValueError as `load_llama` and `load_peft` do.
+    `base` and `strict`: where the base of an adapter lies, and what another one means, see `base_of`; it may be an
+    adapter directory itself. `prepare`: see `build_llama`. Raises ValueError as `load_llama` and `load_peft` do.
     """
-    return build_llama(*open_model(path), dtype, device, prepare)
+    return build_llama(*open_model(path, base, strict), dtype, device, prepare)
 
 
-def open_model(path: str | Path) -> tuple[LlamaConfig, dict[str, Sliceable]]:
+def load_beside(path: str | Path, name: str, dtype: torch.dtype, base: str | Path = "") -> Llama:
+    """The model of an adapter's directory with the adapter beside its weights, as `name`, and not merged into them.
+
+    Modules that the adapter saves whole stand in place of the base's.
+    """
+    config, weights = open_model(base_of(path, base), base)
+    adapter = open_adapter(Path(path), weights)
+    model = build_llama(*adapter.put_saved(config, weights), dtype, "cpu")
+    _add(model, adapter, name)
+    return model
+
+
+def open_model(
+    path: str | Path, base: str | Path = "", strict: bool = True
+) -> tuple[LlamaConfig, dict[str, Sliceable]]:
     """(config, weights by name) of a model directory, or of an adapter's with the adapter merged in; not yet read."""
-    if not (Path(path) / CONFIG).is_file():
+    if not is_adapter(path):
         return open_llama(path)
-    config, weights = open_model(base_of(path))
-    config_json, stored = _open_adapter(Path(path), weights, {})
-    for name in list(weights):
-        A, B = (stored.get(_key(f"{name.removesuffix('.weight')}.lora_{part}")) for part in "AB")
-        if A is not None and B is not None:
-            weights[name] = Merged(weights[name], A, B, _alpha(config_json) / config_json["r"])
+    config, weights = open_model(base_of(path, base, strict), base, strict)
+    adapter = open_adapter(Path(path), weights)
+    config, weights = adapter.put_saved(config, weights)
+    for layer, low_rank in adapter.layers.items():
+        weights[f"{layer}.weight"] = Merged(weights[f"{layer}.weight"], low_rank)
     return config, weights
+
+
+def load_peft(model: Llama, path: str | Path, name: str) -> None:
+    """Add the adapter in a PEFT directory to `model` under `name`, trainable, as `add_adapter` leaves a new one.
+
+    Raises ValueError, naming file and tensor, if the adapter does not fit the model or is more than plain LoRA, and for
+    one that saves whole modules: they would have to replace those of the base, which other adapters stand on.
+    """
+    adapter = open_adapter(Path(path), dict(model.named_parameters()))
+    check_stackable(path)
+    _add(model, adapter, name)
+
+
+def load_peft_with_head(model: Llama, path: str | Path, name: str) -> ScalarHead:
+    """As `load_peft`; returns the adapter's scalar head, on the host. ValueError if the adapter has none."""
+    head = ScalarHead(model.config.hidden_size)
+    adapter = open_adapter(Path(path), dict(model.named_parameters()), head.weight)
+    check_stackable(path)
+    _add(model, adapter, name)
+    assert adapter.head is not None
+    with torch.no_grad():
+        head.weight.copy_(adapter.head[...])
+    return head
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """The correction of one layer: scale * B A."""
+
+    A: Sliceable  # [rank, width_in]
+    B: Sliceable  # [width_out, rank]
+    scale: float
 
 
 @dataclass(frozen=True)
@@ -59,9 +105,7 @@ class Merged:
     """A weight with an adapter merged in. Slicing computes these rows alone, in fp32."""
 
     base: Sliceable
-    A: Sliceable  # [rank, width_in]
-    B: Sliceable  # [width_out, rank]
-    scale: float
+    low_rank: LowRank
 
     @property
     def shape(self) -> torch.Size:
@@ -72,200 +116,101 @@ class Merged:
         return self.base.dtype
 
     def __getitem__(self, rows: Any) -> Tensor:
-        exact = torch.promote_types(self.base.dtype, torch.float32)
-        return self.base[rows].to(exact) + self.scale * (self.B[rows].to(exact) @ self.A[...].to(exact))
+        exact, (A, B) = torch.promote_types(self.base.dtype, torch.float32), (self.low_rank.A, self.low_rank.B)
+        return self.base[rows].to(exact) + self.low_rank.scale * (B[rows].to(exact) @ A[...].to(exact))
 
 
-def base_of(path: str | Path) -> Path:
-    """The directory of the base model of an adapter directory."""
-    base_name = _read_config(Path(path)).get("base_model_name_or_path")
-    for candidate in (
-        Path(path) / str(base_name),
-        Path(str(base_name)),
-    ):  # an absolute name stays itself in the first
-        if base_name and candidate.is_dir():
-            if candidate.samefile(path):
-                raise ValueError(f"{path}: {CONFIG} names the adapter itself as base_model_name_or_path")
-            return candidate
-    raise ValueError(f"{path}: base_model_name_or_path is {base_name!r}, expected the directory of the base model")
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter directory; its tensors are not read yet."""
+
+    path: Path
+    config: AdapterKeys
+    layers: dict[str, LowRank]  # by path of the layer
+    saved: dict[str, Stored]  # whole weights in place of the base's, by their names there
+    head: Stored | None  # of a reward model
+
+    def put_saved(
+        self, config: LlamaConfig, weights: Mapping[str, Sliceable]
+    ) -> tuple[LlamaConfig, dict[str, Sliceable]]:
+        """The base's config and weights with the saved modules in place of its own.
+
+        Embedding and head may have more rows than the base's. A tied head is a weight of its own as soon as
+        modules_to_save names one of the two, as in PEFT.
+        """
+        weights = dict(weights)
+        if config.tie_word_embeddings and self.saved.keys() & {EMBEDDING, HEAD}:
+            if self.config.saved((EMBEDDING, HEAD)):
+                config, weights[HEAD] = replace(config, tie_word_embeddings=False), weights[EMBEDDING]
+            elif not torch.equal(self.saved[EMBEDDING][...], self.saved.get(HEAD, self.saved[EMBEDDING])[...]):
+                raise ValueError(f"{self.path}: the base ties {HEAD} to {EMBEDDING}, but the saved two differ")
+        weights |= {name: saved for name, saved in self.saved.items() if name in weights}
+        rows = {len_of(weights[name]) for name in (EMBEDDING, HEAD) if name in weights}
+        if len(rows) > 1:
+            raise ValueError(f"{self.path}: {EMBEDDING} and {HEAD} have {sorted(rows)} rows, expected as many in both")
+        return replace(config, vocab_size=rows.pop()), weights
 
 
-def save_peft(
-    model: Llama, name: str, path: str | Path, base: str | Path, head: ScalarHead | None = None, writes: bool = True
-) -> None:
-    """Write adapter `name` as a PEFT directory. `base` is the model it belongs to: a directory, or a published name.
+def len_of(tensor: Sliceable) -> int:
+    return tensor.shape[0]
 
-    With a `head` it is a reward model, which PEFT opens as a sequence classifier with one label.
-    The weights are read again and compared; adapter_config.json appears last. With a sharded model every rank calls
-    this, and one of them `writes`. Raises ValueError for an unknown name and an empty base.
-    """
-    if not str(base):
-        raise ValueError(f"{path}: base is empty, expected the directory of the model that the adapter belongs to")
-    path = Path(path)
-    reshard(model)
-    config, tensors = _config_of(model, name, base, head), _peft_tensors(model, name)
+
+def open_adapter(path: Path, weights: Mapping[str, Sliceable], head: Sliceable | None = None) -> Adapter:
+    """An adapter directory, checked against the weights of its base and the head that is wanted, if one is."""
+    config = read_config(path, head is not None)
+    names = [name for name in weights if name.endswith(".weight")]
+    stored, expected, layers = _open_tensors(path), dict[str, list[int]](), config.layers(names)
+    for layer, (rank, _) in layers.items():
+        width_out, width_in = weights[f"{layer}.weight"].shape
+        expected |= {key_of(layer, "A"): [rank, width_in], key_of(layer, "B"): [width_out, rank]}
+    # PEFT saves a resized embedding and its head also where modules_to_save does not name them
+    resized = [name for name in (EMBEDDING, HEAD) if PREFIX + name in stored]
+    saved = dict.fromkeys([*config.saved({**weights, HEAD: None}), *resized])
+    for name in saved:
+        shape = list(weights.get(name, weights[EMBEDDING]).shape)
+        rows = stored[PREFIX + name].shape[:1] if name in resized else []
+        expected[PREFIX + name] = [*rows, *shape[len(rows) :]]
     if head is not None:
-        reshard(head)
-        tensors[HEAD] = head.weight
-    plain = {key: on_host(matrix) for key, matrix in tensors.items()}
-    if not writes:
-        return
-    path.mkdir(parents=True, exist_ok=True)
-    (path / f".writing-{CONFIG}").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    save_file(dict(plain), path / f".writing-{SAFE}", metadata={"format": "pt"})
-    shutil.copymode(path / f".writing-{CONFIG}", path / f".writing-{SAFE}")  # safetensors sets 0600
-    write_sums(path / f".writing-{SUMS}", {SAFE: path / f".writing-{SAFE}"})
-    for old in (CONFIG, SUMS):
-        (path / old).unlink(missing_ok=True)
-    for file in (SAFE, SUMS):
-        os.replace(path / f".writing-{file}", path / file)
-    compare_stored(open_tensors(path / SAFE), plain)
-    os.replace(path / f".writing-{CONFIG}", path / CONFIG)
+        expected[SCORE] = list(head.shape)
+    _check(stored, expected, path)
+    check_sums(path)
+    pairs = {layer: (stored[key_of(layer, "A")], stored[key_of(layer, "B")]) for layer in layers}
+    low_rank = {layer: LowRank(*pairs[layer], scale) for layer, (_, scale) in layers.items()}
+    return Adapter(path, config, low_rank, {name: stored[PREFIX + name] for name in saved}, stored.get(SCORE))
 
 
-def load_peft(model: Llama, path: str | Path, name: str) -> None:
-    """Add the adapter in a PEFT directory to `model` under `name`, trainable, as `add_adapter` leaves a new one.
-
-    Raises ValueError, naming file and tensor, if the adapter does not fit the model or is more than plain LoRA.
-    """
-    _load(model, Path(path), name, {})
-
-
-def load_peft_with_head(model: Llama, path: str | Path, name: str) -> ScalarHead:
-    """As `load_peft`; returns the adapter's scalar head, on the host. ValueError if the adapter has none."""
-    head = ScalarHead(model.config.hidden_size)
-    _load(model, Path(path), name, {HEAD: head.weight})
-    return head
+def check_stackable(path: str | Path) -> None:
+    """ValueError for an adapter directory that saves whole modules: no other shares its base or stands on it."""
+    stored = _open_tensors(Path(path)) if is_adapter(path) else {}
+    whole = [key.removeprefix(PREFIX) for key in stored if ".lora_" not in key and key != SCORE]
+    if whole:
+        raise ValueError(
+            f"{path}: it replaces {', '.join(whole)} of its base, where other adapters stand: "
+            f"merge it first (scripts/export.py merge --model {path} --out DIR)"
+        )
 
 
-def _load(model: Llama, path: Path, name: str, heads: dict[str, torch.nn.Parameter]) -> None:
-    config, stored = _open_adapter(path, dict(model.named_parameters()), heads)
-    add_adapter(model, name, config["r"], _alpha(config), config["lora_dropout"], _targets(config, path))
-    with torch.no_grad():
-        for key, matrix in (_peft_tensors(model, name) | heads).items():
-            matrix.copy_(stored[key][...])
-
-
-def _open_adapter(
-    path: Path, weights: Mapping[str, Sliceable], heads: Mapping[str, Sliceable]
-) -> tuple[dict, dict[str, Stored]]:
-    """(config, tensors) of an adapter directory, checked against the model's weights and heads."""
-    config = _read_config(path, bool(heads))
+def _open_tensors(path: Path) -> dict[str, Stored]:
+    """The tensors that PEFT reads: it stores a resized module three times, and reads what has the plain name."""
     file = next((path / name for name in (SAFE, PICKLED) if (path / name).is_file()), None)
     if file is None:
         raise ValueError(f"{path}: no {SAFE} or {PICKLED} there")
-    stored, shapes = open_tensors(file), _expected(weights, config["r"], _targets(config, path))
-    _check(stored, shapes | {key: list(head.shape) for key, head in heads.items()}, path)
-    check_sums(path)
-    return config, stored
+    copies = (".modules_to_save.weight", ".original_module.weight")
+    return {key: stored for key, stored in open_tensors(file).items() if not key.endswith(copies)}
 
 
-def _alpha(config: dict) -> float:
-    """Rank-stabilised LoRA (Kalajdzievski 2023) divides by sqrt(r) where LoRA divides by r."""
-    return config["lora_alpha"] * (config["r"] ** 0.5 if config.get("use_rslora") else 1)
+def key_of(layer: str, matrix: str) -> str:
+    """PEFT's name of matrix A or B of a layer."""
+    return f"{PREFIX}{layer}.lora_{matrix}.weight"
 
 
-def _key(path: str) -> str:
-    return f"base_model.model.{path}.weight"
-
-
-def _peft_tensors(model: Llama, name: str) -> dict[str, torch.nn.Parameter]:
-    return {_key(path): matrix for path, matrix in adapter_parameters(model, name).items()}
-
-
-def _config_of(model: Llama, name: str, base: str | Path, head: ScalarHead | None) -> dict:
-    layers = adapter_layers(model, name)
-    _, first = layers[0]
-    rank, scale = len(first.lora_A[name]), first.scales[name]
-    assert scale is not None
-    targets = {path.rsplit(".", 1)[-1] for path, _ in layers}
-    return _PLAIN | {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM" if head is None else "SEQ_CLS",
-        "modules_to_save": None if head is None else ["score"],
-        "base_model_name_or_path": str(Path(base).resolve() if Path(base).is_dir() else base),
-        "r": rank,
-        "lora_alpha": _whole(scale * rank),
-        "lora_dropout": first.dropout[name],
-        "target_modules": [target for target in ALL_LINEAR if target in targets],
-        "inference_mode": True,
-        "use_rslora": False,
-    }
-
-
-def _whole(number: float) -> float:
-    return round(number) if abs(number - round(number)) < 1e-9 * abs(number) else number
-
-
-# PEFT's options beyond plain LoRA, and the one value that is implemented here.
-_PLAIN: dict[str, Any] = {
-    "bias": "none",
-    "fan_in_fan_out": False,
-    "rank_pattern": {},
-    "alpha_pattern": {},
-    "layers_to_transform": None,
-    "layer_replication": None,
-    "exclude_modules": None,
-    "use_dora": False,
-    "lora_bias": False,
-    "init_lora_weights": True,
-}
-_HARMLESS_INIT = (
-    True,
-    False,
-    "gaussian",
-    "orthogonal",
-    "eva",
-)  # others (pissa, olora, …) change the base as well
-
-
-def _read_config(path: Path, head: bool | None = None) -> dict:
-    """The adapter's config, checked to be plain LoRA, with or without a score head (None: either)."""
-    file = path / CONFIG
-    if not file.is_file():
-        raise ValueError(f"{path}: no {CONFIG} there; expected a PEFT adapter directory")
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:  # json.JSONDecodeError and UnicodeDecodeError
-        raise ValueError(f"{file}: not JSON ({error})") from None
-    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        raise ValueError(f"{file}: expected a JSON object with peft_type LORA")
-    with_head = config.get("task_type") == "SEQ_CLS"
-    if head is not None and with_head != head:
-        kinds = {True: "a reward model (LoRA and score head)", False: "an adapter without a score head"}
-        raise ValueError(f"{path}: is {kinds[with_head]}, expected {kinds[head]}")
-    saved = config.get("modules_to_save") or []
-    if saved not in ([], *([["score"], ["classifier", "score"]] if with_head else [])):
-        raise ValueError(f"{file}: modules_to_save is {saved!r}, expected a score head or nothing")
-    for key, plain in _PLAIN.items():
-        allowed: tuple = _HARMLESS_INIT if key == "init_lora_weights" else (plain, None, [], {})
-        if config.get(key, plain) not in allowed:
-            raise ValueError(f"{file}: {key} is {config[key]!r}, this program computes {plain!r} only")
-    config.setdefault("lora_dropout", 0.0)
-    for key in ("r", "lora_alpha", "lora_dropout"):
-        if not isinstance(config.get(key), int if key == "r" else int | float):
-            raise ValueError(f"{file}: {key} is {config.get(key)!r}, expected a number")
-    return config
-
-
-def _targets(config: dict, path: Path) -> list[str]:
-    targets = config.get("target_modules")
-    names = list(ALL_LINEAR) if targets == "all-linear" else [targets] if isinstance(targets, str) else targets
-    if not isinstance(names, list) or not names or not set(names) <= set(ALL_LINEAR):
-        raise ValueError(f"{path / CONFIG}: target_modules is {targets!r}, expected some of {', '.join(ALL_LINEAR)}")
-    return names
-
-
-def _expected(weights: Mapping[str, Sliceable], rank: int, targets: list[str]) -> dict[str, list[int]]:
-    """PEFT key -> shape of every matrix of an adapter of a model with these weights."""
-    shapes: dict[str, list[int]] = {}
-    for name, weight in weights.items():
-        path = name.removesuffix(".weight")
-        if path.rsplit(".", 1)[-1] in targets:
-            width_out, width_in = weight.shape
-            shapes[_key(path + ".lora_A")] = [rank, width_in]
-            shapes[_key(path + ".lora_B")] = [width_out, rank]
-    return shapes
+@torch.no_grad()
+def _add(model: Llama, adapter: Adapter, name: str) -> None:
+    layers = {layer: (len_of(low_rank.A), low_rank.scale) for layer, low_rank in adapter.layers.items()}
+    add_adapter_to(model, name, layers, adapter.config.dropout)
+    for path, matrix in adapter_parameters(model, name).items():
+        layer, _, part = path.rpartition(".lora_")
+        matrix.copy_(getattr(adapter.layers[layer], part)[...])
 
 
 def _check(stored: dict[str, Stored], expected: dict[str, list[int]], path: Path) -> None:

@@ -1,0 +1,112 @@
+"""--base, wherever an adapter is read: training and merging refuse another base of the same shape, the others warn."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from scripts import judge
+from tests.line import Line, make_line
+from tests.scripts.test_judge import write_prompts
+from zj.weights import adapter_base, load_model, save_llama
+
+SMALL = ("--device", "cpu", "--max-tokens", 60, "--batch-size", 8, "--epochs", 1, "--valid-limit", 2)
+
+
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory) -> tuple[Line, Path, Path]:
+    """(a line whose adapters do not find their base, the base elsewhere, another base of the same shape)."""
+    folder = tmp_path_factory.mktemp("moved")
+    line, base, other = make_line(folder), folder / "elsewhere", folder / "other"
+    shutil.move(line.base, base)
+    shutil.copytree(base, other)
+    model = load_model(base)
+    with torch.no_grad():
+        model.model.layers[0].mlp.up_proj.weight[0, 0] += 0.01
+    save_llama(model, other)
+    for file in (line.rankings, line.dialogues):  # a few rows are enough
+        file.write_text("".join(file.read_text(encoding="utf-8").splitlines(True)[:6]), encoding="utf-8")
+    write_prompts(folder / "prompts.jsonl", 2, held_out=True)
+    return line, base, other
+
+
+def call(script: str, line: Line, out: Path) -> tuple[Any, ...]:
+    """A short call of a command that reads an adapter."""
+    prompts = line.base.parent / "prompts.jsonl"
+    few, short = ("--device", "cpu", "--max-new-tokens", 4), ("--device", "cpu", "--max-new-tokens", 4, "--limit", 1)
+    model, rankings = ("--model", line.sft), ("--data", line.rankings, *SMALL, "--out", out)
+    return script, *{
+        "train_sft": (*model, "--data", line.dialogues, *SMALL, "--out", out),
+        "train_pretrain": (*model, "--data", line.dialogues, *SMALL, "--out", out),
+        "train_reward": (*model, *rankings),
+        "train_dpo": (*model, *rankings),
+        "train_ppo": (
+            *model,
+            "--reward",
+            line.reward,
+            *SMALL,
+            "--max-new-tokens",
+            4,
+            *("--data", line.dialogues, "--out", out),
+        ),
+        "export": ("merge", *model, "--out", out),
+        "chat": (*model, *few),
+        "consult": (*model, "--data", line.dialogues, "--number", 1, *few),
+        "rank": (*model, "--data", prompts, "--out", out, *short),
+        "judge": ("--models", f"x={line.sft}", "--data", prompts, "--out", out, *short),
+    }[script]
+
+
+@pytest.mark.parametrize("script", ["train_pretrain", "train_sft", "train_reward", "train_dpo", "train_ppo", "export"])
+def test_training_and_merging_want_the_very_base(command, moved, tmp_path, script):
+    line, base, other = moved
+    name, *flags = call(script, line, tmp_path / "out")
+    lost = command(name, *flags)
+    assert lost.status == 2 and "no directory here: --base says where it is" in lost.err
+    wrong = command(name, *flags, "--base", other, *(("--out", tmp_path / "out2") if name != "export" else ()))
+    assert wrong.status == 2 and "are others: --base says where its base is" in wrong.err, wrong.err
+    assert lost.err.strip().count("\n") == wrong.err.strip().count("\n") == 0
+    if script in ("export", "train_sft"):  # the others differ in nothing that follows
+        assert (
+            command(name, *flags, "--base", base, *(("--out", tmp_path / "out3") if name != "export" else ())).status
+            == 0
+        )
+
+
+@pytest.mark.parametrize("script", ["chat", "consult", "rank", "judge"])
+def test_the_other_commands_warn_and_go_on(command, moved, tmp_path, monkeypatch, script):
+    line, base, other = moved
+    monkeypatch.setattr(judge, "best_constant", lambda *arguments, **named: ("您好。", 0.0))  # its search takes seconds
+    name, *flags = call(script, line, tmp_path / "out")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("/exit\n"))
+    lost = command(name, *flags)
+    assert lost.status == 2 and "no directory here: --base says where it is" in lost.err, lost.err
+    for folder, warned in ((other, True), (base, False)):
+        monkeypatch.setattr(sys, "stdin", io.StringIO("/exit\n"))
+        adapter_base._warn.cache_clear()
+        done = command(name, *flags, "--base", folder, *(("--out", tmp_path / folder.name) if "--out" in flags else ()))
+        assert done.status == 0, done.err
+        assert ("WARNING: " in done.err and "are others" in done.err) is warned
+
+
+def test_a_reward_model_warns_and_its_probe_refuses(command, moved):
+    line, base, other = moved
+    flags = ("--reward", line.reward, "--data", line.rankings, "--kind", "ranking", "--device", "cpu")
+    done = command("score", *flags, "--base", base)
+    assert done.status == 0 and "WARNING" not in done.err, done.err
+    wrong = command("score", *flags, "--base", other)
+    assert wrong.status == 2 and "WARNING: " in wrong.err and "scores its own probe" in wrong.err
+
+
+def test_an_adapter_of_another_base_than_the_model_in_a_chat_is_warned_about(command, moved, monkeypatch):
+    line, base, other = moved
+    for folder, warned in ((other, True), (base, False)):
+        monkeypatch.setattr(sys, "stdin", io.StringIO("/exit\n"))
+        done = command("chat", "--model", folder, "--adapter", line.sft, "--device", "cpu")
+        assert done.status == 0 and ("WARNING: " in done.err) is warned, done.err

@@ -1,0 +1,146 @@
+"""An adapter of a model -> a PEFT directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from zj.lora.adapters import ALL_LINEAR, adapter_layers
+from zj.model.heads import ScalarHead
+from zj.model.llama import Llama
+
+from .adapter_base import FILE, base_of, write_fingerprint
+from .adapter_config import CONFIG, is_adapter
+from .checksums import SUMS, write_sums
+from .peft import SAFE, SCORE, LowRank, check_stackable, key_of, open_adapter
+from .sharded import reshard
+from .tensors import compare_stored, on_host, open_tensors
+
+
+def save_peft(
+    model: Llama,
+    name: str,
+    path: str | Path,
+    base: str | Path,
+    head: ScalarHead | None = None,
+    writes: bool = True,
+    bottom: str | Path = "",
+) -> None:
+    """Write adapter `name` as a PEFT directory. `base` is the model it belongs to: a directory, or a published name.
+
+    If `base` is an adapter, which was merged before this one was trained, the two are written as one, of the model
+    below (`bottom`: its directory, if not the one that the lower adapter names): PEFT opens no adapter on an adapter.
+    With a `head` it is a reward model, which PEFT opens as a sequence classifier with one label.
+    The weights are read again and compared; adapter_config.json appears last. With a sharded model every rank calls
+    this, and one of them `writes`. Raises ValueError for an unknown name, and for a base that is empty or gone.
+    """
+    if not str(base):
+        raise ValueError(f"{path}: base is empty, expected the directory of the model that the adapter belongs to")
+    path, base = Path(path), Path(base)
+    if base.is_absolute() and not base.is_dir():
+        raise ValueError(f"{path}: the model that the adapter was trained on is gone: no directory {base}")
+    reshard(model)
+    pairs = {layer: part.low_rank(name) for layer, part in adapter_layers(model, name)}
+    layers = {layer: LowRank(on_host(p[0]), on_host(p[1]), p[2]) for layer, p in pairs.items() if p is not None}
+    tensors = {}
+    if head is not None:
+        reshard(head)
+        tensors[SCORE] = on_host(head.weight)
+    if not writes:
+        return
+    parameters = dict(model.named_parameters())
+    while is_adapter(base):
+        check_stackable(base)
+        layers, base = stacked(open_adapter(base, parameters).layers, layers), base_of(base, bottom)
+    ranks, targets = _ranks_of(layers), _targets_of(layers, parameters)
+    config = _PLAIN | {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM" if head is None else "SEQ_CLS",
+        "modules_to_save": None if head is None else ["score"],
+        "base_model_name_or_path": str(base.resolve() if base.is_dir() else base),
+        **ranks,
+        "lora_dropout": next(part.dropout[name] for _, part in adapter_layers(model, name)),
+        "target_modules": targets,
+        "inference_mode": True,
+        "use_rslora": False,
+    }
+    tensors |= {key_of(layer, part): getattr(pair, part) for layer, pair in layers.items() for part in "AB"}
+    _write(path, config, tensors, base)
+
+
+def stacked(lower: Mapping[str, LowRank], upper: Mapping[str, LowRank]) -> dict[str, LowRank]:
+    """Two adapters, one trained on the other, as one: s B A + t D C = t [s/t B, D] [A; C], computed in fp32."""
+    both = {path: LowRank(one.A[...].float(), one.B[...].float(), one.scale) for path, one in lower.items()}
+    for path, two in upper.items():
+        one = both.get(path)
+        if one is None:
+            both[path] = two
+        else:
+            A, B = torch.cat([one.A[...], two.A[...]]), torch.cat([one.scale / two.scale * one.B[...], two.B[...]], 1)
+            both[path] = LowRank(A, B, two.scale)
+    return both
+
+
+# PEFT's options beyond plain LoRA, without effect.
+_PLAIN: dict[str, Any] = {
+    "bias": "none",
+    "fan_in_fan_out": False,
+    "rank_pattern": {},
+    "alpha_pattern": {},
+    "layers_to_transform": None,
+    "layer_replication": None,
+    "exclude_modules": None,
+    "use_dora": False,
+    "lora_bias": False,
+    "init_lora_weights": True,
+}
+
+
+def _ranks_of(layers: Mapping[str, LowRank]) -> dict[str, Any]:
+    """Rank and alpha of most layers, and by pattern those of the others."""
+    ranks = {path: pair.A.shape[0] for path, pair in layers.items()}
+    alphas = {path: _whole(pair.scale * ranks[path]) for path, pair in layers.items()}
+    rank, alpha = (Counter(values.values()).most_common(1)[0][0] for values in (ranks, alphas))
+    return {
+        "r": rank,
+        "lora_alpha": alpha,
+        "rank_pattern": {path: other for path, other in ranks.items() if other != rank},
+        "alpha_pattern": {path: other for path, other in alphas.items() if other != alpha},
+    }
+
+
+def _targets_of(layers: Mapping[str, LowRank], names: Iterable[str]) -> list[str]:
+    """The ends of the layers' paths, if those are the only layers of a model that end so; else the whole paths."""
+    ends = [end for end in ALL_LINEAR if any(path.endswith(f".{end}") for path in layers)]
+    paths = {name.removesuffix(".weight") for name in names}
+    covered = {path for path in paths if path.rpartition(".")[2] in ends}
+    return ends if covered == layers.keys() else list(layers)
+
+
+def _write(path: Path, config: dict[str, Any], tensors: dict[str, Tensor], base: Path) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    (path / f".writing-{CONFIG}").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    save_file(dict(tensors), path / f".writing-{SAFE}", metadata={"format": "pt"})
+    shutil.copymode(path / f".writing-{CONFIG}", path / f".writing-{SAFE}")  # safetensors sets 0600
+    write_sums(path / f".writing-{SUMS}", {SAFE: path / f".writing-{SAFE}"})
+    for old in (CONFIG, SUMS, FILE):
+        (path / old).unlink(missing_ok=True)
+    if base.is_dir():
+        write_fingerprint(path, base)
+    for file in (SAFE, SUMS):
+        os.replace(path / f".writing-{file}", path / file)
+    compare_stored(open_tensors(path / SAFE), tensors)
+    os.replace(path / f".writing-{CONFIG}", path / CONFIG)
+
+
+def _whole(number: float) -> float:
+    return round(number) if abs(number - round(number)) < 1e-9 * abs(number) else number
