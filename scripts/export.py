@@ -21,7 +21,8 @@ from zj.data.tokenizer import MODEL as TOKENIZER
 from zj.lora import merge_adapter
 from zj.model import Llama, Packed
 from zj.weights import base_of, load_model, load_peft, save_llama
-from zj.weights.huggingface import apply_delta, stored_dtype
+from zj.weights.delta import apply_delta
+from zj.weights.huggingface import stored_dtype
 
 PROBE = 64  # tokens on which the merged model is compared with the adapter
 

@@ -21,7 +21,7 @@ from zj.model.llama import Llama
 from zj.weights.checksums import SUMS, check_sums, write_sums
 from zj.weights.huggingface import Prepare, build_llama, open_llama
 from zj.weights.sharded import reshard
-from zj.weights.tensors import Sliceable, Stored, compare_stored, on_host, open_tensors
+from zj.weights.tensors import Sliceable, Stored, check_finite, compare_stored, on_host, open_tensors
 
 CONFIG, SAFE, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 HEAD = "base_model.model.score.weight"  # the head of `LlamaForSequenceClassification` with one label
@@ -97,7 +97,7 @@ def save_peft(
 
     With a `head` it is a reward model, which PEFT opens as a sequence classifier with one label.
     The weights are read again and compared; adapter_config.json appears last. With a sharded model every rank calls
-    this, and one of them `writes`. Raises ValueError for an unknown name and an empty base.
+    this, and one of them `writes`. ValueError: unknown name, empty base, numbers that are not finite.
     """
     if not str(base):
         raise ValueError(f"{path}: base is empty, expected the directory of the model that the adapter belongs to")
@@ -107,7 +107,7 @@ def save_peft(
     if head is not None:
         reshard(head)
         tensors[HEAD] = head.weight
-    plain = {key: on_host(matrix) for key, matrix in tensors.items()}
+    plain = {key: check_finite(on_host(matrix), key, path) for key, matrix in tensors.items()}
     if not writes:
         return
     path.mkdir(parents=True, exist_ok=True)
