@@ -37,6 +37,7 @@ class Config:
     models: tuple[str, ...] = ()  # NAME=DIR of each model or PEFT adapter
     texts: tuple[str, ...] = ()  # NAME=FILE of a system's answers, JSON lines {"id": of the question, "text": answer}
     data: tuple[str, ...] = ()  # files of the clinic's prompts (exam.jsonl)
+    template: str = ""  # prompt format of all models (none: the one stored with each)
     out: str = ""  # report to write: JSON with tables, texts and verdicts
     baseline: str = ""  # name of the system that the others are compared with (none: the first)
     limit: int | None = 300  # number of questions, from the first (none: all)
@@ -145,7 +146,9 @@ def sample_answers(
 
 
 def open_chat_model(config: Config, name: str, folder: str) -> ChatModel:
-    return load_chat_model(folder, f"--models {name}", DTYPES[config.dtype], start(config.device).device)
+    return load_chat_model(
+        folder, f"--models {name}", DTYPES[config.dtype], start(config.device).device, config.template
+    )
 
 
 def log_ratios(

@@ -9,7 +9,7 @@ long as the base's, those of a difference far shorter.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,9 +55,7 @@ def apply_delta(
         target[name] = delta_tensor if copied else _Sum(_counterpart(base_tensors, delta_tensors, name), delta_tensor)
     if is_delta(target):
         raise ValueError(f"{delta}: added to {base} it gives no model: the norm weights of the sum are no gains")
-    if special_ids is not None:
-        config = replace(config, bos_token_id=special_ids[0], eos_token_id=special_ids[1])
-    write_llama(Path(out), config, target, max_shard_bytes)
+    write_llama(Path(out), config, target, max_shard_bytes, special_ids=special_ids)
     return kind
 
 
@@ -100,9 +98,9 @@ class _Sum:
         return self.delta.dtype
 
     def __getitem__(self, index: Any) -> Tensor:
-        total = self.delta[...].float()
-        total[: self.base.shape[0]] += self.base[...].float()  # rows that the base lacks: added to zeros
-        return total[index].to(self.dtype)
+        total = torch.zeros(self.shape)
+        total[: self.base.shape[0]] = self.base[...]  # rows that the base lacks are zeros
+        return (total + self.delta[...].float())[index].to(self.dtype)
 
 
 def _counterpart(base_tensors: Mapping[str, Stored], delta_tensors: Mapping[str, Stored], name: str) -> Stored:

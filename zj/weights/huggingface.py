@@ -7,6 +7,7 @@ missing, surplus or of another shape is an error.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -84,11 +85,18 @@ def random_llama(config: LlamaConfig, dtype: torch.dtype, device: str | torch.de
     return model.eval()
 
 
-def save_llama(model: Llama, path: str | Path, max_shard_bytes: int = SHARD_BYTES, writes: bool = True) -> None:
+def save_llama(
+    model: Llama,
+    path: str | Path,
+    max_shard_bytes: int = SHARD_BYTES,
+    writes: bool = True,
+    special_ids: tuple[int, int] | None = None,
+) -> None:
     """Write `model` as a Hugging Face directory: config.json and safetensors, in shards of `max_shard_bytes`.
 
     All files are read again and compared. With a sharded model every rank calls this, and one of them `writes`.
-    Raises ValueError for a model with adapters: they would be lost.
+    `special_ids`: bos and eos of its tokenizer for config.json (None: those of the model's config). Raises ValueError
+    for a model with adapters, which would be lost, and for numbers that are not finite.
     """
     reshard(model)
     parameters = dict(model.named_parameters())
@@ -98,7 +106,7 @@ def save_llama(model: Llama, path: str | Path, max_shard_bytes: int = SHARD_BYTE
         raise ValueError(
             f"{path}: the model carries adapters ({names}) that would be lost: merge_adapter or remove_adapter first"
         )
-    write_llama(Path(path), model.config, parameters, max_shard_bytes, writes)
+    write_llama(Path(path), model.config, parameters, max_shard_bytes, writes, special_ids)
 
 
 def check_tokenizer_fits(model: Llama | LlamaConfig, n_ids: int) -> None:
@@ -127,8 +135,16 @@ def is_delta(stored: Mapping[str, Sliceable]) -> bool:
 
 
 def write_llama(
-    path: Path, config: LlamaConfig, tensors: Mapping[str, Sliceable], max_shard_bytes: int, writes: bool = True
+    path: Path,
+    config: LlamaConfig,
+    tensors: Mapping[str, Sliceable],
+    max_shard_bytes: int = SHARD_BYTES,
+    writes: bool = True,
+    special_ids: tuple[int, int] | None = None,
 ) -> None:
+    """Write a model directory from tensors by name; see `save_llama`."""
+    if special_ids is not None:
+        config = replace(config, bos_token_id=special_ids[0], eos_token_id=special_ids[1])
     dtype = str(tensors[EMBEDDING].dtype).removeprefix("torch.")
     write_checkpoint(path, tensors, config.to_hf() | {"torch_dtype": dtype}, max_shard_bytes, writes)
 

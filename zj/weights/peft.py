@@ -90,6 +90,11 @@ def base_of(path: str | Path) -> Path:
     raise ValueError(f"{path}: base_model_name_or_path is {base_name!r}, expected the directory of the base model")
 
 
+def config_of(path: str | Path) -> LlamaConfig:
+    """The config of a model directory, or of the model below an adapter's; no weights are opened."""
+    return config_of(base_of(path)) if (Path(path) / CONFIG).is_file() else LlamaConfig.from_hf(path)
+
+
 def save_peft(
     model: Llama, name: str, path: str | Path, base: str | Path, head: ScalarHead | None = None, writes: bool = True
 ) -> None:
