@@ -24,7 +24,7 @@ from zj.data.tokenizer import MODEL as TOKENIZER
 from zj.data.tokenizer import Tokenizer
 from zj.inference.engine import Sampling, stream
 from zj.train import DTYPES, start
-from zj.weights import check_base, load_model, load_peft
+from zj.weights import check_base, config_of, load_model, load_peft
 from zj.weights.huggingface import check_tokenizer_fits
 
 with suppress(ImportError):  # not on every system
@@ -93,6 +93,10 @@ class Chat:
         self.config = config
         self.sampling = Sampling(config.temperature, config.top_p, config.top_k, config.repetition_penalty)
         folders = _folders(config)
+        self.templates = _templates(config, folders)
+        positions = config_of(config.model, config.base, strict=False).max_position_embeddings
+        self.max_new_tokens = _longest_answer(config, positions)
+        self.room = positions - self.max_new_tokens  # tokens that a prompt may have
         device = start(config.device).device
         home = _first_folder_with(TOKENIZER, [config.model, *config.adapter])
         self.tokenizer = Tokenizer.load(home or config.model)
@@ -101,11 +105,7 @@ class Chat:
         for name, folder in folders.items():
             check_base(folder, config.model, strict=False)
             load_peft(self.model, folder, name)
-        self.templates = _templates(config, folders)
         self.adapter: str | None = next(iter(folders), None)
-        positions = self.model.config.max_position_embeddings
-        self.max_new_tokens = _longest_answer(config, positions)
-        self.room = positions - self.max_new_tokens  # tokens that a prompt may have
         self.history: tuple[Turn, ...] = ()
 
     def describe(self) -> str:
@@ -134,9 +134,16 @@ class Chat:
         return f"({name} answers from now on; the conversation goes on)"
 
     def answer(self, user: str) -> str:
-        """Stream the answer to stdout and keep the turn; returns why the answer is incomplete, or ""."""
+        """Stream the answer to stdout and keep the turn; returns why prompt or answer are incomplete, or ""."""
         prompt = Prompt("chat", user, self.history, self.config.system, where="--system")
-        ids = encode_prompt(prompt, self.tokenizer, self.templates[self.adapter], self.room)
+        template = self.templates[self.adapter]
+        ids = encode_prompt(prompt, self.tokenizer, template, self.room)
+        whole = len(ids) == len(encode_prompt(prompt, self.tokenizer, template))
+        note = (
+            ""
+            if whole
+            else f"\n(the oldest turns were left out: beside the answer there is room for {self.room} tokens)"
+        )
         new_ids: list[int] = []
         with ctrl_c_stops() as stopped:
             for text in whole_characters(self._new_ids(ids, new_ids), self.tokenizer):
@@ -146,8 +153,8 @@ class Chat:
         if answer := self.tokenizer.decode(new_ids):
             self.history += ((user, answer),)
         if new_ids and new_ids[-1] == self.tokenizer.eos_id:
-            return ""
-        return "\n(stopped)" if stopped else f"\n(cut at --max-new-tokens {self.max_new_tokens})"
+            return note
+        return ("\n(stopped)" if stopped else f"\n(cut at --max-new-tokens {self.max_new_tokens})") + note
 
     def _new_ids(self, prompt: list[int], collected: list[int]) -> Iterator[int]:
         """New ids as they are sampled, also appended to `collected`."""

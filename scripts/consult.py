@@ -6,7 +6,6 @@ python scripts/consult.py --model runs/sft --data runs/sft/clinic/multi.jsonl --
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from zj import NOTICE
@@ -14,11 +13,11 @@ from zj.cli import run_command
 from zj.data.batching import split
 from zj.data.readers import read
 from zj.data.records import Dialogue, Prompt, Turn
-from zj.data.template import encode_prompt, load_template
+from zj.data.template import choose_template, encode_prompt
 from zj.data.tokenizer import Tokenizer
 from zj.inference import generate
 from zj.train import DTYPES, start
-from zj.weights import load_model
+from zj.weights import check_tokenizer_fits, config_of, load_model
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,7 @@ class Config:
     model: str = ""  # Hugging Face model or PEFT adapter directory
     base: str = ""  # directory of the base of the adapters that are read (none: the one that they name)
     data: tuple[str, ...] = ()  # files of dialogues; their held-out part is used
+    template: str = ""  # prompt format (none: the one stored with the model)
     number: int = 3  # number of consultations, in the order of training's validation
     valid_fraction: float = 0.1  # share of the dialogues that training held out
     max_tokens: int = 768  # tokens of the longest prompt; older turns are dropped to fit
@@ -43,9 +43,15 @@ def main(config: Config) -> None:
     device = start(config.device).device
     dialogues, _ = read(config.data, "dialogue")
     held_out = split(dialogues, config.valid_fraction)[1][: config.number]
+    positions = config_of(config.model, config.base, strict=False).max_position_embeddings
+    if config.max_tokens + config.max_new_tokens > positions:
+        raise ValueError(
+            f"--max-tokens {config.max_tokens} and --max-new-tokens {config.max_new_tokens}: together more than the "
+            f"model's {positions} positions"
+        )
+    tokenizer, template = Tokenizer.load(config.model), choose_template(config.template, config.model)
     model = load_model(config.model, DTYPES[config.dtype], device, base=config.base, strict=False)
-    tokenizer = Tokenizer.load(config.model)
-    template = load_template(Path(config.model))
+    check_tokenizer_fits(model, len(tokenizer))
     for number, dialogue in enumerate(held_out, 1):
         print(f"—— held-out patient {number} ({dialogue.department or dialogue.id}) ——")
         consult(config, model, tokenizer, template, dialogue)

@@ -1,12 +1,12 @@
-"""Convert an adapter or delta weights to a model directory.
+"""Convert an adapter, delta weights or a vocabulary to a model directory, which other programs open too.
 
 merge        add an adapter (PEFT directory) to its base; a full model is written as it is
-apply-delta  add delta weights, as Ziya-LLaMA-13B and HuatuoGPT-13B are published, to their base
+apply-delta  add delta weights, as Ziya-LLaMA-13B, HuatuoGPT-13B and Vicuna are published, to their base
+extend       give a model another tokenizer: a new piece begins as the mean of the pieces that it replaces
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,17 @@ from typing import Any, Literal
 import torch
 
 from zj.cli import run_command
+from zj.data.huggingface import save_tokenizer, why_not_exact
 from zj.data.template import FILE as TEMPLATE
-from zj.data.tokenizer import COMPANIONS as TOKENIZER_FILES
+from zj.data.template import choose_template
 from zj.data.tokenizer import MODEL as TOKENIZER
+from zj.data.tokenizer import Tokenizer
 from zj.lora import merge_adapter
-from zj.model import Llama, Packed
-from zj.weights import base_of, is_adapter, load_beside, load_model, save_llama
-from zj.weights.huggingface import apply_delta, stored_dtype
+from zj.model import Llama, LlamaConfig, Packed
+from zj.weights import base_of, check_tokenizer_fits, is_adapter, load_beside, load_model, save_llama
+from zj.weights.delta import apply_delta
+from zj.weights.huggingface import stored_dtype
+from zj.weights.vocabulary import extend_vocabulary
 
 PROBE = 64  # tokens on which the merged model is compared with the adapter
 
@@ -32,6 +36,7 @@ class MergeConfig:
     base: str = ""  # directory of the base of the adapters that are read (none: the one that they name)
     out: str = ""  # directory to write the model to; must be empty or absent
     dtype: Literal["stored", "float32", "float16", "bfloat16"] = "stored"  # of the written weights
+    template: str = ""  # prompt format to store (none: the one stored with adapter or model, if there is one)
 
 
 @dataclass(frozen=True)
@@ -39,23 +44,52 @@ class DeltaConfig:
     base: str = ""  # directory of the base model of the delta, e.g. LLaMA-13B
     delta: str = ""  # directory of the delta weights, as published
     out: str = ""  # directory to write the model to; must be empty or absent
+    template: str = ""  # prompt format to store, e.g. ziya (none: the one stored with the delta, if there is one)
+
+
+@dataclass(frozen=True)
+class ExtendConfig:
+    model: str = ""  # directory of the model, with its tokenizer
+    tokenizer: str = ""  # new tokenizer.model or its directory; usually all the old pieces and more
+    out: str = ""  # directory to write the model to; must be empty or absent
 
 
 def merge(config: MergeConfig) -> None:
     source, out = _directory(config.model, "--model"), _empty_directory(config.out)
+    tokenizer = _tokenizer_of(source, config.base)
+    template = _template_of(source, config.template, config.base)
     dtype = stored_dtype(_base_model(source, config.base)) if config.dtype == "stored" else getattr(torch, config.dtype)
     model = _merge_into_base(source, dtype, config.base) if is_adapter(source) else load_model(source, dtype)
-    _copy_tokenizer(source, out, config.base)
-    save_llama(model, out)
+    save_llama(model, out, special_ids=_special_ids(tokenizer, model.config))
+    _write_tokenizer(out, tokenizer, template)
     print(f"{out}: {sum(p.numel() for p in model.parameters()):,} parameters in {dtype}")
 
 
 def apply(config: DeltaConfig) -> None:
     base, delta = _directory(config.base, "--base"), _directory(config.delta, "--delta")
     out = _empty_directory(config.out)
-    apply_delta(base, delta, out)
-    _copy_tokenizer(delta, out)
-    print(f"{out}: {base} + {delta}, in {stored_dtype(out)}")
+    tokenizer, template = _tokenizer_of(delta), _template_of(delta, config.template, "")
+    kind = apply_delta(base, delta, out, special_ids=_special_ids(tokenizer, LlamaConfig.from_hf(delta)))
+    _write_tokenizer(out, tokenizer, template)
+    print(f"{out}: {base} + {delta} ({kind}), in {stored_dtype(out)}")
+
+
+def extend(config: ExtendConfig) -> None:
+    source, out = _directory(config.model, "--model"), _empty_directory(config.out)
+    if is_adapter(source):
+        raise ValueError(f"--model {source}: is an adapter, expected a model (export.py merge makes one)")
+    if not config.tokenizer:
+        raise ValueError("--tokenizer is missing: the new tokenizer.model, or its directory")
+    old, new = Tokenizer.load(source), Tokenizer.load(config.tokenizer)
+    check_tokenizer_fits(LlamaConfig.from_hf(source), len(old))
+    rows = new.rows_from(old)
+    extend_vocabulary(source, rows, out, new.special_ids)
+    _write_tokenizer(out, new, _template_of(source, "", ""))
+    kept = {row[0] for row in rows if len(row) == 1}
+    print(
+        f"{out}: {len(rows):,} rows; {sum(len(row) > 1 for row in rows):,} of them new, the mean of other rows; "
+        f"{len(old) - len(kept):,} of the {len(old):,} old ones have no successor"
+    )
 
 
 @torch.no_grad()
@@ -75,18 +109,41 @@ def _merge_into_base(source: Path, dtype: torch.dtype, base: str) -> Llama:
     return model
 
 
-# Copied beside the weights.
-COPIED_FILES = (TOKENIZER, *TOKENIZER_FILES, TEMPLATE, "generation_config.json")
+def _tokenizer_of(source: Path, base: str = "") -> Tokenizer | None:
+    """The tokenizer of the directory, or else of the model below the adapter, or else None."""
+    folder = _first_with(TOKENIZER, source, base)
+    return Tokenizer.load(folder) if folder else None
 
 
-def _copy_tokenizer(source: Path, out: Path, base: str = "") -> None:
-    """Copy the files of the base model, then those of the adapter over them."""
-    if is_adapter(source):
-        _copy_tokenizer(base_of(source, base), out, base)
-    out.mkdir(parents=True, exist_ok=True)
-    for name in COPIED_FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, out / name)
+def _special_ids(tokenizer: Tokenizer | None, config: LlamaConfig) -> tuple[int, int] | None:
+    """bos and eos for config.json. ValueError if the tokenizer has more ids than the model rows."""
+    if tokenizer is None:
+        return None
+    check_tokenizer_fits(config, len(tokenizer))
+    return tokenizer.special_ids
+
+
+def _template_of(source: Path, chosen: str, base: str) -> str | None:
+    """The format of --template, or the one stored with adapter or model; None if neither says."""
+    stored = _first_with(TEMPLATE, source, base)
+    return choose_template(chosen, stored or source) if chosen or stored else None
+
+
+def _first_with(file: str, source: Path, base: str) -> Path | None:
+    if (source / file).is_file():
+        return source
+    return _first_with(file, base_of(source, base), base) if is_adapter(source) else None
+
+
+def _write_tokenizer(out: Path, tokenizer: Tokenizer | None, template: str | None) -> None:
+    if tokenizer is None:
+        print(f"warning: there is no {TOKENIZER}, so {out} has no tokenizer")
+        return
+    save_tokenizer(out, tokenizer, template)
+    if reason := why_not_exact(tokenizer):
+        print(f"warning: other programs may read texts as other ids than this one does: of the tokenizer, {reason}")
+    if template is None:
+        print(f"{out}: no prompt format is stored there; --template stores one")
 
 
 def _base_model(source: Path, base: str) -> Path:
@@ -110,6 +167,7 @@ def _empty_directory(path: str) -> Path:
 COMMANDS: dict[str, tuple[Callable[[Any], None], type]] = {
     "merge": (merge, MergeConfig),
     "apply-delta": (apply, DeltaConfig),
+    "extend": (extend, ExtendConfig),
 }
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ class Config:
     base: str = ""  # directory of the base of the adapters that are read (none: the one that they name)
     texts: tuple[str, ...] = ()  # NAME=FILE of a system's answers, JSON lines {"id": of the question, "text": answer}
     data: tuple[str, ...] = ()  # files of the clinic's prompts (exam.jsonl)
+    template: str = ""  # prompt format of all models (none: the one stored with each)
     out: str = ""  # report to write: JSON with tables, texts and verdicts
     baseline: str = ""  # name of the system that the others are compared with (none: the first)
     limit: int | None = 300  # number of questions, from the first (none: all)
@@ -146,7 +147,8 @@ def sample_answers(
 
 
 def open_chat_model(config: Config, name: str, folder: str) -> ChatModel:
-    return load_chat_model(folder, f"--models {name}", DTYPES[config.dtype], start(config.device).device, config.base)
+    device = start(config.device).device
+    return load_chat_model(folder, f"--models {name}", DTYPES[config.dtype], device, config.base, config.template)
 
 
 def log_ratios(

@@ -29,6 +29,7 @@ class Config:
     model: str = ""  # Hugging Face model or PEFT adapter directory
     base: str = ""  # directory of the base of the adapters that are read (none: the one that they name)
     data: tuple[str, ...] = ()  # files of the clinic's prompts (prompt.jsonl)
+    template: str = ""  # prompt format (none: the one stored with the model)
     out: tuple[str, ...] = ()  # files of rankings to write, one ranking per line; existing files are kept
     answers: int = 4  # answers per prompt
     sampled: tuple[int, ...] = (3,)  # how many of them the model samples, per file; the rest are reference or degraded
@@ -75,7 +76,7 @@ def main(config: Config) -> None:
 def sample(config: Config, questions: list[Question], per_question: int) -> list[list[str]]:
     """`per_question` sampled answers to each question; with the same seed a smaller number gives the first of them."""
     device = start(config.device).device
-    chat_model = load_chat_model(config.model, "--model", DTYPES[config.dtype], device, config.base)
+    chat_model = load_chat_model(config.model, "--model", DTYPES[config.dtype], device, config.base, config.template)
     answers = generate_answers(
         chat_model,
         [question.prompt for question in questions for _ in range(per_question)],

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from zj import NOTICE
 from zj.cli import run_command
 from zj.data.records import Dialogue, Prompt, Ranking
-from zj.data.template import encode_answers, load_template
+from zj.data.template import choose_template, encode_answers
 from zj.data.tokenizer import Tokenizer
 from zj.eval.answers import ChatModel, generate_answers
 from zj.inference.cpu import prepack_frozen
@@ -30,11 +30,11 @@ from zj.rl import pair_accuracy
 from zj.stages.config import Lora, need
 from zj.stages.preferences import Ranked, ranked_packs, rates
 from zj.stages.roles import Reward, add_policy, backbone_of, check_same_tokenizer, load_reward, score_packs
-from zj.stages.setup import read_records
-from zj.train import DTYPES, World, start
+from zj.stages.setup import read_records, tell_positions
+from zj.train import ALONE, DTYPES, World, start
 from zj.train.checkpoint import write_text
 from zj.train.log import bar_interval
-from zj.weights import base_of, check_tokenizer_fits, load_model, same_base
+from zj.weights import base_of, check_tokenizer_fits, config_of, load_model, same_base
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Config:
     reward: str = ""  # directory that train_reward.py wrote
     base: str = ""  # directory of the base of the adapters that are read (none: the one that they name)
     data: tuple[str, ...] = ()  # files or directories of dialogues or rankings (see --kind); of prompts for --best-of
+    template: str = ""  # prompt format (none: the one stored with the reward model, which has to be --model's)
     kind: Literal["dialogue", "ranking"] = "dialogue"  # score a dialogue's last answer, or all answers of a ranking
     out: str = ""  # file of scores to write, one JSON object per line (none: only the summary)
     model: str = ""  # for --best-of: who answers; the reward model's base or an adapter of it, as in train_ppo.py
@@ -91,7 +92,7 @@ def main(config: Config) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)  # before scoring, so a bad path fails early
     if config.best_of:
         need(config, "model")
-        check_same_tokenizer(config.model, config.reward)
+        check_same_tokenizer(config.model, config.reward, config.template)
         rows = best_of(config, read_records(config.data, "prompt", config.on_bad_row))
     elif config.kind == "ranking":
         rows = score_rankings(load_scorer(config), read_records(config.data, "ranking", config.on_bad_row))
@@ -240,14 +241,16 @@ def summary(scores: list[float]) -> str:
 def load_scorer(config: Config) -> Scorer:
     """The reward model of --reward on its base."""
     device = start(config.device).device
+    tokenizer, template = Tokenizer.load(config.reward), choose_template(config.template, config.reward)
+    shape = config_of(config.reward, config.base, strict=False)
+    longest = config.max_tokens or shape.max_position_embeddings
+    tell_positions(longest, shape, ALONE)
     backbone = backbone_of(config.reward, config.base, strict=False)
     model = load_model(backbone, DTYPES[config.dtype], device, base=config.base, strict=False).requires_grad_(False)
-    tokenizer = Tokenizer.load(config.reward)
     check_tokenizer_fits(model, len(tokenizer))
-    longest = config.max_tokens or model.config.max_position_embeddings
     reward = load_reward(model, config.reward)
     prepack_frozen(model)
-    return Scorer(reward, tokenizer, load_template(config.reward), longest, config.tokens_per_pack)
+    return Scorer(reward, tokenizer, template, longest, config.tokens_per_pack)
 
 
 def open_chat_model(config: Config, scorer: Scorer) -> ChatModel:

@@ -22,6 +22,7 @@ from zj.cli import check_range, run_command
 from zj.clinic import default_files
 from zj.data.batching import batch, epochs, steps_per_epoch
 from zj.data.readers import files_of
+from zj.data.template import choose_template
 from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
 from zj.lora import copy_adapter
@@ -36,7 +37,7 @@ from zj.stages.run_state import Run
 from zj.train import DTYPES, Log, Optim, Optimizer, World, gathered, open_run, shard, start
 from zj.train.checkpoint import write_text
 from zj.train.log import bar_interval
-from zj.weights import base_of, check_tokenizer_fits, is_adapter, load_model
+from zj.weights import base_of, check_tokenizer_fits, config_of, is_adapter, load_model
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def main(config: Config) -> None:
     need(config, "model")
     files = files_of(config.data) if config.data else []
     out, saved = open_run(config.out, config, "dpo", world, files)
-    tokenizer, template = Tokenizer.load(config.tokenizer or config.model), setup.template_of(config)
+    tokenizer = Tokenizer.load(config.tokenizer or config.model)
+    template = choose_template(config.template, config.model)
     data = setup.data_files(config, out, world, default_files, "ranking")
     train, valid = read_rankings(data, config, tokenizer, template, out, world)
     base = backbone_of(config.model, config.base)
@@ -102,7 +104,7 @@ def main(config: Config) -> None:
             validation = validate(run, reference, valid, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, **world.add(sums), **rates(tables, world), **stats, **speed, **validation)
             run.save_if_due()
-    world.print(f"{out}: done, best validation loss {run.best:.4f}; talk to it: python scripts/chat.py --model {out}")
+    world.print(f"{out}: done, {run.best_loss}; talk to it: python scripts/chat.py --model {out}")
     world.leave()
 
 
@@ -117,6 +119,7 @@ def open_model(config: Config, base: Path, ids: int, world: World) -> Llama:
         copy_adapter(model, "policy", "reference")
         shard(model, [], config.shard, dtype, world)
 
+    setup.tell_positions(config.max_tokens, config_of(base, config.base), world)
     model = load_model(base, dtype, world.device, prepare, config.base)
     prepack_frozen(model)
     apply_memory_plan(model, "dpo", config, world)

@@ -19,7 +19,7 @@ from zj.cli import check_range, run_command
 from zj.clinic import default_files
 from zj.data.batching import batch, epochs, pack_plan, steps_per_epoch
 from zj.data.readers import files_of
-from zj.data.template import Encoded, load_template
+from zj.data.template import Encoded, choose_template
 from zj.data.tokenizer import Tokenizer
 from zj.lora import adapter_parameters
 from zj.model import sequence_logprobs, sequence_values
@@ -103,10 +103,10 @@ class Config(RolesConfig):
 def main(config: Config) -> None:
     world = start(config.device)
     need(config, "model", "reward")
-    check_same_tokenizer(config.model, config.reward)
+    check_same_tokenizer(config.model, config.reward, config.template)
     files = files_of((*config.data, *config.ptx_data)) if config.data else []
     out, saved = open_run(config.out, config, "ppo", world, files)
-    tokenizer, template = Tokenizer.load(config.model), load_template(config.model)
+    tokenizer, template = Tokenizer.load(config.model), choose_template(config.template, config.model)
     data = setup.data_files(config, out, world, default_files, "prompt")
     room = config.max_tokens - config.max_new_tokens
     train, valid = read_prompts(data, config, room, tokenizer, template, out, world)

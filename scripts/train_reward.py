@@ -18,6 +18,7 @@ from zj.cli import check_range, run_command
 from zj.clinic import default_files
 from zj.data.batching import batch, epochs, steps_per_epoch
 from zj.data.readers import files_of
+from zj.data.template import choose_template
 from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
 from zj.lora import add_adapter
@@ -30,7 +31,7 @@ from zj.stages.preferences import Ranked, ranked_packs, rates, read_rankings
 from zj.stages.roles import Reward, save_reward, score_packs
 from zj.stages.run_state import Run
 from zj.train import DTYPES, Log, Optim, Optimizer, World, open_run, shard, start
-from zj.weights import check_stackable, check_tokenizer_fits, load_model
+from zj.weights import check_stackable, check_tokenizer_fits, config_of, load_model
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def main(config: Config) -> None:
     need(config, "model")
     files = files_of(config.data) if config.data else []
     out, saved = open_run(config.out, config, "reward", world, files)
-    tokenizer, template = Tokenizer.load(config.tokenizer or config.model), setup.template_of(config)
+    tokenizer = Tokenizer.load(config.tokenizer or config.model)
+    template = choose_template(config.template, config.model)
     data = setup.data_files(config, out, world, default_files, "ranking")
     train, valid = read_rankings(data, config, tokenizer, template, out, world)
     model, head = add_reward(config, tokenizer, world)
@@ -93,9 +95,7 @@ def main(config: Config) -> None:
             validation = validate(run, head, valid, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, loss=loss, **rates(tables, world), **stats, **speed, **validation)
             run.save_if_due()
-    world.print(
-        f"{out}: done, best validation loss {run.best:.4f}; score with it: python scripts/score.py --reward {out}"
-    )
+    world.print(f"{out}: done, {run.best_loss}; score with it: python scripts/score.py --reward {out}")
     world.leave()
 
 
@@ -109,6 +109,7 @@ def add_reward(config: Config, tokenizer: Tokenizer, world: World) -> tuple[Llam
         heads.append(ScalarHead(model.config.hidden_size, config.seed).to(world.device))
         shard(model, heads, config.shard, dtype, world)
 
+    setup.tell_positions(config.max_tokens, config_of(config.model, config.base), world)
     check_stackable(config.model)
     model = load_model(config.model, dtype, world.device, prepare, config.base)
     prepack_frozen(model)

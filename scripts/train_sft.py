@@ -78,7 +78,7 @@ def main(config: Config) -> None:
             validation = run.validate(valid, prompts, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, **metrics, **speed, **validation)
             run.save_if_due()
-    world.print(f"{out}: done, best validation loss {run.best:.4f}; talk to it: python scripts/chat.py --model {out}")
+    world.print(f"{out}: done, {run.best_loss}; talk to it: python scripts/chat.py --model {out}")
     world.leave()
 
 

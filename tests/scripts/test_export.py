@@ -11,12 +11,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from zj.data.huggingface import save_tokenizer
+from zj.data.template import load_template
+from zj.data.tokenizer import Tokenizer, train_tokenizer
 from zj.lora import adapter_parameters, add_adapter
 from zj.model import Llama, LlamaConfig, Packed
 from zj.weights import load_llama, load_model, save_llama, save_peft
 from zj.weights.tensors import open_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
+TEXTS = ["医生，我头疼三天了。", "建议多喝水，多休息。", "谢谢医生，再见。"]
+FILES = {"SHA256SUMS", "config.json", "model.safetensors", "tokenizer.model", "template.json"}
+FILES |= {"generation_config.json", "tokenizer.json", "tokenizer_config.json"}
 PACKED = Packed.of([[1, 5, 9, 2], [1, 7]])
 
 
@@ -32,14 +38,14 @@ def model(tmp_path):
     model = Llama(LlamaConfig.named("nano"))
     model.init_weights(0)
     save_llama(model.half(), tmp_path / "base")
-    (tmp_path / "base" / "tokenizer.model").write_text("of the base")
-    (tmp_path / "base" / "added_tokens.json").write_text("{}")
+    save_tokenizer(tmp_path / "base", train_tokenizer(TEXTS, tmp_path / "words", 300), "ziya")
+    (tmp_path / "base" / "special_tokens_map.json").write_text('{"eos_token": "<stale>"}')
     add_adapter(model, "a", rank=4, alpha=8, dropout=0.1)
     with torch.no_grad():
         for matrix in adapter_parameters(model, "a").values():
             matrix.normal_(0, 0.05, generator=torch.Generator().manual_seed(1))
     save_peft(model, "a", tmp_path / "adapter", base=tmp_path / "base")
-    (tmp_path / "adapter" / "tokenizer.model").write_text("of the adapter")
+    save_tokenizer(tmp_path / "adapter", train_tokenizer(TEXTS, tmp_path / "other words", 310), "huatuo")
     return model.eval()
 
 
@@ -51,8 +57,9 @@ def test_merge_writes_the_model_with_its_tokenizer_and_proves_it(model, tmp_path
     exact, merged = model.double()(PACKED, "a"), load_llama(tmp_path / "out", torch.float64)(PACKED)
     assert (exact - merged).norm() < 2e-3 * exact.norm()  # weights rounded to fp16
     assert (exact - model(PACKED)).norm() > 1e-2 * exact.norm()  # control: the adapter does something
-    assert (tmp_path / "out" / "tokenizer.model").read_text() == "of the adapter"
-    assert (tmp_path / "out" / "added_tokens.json").is_file()
+    assert len(Tokenizer.load(tmp_path / "out")) == 310  # the adapter's, not the base's
+    assert load_template(tmp_path / "out") == "huatuo"
+    assert {file.name for file in (tmp_path / "out").iterdir()} == FILES
 
 
 def test_merge_of_a_model_changes_its_dtype_only(model, tmp_path):
@@ -80,13 +87,13 @@ def test_apply_delta_from_the_command_line(model, tmp_path):
     (tmp_path / "delta").mkdir()
     torch.save(zero, tmp_path / "delta" / "pytorch_model.bin")
     (tmp_path / "delta" / "config.json").write_bytes((tmp_path / "base" / "config.json").read_bytes())
-    (tmp_path / "delta" / "tokenizer.model").write_text("of the delta")
+    train_tokenizer(TEXTS, tmp_path / "delta", 300)
     paths = ("--base", tmp_path / "base", "--delta", tmp_path / "delta", "--out", tmp_path / "out")
-    done = export("apply-delta", *paths)
-    assert done.returncode == 0, done.stderr
+    done = export("apply-delta", *paths, "--template", "ziya")
+    assert done.returncode == 0 and "(embeddings whole)" in done.stdout, done.stderr
     one, other = load_llama(tmp_path / "base"), load_llama(tmp_path / "out")
     assert all(torch.equal(p, q) for p, q in zip(one.parameters(), other.parameters(), strict=True))
-    assert (tmp_path / "out" / "tokenizer.model").read_text() == "of the delta"
+    assert {file.name for file in (tmp_path / "out").iterdir()} == FILES
     refused = export("merge", "--model", tmp_path / "delta", "--out", tmp_path / "never")
     assert refused.returncode == 2 and "export.py apply-delta --base DIR --delta" in refused.stderr
 
@@ -108,7 +115,7 @@ def test_mistakes_cost_one_line_and_no_file(model, tmp_path, monkeypatch, capsys
         (("merge", *base, *out, "--dtype", "int8"), "invalid choice: 'int8'"),
         (("apply-delta", "--base", tmp_path / "base", "--delta", tmp_path / "base", *out), "not delta weights"),
         (("apply-delta", "--delta", tmp_path / "base", *out), "--base is ''"),
-        (("unmerge",), "merge|apply-delta"),
+        (("unmerge",), "merge|apply-delta|extend"),
     ]:
         monkeypatch.setattr(sys, "argv", ["export.py", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:

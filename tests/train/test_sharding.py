@@ -22,7 +22,7 @@ def two():
 @pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("how", ["none", "zero2", "zero3"])
 def test_blocks_share_what_a_pack_has_cached(two, monkeypatch, how, compute):
-    """Every block gets the same Packed, in 16 bit too: what it attends to is computed once a pack and not once a block."""
+    """Every block gets the same Packed, in 16 bit too: what a sequence attends to is computed once a pack."""
     model = Llama(LlamaConfig(40, 16, 24, 3, 2, 2))
     model.init_weights(0)
     shard(model, [], how, compute, two)

@@ -12,7 +12,7 @@ import pytest
 from zj.lora import add_adapter
 from zj.model import Llama, LlamaConfig
 from zj.weights import load_llama, load_model, load_peft, save_llama, save_peft
-from zj.weights.huggingface import apply_delta
+from zj.weights.delta import apply_delta
 
 SUMS = "SHA256SUMS"
 

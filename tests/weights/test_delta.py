@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from zj.model import LlamaConfig, Packed
 from zj.model.llama import Llama
 from zj.weights import load_llama
-from zj.weights.huggingface import apply_delta, is_delta
+from zj.weights.delta import apply_delta
+from zj.weights.huggingface import is_delta
 from zj.weights.tensors import open_checkpoint
 
 BASE = replace(LlamaConfig.named("nano", vocab_size=40), tie_word_embeddings=False)
@@ -108,6 +109,56 @@ def test_a_delta_is_refused_as_a_model_with_the_command_that_helps(published):
         load_llama(delta)
     assert f"python scripts/export.py apply-delta --base DIR --delta {delta} --out DIR" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+# --- the other kind: embedding and head are differences too
+
+
+def vicuna(base: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """(target, delta of all tensors) of a model with 12 more rows than its base, which were subtracted from zeros."""
+    moved, fresh = weights(BASE, seed=2), weights(TARGET, seed=3)
+    target = {name: (base[name] + 0.02 * moved[name]).half() for name in base}
+    for name in OWN:
+        target[name] = torch.cat([target[name], fresh[name][40:]])
+    delta = {name: target[name].float() for name in target}
+    for name, tensor in delta.items():
+        tensor[: len(base[name])] -= base[name].float()
+    return target, {name: tensor.half() for name, tensor in delta.items()}
+
+
+def test_a_delta_of_all_tensors_is_added_in_all(tmp_path):
+    base = weights(BASE, seed=1)
+    target, delta = vicuna(base)
+    ours, theirs = write(tmp_path / "base", BASE, base), write(tmp_path / "delta", TARGET, delta, pickled=True)
+    assert apply_delta(ours, theirs, tmp_path / "out", special_ids=(5, 7)) == "embeddings added"
+    out = open_checkpoint(tmp_path / "out")
+    for name, wanted in target.items():
+        assert (out[name][...].float() - wanted.float()).abs().max() < 1e-3, name
+    assert (out[OWN[0]][...] - delta[OWN[0]]).abs().max() > 0.01  # control: copied, it would be another embedding
+    assert torch.equal(out[OWN[0]][40:], target[OWN[0]][40:])  # the rows that the base lacks
+    config = LlamaConfig.from_hf(tmp_path / "out")
+    assert (config.vocab_size, config.bos_token_id, config.eos_token_id) == (52, 5, 7)
+
+
+def test_a_delta_of_whole_embeddings_is_told_from_it(published, tmp_path):
+    base, delta, _ = published
+    assert apply_delta(base, delta, tmp_path / "out") == "embeddings whole"
+
+
+@pytest.mark.parametrize("fault", ["neither", "head alone is whole"])
+def test_an_undecidable_delta_is_refused(published, tmp_path, fault):
+    base, _, target = published
+    tensors = difference(target, open_weights(base))
+    embedding, head = (tensors[name] for name in OWN)
+    tensors |= {OWN[0]: embedding * 0.4} if fault == "neither" else {OWN[0]: embedding * 0.01, OWN[1]: head}
+    unclear = write(tmp_path / "unclear", TARGET, tensors)
+    with pytest.raises(ValueError, match="cannot tell whether embedding and head are whole or differences"):
+        apply_delta(base, unclear, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def open_weights(folder: Path) -> dict[str, torch.Tensor]:
+    return {name: stored[...] for name, stored in open_checkpoint(folder).items()}
 
 
 # --- what is a delta: gains of models seen in the wild, and differences of many kinds

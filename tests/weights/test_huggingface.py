@@ -265,6 +265,36 @@ def test_a_tensor_stored_twice_is_refused(tmp_path):
     refused(folder, "is stored in model-00001-of-00002.safetensors already")
 
 
+@pytest.mark.parametrize("form", ["safetensors", "bin", "sharded safetensors", "sharded bin"])
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_is_not_finite_is_refused_when_it_is_read(tmp_path, form, number):
+    tensors = {name: tensor.clone() for name, tensor in state(make()).items()}
+    load_llama(write(tmp_path / "whole", tensors, form))  # control
+    name = "model.layers.1.mlp.down_proj.weight"
+    tensors[name][3, 5] = number
+    suffix = form.split()[-1]
+    refused(write(tmp_path / "m", tensors, form), f".{suffix}: {name} holds numbers that are not finite")
+
+
+def test_a_number_too_large_for_the_dtype_is_refused(tmp_path):
+    tensors = {name: tensor.clone() for name, tensor in state(make()).items()}
+    tensors["lm_head.weight"][1, 1] = 1e6
+    folder = write(tmp_path / "m", tensors, "safetensors")
+    load_llama(folder, torch.bfloat16)  # control: bf16 reaches as far as fp32
+    with pytest.raises(ValueError, match=r"rounded to torch.float16: lm_head.weight holds numbers that are not finite"):
+        load_llama(folder, torch.float16)
+
+
+def test_a_number_that_is_not_finite_is_never_written(tmp_path):
+    model = make(seed=1)
+    save_llama(model, tmp_path / "m", max_shard_bytes=20_000)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "m").iterdir()}
+    model.lm_head.weight.data[2, 2] = float("nan")
+    with pytest.raises(ValueError, match="m: lm_head.weight holds numbers that are not finite"):
+        save_llama(model, tmp_path / "m", max_shard_bytes=20_000)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "m").iterdir()} == before
+
+
 def test_a_tokenizer_larger_than_the_embedding_names_both():
     check_tokenizer_fits(NANO, 40)
     check_tokenizer_fits(make(), 12)

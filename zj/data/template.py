@@ -176,6 +176,14 @@ def load_template(directory: str | Path) -> str:
     return name
 
 
+def choose_template(name: str, directory: str | Path) -> str:
+    """The format of --template if one is given, else the one stored in the directory. ValueError for an unknown one."""
+    if not name:
+        return load_template(directory)
+    _find_template(name)
+    return name
+
+
 # ---- layout of the parts
 
 

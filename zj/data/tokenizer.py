@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 import sentencepiece
 
+from zj.data.sentencepiece_model import CONTROL, UNUSED, WITHOUT_PREFIX, SentencePieceModel
+
 MODEL, ADDED = "tokenizer.model", "added_tokens.json"
-# Copied with the model for other programs; of these only ADDED is read here.
-COMPANIONS = (ADDED, "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json")
+# Padding that published tokenizers add, sometimes one id past the embedding: there is no padding here.
+PADDING = ("<pad>", "[PAD]", "<PAD>", "<|pad|>")
 
 
 class Tokenizer:
@@ -31,7 +33,7 @@ class Tokenizer:
             self._sp.LoadFromSerializedProto(model)
         except RuntimeError:
             raise ValueError(f"{file}: found no SentencePiece model, expected a {MODEL}") from None
-        self._added = added
+        self.added = {piece: id for piece, id in added.items() if piece not in PADDING}  # special tokens and their ids
         size = self._sp.vocab_size()
         self._control_ids = {i for i in range(size) if self._sp.is_control(i) or self._sp.is_unknown(i)}
         for piece, id in added.items():
@@ -67,8 +69,8 @@ class Tokenizer:
 
     def special(self, piece: str) -> int:
         """The id of a special token. Raises ValueError if there is none, or if text could encode to it."""
-        if piece in self._added:
-            return self._added[piece]
+        if piece in self.added:
+            return self.added[piece]
         id = self._sp.piece_to_id(piece)
         if not self._sp.is_control(id):
             raise ValueError(
@@ -78,27 +80,55 @@ class Tokenizer:
         return id
 
     def same_ids(self, other: Tokenizer) -> bool:
-        """Whether both give every text the same ids."""
-        return self._added == other._added and self._sp.serialized_model_proto() == other._sp.serialized_model_proto()
+        """Whether both give every text the same ids, and special tokens too. Their files may differ."""
+        same_specials = (self.special_ids, self.added) == (other.special_ids, other.added)
+        return same_specials and self.model.same_ids(other.model)
+
+    @cached_property
+    def model(self) -> SentencePieceModel:
+        """The pieces, their scores and the settings."""
+        return SentencePieceModel(self._sp.serialized_model_proto())
+
+    @property
+    def special_ids(self) -> tuple[int, int]:
+        """(bos, eos)"""
+        return self.bos_id, self.eos_id
+
+    def rows_from(self, old: Tokenizer) -> list[list[int]]:
+        """For each id, the ids of `old` that its row of an embedding is the mean of.
+
+        One id where `old` has the same piece, a special token for a special token; else the ids of the piece's text.
+        """
+        wanted = [(p.text, p.kind) for p in self.model.pieces] + [("", UNUSED)] * (len(self) - len(self.model.pieces))
+        for text, id in self.added.items():
+            wanted[id] = (text, CONTROL)
+        known = {(p.text, p.kind): id for id, p in enumerate(old.model.pieces)}
+        known |= {(text, CONTROL): id for text, id in old.added.items()}
+        bare = sentencepiece.SentencePieceProcessor()
+        bare.LoadFromSerializedProto(old.model.proto + WITHOUT_PREFIX)
+        unknown = [bare.unk_id()]
+        return [
+            [known[piece]] if piece in known else bare.encode(piece[0].replace("▁", " ")) or unknown for piece in wanted
+        ]
 
     def piece(self, id: int) -> str:
         """The vocabulary's spelling of an id, for display."""
-        names = {i: piece for piece, i in self._added.items()}
+        names = {i: piece for piece, i in self.added.items()}
         return names.get(id) or self._sp.id_to_piece(id)
 
     def __len__(self) -> int:
         """Number of ids; the embedding has at least as many rows."""
-        return max(self._sp.vocab_size(), *(i + 1 for i in self._added.values()), 0)
+        return max(self._sp.vocab_size(), *(i + 1 for i in self.added.values()), 0)
 
     def save(self, directory: str | Path) -> None:
-        """Copy the tokenizer's files under Hugging Face's names."""
+        """Write the tokenizer under Hugging Face's names: all that is read here."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         (directory / MODEL).write_bytes(self._sp.serialized_model_proto())
-        if self.file.name == MODEL and self.file.parent.resolve() != directory.resolve():
-            for file in (self.file.parent / name for name in COMPANIONS):
-                if file.is_file():
-                    shutil.copyfile(file, directory / file.name)
+        if self.added:
+            (directory / ADDED).write_text(json.dumps(self.added, ensure_ascii=False) + "\n", encoding="utf-8")
+        else:
+            (directory / ADDED).unlink(missing_ok=True)
 
 
 def train_tokenizer(

@@ -14,7 +14,7 @@ from zj.clinic import Question, question_of
 from zj.data.batching import pack_plan
 from zj.data.readers import read
 from zj.data.records import Prompt
-from zj.data.template import encode_prompt, load_template
+from zj.data.template import choose_template, encode_prompt
 from zj.data.tokenizer import Tokenizer
 from zj.inference.engine import Sampling, stream
 from zj.model import Llama, Packed, sequence_logprobs
@@ -63,15 +63,18 @@ def _question_of_prompt(prompt: Prompt) -> Question:
     return question
 
 
-def load_chat_model(path: str, flag: str, dtype: torch.dtype, device: torch.device, base: str = "") -> ChatModel:
+def load_chat_model(
+    path: str, flag: str, dtype: torch.dtype, device: torch.device, base: str = "", template: str = ""
+) -> ChatModel:
     """From the directory of a model, or of a PEFT adapter, which is merged into its base. ValueError names the flag.
 
     `base`: the directory of the base, if not the one that the adapter names; another one is warned about.
+    `template`: the prompt format ("": the one stored in the directory).
     """
     if not Path(path).is_dir():
         raise ValueError(f"{flag}: no directory {path}, expected that of a model or an adapter")
-    model = load_model(path, dtype, device, base=base, strict=False)
-    chat_model = ChatModel(model, Tokenizer.load(path), load_template(path))
+    tokenizer, template = Tokenizer.load(path), choose_template(template, path)  # mistakes cost no time
+    chat_model = ChatModel(load_model(path, dtype, device, base=base, strict=False), tokenizer, template)
     check_tokenizer_fits(chat_model.model, len(chat_model.tokenizer))
     return chat_model
 

@@ -9,8 +9,8 @@ value      initialised with a copy of the reward model
 from __future__ import annotations
 
 import copy
-import filecmp
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,16 +20,27 @@ import torch
 from torch import Tensor
 
 from zj.cli import check_range
-from zj.data.tokenizer import COMPANIONS, MODEL
+from zj.data.template import load_template
+from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
 from zj.lora import add_adapter, copy_adapter, freeze_adapter
 from zj.lora.adapters import adapter_layers
 from zj.model import Llama, Packed, ScalarHead
 from zj.rl import CalibratedHead, Calibration
-from zj.stages.config import Lora, StageConfig
+from zj.stages.config import Lora, StageConfig, check_template
 from zj.stages.preferences import RankedPack
+from zj.stages.setup import tell_positions
 from zj.train import World, gathered, shard
-from zj.weights import base_of, is_adapter, load_model, load_peft, load_peft_with_head, same_base, save_peft
+from zj.weights import (
+    base_of,
+    config_of,
+    is_adapter,
+    load_model,
+    load_peft,
+    load_peft_with_head,
+    same_base,
+    save_peft,
+)
 
 CARD = "reward.json"  # calibration, and scores of a probe that verifies the model
 
@@ -59,12 +70,15 @@ class Roles:
 @dataclass(frozen=True)
 class RolesConfig(StageConfig):
     reward: str = ""  # directory that train_reward.py wrote; its base is the backbone of all roles
+    template: str = ""  # prompt format, stored with the result (none: the model's, which has to be the reward model's)
     value_head: Literal["reward", "zero"] = "reward"  # initial head of the value role
     last_layers: int = 0  # train only this many of the policy's last blocks (HuatuoGPT: 2; 0: all)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range(self, "last_layers", 0)
+        if self.template:
+            check_template(self.template)
 
 
 def open_roles(config: RolesConfig, dtype: torch.dtype, world: World) -> Roles:
@@ -82,6 +96,7 @@ def open_roles(config: RolesConfig, dtype: torch.dtype, world: World) -> Roles:
         shard(model, [value.head], config.shard, dtype, world)
         heads.extend((reward, value))
 
+    tell_positions(config.max_tokens, config_of(base, config.base), world)
     model = load_model(base, dtype, world.device, prepare, config.base)
     prepack_frozen(model)
     reward = Reward(model, heads[0])
@@ -151,7 +166,8 @@ def read_card(path: Path, vocabulary: int) -> tuple[Calibration, list[list[int]]
         card = json.loads((path / CARD).read_text(encoding="utf-8"))
         calibration, probe = Calibration(**card["calibration"]), card["probe"]
         sequences, scores = probe["sequences"], torch.tensor(probe["scores"], dtype=torch.float32)
-        numbers = all(isinstance(number, float | int) for number in (calibration.gain, calibration.bias))
+        found = (calibration.gain, calibration.bias, *scores.tolist())
+        numbers = all(isinstance(number, float | int) and math.isfinite(number) for number in found)
         known = all(ids and min(ids) >= 0 and max(ids) < vocabulary for ids in sequences)
         if not numbers or not known or not 0 < len(sequences) == len(scores):
             raise ValueError("numbers, and ids of the vocabulary with a score for each sequence")
@@ -230,13 +246,18 @@ def switch_dropout_off(model: Llama, name: str) -> None:
         layer.dropout[name] = 0.0
 
 
-def check_same_tokenizer(model: str, reward: str) -> None:
-    """ValueError if the reward model was trained with another tokenizer or prompt format."""
-    for name in (MODEL, *COMPANIONS, "template.json"):
-        one, other = Path(model) / name, Path(reward) / name
-        same = one.is_file() == other.is_file() and (not one.is_file() or filecmp.cmp(one, other, shallow=False))
-        if not same:
-            raise ValueError(f"--reward {reward}: its {name} differs from that of --model {model}, expected the same")
+def check_same_tokenizer(model: str, reward: str, template: str) -> None:
+    """ValueError if the reward model was trained with a tokenizer that gives other ids, or another prompt format.
+
+    `template`: the format of --template, which counts for both; "" if it is not given.
+    """
+    if not Tokenizer.load(model).same_ids(Tokenizer.load(reward)):
+        raise ValueError(f"--reward {reward}: its tokenizer gives other ids than that of --model {model}")
+    if not template and load_template(model) != load_template(reward):
+        raise ValueError(
+            f"--reward {reward}: its template is {load_template(reward)}, that of --model {model} "
+            f"{load_template(model)}; expected the same, or --template"
+        )
 
 
 def backbone_of(path: str, base: str = "", strict: bool = True) -> Path:

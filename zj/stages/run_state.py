@@ -17,7 +17,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from zj.data.template import Encoded, save_template
+from zj.data.huggingface import save_tokenizer
+from zj.data.template import Encoded
 from zj.data.tokenizer import Tokenizer
 from zj.inference import generate
 from zj.model import Llama, sequence_logprobs
@@ -99,12 +100,22 @@ class Run(Generic[C]):
         log.start_clock()
         try:
             yield
+            self._check_last_step()
         except Explosion as error:
             self.save()
             message = f"{Path(sys.argv[0]).name}: stopped: {error}; saved after step {self.step}"
             raise SystemExit(message if self.world.rank == 0 else 1) from None
         self.finish()
         log.close()
+
+    def _check_last_step(self) -> None:
+        """Explosion if the run ends in steps whose gradient was not finite: then the model is not to be published."""
+        optimizers = [self.optimizer, *(part for part in self.parts.values() if isinstance(part, Optimizer))]
+        if skipped := max(optimizer.guard.skipped for optimizer in optimizers):
+            raise Explosion(
+                f"the gradient was not finite in the last {skipped} steps, so nothing is published; lower --optim.lr, "
+                f"look at the data, or take --dtype bf16 or fp32 ({self.out / 'best'}, if there, is from before that)"
+            )
 
     def load(self, state: dict[str, Any] | None) -> None:
         """Resume from a checkpoint, if there is one; from now on a signal ends the run after the current step."""
@@ -140,10 +151,25 @@ class Run(Generic[C]):
                 stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
     def keep_best(self, loss: float) -> None:
-        """Save the model to OUT/best if this validation loss is the lowest so far."""
+        """Save the model to OUT/best if this validation loss is the lowest so far.
+
+        A loss that is not finite is no loss: ValueError before the first step, Explosion later.
+        """
+        if not math.isfinite(loss):
+            found = f"the validation loss is {loss} at step {self.step}"
+            if self.step == 0:
+                raise ValueError(
+                    f"--dtype {self.config.dtype}: {found}; expected a number (fp16 overflows above 65504)"
+                )
+            raise Explosion(f"{found}; lower --optim.lr or look at the data")
         if loss < self.best:
             self.best = loss
             self._save_best()
+
+    @property
+    def best_loss(self) -> str:
+        """What the last line of a run says of its validation."""
+        return f"best validation loss {self.best:.4f}" if math.isfinite(self.best) else "no validation"
 
     def finish(self) -> None:
         """Publish OUT/best as the result of the run; where nothing called `keep_best` (PPO), that is the last model."""
@@ -158,12 +184,11 @@ class Run(Generic[C]):
         """Write the input of the next stage and of the chat: model or adapter, tokenizer and template."""
         writes = self.world.rank == 0
         if writes:
-            self.tokenizer.save(folder)
-            save_template(folder, self.template)
+            save_tokenizer(folder, self.tokenizer, self.template)
         if self.write is not None:
             self.write(folder)
         elif self.adapter is None:
-            save_llama(self.model, folder, writes=writes)
+            save_llama(self.model, folder, writes=writes, special_ids=self.tokenizer.special_ids)
         else:
             save_peft(self.model, self.adapter, folder, self.base, writes=writes, bottom=self.config.base)
 

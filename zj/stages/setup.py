@@ -13,15 +13,15 @@ from torch import Tensor
 from zj.data.batching import collate, pack_plan, split
 from zj.data.readers import OnBadRow, read
 from zj.data.records import Dialogue, Document, Record
-from zj.data.template import Encoded, encode_all, load_template
+from zj.data.template import Encoded, encode_all
 from zj.data.tokenizer import Tokenizer, train_tokenizer
 from zj.inference.cpu import prepack_frozen
 from zj.lora import add_adapter, count_parameters
 from zj.model import Llama, LlamaConfig, Packed
-from zj.stages.config import PreferenceConfig, StageConfig, TextConfig
+from zj.stages.config import StageConfig, TextConfig
 from zj.train import ALONE, DTYPES, World, replace_folder, shard
 from zj.train.checkpoint import write_text
-from zj.weights import check_stackable, load_model, save_llama
+from zj.weights import check_stackable, config_of, load_model, save_llama
 from zj.weights.huggingface import check_tokenizer_fits
 
 R = TypeVar("R", bound=Record)
@@ -69,6 +69,18 @@ def make_once(folder: Path, write: Callable[[Path], object], world: World) -> No
     world.on_rank_zero(lambda: None if folder.exists() else replace_folder(folder, write))
 
 
+def tell_positions(max_tokens: int, model: LlamaConfig, world: World) -> None:
+    """Print, before the model is loaded, that --max-tokens goes beyond the positions that it was trained with.
+
+    Rotary positions have no table that ends, so it trains; Zhongjing trained Ziya's 2,048 positions with 4,096 tokens.
+    """
+    if max_tokens > model.max_position_embeddings:
+        world.print(
+            f"warning: --max-tokens {max_tokens} is beyond the model's {model.max_position_embeddings} positions "
+            "(max_position_embeddings of its config.json): it has not seen the later ones, and chat will not use them"
+        )
+
+
 def find_model(config: TextConfig, tokenizer: Tokenizer, out: Path, world: World) -> tuple[Llama, str | None, str]:
     """(model ready for training, name of the trained adapter or None, directory of the adapter's base).
 
@@ -86,16 +98,22 @@ def find_model(config: TextConfig, tokenizer: Tokenizer, out: Path, world: World
         shard(model, [], config.shard, compute, world)
 
     dtype = torch.float32 if sharded and not adapter else compute  # sharded trainable weights are fp32
+    shape = (
+        config_of(config.model, config.base)
+        if config.model
+        else LlamaConfig.named(config.size, vocab_size=len(tokenizer))
+    )
+    tell_positions(config.max_tokens, shape, world)
     if config.model:
         if adapter:
             check_stackable(config.model)
         model = load_model(config.model, dtype, world.device, prepare, config.base)
     else:
-        model = Llama(LlamaConfig.named(config.size, vocab_size=len(tokenizer)))
+        model = Llama(shape)
         model.init_weights(config.seed)
         model.to(world.device, dtype)
         if adapter:
-            make_once(base, lambda folder: save_llama(model, folder), world)
+            make_once(base, lambda folder: save_llama(model, folder, special_ids=tokenizer.special_ids), world)
         prepare(model)
     prepack_frozen(model)
     trained, total = count_parameters(model)
@@ -149,11 +167,6 @@ def cross_entropy(logprobs: Tensor, denominator: float) -> Tensor:
     the packs.
     """
     return -logprobs.sum() / denominator
-
-
-def template_of(config: PreferenceConfig) -> str:
-    """The prompt format of --template, else the one stored with --model."""
-    return config.template or load_template(config.model)
 
 
 def seed_dropout(seed: int, step: int, world: World) -> None:

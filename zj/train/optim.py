@@ -75,6 +75,7 @@ class Guard:
     mean: float = 0.0  # running mean of ordinary norms
     seen: int = 0  # ordinary norms so far
     in_a_row: int = 0
+    skipped: int = 0  # the last steps, as many as were not finite
     lr_scale: float = 1.0
 
     MEMORY = 0.98  # of the running mean
@@ -88,9 +89,10 @@ class Guard:
             self.seen += 1
             memory = min(self.MEMORY, 1 - 1 / self.seen)  # a plain mean at first
             self.mean = memory * self.mean + (1 - memory) * norm
-            self.in_a_row = 0
+            self.in_a_row = self.skipped = 0
             return 1.0
         self.in_a_row += 1
+        self.skipped = 0 if math.isfinite(norm) else self.skipped + 1
         self.lr_scale *= self.DECAY
         return 0.5 if math.isfinite(norm) else 0.0
 

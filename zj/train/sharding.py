@@ -35,8 +35,8 @@ def shard(model: Llama, heads: Iterable[nn.Module], how: str, compute: torch.dty
         dist.init_process_group(BACKENDS[world.device.type], store=dist.HashStore(), rank=0, world_size=1)
     model._apply(lambda tensor: tensor if tensor.is_meta else tensor.to(world.device))
     mesh = init_device_mesh(world.device.type, (world.size,))
-    # Inputs come in `compute` from the embedding. To cast them, FSDP2 would copy the Packed for every block, without what
-    # it has cached.
+    # Inputs come in `compute` from the embedding. To cast them, FSDP2 would copy the Packed for every block, without
+    # what it has cached.
     mixed = MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for part in (*model.model.layers, model):
         fully_shard(part, mesh=mesh, reshard_after_forward=how == "zero3", mp_policy=mixed)

@@ -3,7 +3,7 @@
 from .adapter_base import base_of, check_base, same_base
 from .adapter_config import is_adapter
 from .huggingface import check_tokenizer_fits, load_llama, random_llama, save_llama
-from .peft import check_stackable, load_beside, load_model, load_peft, load_peft_with_head
+from .peft import check_stackable, config_of, load_beside, load_model, load_peft, load_peft_with_head
 from .peft_save import save_peft
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "check_base",
     "check_stackable",
     "check_tokenizer_fits",
+    "config_of",
     "is_adapter",
     "load_beside",
     "load_llama",

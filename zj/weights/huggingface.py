@@ -1,4 +1,4 @@
-"""Hugging Face model directories in and out, and delta weights (differences to a base model) applied.
+"""Hugging Face model directories in and out. Delta weights (differences to a base model) are refused: see delta.py.
 
 A published checkpoint is this network's state dict: names and shapes are compared one by one, and a tensor that is
 missing, surplus or of another shape is an error.
@@ -7,19 +7,17 @@ missing, surplus or of another shape is an error.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from zj.model.config import LlamaConfig
 from zj.model.llama import Llama
 
 from .checksums import check_sums
 from .sharded import local, rank_rows, reshard
-from .tensors import Sliceable, Stored, open_checkpoint, write_checkpoint
+from .tensors import Sliceable, Stored, check_finite, open_checkpoint, write_checkpoint
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 SHARD_BYTES = 5_000_000_000
@@ -33,8 +31,9 @@ def load_llama(path: str | Path, dtype: torch.dtype = torch.float32, device: str
 
     The model is in evaluation mode (no dropout): call `.train()` on it to train. Host memory: the model plus one tensor
     (and pages of the current shard, which the kernel may drop). Raises ValueError, naming the file and the tensor, if a
-    tensor is missing, surplus or of another shape, if a file is absent, broken or holds more than tensors, for delta
-    weights, and if a file does not match the directory's SHA256SUMS, where there is one.
+    tensor is missing, surplus or of another shape or holds numbers that are not finite (also once they are rounded to
+    `dtype`), if a file is absent, broken or holds more than tensors, for delta weights, and if a file does not match
+    the directory's SHA256SUMS, where there is one.
     """
     return build_llama(*open_llama(path), dtype, device)
 
@@ -43,9 +42,9 @@ def open_llama(path: str | Path) -> tuple[LlamaConfig, dict[str, Sliceable]]:
     """(config, weights by name) of a Hugging Face directory; names and shapes are checked, nothing is read yet."""
     config = LlamaConfig.from_hf(path)
     stored = open_checkpoint(path)
-    _check(stored, config, Path(path))
+    check_network(stored, config, Path(path))
     check_sums(Path(path))
-    _refuse_delta(stored, Path(path))
+    refuse_delta(stored, Path(path))
     return config, dict(stored)
 
 
@@ -69,7 +68,10 @@ def build_llama(
     model.tie_weights()
     parameters = dict(model.named_parameters())
     for name in list(weights):  # in the order of the files; a shard is closed with its last tensor
-        local(parameters[name]).copy_(weights.pop(name)[rank_rows(parameters[name])])
+        rows = weights.pop(name)[rank_rows(parameters[name])]
+        weight = local(parameters[name]).copy_(rows)
+        if torch.finfo(weight.dtype).max < torch.finfo(rows.dtype).max:
+            check_finite(weight, name, f"rounded to {weight.dtype}")
     return model.eval()
 
 
@@ -83,21 +85,28 @@ def random_llama(config: LlamaConfig, dtype: torch.dtype, device: str | torch.de
     return model.eval()
 
 
-def save_llama(model: Llama, path: str | Path, max_shard_bytes: int = SHARD_BYTES, writes: bool = True) -> None:
+def save_llama(
+    model: Llama,
+    path: str | Path,
+    max_shard_bytes: int = SHARD_BYTES,
+    writes: bool = True,
+    special_ids: tuple[int, int] | None = None,
+) -> None:
     """Write `model` as a Hugging Face directory: config.json and safetensors, in shards of `max_shard_bytes`.
 
     All files are read again and compared. With a sharded model every rank calls this, and one of them `writes`.
-    Raises ValueError for a model with adapters: they would be lost.
+    `special_ids`: bos and eos of its tokenizer for config.json (None: those of the model's config). Raises ValueError
+    for a model with adapters, which would be lost, and for numbers that are not finite.
     """
     reshard(model)
     parameters = dict(model.named_parameters())
-    surplus = [name for name in parameters if name not in _shapes(model.config)]
+    surplus = [name for name in parameters if name not in shapes_of(model.config)]
     if surplus:
         names = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in surplus}))
         raise ValueError(
             f"{path}: the model carries adapters ({names}) that would be lost: merge_adapter or remove_adapter first"
         )
-    _write(Path(path), model.config, parameters, max_shard_bytes, writes)
+    write_llama(Path(path), model.config, parameters, max_shard_bytes, writes, special_ids)
 
 
 def check_tokenizer_fits(model: Llama | LlamaConfig, n_ids: int) -> None:
@@ -125,74 +134,34 @@ def is_delta(stored: Mapping[str, Sliceable]) -> bool:
     return bool(gains.abs().median() < 0.02 or (gains < 0).float().mean() > 0.25)
 
 
-def apply_delta(base: str | Path, delta: str | Path, out: str | Path, max_shard_bytes: int = SHARD_BYTES) -> None:
-    """target = base + delta, in fp32, rounded to the delta's dtype; embedding and head are copied from the delta.
-
-    Ziya-LLaMA-13B and HuatuoGPT-13B were published so. Reads and writes model directories, a shard at a time.
-    Raises ValueError if the two do not belong together, if `base` is a delta or `delta` is none.
-    """
-    config, delta_tensors, base_tensors = LlamaConfig.from_hf(delta), open_checkpoint(delta), open_checkpoint(base)
-    _check(delta_tensors, config, Path(delta))
-    _check(base_tensors, LlamaConfig.from_hf(base), Path(base))
-    for directory in (base, delta):
-        check_sums(Path(directory))
-    _refuse_delta(base_tensors, Path(base))
-    if not is_delta(delta_tensors):
-        raise ValueError(f"{delta}: not delta weights but a whole model already, its norm weights are gains")
-    target: dict[str, Sliceable] = {}
-    for name in _shapes(config):
-        delta_tensor = delta_tensors[name]
-        copied = name in (EMBEDDING, HEAD)
-        target[name] = delta_tensor if copied else _Sum(_counterpart(base_tensors, delta_tensors, name), delta_tensor)
-    if is_delta(target):
-        raise ValueError(f"{delta}: added to {base} it gives no model: the norm weights of the sum are no gains")
-    _write(Path(out), config, target, max_shard_bytes)
-
-
-@dataclass(frozen=True)
-class _Sum:
-    base: Stored
-    delta: Stored
-
-    @property
-    def shape(self) -> torch.Size:
-        return self.delta.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.delta.dtype
-
-    def __getitem__(self, index: Any) -> Tensor:
-        return (self.base[index].float() + self.delta[index].float()).to(self.dtype)
-
-
-def _counterpart(base_tensors: Mapping[str, Stored], delta_tensors: Mapping[str, Stored], name: str) -> Stored:
-    if name not in base_tensors or base_tensors[name].shape != delta_tensors[name].shape:
-        shape = list(base_tensors[name].shape) if name in base_tensors else "absent"
-        raise ValueError(f"{name}: {shape} in the base, {list(delta_tensors[name].shape)} in the delta: not its base")
-    return base_tensors[name]
-
-
-def _write(
-    path: Path, config: LlamaConfig, tensors: Mapping[str, Sliceable], max_shard_bytes: int, writes: bool = True
+def write_llama(
+    path: Path,
+    config: LlamaConfig,
+    tensors: Mapping[str, Sliceable],
+    max_shard_bytes: int = SHARD_BYTES,
+    writes: bool = True,
+    special_ids: tuple[int, int] | None = None,
 ) -> None:
+    """Write a model directory from tensors by name; see `save_llama`."""
+    if special_ids is not None:
+        config = replace(config, bos_token_id=special_ids[0], eos_token_id=special_ids[1])
     dtype = str(tensors[EMBEDDING].dtype).removeprefix("torch.")
     write_checkpoint(path, tensors, config.to_hf() | {"torch_dtype": dtype}, max_shard_bytes, writes)
 
 
-def _shapes(config: LlamaConfig) -> dict[str, torch.Size]:
+def shapes_of(config: LlamaConfig) -> dict[str, torch.Size]:
     """Names and shapes of the tensors of a checkpoint of this network; a tied head is not among them."""
     with torch.device("meta"):
         return {name: weight.shape for name, weight in Llama(config).named_parameters()}
 
 
-def _check(stored: dict[str, Stored], config: LlamaConfig, path: Path) -> None:
+def check_network(stored: dict[str, Stored], config: LlamaConfig, path: Path) -> None:
     """Compare names and shapes with the network's; drop rotary frequencies and a tied head."""
     for name in [name for name in stored if name.endswith("rotary_emb.inv_freq")]:
         del stored[name]  # older checkpoints store the rotary frequencies, which are computed here
     if config.tie_word_embeddings and HEAD in stored:
         _check_tied(stored.pop(HEAD), stored.get(EMBEDDING), path)
-    expected = _shapes(config)
+    expected = shapes_of(config)
     missing = [name for name in expected if name not in stored]
     if missing:
         raise ValueError(f"{path}: {missing[0]} is missing ({len(missing)} of {len(expected)} tensors are)")
@@ -219,7 +188,7 @@ def _check_tied(head: Stored, embedding: Stored | None, path: Path) -> None:
         raise ValueError(f"{path}: config.json ties {HEAD} to {EMBEDDING}, but the stored two differ")
 
 
-def _refuse_delta(stored: Mapping[str, Stored], path: Path) -> None:
+def refuse_delta(stored: Mapping[str, Stored], path: Path) -> None:
     if is_delta(stored):
         raise ValueError(
             f"{path}: these are delta weights, differences to a base model (their norm weights lie around 0); make "

@@ -42,6 +42,11 @@ def load_model(
     return build_llama(*open_model(path, base, strict), dtype, device, prepare)
 
 
+def config_of(path: str | Path, base: str | Path = "", strict: bool = True) -> LlamaConfig:
+    """The config of a model directory, or of the model below an adapter's (`base_of`); no weights are loaded."""
+    return config_of(base_of(path, base, strict), base, strict) if is_adapter(path) else LlamaConfig.from_hf(path)
+
+
 def load_beside(path: str | Path, name: str, dtype: torch.dtype, base: str | Path = "") -> Llama:
     """The model of an adapter's directory with the adapter beside its weights, as `name`, and not merged into them.
 

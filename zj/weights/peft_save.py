@@ -23,7 +23,7 @@ from .adapter_config import CONFIG, is_adapter
 from .checksums import SUMS, write_sums
 from .peft import SAFE, SCORE, LowRank, check_stackable, key_of, open_adapter
 from .sharded import reshard
-from .tensors import compare_stored, on_host, open_tensors
+from .tensors import check_finite, compare_stored, on_host, open_tensors
 
 
 def save_peft(
@@ -41,7 +41,7 @@ def save_peft(
     below (`bottom`: its directory, if not the one that the lower adapter names): PEFT opens no adapter on an adapter.
     With a `head` it is a reward model, which PEFT opens as a sequence classifier with one label.
     The weights are read again and compared; adapter_config.json appears last. With a sharded model every rank calls
-    this, and one of them `writes`. Raises ValueError for an unknown name, and for a base that is empty or gone.
+    this, and one of them `writes`. ValueError: unknown name, base empty or gone, numbers that are not finite.
     """
     if not str(base):
         raise ValueError(f"{path}: base is empty, expected the directory of the model that the adapter belongs to")
@@ -74,6 +74,7 @@ def save_peft(
         "use_rslora": False,
     }
     tensors |= {key_of(layer, part): getattr(pair, part) for layer, pair in layers.items() for part in "AB"}
+    tensors = {key: check_finite(matrix, key, path) for key, matrix in tensors.items()}
     _write(path, config, tensors, base)
 
 

@@ -38,15 +38,29 @@ class Sliceable(Protocol):
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor in a file. Slicing reads only the slice (a legacy .bin has been read whole)."""
+    """A tensor in a file. Slicing reads only the slice (a legacy .bin has been read whole).
+
+    ValueError, naming file and tensor, if the slice holds a number that is not finite.
+    """
 
     file: Path
+    name: str
     shape: torch.Size
     dtype: torch.dtype
     source: Any  # a slice handle of safetensors, or a memory-mapped tensor
 
     def __getitem__(self, index: Any) -> Tensor:
-        return self.source[index]
+        return check_finite(self.source[index], self.name, self.file)
+
+
+def check_finite(tensor: Tensor, name: str, where: object) -> Tensor:
+    """The tensor itself. ValueError, naming `where` and `name`, if one of its numbers is NaN or infinite.
+
+    One pass without a copy, a third of the time of a copy.
+    """
+    if tensor.numel() and not torch.stack(tensor.detach().aminmax()).isfinite().all():  # a NaN is both extremes
+        raise ValueError(f"{where}: {name} holds numbers that are not finite (NaN or infinite)")
+    return tensor
 
 
 def open_checkpoint(directory: str | Path) -> dict[str, Stored]:
@@ -99,7 +113,7 @@ def _open_safe(file: Path) -> dict[str, Stored]:
         dtype = _DTYPES.get(part.get_dtype())
         if dtype is None:
             raise ValueError(f"{file}: {name} is stored as {part.get_dtype()}, expected one of {', '.join(_DTYPES)}")
-        tensors[name] = Stored(file, torch.Size(part.get_shape()), dtype, part)
+        tensors[name] = Stored(file, name, torch.Size(part.get_shape()), dtype, part)
     return tensors
 
 
@@ -115,7 +129,7 @@ def _open_pickled(file: Path) -> dict[str, Stored]:
             raise ValueError(f"{file}: {name!r} is a {type(tensor).__name__}, expected a tensor")
         if tensor.dtype not in _DTYPES.values():
             raise ValueError(f"{file}: {name} is stored as {tensor.dtype}, expected one of {', '.join(_DTYPES)}")
-    return {name: Stored(file, tensor.shape, tensor.dtype, tensor.detach()) for name, tensor in loaded.items()}
+    return {name: Stored(file, name, tensor.shape, tensor.dtype, tensor.detach()) for name, tensor in loaded.items()}
 
 
 def _load_pickled(file: Path) -> Any:
@@ -143,13 +157,15 @@ def write_checkpoint(
 ) -> None:
     """Write a model directory, one shard in memory at a time, then read it again and compare every byte.
 
+    ValueError, and the old files stay, if a number is not finite.
+
     Other files in the directory stay, an older model in it is replaced. Shards are written under temporary names, and
     config.json appears last: a directory that has one is complete. A rank that does not write takes part in gathering
     sharded tensors, twice: for writing and for comparing.
     """
     if not writes:
-        for tensor in (*tensors.values(), *tensors.values()):
-            on_host(tensor[...])
+        for name, tensor in (*tensors.items(), *tensors.items()):
+            check_finite(on_host(tensor[...]), name, directory)
         return
     directory.mkdir(parents=True, exist_ok=True)
     shards = _plan_shards(tensors, max_shard_bytes)
@@ -160,7 +176,7 @@ def write_checkpoint(
         index = {"metadata": {"total_size": sum(map(_bytes, tensors.values()))}, "weight_map": weight_map}
         _write_json(temporary[SAFE + INDEX], index)
         for file, names in shards.items():
-            shard = {name: on_host(tensors[name][...]) for name in names}
+            shard = {name: check_finite(on_host(tensors[name][...]), name, directory) for name in names}
             save_file(shard, temporary[file], metadata={"format": "pt"})
             shutil.copymode(temporary["config.json"], temporary[file])  # safetensors sets 0600
         write_sums(temporary[SUMS], {file: temporary[file] for file in shards})
