@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from scripts import judge
-from tests.line import Line, make_line
+from tests.line import Line, make_line, make_other
 from tests.scripts.test_judge import write_prompts
-from zj.weights import adapter_base, load_model, save_llama
+from zj.weights import adapter_base, load_model
 
 SMALL = ("--device", "cpu", "--max-tokens", 60, "--batch-size", 8, "--epochs", 1, "--valid-limit", 2)
 
@@ -24,13 +24,9 @@ SMALL = ("--device", "cpu", "--max-tokens", 60, "--batch-size", 8, "--epochs", 1
 def moved(tmp_path_factory) -> tuple[Line, Path, Path]:
     """(a line whose adapters do not find their base, the base elsewhere, another base of the same shape)."""
     folder = tmp_path_factory.mktemp("moved")
-    line, base, other = make_line(folder), folder / "elsewhere", folder / "other"
+    line, base = make_line(folder), folder / "elsewhere"
     shutil.move(line.base, base)
-    shutil.copytree(base, other)
-    model = load_model(base)
-    with torch.no_grad():
-        model.model.layers[0].mlp.up_proj.weight[0, 0] += 0.01
-    save_llama(model, other)
+    other = make_other(folder / "other", base)
     for file in (line.rankings, line.dialogues):  # a few rows are enough
         file.write_text("".join(file.read_text(encoding="utf-8").splitlines(True)[:6]), encoding="utf-8")
     write_prompts(folder / "prompts.jsonl", 2, held_out=True)
