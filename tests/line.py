@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,6 +53,16 @@ def make_line(folder: Path) -> Line:
     make_reward(folder / "reward", folder / "base")
     names = ("base", "sft", "reward", "rankings.jsonl", "pairs.jsonl", "dialogues.jsonl")
     return Line(*(folder / name for name in names))
+
+
+def make_other(folder: Path, base: Path) -> Path:
+    """Another base of the same shape, with the same tokenizer: one number differs."""
+    shutil.copytree(base, folder)
+    model = load_model(base)
+    with torch.no_grad():
+        model.model.layers[0].mlp.up_proj.weight[0, 0] += 0.01
+    save_llama(model, folder)
+    return folder
 
 
 def make_sft(folder: Path, base: Path, rank: int = 3, targets: Sequence[str] = ALL_LINEAR, seed: int = 0) -> Path:

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from scripts import judge
-from tests.line import Line, make_line
+from tests.line import Line, make_line, make_other
 from tests.scripts.test_judge import write_prompts
-from zj.weights import adapter_base, load_model, save_llama
+from zj.weights import adapter_base, load_model
 
 SMALL = ("--device", "cpu", "--max-tokens", 60, "--batch-size", 8, "--epochs", 1, "--valid-limit", 2)
 
@@ -23,13 +24,9 @@ SMALL = ("--device", "cpu", "--max-tokens", 60, "--batch-size", 8, "--epochs", 1
 def moved(tmp_path_factory) -> tuple[Line, Path, Path]:
     """(a line whose adapters do not find their base, the base elsewhere, another base of the same shape)."""
     folder = tmp_path_factory.mktemp("moved")
-    line, base, other = make_line(folder), folder / "elsewhere", folder / "other"
+    line, base = make_line(folder), folder / "elsewhere"
     shutil.move(line.base, base)
-    shutil.copytree(base, other)
-    model = load_model(base)
-    with torch.no_grad():
-        model.model.layers[0].mlp.up_proj.weight[0, 0] += 0.01
-    save_llama(model, other)
+    other = make_other(folder / "other", base)
     for file in (line.rankings, line.dialogues):  # a few rows are enough
         file.write_text("".join(file.read_text(encoding="utf-8").splitlines(True)[:6]), encoding="utf-8")
     write_prompts(folder / "prompts.jsonl", 2, held_out=True)
@@ -110,3 +107,24 @@ def test_an_adapter_of_another_base_than_the_model_in_a_chat_is_warned_about(com
         monkeypatch.setattr(sys, "stdin", io.StringIO("/exit\n"))
         done = command("chat", "--model", folder, "--adapter", line.sft, "--device", "cpu")
         assert done.status == 0 and ("WARNING: " in done.err) is warned, done.err
+
+
+def test_an_adapter_that_replaces_the_embedding_is_merged_before_another_is_trained_on_it(command, moved, tmp_path):
+    line, base, _ = moved
+    whole = shutil.copytree(line.sft, tmp_path / "whole")
+    (whole / "SHA256SUMS").unlink()
+    tensors, model = load_file(whole / "adapter_model.safetensors"), load_model(base)
+    rows = model.config.vocab_size + 8  # a larger vocabulary than the base's
+    for name in ("model.embed_tokens", "lm_head"):
+        torch.manual_seed(len(name))
+        tensors[f"base_model.model.{name}.weight"] = torch.randn(rows, model.config.hidden_size)
+    save_file(tensors, whole / "adapter_model.safetensors")
+    for script in ("train_sft", "train_reward", "train_dpo"):
+        name, *flags = call(script, line, tmp_path / script)
+        refused = command(name, *flags, "--model", whole, "--base", base)
+        assert refused.status == 2 and "merge it first (scripts/export.py merge --model" in refused.err, refused.err
+    merged = command("export", "merge", "--model", whole, "--base", base, "--out", tmp_path / "merged")
+    assert merged.status == 0, merged.err
+    assert load_model(tmp_path / "merged").config.vocab_size == rows
+    name, *flags = call("train_sft", line, tmp_path / "sft")
+    assert command(name, *flags, "--model", tmp_path / "merged").status == 0  # control

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 from itertools import combinations
 
 import pytest
@@ -13,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from scripts.score import best_of_kl, expected_best
-from tests.line import make_sft, write_rows
+from tests.line import make_other, make_sft, write_rows
 from zj.data.readers import read
 from zj.data.records import Dialogue, as_json
 from zj.data.template import encode_dialogue, save_template
@@ -224,9 +223,9 @@ def test_wrong_flags_are_named(command, line, dialogues, tmp_path):
 
 def test_a_model_on_another_backbone_is_refused(command, line, tmp_path):
     """As in train_ppo.py: the reward model and the model that answers share one copy of the weights."""
-    shutil.copytree(line.base, tmp_path / "base")
+    other = make_other(tmp_path / "base", line.base)
     flags = ("--reward", line.reward, "--data", line.dialogues, "--best-of", 2, "--out", tmp_path / "out")
-    for model in (tmp_path / "base", make_sft(tmp_path / "sft", tmp_path / "base")):
+    for model in (other, make_sft(tmp_path / "sft", other)):
         done = command("score", *flags, "--model", model, *SHORT)
         assert (done.status, done.err.count("\n")) == (2, 1), done.err
         assert "expected one backbone" in done.err

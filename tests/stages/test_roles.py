@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from scripts.train_ppo import Config
-from tests.line import PROBE, make_reward, make_sft, say_something
+from tests.line import PROBE, make_other, make_reward, make_sft, say_something
 from zj.lora import add_adapter, copy_adapter
 from zj.model import Llama, LlamaConfig, Packed, ScalarHead, sequence_logprobs, sequence_values
 from zj.rl import CalibratedHead, Calibration
 from zj.stages.roles import Reward, add_value, load_reward, open_roles, save_reward, score_all
 from zj.train import ALONE
-from zj.weights import load_model, load_peft, save_llama
+from zj.weights import load_model, load_peft
 
 IDS = [[1, 9, 30, 44, 101, 250, 2], [1, 300, 7], [1, 12, 13, 14, 15, 2]]
 PACKED = Packed.of(IDS)
@@ -55,11 +55,7 @@ def test_policy_and_reference_begin_as_the_fine_tuned_model(start, line):
 
 
 def test_another_backbone_is_refused_in_one_line(line, tmp_path):
-    copy, other = shutil.copytree(line.base, tmp_path / "copy"), shutil.copytree(line.base, tmp_path / "other")
-    model = load_model(copy)
-    with torch.no_grad():
-        model.model.norm.weight[0] += 0.01
-    save_llama(model, other)
+    copy, other = shutil.copytree(line.base, tmp_path / "copy"), make_other(tmp_path / "other", line.base)
     cases = {
         other: "is a model of its own",
         make_sft(tmp_path / "sft", other): "is an adapter of",

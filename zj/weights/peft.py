@@ -147,13 +147,20 @@ class Adapter:
         if config.tie_word_embeddings and self.saved.keys() & {EMBEDDING, HEAD}:
             if self.config.saved((EMBEDDING, HEAD)):
                 config, weights[HEAD] = replace(config, tie_word_embeddings=False), weights[EMBEDDING]
-            elif not torch.equal(self.saved[EMBEDDING][...], self.saved.get(HEAD, self.saved[EMBEDDING])[...]):
-                raise ValueError(f"{self.path}: the base ties {HEAD} to {EMBEDDING}, but the saved two differ")
+            else:
+                _check_tied(self.saved, self.path)
         weights |= {name: saved for name, saved in self.saved.items() if name in weights}
         rows = {len_of(weights[name]) for name in (EMBEDDING, HEAD) if name in weights}
         if len(rows) > 1:
             raise ValueError(f"{self.path}: {EMBEDDING} and {HEAD} have {sorted(rows)} rows, expected as many in both")
         return replace(config, vocab_size=rows.pop()), weights
+
+
+def _check_tied(saved: Mapping[str, Stored], path: Path) -> None:
+    """ValueError unless the embedding of a tied base was saved, and no other head."""
+    embedding, head = saved.get(EMBEDDING), saved.get(HEAD)
+    if embedding is None or (head is not None and not torch.equal(embedding[...], head[...])):
+        raise ValueError(f"{path}: the base ties {HEAD} to {EMBEDDING}, but the saved two differ")
 
 
 def len_of(tensor: Sliceable) -> int:
