@@ -5,7 +5,7 @@ python scripts/consult.py --model runs/sft --data runs/sft/clinic/multi.jsonl --
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from zj import NOTICE
@@ -43,12 +43,10 @@ def main(config: Config) -> None:
     device = start(config.device).device
     dialogues, _ = read(config.data, "dialogue")
     held_out = split(dialogues, config.valid_fraction)[1][: config.number]
-    positions = config_of(config.model, config.base, strict=False).max_position_embeddings
-    if config.max_tokens + config.max_new_tokens > positions:
-        raise ValueError(
-            f"--max-tokens {config.max_tokens} and --max-new-tokens {config.max_new_tokens}: together more than the "
-            f"model's {positions} positions"
-        )
+    room = config_of(config.model, config.base, strict=False).max_position_embeddings - config.max_new_tokens
+    if config.max_tokens > room:
+        print(f"the model has positions for a prompt of {room} tokens beside the answer, not for {config.max_tokens}")
+        config = replace(config, max_tokens=room)
     tokenizer, template = Tokenizer.load(config.model), choose_template(config.template, config.model)
     model = load_model(config.model, DTYPES[config.dtype], device, base=config.base, strict=False)
     check_tokenizer_fits(model, len(tokenizer))

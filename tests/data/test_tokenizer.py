@@ -10,6 +10,7 @@ import shutil
 import pytest
 
 from tests.data.conftest import LINES
+from zj.data.sentencepiece_model import WITHOUT_PREFIX
 from zj.data.tokenizer import Tokenizer, train_tokenizer
 
 TEXTS = [
@@ -144,6 +145,60 @@ def test_bad_added_tokens(added, message, tokenizer, tmp_path):
     folder = with_added(tokenizer, tmp_path, added)
     with pytest.raises(ValueError, match=f"{re.escape(str(folder / 'added_tokens.json'))}: .*{message}"):
         Tokenizer.load(folder)
+
+
+def test_a_padding_token_is_never_used(tokenizer, tmp_path):
+    """LLaMA-2's published tokenizers add one, one id past the embedding."""
+    folder = with_added(tokenizer, tmp_path / "one", {"<pad>": 400})
+    loaded = Tokenizer.load(folder)
+    assert len(loaded) == 400 and max(loaded.encode("<pad>")) < 400 and loaded.decode([400]) == ""
+    assert loaded.same_ids(tokenizer)
+    with pytest.raises(ValueError, match="found no special token '<pad>'"):
+        loaded.special("<pad>")
+    assert len(Tokenizer.load(with_added(tokenizer, tmp_path / "two", {"<other>": 400}))) == 401  # control
+
+
+# ---- two tokenizers
+
+
+def test_what_tokenizers_do_is_compared_and_not_their_files(tokenizer, tmp_path):
+    tokenizer.save(tmp_path / "same")
+    (tmp_path / "same" / "tokenizer_config.json").write_text('{"anything": 1}')
+    trainer = b"\x12\x05\x0a\x03x.y"  # trainer_spec.input: the name of a file that it was trained on
+    with open(tmp_path / "same" / "tokenizer.model", "ab") as file:
+        file.write(trainer)
+    same = Tokenizer.load(tmp_path / "same")
+    assert same.file.read_bytes() != tokenizer.file.read_bytes() and same.same_ids(tokenizer)
+    others = [train_tokenizer(LINES, tmp_path / "size", 390), train_tokenizer(LINES[:-1], tmp_path / "text", 400)]
+    others += [Tokenizer.load(with_added(tokenizer, tmp_path / "added", {"<human>": 400}))]
+    others += [Tokenizer(tokenizer.model.proto + WITHOUT_PREFIX, {}, tokenizer.file)]
+    assert not any(other.same_ids(tokenizer) for other in others)
+
+
+def test_a_model_file_is_read_as_the_library_reads_it(tokenizer):
+    sp = tokenizer._sp
+    assert [piece.text for piece in tokenizer.model.pieces] == [sp.id_to_piece(i) for i in range(400)]
+    assert [piece.score for piece in tokenizer.model.pieces] == [sp.get_score(i) for i in range(400)]
+    kinds = {piece.text: piece.kind for piece in tokenizer.model.pieces}
+    assert (kinds["<unk>"], kinds["</s>"], kinds["<human>"], kinds["<0x0A>"], kinds["▁"]) == (2, 3, 3, 6, 1)
+    assert tokenizer.model.kind == 2 and tokenizer.model.normalizer == (b"", True, False)
+
+
+def test_rows_of_another_vocabulary(tokenizer, tmp_path):
+    assert tokenizer.rows_from(tokenizer) == [[id] for id in range(400)]
+    new = train_tokenizer([*LINES, "肝硬化患者肝硬化" * 9], tmp_path / "new", 420)
+    new = Tokenizer.load(with_added(new, tmp_path / "added", {"<human>": 420, "<think>": 421}))
+    rows = new.rows_from(tokenizer)
+    assert len(rows) == 422 and rows[420] == [tokenizer.special("<human>")]  # by name, wherever it stands
+    fresh = 0
+    for piece, row in zip(new.model.pieces, rows, strict=False):
+        text = "".join(tokenizer.piece(id) for id in row)
+        if len(row) == 1:
+            assert text == piece.text
+        else:
+            fresh += 1
+            assert tokenizer.decode(row) == piece.text.replace("▁", " ").removeprefix(" ")
+    assert fresh > 5 and tokenizer.decode(rows[421]) == "<think>" and len(rows[421]) > 1
 
 
 # ---- what is not there

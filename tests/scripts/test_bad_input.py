@@ -12,6 +12,7 @@ import pytest
 from tests.line import make_line
 from zj.clinic import question
 from zj.data.records import as_json
+from zj.data.template import save_template
 
 GOOD = {"messages": [{"role": "user", "content": "头痛怎么办？"}, {"role": "assistant", "content": "多休息。"}]}
 
@@ -305,12 +306,15 @@ def test_a_reward_model_of_another_kind_is_refused(command, line, tmp_path):
     damaged = shutil.copytree(line.reward, tmp_path / "damaged")
     (damaged / "reward.json").write_text("{}")
     foreign = shutil.copytree(line.reward, tmp_path / "foreign")
-    (foreign / "added_tokens.json").write_text('{"<pad>": 320}')
+    (foreign / "added_tokens.json").write_text('{"<think>": 320}')
+    dialect = shutil.copytree(line.reward, tmp_path / "dialect")
+    save_template(dialect, "huatuo")
     cases = {
         line.sft: f"{line.sft}: is an adapter without a score head, expected a reward model",
         line.base: f"{line.base}: no adapter_config.json there",
         damaged: "reward.json: damaged",
-        foreign: f"--reward {foreign}: its added_tokens.json differs from that of --model {line.sft}, expected",
+        foreign: f"--reward {foreign}: its tokenizer gives other ids than that of --model {line.sft}",
+        dialect: f"--reward {dialect}: its template is huatuo, that of --model {line.sft} ziya; expected the same, or",
         other.reward: f"--model {line.sft}: is an adapter of {line.base}, but the reward model's base is {other.base}",
     }
     for reward, words in cases.items():

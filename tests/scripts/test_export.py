@@ -98,6 +98,25 @@ def test_apply_delta_from_the_command_line(model, tmp_path):
     assert refused.returncode == 2 and "export.py apply-delta --base DIR --delta" in refused.stderr
 
 
+def test_extend_gives_a_model_another_tokenizer(model, tmp_path, monkeypatch, capsys):
+    script, base, new = _imported(), tmp_path / "base", train_tokenizer(["肝硬化" * 9, *TEXTS], tmp_path / "new", 320)
+    monkeypatch.setattr(
+        sys, "argv", ["export.py", "extend", "--model", str(base), "--tokenizer", str(tmp_path / "new")]
+    )
+    sys.argv += ["--out", str(tmp_path / "out")]
+    script.run_command(script.COMMANDS)
+    told, old = capsys.readouterr().out, Tokenizer.load(base)
+    assert "320 rows" in told and "of the 300 old ones have no successor" in told
+    assert {file.name for file in (tmp_path / "out").iterdir()} == FILES
+    assert Tokenizer.load(tmp_path / "out").same_ids(new) and load_template(tmp_path / "out") == "ziya"
+    before, after = load_llama(base), load_llama(tmp_path / "out")
+    text = "医生，我头疼"
+    same = [(i, j) for i in old.encode(text) for j in new.encode(text) if old.piece(i) == new.piece(j)]
+    assert same and after.config.vocab_size == 320
+    for i, j in same:
+        assert torch.equal(before.model.embed_tokens.weight[i], after.model.embed_tokens.weight[j])
+
+
 def test_mistakes_cost_one_line_and_no_file(model, tmp_path, monkeypatch, capsys):
     script = _imported()
     (tmp_path / "full").mkdir()
@@ -115,6 +134,10 @@ def test_mistakes_cost_one_line_and_no_file(model, tmp_path, monkeypatch, capsys
         (("merge", *base, *out, "--dtype", "int8"), "invalid choice: 'int8'"),
         (("apply-delta", "--base", tmp_path / "base", "--delta", tmp_path / "base", *out), "not delta weights"),
         (("apply-delta", "--delta", tmp_path / "base", *out), "--base is ''"),
+        (("extend", *base, *out), "--tokenizer is missing"),
+        (("extend", "--model", tmp_path / "adapter", "--tokenizer", tmp_path / "base", *out), "is an adapter"),
+        (("extend", *base, "--tokenizer", tmp_path / "nothing", *out), "holds no tokenizer.model"),
+        (("merge", *base, *out, "--template", "alpaca"), "--template alpaca: unknown, expected one of"),
         (("unmerge",), "merge|apply-delta|extend"),
     ]:
         monkeypatch.setattr(sys, "argv", ["export.py", *map(str, arguments)])

@@ -123,6 +123,13 @@ class TestGuard:
         assert [guard.judge(x) for x in [1e-3] * 9 + [1e3]] == [1.0] * 10
         assert guard.judge(1e6) == 0.5  # the eleventh may be
 
+    def test_skipped_counts_the_last_steps_that_were_not_finite(self):
+        guard, found = Guard(10.0), []
+        for norm in (math.nan, math.inf, 1.0, math.nan, math.nan):
+            guard.judge(norm)
+            found.append(guard.skipped)
+        assert found == [1, 2, 0, 1, 2]
+
     def test_the_running_mean_is_plain_at_first_and_forgets_slowly_later(self):
         guard = Guard(10.0)
         assert [guard.judge(x) for x in (1.0, 2.0, 6.0)] == [1.0] * 3 and guard.mean == pytest.approx(3)

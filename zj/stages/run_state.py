@@ -158,9 +158,7 @@ class Run(Generic[C]):
         if not math.isfinite(loss):
             found = f"the validation loss is {loss} at step {self.step}"
             if self.step == 0:
-                raise ValueError(
-                    f"--dtype {self.config.dtype}: {found}; expected a number (fp16 overflows above 65504)"
-                )
+                raise ValueError(f"--dtype {self.config.dtype}: {found}, expected a number (fp16 ends at 65504)")
             raise Explosion(f"{found}; lower --optim.lr or look at the data")
         if loss < self.best:
             self.best = loss
