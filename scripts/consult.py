@@ -40,7 +40,8 @@ def main(config: Config) -> None:
         if not getattr(config, flag):
             raise ValueError(f"--{flag} is missing")
     device = start(config.device).device
-    dialogues, _ = read(config.data, "dialogue")
+    dialogues, report = read(config.data, "dialogue")
+    print(report)
     held_out = split(dialogues, config.valid_fraction)[1][: config.number]
     model, tokenizer = load_model(config.model, DTYPES[config.dtype], device), Tokenizer.load(config.model)
     template = load_template(Path(config.model))

@@ -164,7 +164,7 @@ def test_skipping_bad_rows_counts_them(command, tmp_path):
     flags = ("--data", tmp_path / "mixed.jsonl", "--out", tmp_path / "out", "--vocab-size", "280", "--size", "nano")
     done = command("train_sft", *flags, "--on-bad-row", "skip", "--epochs", "1", "--device", "cpu")
     assert done.status == 0, done.err
-    assert "12 dialogues read, 2 rows skipped" in done.out and "mixed.jsonl:13" in done.out
+    assert "12 dialogues read of 14 rows, 2 rows skipped" in done.out and "mixed.jsonl:13" in done.out
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

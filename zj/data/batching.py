@@ -55,14 +55,14 @@ def question(record: Record) -> str:
 
     A dialogue shares its first message with every prompt made from one of its turns, with every ranking of answers to
     such a prompt, and with every dialogue that begins alike. The system text is ignored: the same question under
-    another system text is the same question.
+    another system text is the same question. Several wordings of one question share the first of them (`split_by`).
     """
     if isinstance(record, Document):
         return record.text
     if isinstance(record, Dialogue):
-        return record.turns[0][0]
+        return record.split_by or record.turns[0][0]
     prompt = record.prompt if isinstance(record, Ranking) else record
-    return prompt.history[0][0] if prompt.history else prompt.user
+    return prompt.split_by or (prompt.history[0][0] if prompt.history else prompt.user)
 
 
 def _order(record: Record) -> tuple[float, bytes, str, str]:
