@@ -15,7 +15,7 @@ from pathlib import Path
 
 from zj.cli import run_command
 from zj.clinic import default_files
-from zj.data.batching import batch, epochs, parse_mix, steps_per_epoch
+from zj.data.batching import batch, epochs, mix_counts, parse_mix, steps_per_epoch
 from zj.data.records import Dialogue, Prompt
 from zj.data.template import encode_prompt
 from zj.plan.apply import apply_memory_plan
@@ -51,7 +51,11 @@ def main(config: Config) -> None:
 
     train, valid = setup.encode_sides(held_in, held_out, tokenizer, config, world)
     by_source = {dialogue.where: dialogue for dialogue in dialogues}
-    indices = epochs([by_source[example.where] for example in train], config.seed, parse_mix(config.mix) or None)
+    sources, weights = [by_source[example.where] for example in train], parse_mix(config.mix)
+    indices = epochs(sources, config.seed, weights or None)
+    if weights:
+        used = (f"{name}: {number:,} of {all:,}" for name, (number, all) in mix_counts(sources, weights).items())
+        world.print(f"--mix {config.mix}: an epoch uses {', '.join(used)}")
     per_epoch = steps_per_epoch(len(indices(0)), config.batch_size)
     total = per_epoch * config.epochs
     world.print(

@@ -248,6 +248,7 @@ def test_rates_add_up_pairs_and_leave_out_what_has_none():
 
 def config(*data, **changes):
     values = {"on_bad_row": "stop", "valid_fraction": 0.25, "max_tokens": 60, "max_new_tokens": 20}
+    values |= {"repeats": "once", "ranking_tool_input": ""}
     return SimpleNamespace(**(values | {"data": tuple(map(str, data))} | changes))
 
 

@@ -58,12 +58,12 @@ class Report:
             carry = "record carries" if number == 1 else "records carry"
             lines.append(f"{number:,} {carry} marks of the template {template} in their text, and get them once more")
         lines += [f"skipped {message}" for message in self.skipped[:5]]
-        kept = "left out" if self.repeats == "once" else "kept"
-        lines.append(
-            f"{count(self.records, self.kind)} read of {count(rows, 'row')}, {len(self.skipped):,} rows skipped, "
-            f"{count(repeats, 'repeat')} {kept}"
+        parts = (
+            f"{count(self.records, self.kind)} read of {count(rows, 'row')}",
+            f"{count(len(self.skipped), 'row')} skipped",
+            f"{count(repeats, 'repeat')} {'left out' if self.repeats == 'once' else 'kept'}",
         )
-        return "\n".join(lines)
+        return "\n".join([*lines, ", ".join(parts)])
 
 
 def count(number: int, what: str) -> str:
