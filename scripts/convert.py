@@ -17,6 +17,7 @@ from typing import Literal
 from zj.cli import run_command
 from zj.data.readers import read
 from zj.data.records import as_json
+from zj.data.report import count
 from zj.train.checkpoint import write_text
 
 
@@ -44,7 +45,7 @@ def main(config: Config) -> None:
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, lines)
-    print(f"{report}\n{out}: {len(records):,} rows")
+    print(f"{report}\n{out}: {count(len(records), 'row')}")
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def _from_fields(fields: Fields, questions: list[str], system: Any, kind: str, n
     """Question and answer in separate fields; a list is one entry per turn; earlier turns are in `history`."""
     question = _one_of(fields, questions, "question") if questions else ""
     answer = _one_of(fields, fields.present(ANSWER_KEYS), "answer", lenient=kind == "prompt")
-    fields.get(*QUESTION_KEYS), fields.get(*ANSWER_KEYS)  # all are read now
+    fields.get(*QUESTION_KEYS, *ANSWER_KEYS)  # all are read now
     past = _history(fields.get("history"), kind, notes)
     if isinstance(question, list) and any(isinstance(part, dict) for part in question):  # messages
         messages = parse_messages(question, questions[0], kind, notes)

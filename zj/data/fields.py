@@ -47,8 +47,9 @@ class Notes:
     ignored: Counter[str] = field(default_factory=Counter)
 
     def update(self, other: Notes) -> None:
-        self.changes.update(other.changes)
-        self.ignored.update(other.ignored)
+        if other.changes or other.ignored:
+            self.changes.update(other.changes)
+            self.ignored.update(other.ignored)
 
 
 class Fields:
@@ -71,10 +72,12 @@ class Fields:
 
     def get(self, *names: str) -> Any:
         """The first of these fields that holds something, else the first that is there, else None. All are read."""
-        found = [self.values[name] for name in names if name in self.values]
-        for name in names:
+        found = [name for name in names if name in self.values]
+        for name in found:
             self._unread.pop(name, None)
-        return next((value for value in found if not is_empty(value)), found[0] if found else None)
+        if len(found) < 2:
+            return self.values[found[0]] if found else None
+        return next((self.values[name] for name in found if not is_empty(self.values[name])), self.values[found[0]])
 
     def pop(self, name: str) -> Any:
         """A field's value; the field is there no longer."""
@@ -84,7 +87,7 @@ class Fields:
     def present(self, names: tuple[str, ...]) -> list[str]:
         """Those of the names that are there; only those that hold something, if one does."""
         here = [name for name in names if name in self.values]
-        return [name for name in here if not is_empty(self.values[name])] or here[:1]
+        return here if len(here) < 2 else [name for name in here if not is_empty(self.values[name])] or here[:1]
 
     def unread(self) -> Iterator[tuple[str, Any]]:
         return ((name, value) for name, value in self._unread.items() if not is_empty(value))
@@ -102,10 +105,12 @@ def check_unread(fields: Fields, kind: str, notes: Notes, prefix: str = "") -> N
 
 def is_trained(fields: Fields, name: str) -> bool:
     """Whether `weight`, `loss` or `train` let a message be trained on. ValueError for anything but 0 and 1."""
+    if fields.values.keys().isdisjoint(TRAINED):
+        return True
     found: dict[str, bool] = {}
     for key in TRAINED:
         value = fields.get(key)
-        if value is None or value == "":
+        if is_empty(value):
             continue
         word = str(value).strip().lower()
         if word not in ("0", "0.0", "1", "1.0", "true", "false"):
@@ -129,11 +134,14 @@ def _changes_nothing(name: str, value: Any) -> bool:
 
 def is_empty(value: Any) -> bool:
     """Whether a field says nothing: null, blank, an empty list."""
+    if value is None:
+        return True
     if isinstance(value, list | tuple):
         return all(map(is_empty, value))
     if isinstance(value, str):
-        return value.strip().lower() in ("", "[]", "{}", "null", "none")
-    return value is None or value == {}
+        word = value.strip()
+        return len(word) < 5 and word.lower() in ("", "[]", "{}", "null", "none")
+    return value == {}
 
 
 # ---- texts

@@ -62,7 +62,8 @@ def to_records(row: Any, kind: str, where: str, notes: Notes) -> list[Record]:
         split_by = fields.get("split_by")
         asked = first or ("" if split_by is None else text_of(split_by, "split_by"))
         place = f"{where} (wording {number})" if number > 1 else where
-        notes.changes[WORDING] += number > 1
+        if number > 1:
+            notes.changes[WORDING] += 1
         records.append(MAKERS[kind](fields, place, asked, notes))
         check_unread(fields, _kind_of_fields(fields, kind), notes)
     return records

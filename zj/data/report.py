@@ -50,7 +50,7 @@ class Report:
             lines.append(f"… and {len(self.files) - SHOWN:,} more files: {count(rest, 'row')}")
         lines += [f"passed over: {_listed([str(path) for path in self.passed_over])}"] if self.passed_over else []
         lines += self.warnings
-        lines += [f"{what}: {number:,}" for what, number in self.notes.changes.items() if number]
+        lines += [f"{what}: {number:,}" for what, number in self.notes.changes.items()]
         if self.notes.ignored:
             ignored = [f"{name} ({number:,})" for name, number in self.notes.ignored.items()]
             lines.append(f"ignored fields: {_listed(ignored)}")

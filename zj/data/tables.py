@@ -13,7 +13,7 @@ from zj.data.conversation import ANSWER_KEYS, MESSAGE_KEYS, QUESTION_KEYS
 from zj.data.rankings import PAIR_KEYS
 
 KEYS = {*QUESTION_KEYS, *ANSWER_KEYS, *MESSAGE_KEYS, "text", "rank1", *(key for pair in PAIR_KEYS for key in pair)}
-NAME = re.compile(r"[\w .:()-]{0,40}")
+NAME = re.compile(r"[\w.:()-]{0,40}")  # of a column; a sentence with commas has blanks
 Rows = Iterator[tuple[int, Any]]  # (line, row, or in its place the ValueError of a row that cannot be parsed)
 
 
@@ -23,7 +23,7 @@ def delimiter_of(text: str, suffix: str) -> str:
         return "\t"
     for mark in ("\t", ","):
         header = [name.strip().lower() for name in _cells(text.lstrip("\n").split("\n", 1)[0], mark)]
-        if len(header) > 1 and not KEYS.isdisjoint(header) and all(map(NAME.fullmatch, header)):
+        if len(header) > 1 and not KEYS.isdisjoint(header) and (mark == "\t" or all(map(NAME.fullmatch, header))):
             return mark
     return "," if suffix == ".csv" else ""
 
@@ -68,7 +68,8 @@ def _row(text: str, at: int, delimiter: str, columns: int) -> tuple[list[str], i
     if "\n" not in text[at:end]:
         return cells, end
     lines = [_cells(line, delimiter) for line in text[at:end].split("\n")]
-    if len(cells) != columns or (delimiter == "\t" and all(len(line) == columns for line in lines)):
+    rows_alone = delimiter == "\t" and '""' not in text[at:end] and all(len(line) == columns for line in lines)
+    if len(cells) != columns or rows_alone:
         return lines[0], text.index("\n", at)
     return cells, end
 
