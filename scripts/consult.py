@@ -41,7 +41,8 @@ def main(config: Config) -> None:
         if not getattr(config, flag):
             raise ValueError(f"--{flag} is missing")
     device = start(config.device).device
-    dialogues, _ = read(config.data, "dialogue")
+    dialogues, report = read(config.data, "dialogue")
+    print(report)
     held_out = split(dialogues, config.valid_fraction)[1][: config.number]
     room = config_of(config.model, config.base, strict=False).max_position_embeddings - config.max_new_tokens
     if config.max_tokens > room:

@@ -36,17 +36,16 @@ def main(config: Config) -> None:
     if not config.tokenizer:
         raise ValueError("--tokenizer: found nothing, expected a directory with a tokenizer.model or such a file")
     tokenizer = Tokenizer.load(config.tokenizer)
-    records, skipped = read(config.data, config.kind, config.on_bad_row)
+    records, report = read(config.data, config.kind, config.on_bad_row)
     chosen = records[config.index : config.index + config.number] if config.index >= 0 else []
     if not chosen:
         raise ValueError(f"--index {config.index} --number {config.number}: expected some of {len(records)} records")
+    print(report)
     color = config.color == "always" or (config.color == "auto" and sys.stdout.isatty())
     for record in chosen:
         for encoded in sequences(record, tokenizer, config):
             print(f"{encoded.where}  id {record.id}: {len(encoded.ids)} tokens, {sum(encoded.counted)} counted")
             print(render(encoded, tokenizer, config.ids, color) + "\n")
-    if skipped:
-        print(f"{len(skipped):,} rows skipped, the first: {skipped[0]}")
 
 
 def sequences(record, tokenizer: Tokenizer, config: Config) -> list[Encoded]:

@@ -21,7 +21,6 @@ from tqdm import tqdm
 from zj.cli import check_range, run_command
 from zj.clinic import default_files
 from zj.data.batching import batch, epochs, steps_per_epoch
-from zj.data.readers import files_of
 from zj.data.template import choose_template
 from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
@@ -34,7 +33,7 @@ from zj.stages.config import Lora, PreferenceConfig, check_adapter, need
 from zj.stages.preferences import Ranked, RankedPack, ranked_packs, rates, read_rankings
 from zj.stages.roles import add_policy, backbone_of
 from zj.stages.run_state import Run
-from zj.train import DTYPES, Log, Optim, Optimizer, World, gathered, open_run, shard, start
+from zj.train import DTYPES, Log, Optim, Optimizer, World, gathered, shard, start
 from zj.train.checkpoint import write_text
 from zj.train.log import bar_interval
 from zj.weights import base_of, check_tokenizer_fits, config_of, is_adapter, load_model
@@ -62,8 +61,7 @@ class Config(PreferenceConfig):
 def main(config: Config) -> None:
     world = start(config.device)
     need(config, "model")
-    files = files_of(config.data) if config.data else []
-    out, saved = open_run(config.out, config, "dpo", world, files)
+    out, saved = setup.open_stage(config, "dpo", world, config.ranking_tool_input)
     tokenizer = Tokenizer.load(config.tokenizer or config.model)
     template = choose_template(config.template, config.model)
     data = setup.data_files(config, out, world, default_files, "ranking")

@@ -15,15 +15,14 @@ from pathlib import Path
 
 from zj.cli import run_command
 from zj.clinic import default_files
-from zj.data.batching import batch, epochs, parse_mix, steps_per_epoch
-from zj.data.readers import files_of
+from zj.data.batching import batch, epochs, mix_counts, parse_mix, steps_per_epoch
 from zj.data.records import Dialogue, Prompt
 from zj.data.template import encode_prompt
 from zj.plan.apply import apply_memory_plan
 from zj.stages import setup
 from zj.stages.config import TextConfig
 from zj.stages.run_state import Run, cross_entropy_step
-from zj.train import DTYPES, Log, Optimizer, World, open_run, start
+from zj.train import DTYPES, Log, Optimizer, World, start
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,7 @@ CLINIC = ("multi", "single", "task", "general", "safety")  # files of the clinic
 
 def main(config: Config) -> None:
     world = start(config.device)
-    files = files_of(config.data) if config.data else []
-    out, saved = open_run(config.out, config, "sft", world, files)
+    out, saved = setup.open_stage(config, "sft", world)
     dialogues = read_dialogues(config, out, world)
     held_in, held_out = setup.hold_out(dialogues, config, out, world)
     tokenizer = setup.find_tokenizer(config, (text for d in held_in for turn in d.turns for text in turn), out, world)
@@ -53,7 +51,11 @@ def main(config: Config) -> None:
 
     train, valid = setup.encode_sides(held_in, held_out, tokenizer, config, world)
     by_source = {dialogue.where: dialogue for dialogue in dialogues}
-    indices = epochs([by_source[example.where] for example in train], config.seed, parse_mix(config.mix) or None)
+    sources, weights = [by_source[example.where] for example in train], parse_mix(config.mix)
+    indices = epochs(sources, config.seed, weights or None)
+    if weights:
+        used = (f"{name}: {number:,} of {all:,}" for name, (number, all) in mix_counts(sources, weights).items())
+        world.print(f"--mix {config.mix}: an epoch uses {', '.join(used)}")
     per_epoch = steps_per_epoch(len(indices(0)), config.batch_size)
     total = per_epoch * config.epochs
     world.print(
@@ -85,7 +87,7 @@ def main(config: Config) -> None:
 def read_dialogues(config: Config, out: Path, world: World) -> list[Dialogue]:
     """The dialogues of --data, or of a clinic written into OUT/clinic."""
     files = setup.data_files(config, out, world, default_files, *CLINIC)
-    return setup.read_records(files, "dialogue", config.on_bad_row, world)
+    return setup.read_records(files, "dialogue", config.on_bad_row, world, config.repeats)
 
 
 if __name__ == "__main__":

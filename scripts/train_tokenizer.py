@@ -27,11 +27,11 @@ def main(config: Config) -> None:
         raise ValueError("--out: found nothing, expected a directory to write to")
     if (Path(config.out) / MODEL).exists():
         raise ValueError(f"--out {config.out}: found a {MODEL} there, expected a directory without one")
-    documents, skipped = read(config.data, "document", config.on_bad_row)
+    documents, report = read(config.data, "document", config.on_bad_row)
     tokenizer = train_tokenizer((document.text for document in documents), config.out, config.vocab_size)
     characters = sum(len(document.text) for document in documents)
     tokens = sum(len(tokenizer.encode(document.text)) for document in documents)
-    print(f"{len(documents):,} texts read, {len(skipped):,} rows skipped")
+    print(report)
     print(f"{config.out}: {len(tokenizer):,} ids, {characters / tokens:.2f} characters per token on this text")
 
 

@@ -88,8 +88,25 @@ def test_help_shows_every_field_with_its_comment(capsys):
         parse(Config, ["--help"])
     said = capsys.readouterr().out
     assert stop.value.code == 0
-    for word in ("--data", "files", "--inner.lr", "peak rate, 100 % of it", "(default: 0.0001)", "--no-dry-run"):
+    for word in (
+        "--data",
+        "files",
+        "--inner.lr",
+        "peak rate, 100 % of it",
+        "(default: 0.0001)",
+        "flag again",
+        "--no-dry-run",
+    ):
         assert word in said
+
+
+def test_a_flag_of_several_values_given_again_adds_and_replaces_the_recipe(tmp_path):
+    (tmp_path / "r.toml").write_text('data = ["r", "s"]', encoding="utf-8")
+    recipe = ["--config", str(tmp_path / "r.toml")]
+    for flags in (["--data", "a", "b"], ["--data", "a", "--data", "b"], ["--data=a", "--name", "x", "--data=b"]):
+        assert parse(Config, flags).data == parse(Config, recipe + flags).data == ("a", "b")
+    assert parse(Config, recipe).data == ("r", "s") and parse(Config, [*recipe, "--data"]).data == ()
+    assert parse(Config, ["--name", "x", "--name", "y"]).name == "y"  # control: one value is replaced
 
 
 SCRIPT = """

@@ -5,8 +5,9 @@
         lr: float = 7e-5  # peak learning rate
         optim: Optim = Optim()  # a nested group: its fields are --optim.<name> and the [optim] table of a recipe
 
-The comment after a field is its --help. A recipe becomes flags that stand before those of the command line. So flags
-win, and an unknown key, a wrong type or an invalid choice is the same error in both: one line, exit status 2.
+The comment after a field is its --help. A recipe is read as flags before those of the command line, which win. So an
+unknown key, a wrong type or an invalid choice is the same error in both: one line, exit status 2. A flag of several
+values that is given again adds to them (--data a --data b is --data a b).
 """
 
 from __future__ import annotations
@@ -75,10 +76,10 @@ def parse(config: type[C], arguments: list[str], script: str = "script", descrip
     for field in fields.values():
         field.add_to(parser)
     recipe = _recipe_path(arguments)
-    if recipe is not None:
-        arguments = _recipe_as_flags(Path(recipe), fields, parser) + arguments
+    from_recipe = [] if recipe is None else _recipe_as_flags(Path(recipe), fields, parser)
     _check_flags(arguments, parser)
-    values = vars(parser.parse_args(arguments))
+    values = {key: field.default for key, field in fields.items()}
+    values |= vars(parser.parse_args(from_recipe)) | vars(parser.parse_args(arguments))
     try:
         return _build(config, values)
     except ValueError as error:
@@ -126,18 +127,18 @@ class _Field:
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
         kind, optional = _without_none(self.kind)
-        # argparse reads % in help as a format
-        text = f"{self.help} (default: {_format_default(self.default)})".strip().replace("%", "%%")
-        options: dict[str, Any] = {"dest": self.key, "default": self.default, "help": text}
+        text = f"{self.help} (default: {_format_default(self.default)})".strip()
+        options: dict[str, Any] = {"dest": self.key, "default": argparse.SUPPRESS}
         if kind is bool:
             options["action"] = argparse.BooleanOptionalAction
         elif typing.get_origin(kind) is tuple:
-            options |= {"nargs": "*", "type": typing.get_args(kind)[0], "metavar": "X"}
+            options |= {"nargs": "*", "type": typing.get_args(kind)[0], "metavar": "X", "action": "extend"}
+            text += "; several, or the flag again"
         elif typing.get_origin(kind) is Literal:
             options["choices"] = typing.get_args(kind)
         else:
             options |= {"type": _parse_optional(kind) if optional else kind, "metavar": kind.__name__.upper()}
-        parser.add_argument(self.flag, **options)
+        parser.add_argument(self.flag, help=text.replace("%", "%%"), **options)  # argparse formats help by %
 
     def as_flags(self, value: Any) -> list[str]:
         """A recipe's value as flags."""
@@ -248,8 +249,7 @@ def _check_flags(arguments: list[str], parser: argparse.ArgumentParser) -> None:
 
 
 def _did_you_mean(word: str, known: Any) -> str:
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {matches[0]}?)" if matches else ""
+    return "".join(f" (did you mean {name}?)" for name in difflib.get_close_matches(word, list(known), n=1))
 
 
 def _without_none(kind: Any) -> tuple[Any, bool]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -40,3 +42,31 @@ def write(tmp_path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@dataclass(frozen=True)
+class Converted:
+    status: int
+    rows: list[dict]  # what was written to standard output
+    told: str  # the report, or the error
+
+
+@pytest.fixture
+def convert(monkeypatch, capsys) -> Callable[..., Converted]:
+    """convert(kind, file, flags …): scripts/convert.py in this process, onto standard output."""
+    from scripts import convert as script
+    from zj.cli import run_command
+
+    def convert(kind: str, *words, out="-") -> Converted:
+        flags = ["--kind", kind, "--out", str(out), "--data", *map(str, words)]
+        monkeypatch.setattr(sys, "argv", ["convert.py", *flags])
+        capsys.readouterr()
+        try:
+            run_command(script.main, script.Config)
+            status = 0
+        except SystemExit as stop:
+            status = int(str(stop.code or 0))
+        said, told = capsys.readouterr()
+        return Converted(status, [json.loads(row) for row in said.splitlines()] if out == "-" else [], told or said)
+
+    return convert

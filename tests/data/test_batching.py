@@ -91,7 +91,9 @@ def in_groups(sizes: dict[str, int]) -> list[Dialogue]:
 )
 def test_an_epoch_is_the_largest_set_in_the_ratio(sizes, text):
     records, weights = in_groups(sizes), parse_mix(text)
-    counts = mix_counts(records, weights)
+    told = mix_counts(records, weights)
+    assert {name: there for name, (_, there) in told.items()} == sizes
+    counts = {name: number for name, (number, _) in told.items()}
     for epoch in range(3):
         chosen = mix(records, weights, 0, epoch)
         assert len(set(chosen)) == len(chosen)
@@ -122,9 +124,13 @@ def test_groups_by_number_of_turns_unless_the_file_is_named():
         Prompt("3", "问", (("甲", "乙"),), where="p.json:1"),
         Ranking("4", Prompt("4", "问"), ("甲", "乙"), (1, 2), "r.json:1 (row 2)"),
     ]
-    assert mix_counts(records, parse_mix("multi=3,single=2")) == {"multi": 3, "single": 2}
-    assert mix_counts(records, parse_mix("own=2,multi=2,single=1")) == {"own": 2, "multi": 2, "single": 1}
-    assert mix_counts(records[2:3], parse_mix("other=1")) == {"other": 1}
+    assert mix_counts(records, parse_mix("multi=3,single=2")) == {"multi": (3, 3), "single": (2, 2)}
+    assert mix_counts(records, parse_mix("own=2,multi=2,single=1")) == {
+        "own": (2, 2),
+        "multi": (2, 2),
+        "single": (1, 1),
+    }
+    assert mix_counts(records[2:3], parse_mix("other=1")) == {"other": (1, 1)}
     with pytest.raises(ValueError, match="--mix multi,own: found r.json:1 .row 2. of group 'r' or 'single', expected"):
         mix(records, parse_mix("multi=1,own=1"), 0, 0)
     with pytest.raises(ValueError, match="found corpus.txt:1 of group 'corpus', expected one of --mix"):

@@ -40,7 +40,9 @@ def test_train_tokenizer(write, tmp_path):
     text, talk = write("a.txt", "\n".join(LINES)), write("b.jsonl", {"query": "头疼", "response": "多喝水"})
     done = script("train_tokenizer.py", "--data", text, talk, "--vocab-size", 400, "--out", tmp_path / "out")
     assert done.returncode == 0 and done.stderr == ""
-    assert done.stdout.startswith(f"{len(LINES) + 1} texts read, 0 rows skipped\n")
+    assert (
+        f"\n{len(LINES) + 1} documents read of {len(LINES) + 1} rows, 0 rows skipped, 0 repeats kept\n" in done.stdout
+    )
     assert len(Tokenizer.load(tmp_path / "out")) == 400
 
     before = (tmp_path / "out/tokenizer.model").read_bytes()
@@ -64,7 +66,7 @@ def test_train_tokenizer(write, tmp_path):
 def test_mistakes_are_one_line_and_status_2(name, arguments, message, data, tokenizer, tmp_path):
     places = {"DATA": data, "OUT": tmp_path / "out", "TOKENIZER": tokenizer.file.parent}
     done = script(name, *(places.get(word, word) for word in arguments))
-    assert done.returncode == 2 and done.stdout == ""
+    assert done.returncode == 2 and " counted" not in done.stdout
     assert message.replace("OUT", str(places["OUT"])) in done.stderr and done.stderr.count("\n") == 1
     assert not places["OUT"].exists()
 
@@ -72,7 +74,9 @@ def test_mistakes_are_one_line_and_status_2(name, arguments, message, data, toke
 def show(tokenizer, data, *arguments) -> str:
     done = script("show_sample.py", "--data", data, "--tokenizer", tokenizer.file.parent, *arguments)
     assert done.returncode == 0 and done.stderr == ""
-    return done.stdout
+    report, end, samples = done.stdout.partition(" repeats kept\n")
+    assert end and report.startswith(f"{data}: 2 rows\n")
+    return samples
 
 
 def test_show_sample_brackets_what_is_counted(tokenizer, data):

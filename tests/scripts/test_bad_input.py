@@ -25,7 +25,7 @@ FILES = {  # name -> (content, what the line must say)
     "empty.jsonl": (b"", "empty.jsonl"),
     "blank.jsonl": (b"\n\n", "blank.jsonl"),
     "binary.jsonl": (bytes(range(256)) * 4, "binary.jsonl"),
-    "gbk.jsonl": ('{"text": "患者发热三天，咳嗽，伴有头痛，建议休息"}\n'.encode("gb18030") * 3, "UTF-8"),
+    "latin.jsonl": ('{"text": "déjà vu, très bien"}\n'.encode("latin-1") * 3, "UTF-8"),
     "notjson.jsonl": (b'{"messages": [\n', "notjson.jsonl:"),
     "keys.jsonl": (lines(GOOD, {"foo": 1, "bar": 2}), "keys.jsonl:2"),
     "answer.jsonl": (lines(GOOD, GOOD, {"instruction": "问", "output": ""}), "answer.jsonl:3"),
@@ -160,12 +160,13 @@ def test_absurd_lengths_are_counted_not_hidden(command, tmp_path):
 
 
 def test_skipping_bad_rows_counts_them(command, tmp_path):
-    good = [json.loads(json.dumps(GOOD)) | {"id": str(n)} for n in range(12)]
+    answers = [{"role": "assistant", "content": f"休息{n}天。"} for n in range(12)]
+    good = [{"messages": [GOOD["messages"][0], answer]} for answer in answers]
     (tmp_path / "mixed.jsonl").write_bytes(lines(*good, {"foo": 1}, {"instruction": "问", "output": ""}))
     flags = ("--data", tmp_path / "mixed.jsonl", "--out", tmp_path / "out", "--vocab-size", "280", "--size", "nano")
     done = command("train_sft", *flags, "--on-bad-row", "skip", "--epochs", "1", "--device", "cpu")
     assert done.status == 0, done.err
-    assert "12 dialogues read, 2 rows skipped" in done.out and "mixed.jsonl:13" in done.out
+    assert "12 dialogues read of 14 rows, 2 rows skipped" in done.out and "mixed.jsonl:13" in done.out
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -139,7 +139,8 @@ def test_what_is_held_out_is_listed_looked_at_and_never_trained_on(command, line
     records = {record.where: record for record in read(data, KINDS[name])[0]}
     there = Counter(asks(record) for record in records.values())
     if name in ("pretrain", "ppo"):
-        assert f"120 {KINDS[name]}s read, " in done.out and f"72 {KINDS[name]}s are repeats, left out" in done.out
+        assert " read of 120 rows, 0 rows skipped, 48 repeats left out" in done.out
+        assert f"24 {KINDS[name]}s repeat others but for their typing, left out" in done.out
         there = Counter(set(there))
     held_out = [asks(records[where]) for where in listed(out)]  # each is file:line of a row
     assert held_out == [text for text in dict.fromkeys(held_out) for _ in range(there[text])]
@@ -221,7 +222,8 @@ def test_plain_text_is_told_by_its_lines_and_repeats_of_other_files_are_left_out
     one, two = tmp_path / "a.txt", write_rows(tmp_path / "b.jsonl", [{"text": text.translate(WIDE)} for text in texts])
     one.write_text("\n".join(texts) + "\n", encoding="utf-8")
     done = command(*call(line, tmp_path, "pretrain", [one, two]))
-    assert done.status == 0 and "120 documents read, 0 rows skipped\n60 documents are repeats, left out" in done.out
+    told = "0 repeats left out\n60 documents repeat others but for their typing, left out"
+    assert done.status == 0 and told in done.out
     held_out = listed(tmp_path / "run")
     assert len(held_out) >= 6 and set(held_out) <= {f"{one}:{n}" for n in range(1, 61)}
 

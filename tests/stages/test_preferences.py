@@ -248,6 +248,7 @@ def test_rates_add_up_pairs_and_leave_out_what_has_none():
 
 def config(*data, **changes):
     values = {"on_bad_row": "stop", "valid_fraction": 0.25, "max_tokens": 60, "max_new_tokens": 20}
+    values |= {"repeats": "once", "ranking_tool_input": ""}
     return SimpleNamespace(**(values | {"data": tuple(map(str, data))} | changes))
 
 
@@ -292,8 +293,9 @@ def test_prompts_are_asked_once_and_leave_room_for_the_answer(line, tokenizer, t
     rows = [{"id": f"p{n}", "prompt": f"我头痛{n % 20}天了。"} for n in range(60)]
     file = write_rows(tmp_path / "p.jsonl", [*rows, long])
     train, valid = prompts_of(config(file), tokenizer, tmp_path)
-    told = "40 prompts are repeats, left out; 1 shortened to --max-tokens less --max-new-tokens"
-    assert told in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "61 rows, 40 of them repeats" in said
+    assert "0 prompts repeat others but for their typing, left out; 1 shortened to --max-tokens less" in said
     assert len(train) + len(valid) == 21 and train and valid
     assert max(len(one.ids) for one in train + valid) <= 60 - 20
     assert len({tuple(one.ids) for one in train + valid}) == 21
@@ -347,7 +349,7 @@ def test_prompts_typed_differently_are_asked_once_on_one_side(tokenizer, tmp_pat
     one = write_rows(tmp_path / "a.jsonl", [{"id": n, "prompt": text} for n, text in enumerate(texts)])
     two = write_rows(tmp_path / "b.jsonl", [{"id": n + 40, "prompt": text} for n, text in enumerate(other)])
     train, valid = prompts_of(config(one, two), tokenizer, tmp_path)
-    assert "40 prompts are repeats, left out" in capsys.readouterr().out
+    assert "40 prompts repeat others but for their typing, left out" in capsys.readouterr().out
     assert sorted(int(prompt.where) for prompt in train + valid) == list(range(40)) and valid
 
 

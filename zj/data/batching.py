@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from zj.data.files import PACKED
 from zj.data.held_out import hash_position, normalised
 from zj.data.records import Dialogue, Document, Prompt, Ranking, Record, as_json
 from zj.data.template import Encoded
@@ -55,14 +56,14 @@ def question(record: Record) -> str:
 
     A dialogue shares its first message with every prompt made from one of its turns, with every ranking of answers to
     such a prompt, and with every dialogue that begins alike. The system text is ignored: the same question under
-    another system text is the same question.
+    another system text is the same question. Several wordings of one question share the first of them (`split_by`).
     """
     if isinstance(record, Document):
         return record.text
     if isinstance(record, Dialogue):
-        return record.turns[0][0]
+        return record.split_by or record.turns[0][0]
     prompt = record.prompt if isinstance(record, Ranking) else record
-    return prompt.history[0][0] if prompt.history else prompt.user
+    return prompt.split_by or (prompt.history[0][0] if prompt.history else prompt.user)
 
 
 def _order(record: Record) -> tuple[float, bytes, str, str]:
@@ -160,9 +161,10 @@ def mix(records: Sequence[Record], weights: dict[str, Fraction], seed: int, epoc
     return chosen
 
 
-def mix_counts(records: Sequence[Record], weights: dict[str, Fraction]) -> dict[str, int]:
-    """Records per epoch from each group: in the ratio of `weights`, up to rounding."""
-    return _group_counts(_groups(records, weights), weights)
+def mix_counts(records: Sequence[Record], weights: dict[str, Fraction]) -> dict[str, tuple[int, int]]:
+    """Of each group (records per epoch, all its records): in the ratio of `weights`, up to rounding."""
+    groups = _groups(records, weights)
+    return {name: (number, len(groups[name])) for name, number in _group_counts(groups, weights).items()}
 
 
 def _group_counts(groups: dict[str, list[int]], weights: dict[str, Fraction]) -> dict[str, int]:
@@ -189,7 +191,7 @@ def _groups(records: Sequence[Record], weights: dict[str, Fraction]) -> dict[str
 def _file_group(record: Record) -> str:
     """data/multi.jsonl.gz:12 → multi"""
     name = Path(record.where.rpartition(":")[0]).name
-    return Path(name.removesuffix(".gz")).stem
+    return next((Path(name.removesuffix(end)).stem for end in PACKED if name.endswith(end)), Path(name).stem)
 
 
 def _turn_group(record: Record) -> str:

@@ -1,15 +1,21 @@
-"""One row of a data file → one record. The row's keys determine the format.
+"""One row of a data file → its records. The row's keys determine the format.
 
 A conversation is any of
-    {"messages": [{"role": "user", "content": "…"}, …]}                    zj's own, OpenAI, trl
-    {"conversations": [{"from": "human", "value": "…"}, …]}                ShareGPT
+    {"messages": [{"role": "user", "content": "…"}, …]}                    zj's own, OpenAI, trl; a bare list too
+    {"conversations": [{"from": "human", "value": "…"}, …]}                ShareGPT; also conversation, dialogue
     {"instruction": "…", "input": "", "output": "…", "history": [["…", "…"], …]}    alpaca, CMtMedQA
     {"instruct": "…", "output": "…"}, {"query": "…", "response": "…"}, {"question": "…", "answer": "…"}
-    {"instruction": ["…"], "output": ["…"]}                                Huatuo-26M, Ziya: lists are turns
+    {"input": "…", "target": "…"}, {"title": "…", "ask": "…", "answer": "…"}, {"问": "…", "答": "…"}
+    {"question": "…", "option": {"A": "…", …}, "answer": "A"}              multiple choice: options below the question
+    {"instruction": ["…"], "output": ["…"]}                                Huatuo-26M test set, Ziya: lists are turns
+    {"questions": [["…", "…"]], "answers": ["…"]}                          Huatuo-26M: wordings of one question
+    {"instruction": " <user>: … <bot>: … <user>: …", "output": "…"}        BenTsao: turns in one text
     {"data": ["问：…", "答：…"]}                                            HuatuoGPT
+A message with `weight` 0 (or `loss`, `train` false) is context and not trained on.
 A prompt is a conversation (its last answer, if there is one, is ignored), or {"prompt": "…"}.
-A ranking is a prompt with `responses` and `ranks`, or `rank1`, `rank2`, … (the label tool's table, best first), or
-`chosen`/`rejected`, `response_chosen`/`response_rejected`, `preferred_output`/`non_preferred_output`.
+A ranking is a prompt with `responses` and `ranks` or `scores`, with `rank1`, `rank2`, … (best first), with a list in
+`output` (Zhongjing, best first), with `completions` (UltraFeedback), or with a pair: `chosen`/`rejected`,
+`response_chosen`/`response_rejected`, `preferred_output`/`non_preferred_output`.
 A document is {"text": "…"}, {"prompt": "…"} (Zhongjing's pre-training rows), {"entity": "…", "relations": {"…": ["…"]}}
 (a knowledge graph such as CMeKG), or a conversation, its turns joined.
 """
@@ -17,23 +23,19 @@ A document is {"text": "…"}, {"prompt": "…"} (Zhongjing's pre-training rows)
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
-from itertools import accumulate, count, takewhile
 from typing import Any
 
-from zj.data.conversation import Conversation, Row, answer_text, parse_conversation, preview, string_of, text_of
+from zj.data.conversation import UNANSWERED, Conversation, parse_conversation
+from zj.data.fields import Fields, Notes, Row, check_unread, is_trained, preview, string_of, text_of
+from zj.data.rankings import RANKING_KEYS, parse_ranking, shared_beginning
 from zj.data.records import Dialogue, Document, Prompt, Ranking, Record, Turn
 
-DEPARTMENT_KEYS = ("department", "cate1", "Department")
+DEPARTMENT_KEYS = ("department", "cate1", "科室")
 # CMtMedQA writes a missing department as the string "nan" and one of its fourteen in two ways.
 DEPARTMENT_ALIASES = {"nan": "", "传染科": "传染病科"}
-PAIR_KEYS = (
-    ("chosen", "rejected"),
-    ("response_chosen", "response_rejected"),
-    ("preferred_output", "non_preferred_output"),
-)
-RANKING_KEYS = {"responses", "response_0", "rank1", *(better for better, _ in PAIR_KEYS)}
+WORDING = "further wordings of a question, each a record of its own"
 EXAMPLES = {
     "document": '{"text": "…"}',
     "dialogue": '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}',
@@ -42,26 +44,76 @@ EXAMPLES = {
 }
 
 
-def to_record(row: Any, kind: str, where: str = "") -> Record:
-    """Read one row as `kind`. Raises ValueError("found …, expected …"); the caller adds file and line."""
+def to_records(row: Any, kind: str, where: str, notes: Notes) -> list[Record]:
+    """Read one row as `kind`: one record, or one for each wording of its question.
+
+    What was changed and ignored goes into `notes`. Raises ValueError("found …, expected …"); the caller adds file and
+    line.
+    """
+    if isinstance(row, list) and kind != "document":
+        row = {"messages": row}
+    if isinstance(row, str) and kind in ("document", "prompt"):
+        row = {"text" if kind == "document" else "prompt": row}
     if not isinstance(row, dict):
         raise ValueError(f"found {preview(row)}, expected an object such as {EXAMPLES[kind]}")
-    return MAKERS[kind](row, where)
+    records: list[Record] = []
+    for number, (part, first) in enumerate(_wordings(row), 1):
+        fields = Fields(part)
+        split_by = fields.get("split_by")
+        asked = first or ("" if split_by is None else text_of(split_by, "split_by"))
+        place = f"{where} (wording {number})" if number > 1 else where
+        if number > 1:
+            notes.changes[WORDING] += 1
+        records.append(MAKERS[kind](fields, place, asked, notes))
+        check_unread(fields, _kind_of_fields(fields, kind), notes)
+    return records
 
 
-def _document(row: Row, where: str) -> Document:
-    if "text" in row:
-        text = text_of(row["text"], "text")
-        return Document(_id(row, text), text, where)
-    if "entity" in row and "relations" in row:
-        text = _entity_text(text_of(row["entity"], "entity"), row["relations"])
-        return Document(_id(row, text), text, where)
-    conversation = _conversation(row, "document")
-    if conversation.awaits_answer and "prompt" in row and len(conversation.users) == 1 and RANKING_KEYS.isdisjoint(row):
+def _wordings(row: Row) -> Iterator[tuple[Row, str]]:
+    """(row, the question that decides the split): one for each wording of Huatuo-26M's questions."""
+    questions, answers = row.get("questions"), row.get("answers")
+    if questions is None or answers is None:
+        yield row, ""
+        return
+    lists = isinstance(questions, list) and isinstance(answers, list)
+    texts = [t for q in questions for t in (q if isinstance(q, list) else [q])] if lists else []
+    if not texts or len(answers) != 1:
+        raise ValueError(
+            f"found questions = {preview(questions)} and answers = {preview(answers)}, "
+            'expected wordings of one question and its answer: [["…", "…"]] and ["…"]'
+        )
+    rest = {key: value for key, value in row.items() if key not in ("questions", "answers")}
+    first = text_of(texts[0], "wording 1")
+    for number, text in enumerate(texts, 1):
+        asked = text_of(text, f"wording {number}")
+        yield {**rest, "question": asked, "answer": answers[0]}, first if number > 1 and asked != first else ""
+
+
+def _kind_of_fields(fields: Fields, kind: str) -> str:
+    """Of a document that is made of a dialogue, the fields of a dialogue matter."""
+    return "dialogue" if kind == "document" and not {"text", "entity"} & set(fields.values) else kind
+
+
+# ---- the four kinds
+
+
+def _document(fields: Fields, where: str, asked: str, notes: Notes) -> Document:
+    if "text" in fields:
+        text = text_of(fields.get("text"), "text")
+        return Document(_id(fields, text), text, where)
+    if "entity" in fields and "relations" in fields:
+        text = _entity_text(text_of(fields.get("entity"), "entity"), fields.get("relations"))
+        return Document(_id(fields, text), text, where)
+    conversation = _conversation(fields, "document", notes)
+    unranked = RANKING_KEYS.isdisjoint(fields.values)
+    if conversation.awaits_answer and "prompt" in fields and len(conversation.users) == 1 and unranked:
         text = text_of(conversation.users[0], "prompt")
     else:
-        text = "\n".join(part for turn in _answered(conversation, "document") for part in turn)
-    return Document(_id(row, text), text, where)
+        turns, trained = _answered(conversation, fields, "document", notes)
+        if trained:
+            raise ValueError("found an answer with weight 0, expected a document to train on as a whole")
+        text = "\n".join(part for turn in turns for part in turn)
+    return Document(_id(fields, text), text, where)
 
 
 def _entity_text(entity: str, relations: Any) -> str:
@@ -72,27 +124,31 @@ def _entity_text(entity: str, relations: Any) -> str:
     return f"{entity}。\n" + "\n".join(facts)
 
 
-def _dialogue(row: Row, where: str) -> Dialogue:
-    conversation = _conversation(row, "dialogue")
-    system, turns = string_of(conversation.system, "system"), _answered(conversation, "dialogue")
-    return Dialogue(_id(row, system, *(user for user, _ in turns)), turns, system, _department(row), where)
+def _dialogue(fields: Fields, where: str, asked: str, notes: Notes) -> Dialogue:
+    conversation = _conversation(fields, "dialogue", notes)
+    system = string_of(conversation.system, "system")
+    turns, trained = _answered(conversation, fields, "dialogue", notes)
+    id = _id(fields, system, *(user for user, _ in turns))
+    return Dialogue(id, turns, system, _department(fields), where, trained, asked)
 
 
-def _prompt(row: Row, where: str) -> Prompt:
-    return _last_turn(row, _conversation(row, "prompt"), where)
+def _prompt(fields: Fields, where: str, asked: str, notes: Notes) -> Prompt:
+    conversation = shared_beginning(fields, notes) or _conversation(fields, "prompt", notes)
+    return _last_turn(fields, conversation, where, asked)
 
 
-def _ranking(row: Row, where: str) -> Ranking:
-    answers, ranks = _answers_and_ranks(row)
-    _check_equal_answers_tie(answers, ranks)
-    conversation = _conversation(row, "ranking")
+def _ranking(fields: Fields, where: str, asked: str, notes: Notes) -> Ranking:
+    parsed = parse_ranking(fields, notes)
+    if parsed is None:
+        raise _unknown(fields, "ranking")
+    (answers, ranks), conversation = parsed
     if not conversation.awaits_answer:
         raise ValueError("found an answer before the ranked ones, expected a last turn of the user")
-    prompt = _last_turn(row, conversation, where)
+    prompt = _last_turn(fields, conversation, where, asked)
     return Ranking(prompt.id, prompt, answers, ranks, where)
 
 
-MAKERS: dict[str, Callable[[Row, str], Record]] = {
+MAKERS: dict[str, Callable[[Fields, str, str, Notes], Record]] = {
     "document": _document,
     "dialogue": _dialogue,
     "prompt": _prompt,
@@ -100,75 +156,44 @@ MAKERS: dict[str, Callable[[Row, str], Record]] = {
 }
 
 
-# ---- rankings
-
-
-def _answers_and_ranks(row: Row) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    if "responses" in row and "ranks" in row:
-        return _from_responses(row["responses"], row["ranks"])
-    if "rank1" in row:
-        texts = [row[key] for key in takewhile(row.__contains__, (f"rank{n}" for n in count(1)))]
-        if len(texts) < 2:
-            raise ValueError("found only rank1, expected rank2 as well")
-        answers = tuple(text_of(text, f"rank{n}") for n, text in enumerate(texts, 1))
-        # Equal neighbours tie: the table has no ties, and the label tool also shows identical answers.
-        tied = [n > 0 and answers[n] == answers[n - 1] for n in range(len(answers))]
-        return answers, tuple(accumulate((0 if tie else n for n, tie in enumerate(tied, 1)), max))
-    for better, worse in PAIR_KEYS:
-        if better in row and worse in row:
-            pair = (answer_text(row[better], better), answer_text(row[worse], worse))
-            if pair[0] == pair[1]:
-                raise ValueError(f"found {better} and {worse} alike, expected two different answers")
-            return pair, (1, 2)
-    if "responses" in row or "response_0" in row:
-        raise ValueError("found answers without ranks (they can be read as prompts), expected ranks beside them")
-    raise _unknown(row, "ranking")
-
-
-def _from_responses(responses: Any, ranks: Any) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    if not isinstance(responses, list) or len(responses) < 2:
-        raise ValueError(f"found responses = {preview(responses)}, expected a list of at least two")
-    valid = isinstance(ranks, list) and all(type(rank) is int and 1 <= rank < 2**31 for rank in ranks)
-    if not valid or len(ranks) != len(responses):
-        raise ValueError(f"found ranks = {preview(ranks)}, expected {len(responses)} whole numbers from 1 (best) on")
-    return tuple(text_of(text, f"response {n}") for n, text in enumerate(responses, 1)), tuple(ranks)
-
-
-def _check_equal_answers_tie(answers: tuple[str, ...], ranks: tuple[int, ...]) -> None:
-    rank_of: dict[str, int] = {}
-    for text, rank in zip(answers, ranks, strict=True):
-        if rank_of.setdefault(text, rank) != rank:
-            raise ValueError(f"found one answer at ranks {rank_of[text]} and {rank}, expected equal answers to tie")
-
-
 # ---- parts of a record
 
 
-def _conversation(row: Row, kind: str) -> Conversation:
-    conversation = parse_conversation(row)
+def _conversation(fields: Fields, kind: str, notes: Notes) -> Conversation:
+    conversation = parse_conversation(fields, kind, notes)
     if conversation is None:
-        raise _unknown(row, kind)
+        raise _unknown(fields, kind)
     return conversation
 
 
-def _unknown(row: Row, kind: str) -> ValueError:
-    keys = ", ".join(preview(key).strip('"') for key in list(row)[:8]) or "none"
+def _unknown(fields: Fields, kind: str) -> ValueError:
+    keys = ", ".join(preview(key).strip('"') for key in fields.names[:8]) or "none"
     return ValueError(f"found keys {keys}, expected a {kind} such as {EXAMPLES[kind]}")
 
 
-def _answered(conversation: Conversation, kind: str) -> tuple[Turn, ...]:
-    if conversation.awaits_answer:
+def _answered(
+    conversation: Conversation, fields: Fields, kind: str, notes: Notes
+) -> tuple[tuple[Turn, ...], tuple[bool, ...]]:
+    """(turns, which of their answers are trained on; (): all). A last question without an answer is left out."""
+    users, answers, trained = conversation.users, conversation.answers, conversation.trained
+    if not answers:
         raise ValueError(f"found no answer to the last user turn, expected a {kind} such as {EXAMPLES[kind]}")
-    return _turns(conversation.users, conversation.answers)
+    if conversation.awaits_answer:
+        users = users[:-1]
+        notes.changes[UNANSWERED] += 1
+    if not any(trained) or not is_trained(fields, "of the row"):
+        raise ValueError("found no answer that is trained on (weight 0), expected at least one")
+    return _turns(users, answers), () if all(trained) else tuple(trained)
 
 
-def _last_turn(row: Row, conversation: Conversation, where: str) -> Prompt:
+def _last_turn(fields: Fields, conversation: Conversation, where: str, asked: str) -> Prompt:
     """The last user turn with the turns before it; its own answer is ignored."""
     system = string_of(conversation.system, "system")
     past = len(conversation.users) - 1
     history = _turns(conversation.users[:past], conversation.answers[:past])
     user = text_of(conversation.users[past], f"user text in turn {past + 1}")
-    return Prompt(_id(row, system, *(question for question, _ in history), user), user, history, system, where)
+    id = _id(fields, system, *(question for question, _ in history), user)
+    return Prompt(id, user, history, system, where, asked)
 
 
 def _turns(users: list[Any], answers: list[Any]) -> tuple[Turn, ...]:
@@ -176,14 +201,14 @@ def _turns(users: list[Any], answers: list[Any]) -> tuple[Turn, ...]:
     return tuple((text_of(u, f"user text in turn {n}"), text_of(a, f"answer in turn {n}")) for n, (u, a) in turns)
 
 
-def _department(row: Row) -> str:
-    name = string_of(next((row[key] for key in DEPARTMENT_KEYS if row.get(key)), ""), "department")
+def _department(fields: Fields) -> str:
+    name = string_of(fields.get(*DEPARTMENT_KEYS) or "", "department")
     return DEPARTMENT_ALIASES.get(name, name)
 
 
-def _id(row: Row, *texts: str) -> str:
+def _id(fields: Fields, *texts: str) -> str:
     """The row's own id, else a hash of the question. For people only: no split uses it (zj.data.held_out)."""
-    row_id = row.get("id")
+    row_id = fields.get("id")
     if isinstance(row_id, int | float) and not isinstance(row_id, bool):
         return str(row_id)
     if isinstance(row_id, str) and row_id.strip():

@@ -6,6 +6,7 @@ The rest of `zj.data` turns files into records and records into token ids.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 Turn = tuple[str, str]  # (user message, answer)
@@ -22,13 +23,15 @@ class Document:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """A conversation of one or more turns; training counts every answer."""
+    """A conversation of one or more turns. Training counts the answers that `trained` names."""
 
     id: str
     turns: tuple[Turn, ...]  # oldest first, at least one
     system: str = ""
     department: str = ""
     where: str = field(default="", compare=False)
+    trained: tuple[bool, ...] = ()  # of each turn, whether its answer is trained on; (): all are
+    split_by: str = ""  # text that decides the side of a split; "": the first user message
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Prompt:
     history: tuple[Turn, ...] = ()  # oldest first
     system: str = ""
     where: str = field(default="", compare=False)
+    split_by: str = ""  # as in Dialogue
 
 
 @dataclass(frozen=True)
@@ -61,24 +65,29 @@ def as_json(record: Record) -> dict:
     if isinstance(record, Document):
         return {"id": record.id, "text": record.text}
     if isinstance(record, Dialogue):
-        row = {"id": record.id, "messages": _messages(record.system, record.turns)}
-        return row | ({"department": record.department} if record.department else {})
+        row = {"id": record.id, "messages": _messages(record.system, record.turns, record.trained)}
+        return row | ({"department": record.department} if record.department else {}) | _split_by(record)
     if isinstance(record, Prompt):
-        return {"id": record.id, "prompt": _prompt_messages(record)}
+        return {"id": record.id, "prompt": _prompt_messages(record)} | _split_by(record)
     return {
         "id": record.id,
         "prompt": _prompt_messages(record.prompt),
         "responses": list(record.answers),
         "ranks": list(record.ranks),
-    }
+    } | _split_by(record.prompt)
+
+
+def _split_by(record: Dialogue | Prompt) -> dict:
+    return {"split_by": record.split_by} if record.split_by else {}
 
 
 def _prompt_messages(prompt: Prompt) -> list[dict]:
     return _messages(prompt.system, prompt.history) + [{"role": "user", "content": prompt.user}]
 
 
-def _messages(system: str, turns: tuple[Turn, ...]) -> list[dict]:
-    messages = [{"role": "system", "content": system}] if system else []
-    for user, answer in turns:
+def _messages(system: str, turns: tuple[Turn, ...], trained: Sequence[bool] = ()) -> list[dict]:
+    messages: list[dict] = [{"role": "system", "content": system}] if system else []
+    for (user, answer), counts in zip(turns, trained or [True] * len(turns), strict=True):
         messages += [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
+        messages[-1] |= {} if counts else {"weight": 0}
     return messages

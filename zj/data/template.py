@@ -7,6 +7,7 @@ a prefix of the training ids, turn by turn, and the answer and EOS follow it as 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,18 @@ TEMPLATES = {
 }
 
 
+# What a text carries that was put into a template before: it would be put into one twice.
+MARKS = {
+    "ziya": re.compile(r"<(?:human|bot)>\s*[:：]"),
+    "huatuo": re.compile(r"<(?:病人|HuatuoGPT)>\s*[:：]|(?:^|\n)(?:问|答)[:：]"),
+}
+
+
+def marks_in(text: str) -> str:
+    """The name of the template whose marks the text carries, or ""."""
+    return next((name for name, marks in MARKS.items() if marks.search(text)), "")
+
+
 @dataclass(frozen=True)
 class Encoded:
     """One sequence. `counted[i]`: token i is trained on (part of an answer, or its EOS)."""
@@ -63,7 +76,7 @@ class Counts:
     records: int = 0
     shortened: int = 0  # dialogues without their oldest turns
     dropped: int = 0  # dialogues whose last turn alone is too long
-    nothing_to_count: int = 0  # dropped sequences (of documents) without a token to predict
+    nothing_to_count: int = 0  # dropped sequences without a token that is trained on
     sequences: int = 0
     tokens: int = 0
     counted: int = 0
@@ -87,7 +100,7 @@ def encode_all(
         if isinstance(record, Document):
             pieces = encode_document(record, tokenizer, max_tokens)
         else:
-            layout = _lay_out(record.system, record.turns, tokenizer, template, max_tokens)
+            layout = _lay_out(record.system, record.turns, tokenizer, template, max_tokens, record.trained)
             pieces = [Encoded(layout.ids, layout.counted, record.where)] if layout else []
             shortened += layout is not None and layout.dropped_turns > 0
             dropped += layout is None
@@ -103,7 +116,7 @@ def encode_dialogue(dialogue: Dialogue, tokenizer: Tokenizer, template: str, max
 
     The system text and the last turn are never cut. Raises ValueError if they alone exceed `max_tokens`.
     """
-    layout = _lay_out(dialogue.system, dialogue.turns, tokenizer, template, max_tokens)
+    layout = _lay_out(dialogue.system, dialogue.turns, tokenizer, template, max_tokens, dialogue.trained)
     if layout is None:
         raise ValueError(
             f"{dialogue.where}: found a last turn that exceeds --max-tokens {max_tokens}, expected it to fit"
@@ -200,6 +213,7 @@ def _lay_out(
     tokenizer: Tokenizer,
     template: str,
     max_tokens: int | None,
+    trained: Sequence[bool] = (),  # of each turn; (): every answer is counted
 ) -> _Layout | None:
     """System text and as many of the newest turns as fit; None if the last turn does not fit."""
     style = _find_template(template)
@@ -217,10 +231,10 @@ def _lay_out(
             return None
 
     ids, counted = head, [False] * len(head)
-    for number, (question, answer) in enumerate(parts[first:]):
-        prefix = between + question if number else question
+    for number, (question, answer) in enumerate(parts[first:], first):
+        prefix = between + question if number > first else question
         ids += prefix + answer
-        counted += [False] * len(prefix) + [True] * len(answer)
+        counted += [False] * len(prefix) + [trained[number] if trained else True] * len(answer)
     return _Layout(ids, counted, first)
 
 

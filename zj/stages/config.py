@@ -36,6 +36,7 @@ class StageConfig:
     data: tuple[str, ...] = ()  # files or directories of training data (none: the synthetic clinic)
     clinic_size: int = 1200  # size of the synthetic clinic, in multi-turn dialogues
     on_bad_row: Literal["stop", "skip"] = "stop"  # at a row that cannot be read
+    repeats: Literal["once", "keep"] = "once"  # records with the same content: the first of them, or all
     max_tokens: int = 1024  # longest sequence, in tokens; older turns are left out to fit
     batch_size: int = 32  # prompts (with all their answers) of one step, over all ranks
     tokens_per_pack: int = 4096  # tokens in one forward pass; memory only, the gradient does not depend on it
@@ -94,6 +95,7 @@ class PreferenceConfig(StageConfig):
 
     tokenizer: str = ""  # tokenizer.model or its directory (none: the model's)
     template: str = ""  # prompt format, stored with the result (none: the model's)
+    ranking_tool_input: str = ""  # input file of the published ranking tool, which restores the order of its table
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -13,21 +13,20 @@ import torch
 from torch import Tensor
 
 from zj.data.batching import is_validation, pack_plan, question, without_repeats
-from zj.data.readers import read
 from zj.data.records import Ranking
 from zj.data.template import Encoded, encode_all, encode_answers, encode_prompt
 from zj.data.tokenizer import Tokenizer
 from zj.model import Packed
-from zj.stages.config import StageConfig
+from zj.stages.config import PreferenceConfig, StageConfig
 from zj.stages.setup import hold_out, read_records, without_held_out
 from zj.train import ALONE, World
 
 
 def read_rankings(
-    files: Sequence[str], config: StageConfig, tokenizer: Tokenizer, template: str, out: Path, world: World
+    files: Sequence[str], config: PreferenceConfig, tokenizer: Tokenizer, template: str, out: Path, world: World
 ) -> tuple[list[Ranked], list[Ranked]]:
     """(training, validation) rankings of the files; counts of those left out are printed."""
-    rankings = read_records(files, "ranking", config.on_bad_row, world)
+    rankings = read_records(files, "ranking", config.on_bad_row, world, config.repeats, config.ranking_tool_input)
     parts = []
     for name, records in zip(("training", "validation"), hold_out(rankings, config, out, world), strict=True):
         ranked, counts = encode_rankings(records, tokenizer, template, config.max_tokens)
@@ -42,9 +41,9 @@ def read_rankings(
 def read_prompts(
     files: Sequence[str], config: StageConfig, room: int, tokenizer: Tokenizer, template: str, out: Path, world: World
 ) -> tuple[list[Encoded], list[Encoded]]:
-    """(training, validation) prompts of the files, without repeats, as at most `room` ids; `where` is a prompt's id."""
-    records = read_records(files, "prompt", config.on_bad_row, world)
-    different = without_repeats(records)
+    """(training, validation) prompts of the files as at most `room` ids; `where` is a prompt's id."""
+    records = read_records(files, "prompt", config.on_bad_row, world, config.repeats)
+    different = without_repeats(records) if config.repeats == "once" else records
     cut = 0
     parts: tuple[list[Encoded], list[Encoded]] = ([], [])
     for part, prompts in zip(parts, hold_out(different, config, out, world), strict=True):
@@ -54,7 +53,7 @@ def read_prompts(
                 ids, cut = encode_prompt(prompt, tokenizer, template, room), cut + 1
             part.append(Encoded(ids, [False] * len(ids), prompt.id))
     world.print(
-        f"{len(records) - len(different):,} prompts are repeats, left out; "
+        f"{len(records) - len(different):,} prompts repeat others but for their typing, left out; "
         f"{cut:,} shortened to --max-tokens less --max-new-tokens"
     )
     train = without_held_out(parts[0], parts[1], lambda prompt: tuple(prompt.ids), world)
@@ -73,7 +72,7 @@ def read_ptx(
     """
     if not files:
         return []
-    dialogues, _ = read(files, "dialogue", config.on_bad_row)
+    dialogues = read_records(files, "dialogue", config.on_bad_row, world, config.repeats)
     held_in = [d for d in dialogues if not is_validation(question(d), config.valid_fraction)]
     examples, counts = encode_all(held_in, tokenizer, template, config.max_tokens)
     world.print(f"ptx: {counts}; {len(dialogues) - len(held_in):,} more ask what is held out, left out")

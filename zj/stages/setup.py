@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zj.data.batching import collate, pack_plan, split
-from zj.data.readers import OnBadRow, read
+from zj.data.readers import OnBadRow, Repeats, files_of, read
 from zj.data.records import Dialogue, Document, Record
 from zj.data.template import Encoded, encode_all
 from zj.data.tokenizer import Tokenizer, train_tokenizer
@@ -19,7 +19,7 @@ from zj.inference.cpu import prepack_frozen
 from zj.lora import add_adapter, count_parameters
 from zj.model import Llama, LlamaConfig, Packed
 from zj.stages.config import StageConfig, TextConfig
-from zj.train import ALONE, DTYPES, World, replace_folder, shard
+from zj.train import ALONE, DTYPES, World, open_run, replace_folder, shard
 from zj.train.checkpoint import write_text
 from zj.weights import check_stackable, config_of, load_model, save_llama
 from zj.weights.huggingface import check_tokenizer_fits
@@ -29,6 +29,15 @@ T = TypeVar("T")
 Pack = tuple[Packed, Tensor]  # (sequences, which tokens are counted [N])
 
 
+def open_stage(config: StageConfig, stage: str, world: World, *more: str) -> tuple[Path, dict[str, Any] | None]:
+    """OUT and the state to resume from (see `open_run`), after the files of --data and `more` were found.
+
+    A run resumes only on the same data.
+    """
+    paths = [path for path in (*config.data, *more) if path]
+    return open_run(config.out, config, stage, world, files_of(paths) if paths else [])
+
+
 def data_files(
     config: StageConfig, out: Path, world: World, write_default: Callable[..., tuple[str, ...]], *names: str
 ) -> Sequence[str]:
@@ -36,12 +45,17 @@ def data_files(
     return config.data or world.on_rank_zero(lambda: write_default(out, config.clinic_size, config.seed, *names))
 
 
-def read_records(files: Sequence[str], kind: Any, on_bad_row: OnBadRow, world: World = ALONE) -> list[Any]:
-    """The records of the files; a bad row stops the run, or is skipped and printed, as --on-bad-row says."""
-    records, skipped = read(files, kind, on_bad_row)
-    for message in skipped[:5]:
-        world.print(f"skipped {message}")
-    world.print(f"{len(records):,} {kind}s read, {len(skipped):,} rows skipped")
+def read_records(
+    files: Sequence[str],
+    kind: Any,
+    on_bad_row: OnBadRow,
+    world: World = ALONE,
+    repeats: Repeats = "keep",
+    ranking_tool_input: str = "",
+) -> list[Any]:
+    """The records of the files (see `zj.data.readers.read`); what was read is printed."""
+    records, report = read(files, kind, on_bad_row, repeats, ranking_tool_input)
+    world.print(str(report))
     return records
 
 

@@ -1,0 +1,165 @@
+"""JSON text → rows with their lines: JSON lines, an array, one object of rows in any of its layouts.
+
+{"id": {…}, …}                 rows by id, or by column (pandas' default: {"question": {"0": "…"}, …})
+{"data": [{…}, …]}             rows under a key (also train, rows, …)
+{"question": ["…"], …}         a table by columns
+{"columns": […], "data": [[…], …]}    pandas' "split"
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from zj.data.tables import KEYS, Rows
+
+ROW_LIMIT = 10_000_000  # characters; a longer row means a malformed file
+ROW_KEYS = ("data", "rows", "train", "test", "validation", "valid", "dev", "examples", "items", "samples", "records")
+SPACE = re.compile(r"[ \t\r\n]*")  # JSON's white space
+
+
+def json_rows(text: str, path: Path) -> Rows:
+    """(line, row) for each row; in place of a row that cannot be parsed, a ValueError."""
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    first, start = _parse_or_none(lines[0][1]), text.lstrip()[:1]
+    if start == "[" and not (isinstance(first, list) and len(lines) > 1):
+        return _array(text, path)
+    if first is None and not (len(lines) > 1 and lines[1][1].startswith("{")):
+        one_object = start == "{"  # an object over many lines
+    else:
+        one_object = len(lines) == 1 and isinstance(first, dict) and (path.suffix != ".jsonl" or _is_keyed(first))
+    return _object(text, path, lines[0][0]) if one_object else ((number, _parse_line(line)) for number, line in lines)
+
+
+def _parse_or_none(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _parse_line(line: str) -> Any:
+    """One line of JSON lines."""
+    if len(line) > ROW_LIMIT:
+        return row_too_long(len(line))
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        return ValueError(f"found broken JSON ({error.msg} at column {error.colno}), expected one JSON object a line")
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a thousand brackets
+        return ValueError(f"found broken JSON ({error}), expected one JSON object a line")
+
+
+def _array(text: str, path: Path) -> Rows:
+    """The elements of an array; an array of messages is one conversation."""
+    rows = [(line, row) for line, _, row, _ in _elements(text, path)]
+    if all(isinstance(row, dict) and _is_message(row) for _, row in rows) and rows:
+        return iter([(rows[0][0], [row for _, row in rows])])
+    return iter(rows)
+
+
+def _is_message(row: dict) -> bool:
+    return ("role" in row and "content" in row) or ("from" in row and "value" in row)
+
+
+def _object(text: str, path: Path, line: int) -> Rows:
+    """A file with one JSON object: rows in one of its layouts, or a single row."""
+    elements = list(_elements(text, path))
+    whole = {key: value for _, key, value, _ in elements}
+    if isinstance(whole.get("columns"), list) and _is_list(whole.get("data"), list):
+        names = list(map(str, whole["columns"]))
+        return ((line, dict(zip(names, values, strict=False))) for values in whole["data"])
+    if _is_keyed(whole):
+        if not KEYS.isdisjoint(whole) and len({tuple(column) for column in whole.values()}) == 1:
+            return _by_column({name: list(column.values()) for name, column in whole.items()}, line)
+        return ((n, row if isinstance(row, ValueError) else {"id": key} | row) for n, key, row, _ in elements)
+    under = [(key, start) for _, key, value, start in elements if key in ROW_KEYS and _is_list(value, dict)]
+    if under and not any(_is_message(row) for key, _ in under for row in whole[key]):
+        return ((n, _unwrapped(row)) for _, start in under for n, _, row, _ in _elements(text, path, start))
+    if _is_table_by_columns(whole):
+        return _by_column(whole, line)
+    return iter([(line, whole)])
+
+
+def _is_keyed(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and all(isinstance(row, dict | ValueError) for row in value.values())
+
+
+def _is_list(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, kind) for item in value)
+
+
+def _unwrapped(row: Any) -> Any:
+    """A hub's page of rows puts each under "row"."""
+    return row["row"] if isinstance(row, dict) and {"row_idx", "row"} <= set(row) else row
+
+
+def _is_table_by_columns(whole: dict[str, Any]) -> bool:
+    """Whether the object's values are columns: lists of one length, of texts, or of lists of messages."""
+    columns = list(whole.values())
+    if not all(isinstance(column, list) for column in columns) or KEYS.isdisjoint(whole):
+        return False
+    cells = [cell for column in columns for cell in column]
+    alike = len({len(column) for column in columns}) == 1
+    return alike and not any(isinstance(cell, dict) for cell in cells)
+
+
+def _by_column(columns: dict[str, list[Any]], line: int) -> Rows:
+    return ((line, dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))
+
+
+def _elements(text: str, path: Path, start: int = 0) -> Iterator[tuple[int, str, Any, int]]:
+    """(line, key, value, where the value begins) of each element of the JSON array (key "") or object at `start`.
+
+    Decoded element by element, because json.loads does not give the line of an element. After a syntax error the next
+    element cannot be found, so the error is the file's and not a row's.
+    """
+    decode = json.JSONDecoder().raw_decode
+    at = _skip_space(text, start)
+    line, scanned, key = text.count("\n", 0, at) + 1, at, ""
+    closing = "]" if text[at] == "[" else "}"
+    try:
+        while True:
+            at = _skip_space(text, at + 1)  # behind "[" or ","
+            if text[at : at + 1] == closing:
+                break
+            line, scanned = line + text.count("\n", scanned, at), at
+            if closing == "}":
+                key, at = decode(text, at)
+                at = _skip_space(text, _expect(text, at, ":"))
+            value, end = decode(text, at)
+            yield line, key, row_too_long(end - scanned) if end - scanned > ROW_LIMIT else value, at
+            at = _skip_space(text, end)
+            if text[at : at + 1] != ",":
+                _expect(text, at, closing)
+                break
+        if not start and _skip_space(text, at + 1) < len(text):
+            raise json.JSONDecodeError("more text behind the end", text, _skip_space(text, at + 1))
+    except json.JSONDecodeError as error:
+        problem = (
+            "found the end of the file" if error.pos >= len(text) else f"found broken JSON at column {error.colno}"
+        )
+        raise ValueError(f"{path}:{error.lineno}: {problem} ({error.msg}), expected a whole JSON file") from None
+    except (ValueError, RecursionError) as error:  # as in _parse_line
+        raise ValueError(f"{path}:{line}: found broken JSON ({error}), expected a whole JSON file") from None
+
+
+def _skip_space(text: str, at: int) -> int:
+    """Index of the next character that is not white space."""
+    match = SPACE.match(text, at)
+    return match.end() if match else at
+
+
+def _expect(text: str, at: int, mark: str) -> int:
+    """Index behind `mark`, which must be the next character."""
+    at = _skip_space(text, at)
+    if text[at : at + 1] != mark:
+        raise json.JSONDecodeError(f"no {mark!r} here", text, at)
+    return at + 1
+
+
+def row_too_long(length: int) -> ValueError:
+    return ValueError(f"found a row of {length:,} characters, expected at most {ROW_LIMIT:,}")

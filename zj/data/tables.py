@@ -1,0 +1,145 @@
+"""Tables → rows: CSV, tab-separated text, parquet, Excel. Each has a header; a row is its cells by column."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from zj.data.conversation import ANSWER_KEYS, MESSAGE_KEYS, QUESTION_KEYS
+from zj.data.rankings import PAIR_KEYS
+
+KEYS = {*QUESTION_KEYS, *ANSWER_KEYS, *MESSAGE_KEYS, "text", "rank1", *(key for pair in PAIR_KEYS for key in pair)}
+NAME = re.compile(r"[\w.:()-]{0,40}")  # of a column; a sentence with commas has blanks
+Rows = Iterator[tuple[int, Any]]  # (line, row, or in its place the ValueError of a row that cannot be parsed)
+
+
+def delimiter_of(text: str, suffix: str) -> str:
+    """The mark between the columns of a table; "" for a text that is no table."""
+    if suffix == ".tsv":
+        return "\t"
+    for mark in ("\t", ","):
+        header = [name.strip().lower() for name in _cells(text.lstrip("\n").split("\n", 1)[0], mark)]
+        if len(header) > 1 and not KEYS.isdisjoint(header) and (mark == "\t" or all(map(NAME.fullmatch, header))):
+            return mark
+    return "," if suffix == ".csv" else ""
+
+
+def header_of(text: str, delimiter: str, path: Path) -> list[str]:
+    """The names of the columns. ValueError for a name that stands twice."""
+    names = [name.strip() for name in _cells(text.lstrip("\n").split("\n", 1)[0], delimiter)]
+    _check_names(names, path)
+    return names
+
+
+def _check_names(names: Sequence[str], path: Path) -> None:
+    for name in names:
+        if name and names.count(name) > 1:
+            raise ValueError(f"{path}:1: found two columns {name}, expected different ones")
+
+
+def read_table(text: str, delimiter: str, path: Path) -> Rows:
+    """Rows under the header, with their lines.
+
+    A quote is a quote only around a whole cell, and doubled inside (RFC 4180); elsewhere it is a character. A quoted
+    cell may hold delimiters and line ends. In tab-separated text, where most quotes are characters, lines that are
+    whole rows by themselves stay rows.
+    """
+    header = header_of(text, delimiter, path)
+    at = text.index("\n", len(text) - len(text.lstrip("\n"))) + 1 if "\n" in text.strip("\n") else len(text)
+    line = text.count("\n", 0, at) + 1
+    while at < len(text):
+        cells, end = _row(text, at, delimiter, len(header))
+        if len(cells) == len(header):
+            if any(cell.strip() for cell in cells):
+                yield line, {name: cell for name, cell in zip(header, cells, strict=True) if name}
+        elif any(cell.strip() for cell in cells):
+            found = f"found {len(cells)} columns, expected {len(header)}: {' '.join(header)}"
+            yield line, ValueError(found)
+        line, at = line + text.count("\n", at, end + 1), end + 1
+
+
+def _row(text: str, at: int, delimiter: str, columns: int) -> tuple[list[str], int]:
+    """(cells of the row that begins at this place, the place where it ends)."""
+    cells, end = _parse(text, at, delimiter)
+    if "\n" not in text[at:end]:
+        return cells, end
+    lines = [_cells(line, delimiter) for line in text[at:end].split("\n")]
+    rows_alone = delimiter == "\t" and '""' not in text[at:end] and all(len(line) == columns for line in lines)
+    if len(cells) != columns or rows_alone:
+        return lines[0], text.index("\n", at)
+    return cells, end
+
+
+def _parse(text: str, at: int, delimiter: str) -> tuple[list[str], int]:
+    """The cells from a place up to the end of their line, the quotes around whole cells taken off; the end."""
+    cells: list[str] = []
+    while True:
+        match = CELL[delimiter].match(text, at)
+        assert match is not None  # an empty cell matches
+        quoted = match[1]
+        cells.append(match[2] if quoted is None else quoted.replace('""', '"'))
+        if text[match.end() : match.end() + 1] != delimiter:
+            return cells, match.end()
+        at = match.end() + 1
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    return _parse(line, 0, delimiter)[0]
+
+
+# A quoted cell up to a delimiter or a line end, else everything up to these.
+CELL = {mark: re.compile(rf'"((?:[^"]|"")*+)"(?={mark}|\n|\Z)|([^{mark}\n]*)') for mark in ("\t", ",")}
+
+
+# ---- files of other programs
+
+
+def read_parquet(data: bytes, path: Path) -> Rows:
+    """Rows of a parquet file; its "line" is the number of the row."""
+    parquet = _library("pyarrow.parquet", path)
+    try:
+        table = parquet.read_table(io.BytesIO(data))
+    except Exception as error:  # pyarrow has errors of its own
+        raise ValueError(f"{path}: found a broken parquet file ({_first_line(error)})") from None
+    return enumerate(table.to_pylist(), 1)
+
+
+def read_xlsx(data: bytes, path: Path) -> Rows:
+    """Rows of an Excel workbook with one sheet that holds something; the first line is the header."""
+    openpyxl = _library("openpyxl", path)
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+        sheets = {sheet.title: [list(row) for row in sheet.iter_rows(values_only=True)] for sheet in book.worksheets}
+    except Exception as error:  # those of zipfile and of an XML parser too
+        raise ValueError(f"{path}: found a broken xlsx file ({_first_line(error)})") from None
+    filled = {title: rows for title, rows in sheets.items() if any(cell is not None for row in rows for cell in row)}
+    if len(filled) != 1:
+        raise ValueError(f"{path}: found {len(filled)} sheets with rows ({', '.join(filled)}), expected one")
+    ((header, *rows),) = filled.values()
+    names = ["" if name is None else str(name).strip() for name in header]
+    _check_names(names, path)
+    return (
+        (line, {name: _cell_text(cell) for name, cell in zip(names, row, strict=False) if name})
+        for line, row in enumerate(rows, 2)
+        if any(cell is not None for cell in row)
+    )
+
+
+def _cell_text(cell: Any) -> str | None:
+    return cell if cell is None or isinstance(cell, str) else str(cell)
+
+
+def _library(name: str, path: Path) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        kind, package = path.suffix.lstrip(".") or name, name.partition(".")[0]
+        raise ValueError(f"{path}: {kind} files need {package}: pip install 'zj[data]'") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
