@@ -161,6 +161,7 @@ FILES = {  # name -> (content, what the line says)
         json.dumps({"question": ["一", "二"], "answer": ["甲", "乙"], "tools": ["f", ""]}),
         ':1: found tools = "f"',
     ),
+    "messages.json": (json.dumps([{**ASKS, "talk": 1}, {**SAYS, "talk": 1}]), ":1: found keys role, content, talk"),
     "message.jsonl": ('{"role": "user", "content": "一"}\n', ":1: found keys role, content"),
     "text.txt": ("头疼怎么办？\n", ":1: found plain text"),
 }

@@ -28,6 +28,13 @@ def chat(*turns):
 DIALOGUES = {  # name -> (suffix, content, the turns of each dialogue)
     "a list of messages a line": ("jsonl", [chat(*ONE), chat(*TWO)], [ONE, TWO]),
     "one conversation alone in a file": ("json", json.dumps(chat(*TWO)), [TWO]),
+    "one conversation of lines alone in a file": (
+        "json",
+        json.dumps({"dialogue": [f"病人：{Q}", f"医生：{A}"]}),
+        [ONE],
+    ),
+    "one of pairs alone in a file": ("json", json.dumps({"conversation": [list(turn) for turn in TWO]}), [TWO]),
+    "conversations by column": ("json", json.dumps({"messages": [chat(*ONE), chat(*TWO)]}), [ONE, TWO]),
     "lists in an array": ("json", json.dumps([chat(*ONE), chat(*TWO)]), [ONE, TWO]),
     "conversation, one": ("jsonl", [{"conversation": chat(*TWO)}], [TWO]),
     "turns with human and assistant": (

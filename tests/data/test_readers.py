@@ -481,7 +481,10 @@ CHINESE = '{"text": "高血压患者应低盐饮食，按时服药。"}\n'
 BAD_FILES = {
     "binary": (bytes(range(256)), r": byte 128: expected UTF-8 \(found binary data\)"),
     "binary, but ASCII": (b"ELF\x01\0\0", ": byte 4: found binary data, expected UTF-8 text"),
-    "latin": (b"caf\xe9\xff\xff", r": byte 3: expected UTF-8 \(found bytes of no encoding known here\)"),
+    "latin": (
+        b"caf\xe9\xff\xff",
+        r": byte 3: expected UTF-8 \(found bytes of no encoding known here: convert the file\)",
+    ),
     "empty": (b"", ": found an empty file, expected rows"),
     "blank": (b" \r\n\t", ": found an empty file"),
     "only a BOM": (b"\xef\xbb\xbf\n", ": found an empty file"),

@@ -39,6 +39,12 @@ def test_every_file_its_rows_and_its_repeats_are_told(write, tmp_path):
     assert len(every) == 5 and str(report).endswith("2 repeats kept")
 
 
+def test_data_given_twice_adds(convert, write):
+    one, two = write("a.jsonl", lines(pair("一"))), write("b.jsonl", lines(pair("二")))
+    asked = [row["messages"][0]["content"] for row in convert("dialogue", one, "--data", two).rows]
+    assert asked == ["一", "二"] and convert("dialogue", one, two).rows == convert("dialogue", one, "--data", two).rows
+
+
 def test_what_was_changed_and_ignored_is_counted_once_by_name(convert, write):
     user, doctor = {"role": "user", "content": "疼"}, {"role": "assistant", "content": "休息"}
     rows = [

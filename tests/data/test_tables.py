@@ -98,11 +98,11 @@ def test_stray_quotes_do_not_make_reading_slow(write):
     [
         ("gb18030", (SIMPLE, ANSWER), "CSV, GB18030"),
         ("gbk", (TRADITIONAL, REPLY), "CSV, GB18030"),
-        ("big5", (TRADITIONAL, REPLY), "CSV, BIG5"),
+        ("big5", (TRADITIONAL, REPLY), "CSV, Big5"),
         ("utf-16", (SIMPLE, ANSWER), "CSV, UTF-16"),
         ("utf-8-sig", (SIMPLE, ANSWER), "CSV"),
         ("gb18030", ("咳嗽怎么办", "请休息"), "CSV, GB18030"),
-        ("big5", ("咳嗽怎麼辦", "請休息"), "CSV, BIG5"),
+        ("big5", ("咳嗽怎麼辦", "請休息"), "CSV, Big5"),
     ],
 )
 def test_encodings_are_read_and_told(encoding, texts, told, write):
@@ -114,7 +114,7 @@ def test_encodings_are_read_and_told(encoding, texts, told, write):
 def test_big5_is_told_from_gb18030_though_most_of_it_is_valid_there():
     for length in range(6, len(TRADITIONAL)):
         data = (TRADITIONAL[:length] * 2).encode("big5")
-        assert _guess(data) == ["big5"]
+        assert _guess(data) == ["big5hkscs"]
     data = TRADITIONAL.encode("big5")
     assert data.decode("gb18030")  # control: trying GB18030 first would read it, wrongly
     assert _guess("カルテ".encode("shift-jis")) == _guess(bytes(range(128, 256))) == []

@@ -247,6 +247,7 @@ def test_stages_chain_and_another_seed_differs(command, corpus, tmp_path):
     done = command("train_sft", *more, "--out", tmp_path / "sft", "--device", "cpu", "--lora.rank", 2)
     assert done.status == 0, done.err
     assert "21 dialogues an epoch" in done.out  # of 16 of each kind: 16 + floor(16 / 3)
+    assert "--mix multi=3,single=1: an epoch uses multi: 16 of 16, single: 5 of 16\n" in done.out
     assert load_model(tmp_path / "sft").config == load_model(tmp_path / "pt").config
     assert command(*base, "--out", tmp_path / "pt2", "--lora.rank", 4, "--epochs", 2, "--seed", 1).status == 0
     assert losses(tmp_path / "pt") != losses(tmp_path / "pt2")

@@ -50,7 +50,7 @@ def to_records(row: Any, kind: str, where: str, notes: Notes) -> list[Record]:
     What was changed and ignored goes into `notes`. Raises ValueError("found …, expected …"); the caller adds file and
     line.
     """
-    if isinstance(row, list) and kind != "document":
+    if isinstance(row, list):
         row = {"messages": row}
     if isinstance(row, str) and kind in ("document", "prompt"):
         row = {"text" if kind == "document" else "prompt": row}

@@ -14,10 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from zj.data.conversation import MESSAGE_KEYS
+from zj.data.fields import TRAINED
+from zj.data.files import suffix
+from zj.data.messages import CONTENT_KEYS, ROLE_KEYS
 from zj.data.tables import KEYS, Rows
 
 ROW_LIMIT = 10_000_000  # characters; a longer row means a malformed file
 ROW_KEYS = ("data", "rows", "train", "test", "validation", "valid", "dev", "examples", "items", "samples", "records")
+MESSAGE_FIELDS = {*ROLE_KEYS, *CONTENT_KEYS, *TRAINED, "name", "tool_calls"}
 SPACE = re.compile(r"[ \t\r\n]*")  # JSON's white space
 
 
@@ -30,7 +35,8 @@ def json_rows(text: str, path: Path) -> Rows:
     if first is None and not (len(lines) > 1 and lines[1][1].startswith("{")):
         one_object = start == "{"  # an object over many lines
     else:
-        one_object = len(lines) == 1 and isinstance(first, dict) and (path.suffix != ".jsonl" or _is_keyed(first))
+        in_lines = suffix(path) in (".jsonl", ".ndjson")  # one row, unless it holds rows
+        one_object = len(lines) == 1 and isinstance(first, dict) and (not in_lines or _is_keyed(first))
     return _object(text, path, lines[0][0]) if one_object else ((number, _parse_line(line)) for number, line in lines)
 
 
@@ -62,7 +68,8 @@ def _array(text: str, path: Path) -> Rows:
 
 
 def _is_message(row: dict) -> bool:
-    return ("role" in row and "content" in row) or ("from" in row and "value" in row)
+    """Whether the object is a message and no row of a table, which would say of which conversation."""
+    return ({"role", "content"} <= set(row) or {"from", "value"} <= set(row)) and set(row) <= MESSAGE_FIELDS
 
 
 def _object(text: str, path: Path, line: int) -> Rows:
@@ -102,9 +109,9 @@ def _is_table_by_columns(whole: dict[str, Any]) -> bool:
     columns = list(whole.values())
     if not all(isinstance(column, list) for column in columns) or KEYS.isdisjoint(whole):
         return False
-    cells = [cell for column in columns for cell in column]
+    talks = [cell for key in MESSAGE_KEYS for cell in whole.get(key, ())]
     alike = len({len(column) for column in columns}) == 1
-    return alike and not any(isinstance(cell, dict) for cell in cells)
+    return alike and all(_is_list(talk, dict) for talk in talks) and not any(_is_list(c, dict) for c in columns)
 
 
 def _by_column(columns: dict[str, list[Any]], line: int) -> Rows:

@@ -28,6 +28,7 @@ FOREIGN = {
     b"\x89HDF": "an HDF5 file, save its table as CSV",
     b"\x93NUMPY": "a NumPy file, save it as JSON lines",
 }
+ENCODINGS = {"gb18030": "GB18030", "big5hkscs": "Big5"}  # Python's name (GBK and GB2312 are parts of GB18030), ours
 # Frequent characters, simplified and traditional: in the right encoding they are a third of any Chinese text or more,
 # in a wrong one next to none.
 FREQUENT = set(
@@ -88,12 +89,10 @@ def _decode(path: Path, data: bytes) -> tuple[str, str]:
         raise ValueError(f"{place} (found binary data)")
     found = _guess(data)
     if len(found) == 1:
-        return data.decode(found[0]), found[0].upper()
+        return data.decode(found[0]), ENCODINGS[found[0]]
     if not found:
-        raise ValueError(f"{place} (found bytes of no encoding known here)")
-    raise ValueError(
-        f"{place} (found bytes that may be {' or '.join(found)}: convert with iconv -f {found[0]} -t utf-8)"
-    )
+        raise ValueError(f"{place} (found bytes of no encoding known here: convert the file)")
+    raise ValueError(f"{place} (found bytes that may be {' or '.join(found)}: convert it to UTF-8 with iconv)")
 
 
 def _guess(data: bytes) -> list[str]:
@@ -102,13 +101,13 @@ def _guess(data: bytes) -> list[str]:
     Most Big5 text is valid GB18030 too, but of rare characters. [] if neither gives Chinese text; both if both do.
     """
     shares: dict[str, float] = {}
-    for encoding in ("gb18030", "big5"):
+    for encoding in ENCODINGS:
         try:
             shares[encoding] = _share_of_frequent(data.decode(encoding))
         except UnicodeDecodeError:
             continue
     best = max(shares.values(), default=0)
-    if best < 0.15:
+    if best < 0.08:
         return []
     return [encoding for encoding, share in shares.items() if share > best / 3]
 
