@@ -75,6 +75,10 @@ DIALOGUES = {  # row -> what the line says
         "found system as message 3",
     ),
     "an option that is none": ({"question": Q, "option": {"A": "一", "B": "二"}, "answer": "C"}, 'found answer "C"'),
+    "options of two questions": (
+        {"question": ["一", "二"], "option": {"A": "甲", "B": "乙"}},
+        "options of 2 questions",
+    ),
     "one option": ({"question": Q, "option": {"A": "一"}, "answer": "A"}, "expected at least two"),
     "options of no text": ({"question": Q, "options": {"A": 1, "B": 2}, "answer": "A"}, "found option A = 1"),
     "wordings with two answers": ({"questions": [["一", "二"]], "answers": ["甲", "乙"]}, "found questions = "),

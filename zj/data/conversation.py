@@ -154,7 +154,9 @@ def _from_fields(fields: Fields, questions: list[str], system: Any, kind: str, n
         return arrange([*past, *(Message("user", user) for user in users), *replies], system, notes)
     answers = answer if isinstance(answer, list) else [] if answer is None else [answer]
     options = fields.get(*OPTIONS) or _options_in_columns(fields)
-    if options and len(users) == 1:
+    if not is_empty(options):
+        if len(users) != 1:
+            raise ValueError(f"found options of {len(users)} questions, expected one question")
         users, answers = _choice(users[0], answers, options, kind)
     if kind == "prompt" and len(users) == 1:
         answers = []
