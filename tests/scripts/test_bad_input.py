@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from tests.line import make_line
+from tests.line import make_other, make_reward
 from zj.clinic import question
 from zj.data.records import as_json
 from zj.data.template import save_template
@@ -302,8 +302,8 @@ def test_a_model_that_is_not_whole_is_refused_by_name(command, line, tmp_path, s
 
 def test_a_reward_model_of_another_kind_is_refused(command, line, tmp_path):
     """Of other token ids, without a head, no adapter at all, damaged, on another backbone; it says which and stops."""
-    (tmp_path / "other").mkdir()
-    other = make_line(tmp_path / "other")
+    other = make_other(tmp_path / "other", line.base)
+    on_other = make_reward(tmp_path / "on_other", other)
     damaged = shutil.copytree(line.reward, tmp_path / "damaged")
     (damaged / "reward.json").write_text("{}")
     foreign = shutil.copytree(line.reward, tmp_path / "foreign")
@@ -316,7 +316,7 @@ def test_a_reward_model_of_another_kind_is_refused(command, line, tmp_path):
         damaged: "reward.json: damaged",
         foreign: f"--reward {foreign}: its tokenizer gives other ids than that of --model {line.sft}",
         dialect: f"--reward {dialect}: its template is huatuo, that of --model {line.sft} ziya; expected the same, or",
-        other.reward: f"--model {line.sft}: is an adapter of {line.base}, but the reward model's base is {other.base}",
+        on_other: f"--model {line.sft}: is an adapter of {line.base}, but the reward model's base is {other}",
     }
     for reward, words in cases.items():
         assert words in preferences(command, line, tmp_path / "out", "train_ppo", "--reward", reward)

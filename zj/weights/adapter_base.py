@@ -61,7 +61,7 @@ def check_base(path: str | Path, base: str | Path, strict: bool = True) -> None:
 
 def same_base(one: Path, other: Path) -> bool:
     """Whether two directories are one, or hold the same model."""
-    whole = not is_adapter(one) and not is_adapter(other)
+    whole = all((folder / "config.json").is_file() and not is_adapter(folder) for folder in (one, other))
     return one.samefile(other) or (whole and fingerprint(one) == fingerprint(other))
 
 
