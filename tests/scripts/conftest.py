@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 from dataclasses import dataclass
 from importlib import import_module
@@ -84,11 +85,14 @@ def command(monkeypatch, capfd):
     def call(name: str, *flags: str | Path) -> Done:
         script = import_module("bench.__main__" if name == "bench" else f"scripts.{name}")
         monkeypatch.setattr(sys, "argv", [f"scripts/{name}.py", *map(str, flags)])
-        status = 0
+        status, handlers = 0, {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             run_command(script.COMMANDS) if hasattr(script, "COMMANDS") else run_command(script.main, script.Config)
         except SystemExit as stop:
             status = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+        finally:  # a run that listens for signals would leave this process deaf to them
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         said = capfd.readouterr()
         return Done(status, said.out, said.err)
 
