@@ -50,11 +50,15 @@ def save_peft(
         raise ValueError(f"{path}: the model that the adapter was trained on is gone: no directory {base}")
     reshard(model)
     pairs = {layer: part.low_rank(name) for layer, part in adapter_layers(model, name)}
-    layers = {layer: LowRank(on_host(p[0]), on_host(p[1]), p[2]) for layer, p in pairs.items() if p is not None}
+    layers: dict[str, LowRank] = {}
+    for layer, pair in pairs.items():
+        if pair is not None:
+            A, B = (check_finite(on_host(matrix), layer, path) for matrix in pair[:2])
+            layers[layer] = LowRank(A, B, pair[2])
     tensors = {}
     if head is not None:
         reshard(head)
-        tensors[SCORE] = on_host(head.weight)
+        tensors[SCORE] = check_finite(on_host(head.weight), SCORE, path)
     if not writes:
         return
     parameters = dict(model.named_parameters())
@@ -74,7 +78,6 @@ def save_peft(
         "use_rslora": False,
     }
     tensors |= {key_of(layer, part): getattr(pair, part) for layer, pair in layers.items() for part in "AB"}
-    tensors = {key: check_finite(matrix, key, path) for key, matrix in tensors.items()}
     _write(path, config, tensors, base)
 
 
