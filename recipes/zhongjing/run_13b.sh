@@ -26,10 +26,12 @@ python scripts/plan.py --stage ppo --recipe recipes/zhongjing/ppo.toml --model "
 
 train scripts/train_pretrain.py --config recipes/zhongjing/pretrain.toml --model "$base" --data "$data/corpus" \
     --out "$out/pretrain"
-train scripts/train_sft.py --config recipes/zhongjing/sft.toml --model "$out/pretrain" --data "$data/sft" \
+# The adapters of all further stages stand on the pre-trained model, merged once: 26 GB. PPO shares it among its roles.
+[ -e "$out/base" ] || { rm -rf "$out/base.part" && python scripts/export.py merge --model "$out/pretrain" --out "$out/base.part" &&
+    mv "$out/base.part" "$out/base"; }
+train scripts/train_sft.py --config recipes/zhongjing/sft.toml --model "$out/base" --data "$data/sft" \
     --out "$out/sft"
-# All roles of PPO share one backbone: the reward model and the fine-tuned model are adapters of the pre-trained one.
-train scripts/train_reward.py --config recipes/zhongjing/reward.toml --model "$out/pretrain" \
+train scripts/train_reward.py --config recipes/zhongjing/reward.toml --model "$out/base" \
     --data "$data/rankings.jsonl" --out "$out/reward"
 train scripts/train_ppo.py --config recipes/zhongjing/ppo.toml --model "$out/sft" --reward "$out/reward" \
     --data "$data/prompts.jsonl" --out "$out/ppo"

@@ -51,11 +51,8 @@ ROLES = (("user", "query"), ("assistant", "response"))
 
 def test_the_chain_of_readme_runs_and_shares_one_base(command, inputs, tmp_path, monkeypatch):
     listed = commands((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert [re.sub(r"^scripts/|\.py$", "", words[0]) for words in listed] == [
-        *(f"train_{stage}" for stage in ("pretrain", "sft", "reward", "ppo", "dpo")),
-        "chat",
-        "export",
-    ]
+    names = [re.sub(r"^scripts/|\.py$", "", words[0]).removeprefix("train_") for words in listed]
+    assert names == ["pretrain", "export", "sft", "reward", "ppo", "dpo", "chat", "export"]
     monkeypatch.chdir(ROOT)  # recipes are named from here
     for script, *flags in listed:
         name = re.sub(r"^scripts/|\.py$", "", script)
@@ -66,7 +63,7 @@ def test_the_chain_of_readme_runs_and_shares_one_base(command, inputs, tmp_path,
         elif name == "export":
             assert command(name, *here).status == 0
     bases = {base_of(tmp_path / "runs" / stage).resolve() for stage in ADAPTERS}
-    assert bases == {inputs["Ziya-LLaMA-13B-v1"]}
+    assert bases == {tmp_path / "runs" / "base"}
     assert (tmp_path / "zj-13b" / "config.json").exists()
 
 
