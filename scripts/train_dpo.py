@@ -21,7 +21,6 @@ from tqdm import tqdm
 from zj.cli import check_range, run_command
 from zj.clinic import default_files
 from zj.data.batching import batch, epochs, steps_per_epoch
-from zj.data.readers import files_of
 from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
 from zj.lora import copy_adapter
@@ -33,7 +32,7 @@ from zj.stages.config import Lora, PreferenceConfig, check_adapter, need
 from zj.stages.preferences import Ranked, RankedPack, ranked_packs, rates, read_rankings
 from zj.stages.roles import add_policy, backbone_of, is_adapter
 from zj.stages.run_state import Run
-from zj.train import DTYPES, Log, Optim, Optimizer, World, gathered, open_run, shard, start
+from zj.train import DTYPES, Log, Optim, Optimizer, World, gathered, shard, start
 from zj.train.checkpoint import write_text
 from zj.train.log import bar_interval
 from zj.weights import base_of, check_tokenizer_fits, load_model
@@ -61,8 +60,7 @@ class Config(PreferenceConfig):
 def main(config: Config) -> None:
     world = start(config.device)
     need(config, "model")
-    files = files_of(config.data) if config.data else []
-    out, saved = open_run(config.out, config, "dpo", world, files)
+    out, saved, config = setup.open_stage(config, "dpo", world)
     tokenizer, template = Tokenizer.load(config.tokenizer or config.model), setup.template_of(config)
     data = setup.data_files(config, out, world, default_files, "ranking")
     train, valid = read_rankings(data, config, tokenizer, template, out, world)

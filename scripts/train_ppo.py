@@ -18,7 +18,6 @@ from torch import Tensor
 from zj.cli import check_range, run_command
 from zj.clinic import default_files
 from zj.data.batching import batch, epochs, pack_plan, steps_per_epoch
-from zj.data.readers import files_of
 from zj.data.template import Encoded, load_template
 from zj.data.tokenizer import Tokenizer
 from zj.lora import adapter_parameters
@@ -43,7 +42,7 @@ from zj.stages.ppo import answer, backward_ptx, minibatches
 from zj.stages.preferences import read_prompts, read_ptx
 from zj.stages.roles import Roles, RolesConfig, check_same_tokenizer, open_roles
 from zj.stages.run_state import Run
-from zj.train import DTYPES, Clock, Log, Optim, Optimizer, World, open_run, start
+from zj.train import DTYPES, Clock, Log, Optim, Optimizer, World, start
 from zj.weights import check_tokenizer_fits
 
 
@@ -104,8 +103,7 @@ def main(config: Config) -> None:
     world = start(config.device)
     need(config, "model", "reward")
     check_same_tokenizer(config.model, config.reward)
-    files = files_of((*config.data, *config.ptx_data)) if config.data else []
-    out, saved = open_run(config.out, config, "ppo", world, files)
+    out, saved, config = setup.open_stage(config, "ppo", world)
     tokenizer, template = Tokenizer.load(config.model), load_template(config.model)
     data = setup.data_files(config, out, world, default_files, "prompt")
     room = config.max_tokens - config.max_new_tokens

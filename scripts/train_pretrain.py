@@ -15,13 +15,12 @@ from pathlib import Path
 from zj.cli import run_command
 from zj.clinic import default_files
 from zj.data.batching import batch, epochs, steps_per_epoch, without_repeats
-from zj.data.readers import files_of
 from zj.data.records import Document
 from zj.plan.apply import apply_memory_plan
 from zj.stages import setup
 from zj.stages.config import TextConfig
 from zj.stages.run_state import Run, cross_entropy_step
-from zj.train import DTYPES, Log, Optimizer, World, open_run, start
+from zj.train import DTYPES, Log, Optimizer, World, start
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,7 @@ class Config(TextConfig):
 
 def main(config: Config) -> None:
     world = start(config.device)
-    files = files_of(config.data) if config.data else []
-    out, saved = open_run(config.out, config, "pretrain", world, files)
+    out, saved, config = setup.open_stage(config, "pretrain", world)
     held_in, held_out = setup.hold_out(read_documents(config, out, world), config, out, world)
     tokenizer = setup.find_tokenizer(config, (d.text for d in held_in), out, world)
     model, adapter, base = setup.find_model(config, tokenizer, out, world)

@@ -17,7 +17,6 @@ import torch
 from zj.cli import check_range, run_command
 from zj.clinic import default_files
 from zj.data.batching import batch, epochs, steps_per_epoch
-from zj.data.readers import files_of
 from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
 from zj.lora import add_adapter
@@ -29,7 +28,7 @@ from zj.stages.config import PreferenceConfig, need
 from zj.stages.preferences import Ranked, ranked_packs, rates, read_rankings
 from zj.stages.roles import Reward, save_reward, score_packs
 from zj.stages.run_state import Run
-from zj.train import DTYPES, Log, Optim, Optimizer, World, open_run, shard, start
+from zj.train import DTYPES, Log, Optim, Optimizer, World, shard, start
 from zj.weights import check_tokenizer_fits, load_model
 
 
@@ -48,8 +47,7 @@ class Config(PreferenceConfig):
 def main(config: Config) -> None:
     world = start(config.device)
     need(config, "model")
-    files = files_of(config.data) if config.data else []
-    out, saved = open_run(config.out, config, "reward", world, files)
+    out, saved, config = setup.open_stage(config, "reward", world)
     tokenizer, template = Tokenizer.load(config.tokenizer or config.model), setup.template_of(config)
     data = setup.data_files(config, out, world, default_files, "ranking")
     train, valid = read_rankings(data, config, tokenizer, template, out, world)

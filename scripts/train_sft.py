@@ -16,14 +16,13 @@ from pathlib import Path
 from zj.cli import run_command
 from zj.clinic import default_files
 from zj.data.batching import batch, epochs, parse_mix, steps_per_epoch
-from zj.data.readers import files_of
 from zj.data.records import Dialogue, Prompt
 from zj.data.template import encode_prompt
 from zj.plan.apply import apply_memory_plan
 from zj.stages import setup
 from zj.stages.config import TextConfig
 from zj.stages.run_state import Run, cross_entropy_step
-from zj.train import DTYPES, Log, Optimizer, World, open_run, start
+from zj.train import DTYPES, Log, Optimizer, World, start
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,7 @@ CLINIC = ("multi", "single", "task", "general", "safety")  # files of the clinic
 
 def main(config: Config) -> None:
     world = start(config.device)
-    files = files_of(config.data) if config.data else []
-    out, saved = open_run(config.out, config, "sft", world, files)
+    out, saved, config = setup.open_stage(config, "sft", world)
     dialogues = read_dialogues(config, out, world)
     held_in, held_out = setup.hold_out(dialogues, config, out, world)
     tokenizer = setup.find_tokenizer(config, (text for d in held_in for turn in d.turns for text in turn), out, world)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from zj.train import keep_rows, load_checkpoint, open_run, publish_best, replace_folder, save_checkpoint
+from zj.train import Identity, keep_rows, load_checkpoint, open_run, publish_best, replace_folder, save_checkpoint
 
 
 def state(number):
@@ -120,15 +120,15 @@ class Config:
 
 def test_a_new_run_an_interrupted_one_and_a_finished_one(tmp_path, capsys):
     out = str(tmp_path / "deep" / "run")
-    folder, saved = open_run(out, Config(out=out), "sft")
+    folder, saved, _ = open_run(out, Identity("sft", Config(out=out)))
     assert saved is None and "lr = 1.0" in (folder / "config.toml").read_text()
     (folder / "metrics.jsonl").write_text("")
     save_checkpoint(folder, 3, state(3), keep=1)
-    assert open_run(out, Config(out=out), "sft")[1]["step"] == 3
+    assert open_run(out, Identity("sft", Config(out=out)))[1]["step"] == 3
     replace_folder(folder / "best", lambda d: (d / "config.json").write_text("{}"))
     publish_best(folder)
     with pytest.raises(SystemExit) as stop:
-        open_run(out, Config(out=out), "sft")
+        open_run(out, Identity("sft", Config(out=out)))
     assert not stop.value.code and "finished" in capsys.readouterr().out
 
 
@@ -164,21 +164,21 @@ def test_a_result_appears_whole_and_anew(tmp_path, monkeypatch):
 
 def test_another_run_or_foreign_files_are_refused_and_left_alone(tmp_path):
     out = str(tmp_path / "run")
-    folder, _ = open_run(out, Config(out=out), "sft")
+    folder, *_ = open_run(out, Identity("sft", Config(out=out)))
     (folder / "metrics.jsonl").write_text("")
-    with pytest.raises(ValueError, match="holds another run; this one says 'lr = 2.0'"):
-        open_run(out, Config(lr=2.0, out=out), "sft")
-    with pytest.raises(ValueError, match="holds another run; this one says 'pretrain'"):
-        open_run(out, Config(out=out), "pretrain")
+    with pytest.raises(ValueError, match="holds another run: its --lr is 1.0, here it is 2.0; take that"):
+        open_run(out, Identity("sft", Config(lr=2.0, out=out)))
+    with pytest.raises(ValueError, match="holds another run: a 'sft' run, this one is 'pretrain'"):
+        open_run(out, Identity("pretrain", Config(out=out)))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(ValueError, match="not empty and not a run"):
-        open_run(str(tmp_path / "mine"), Config(), "sft")
+        open_run(str(tmp_path / "mine"), Identity("sft", Config()))
     with pytest.raises(ValueError, match="is a file"):
-        open_run(str(tmp_path / "mine" / "thesis.txt"), Config(), "sft")
+        open_run(str(tmp_path / "mine" / "thesis.txt"), Identity("sft", Config()))
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
     with pytest.raises(ValueError, match="--out is missing"):
-        open_run("", Config(), "sft")
+        open_run("", Identity("sft", Config()))
 
 
 @dataclass(frozen=True)
@@ -189,13 +189,13 @@ class Two:
 
 def test_the_same_key_in_two_tables_is_two_numbers(tmp_path):
     """A learning rate that another table of the same run happens to have is another run all the same."""
-    folder, _ = open_run(str(tmp_path), Two(), "ppo")
+    folder, *_ = open_run(str(tmp_path), Identity("ppo", Two()))
     (folder / "metrics.jsonl").write_text("")
-    assert open_run(str(tmp_path), Two(), "ppo")[1] is None  # the very run goes on
-    with pytest.raises(ValueError, match=r"this one says '\[optim\] lr = 2.0' where"):
-        open_run(str(tmp_path), Two(optim=Config(lr=2.0)), "ppo")
-    with pytest.raises(ValueError, match=r"this one says '\[value_optim\] lr = 1.0' where"):
-        open_run(str(tmp_path), Two(value_optim=Config(lr=1.0)), "ppo")
+    assert open_run(str(tmp_path), Identity("ppo", Two()))[1] is None  # the very run goes on
+    with pytest.raises(ValueError, match="its --optim.lr is 1.0, here it is 2.0"):
+        open_run(str(tmp_path), Identity("ppo", Two(optim=Config(lr=2.0))))
+    with pytest.raises(ValueError, match="its --value-optim.lr is 2.0, here it is 1.0"):
+        open_run(str(tmp_path), Identity("ppo", Two(value_optim=Config(lr=1.0))))
 
 
 def test_rows_after_the_checkpoint_and_a_torn_row_are_dropped(tmp_path):
@@ -208,8 +208,8 @@ def test_rows_after_the_checkpoint_and_a_torn_row_are_dropped(tmp_path):
 def test_a_run_that_never_began_may_be_started_anew(tmp_path):
     """A wrong flag found after OUT was made leaves nothing that stands in the way of the right one."""
     out = str(tmp_path / "run")
-    folder, _ = open_run(out, Config(out=out), "sft")
+    folder, *_ = open_run(out, Identity("sft", Config(out=out)))
     (folder / "tokenizer").mkdir()
-    folder, saved = open_run(out, Config(lr=2.0, out=out), "sft")
+    folder, saved, _ = open_run(out, Identity("sft", Config(lr=2.0, out=out)))
     assert saved is None and "lr = 2.0" in (folder / "config.toml").read_text()
     assert not (folder / "tokenizer").exists()

@@ -19,21 +19,32 @@ from zj.inference.cpu import prepack_frozen
 from zj.lora import add_adapter, count_parameters
 from zj.model import Llama, LlamaConfig, Packed
 from zj.stages.config import PreferenceConfig, StageConfig, TextConfig
-from zj.train import ALONE, DTYPES, World, replace_folder, shard
-from zj.train.checkpoint import write_text
+from zj.stages.identity import KINDS, contents_of
+from zj.train import ALONE, DTYPES, Identity, World, open_run, replace_folder, shard, sync_tree, write_text
 from zj.weights import load_model, save_llama
 from zj.weights.huggingface import check_tokenizer_fits
 
 R = TypeVar("R", bound=Record)
+S = TypeVar("S", bound=StageConfig)
 T = TypeVar("T")
 Pack = tuple[Packed, Tensor]  # (sequences, which tokens are counted [N])
+
+
+def open_stage(config: S, stage: str, world: World) -> tuple[Path, dict[str, Any] | None, S]:
+    """(OUT, state to go on from or None, config with what --resume-with has changed); see `open_run`."""
+    identity = world.on_rank_zero(lambda: Identity(stage, config, contents_of(config), KINDS))
+    return open_run(config.out, identity, world, config.resume_with)
 
 
 def data_files(
     config: StageConfig, out: Path, world: World, write_default: Callable[..., tuple[str, ...]], *names: str
 ) -> Sequence[str]:
     """--data, or else these files of a default that is written into OUT by `write_default(out, size, seed, *names)`."""
-    return config.data or world.on_rank_zero(lambda: write_default(out, config.clinic_size, config.seed, *names))
+    if config.data:
+        return config.data
+    files = world.on_rank_zero(lambda: write_default(out, config.clinic_size, config.seed, *names))
+    world.on_rank_zero(lambda: sync_tree(Path(files[0]).parent))  # before a checkpoint that goes on from them
+    return files
 
 
 def read_records(files: Sequence[str], kind: Any, on_bad_row: OnBadRow, world: World = ALONE) -> list[Any]:
