@@ -50,6 +50,74 @@ def test_a_flipped_byte_is_detected_and_named(tmp_path):
         load_checkpoint(tmp_path)
 
 
+def spoil(folder, how):
+    if how == "tensors":
+        (folder / "rank-0.pt").write_bytes(b"PK")
+    elif how == "gone":
+        (folder / "rank-0.pt").unlink()
+    elif how == "no manifest":
+        (folder / "manifest.json").unlink()
+    else:
+        (folder / "manifest.json").write_text(how)
+
+
+@pytest.mark.parametrize("how", ["tensors", "gone", "no manifest", "", "{", "[]", "{}", '{"rank-0.pt": 3}', "null"])
+def test_the_checkpoint_before_a_damaged_one_is_gone_on_from(tmp_path, capsys, how):
+    for number in (9, 10):
+        folder = save_checkpoint(tmp_path, number, state(number), keep=2)
+    spoil(folder, how)
+    assert load_checkpoint(tmp_path)["step"] == 9
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and f"{folder}/" in said and "going on from the checkpoint step-9" in said
+    spoil(folder.with_name("step-9"), how)
+    with pytest.raises(ValueError, match=r"step-10.*; no checkpoint there is whole; without .* the run begins anew"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(None, "missing beside"), ("", "names ''"), ("\0\xff", "not there"), ("step-7", "step-7")],
+)
+def test_without_latest_the_newest_is_gone_on_from_and_not_deleted(tmp_path, capsys, text, words):
+    for number in (9, 10):
+        save_checkpoint(tmp_path, number, state(number), keep=2)
+    (tmp_path / "latest").unlink()
+    if text is not None:
+        (tmp_path / "latest").write_text(text)
+    assert load_checkpoint(tmp_path)["step"] == 10
+    assert words in capsys.readouterr().out
+    save_checkpoint(tmp_path, 11, state(11), keep=2)
+    assert {p.name for p in (tmp_path / "checkpoints").iterdir()} == {"step-10", "step-11"}
+    assert load_checkpoint(tmp_path)["step"] == 11 and not capsys.readouterr().out  # control: all is well again
+
+
+def test_latest_beside_no_checkpoint_is_told(tmp_path):
+    (tmp_path / "latest").write_text("step-7")
+    with pytest.raises(ValueError, match="latest: names 'step-7', which is not there; no checkpoint"):
+        load_checkpoint(tmp_path)
+
+
+def test_what_is_no_checkpoint_is_left_alone(tmp_path):
+    mine = [tmp_path / "checkpoints" / name for name in ("step-6.bak", "step-", "step-x", "notes")]
+    for folder in mine:
+        folder.mkdir(parents=True)
+    (tmp_path / "checkpoints" / "step-99").write_text("a file")
+    for number in (9, 10):
+        save_checkpoint(tmp_path, number, state(number), keep=1)
+    assert load_checkpoint(tmp_path)["step"] == 10
+    kept = {p.name for p in (tmp_path / "checkpoints").iterdir()}
+    assert kept == {"step-10", "step-99", *(folder.name for folder in mine)}
+
+
+def test_a_run_without_its_metrics_goes_on(tmp_path, capsys):
+    """It would begin anew, and delete what it has saved."""
+    run = Identity("sft", Config())
+    folder, *_ = open_run(str(tmp_path), run)
+    save_checkpoint(folder, 3, state(3), keep=1)
+    assert open_run(str(tmp_path), run).state["step"] == 3
+    assert "metrics.jsonl is missing; it begins anew, the run does not" in capsys.readouterr().out
+
+
 def test_code_in_a_checkpoint_is_not_run(tmp_path):
     """Negative control of the safe reader: a state with an object in it does not load."""
     save_checkpoint(tmp_path, 1, {"evil": os.path.join}, keep=1)

@@ -37,8 +37,6 @@ def contents_of(config: StageConfig) -> dict[str, str]:
     digests = {}
     for name in NAMES["contents"].split():
         value = getattr(config, name, "")
-        if name == "tokenizer":
-            value = value or config.model  # where it comes from if it is not given
         if not value:
             continue
         if isinstance(value, tuple):
@@ -60,7 +58,7 @@ def tokenizer_digest(path: Path) -> str:
     return _short("".join(file_digest(file) for file in files if file.is_file()))
 
 
-SETTINGS = ("config.json", "template.json", "reward.json")  # files beside the weights that change what they do
+SETTINGS = ("config.json", "template.json", "reward.json", MODEL, ADDED)  # what counts beside the weights
 WEIGHTS = re.compile(r".*model.*\.(safetensors|bin)")
 
 

@@ -116,10 +116,10 @@ def _candidates(out: Path) -> tuple[list[Path], list[str]]:
     folders, latest = _checkpoints(out), out / "latest"
     if not latest.exists():
         return folders, [f"{latest}: missing beside checkpoints"] if folders else []
-    named = out / "checkpoints" / latest.read_text(encoding="utf-8", errors="replace").strip()
-    if named not in folders:
-        return folders, [f"{latest}: names {named.name!r}, which is not there"]
-    return sorted(folders, key=lambda folder: folder != named), []
+    name = latest.read_text(encoding="utf-8", errors="replace").strip()
+    if name not in [folder.name for folder in folders]:
+        return folders, [f"{latest}: names {name!r}, which is not there"]
+    return sorted(folders, key=lambda folder: folder.name != name), []
 
 
 def _checkpoints(out: Path) -> list[Path]:

@@ -78,24 +78,28 @@ class Identity:
             raise ValueError(f"{where}: a {stage!r} run, this one is {self.stage!r}; take another --out")
         history = tuple(Change(int(m[1]), *m.groups()[1:]) for m in map(Change.LINE.fullmatch, text.splitlines()) if m)
         mine, defaults = _values(to_toml(self.config)), _values(to_toml(type(self.config)()))
+        contents = {}
         for key, new in {**dict.fromkeys(stored), **mine}.items():
             old, kind = stored.get(key, defaults.get(key)), self.kind(key)
             if kind == "free" or key.partition(".")[0] not in {f.name for f in fields(self.config)}:
                 continue
             if kind == "contents":
-                self._check_contents(key, old, new, text, where)
+                contents[key] = self._same_contents(key, old, new, text, where)
             elif old != new and not (kind == "resume-with" and str(new) in {c.before for c in history if c.key == key}):
                 ways = "take that, another --out" + (f", or --resume-with {key}={new}" * (kind == "resume-with"))
                 raise ValueError(f"{where}: its {_flag(key)} is {_shown(old)}, here it is {_shown(new)}; {ways}")
         groups = [name for name, kind in self.kinds.items() if kind == "resume-with" and hasattr(self.config, name)]
-        return replace(self, config=_with(self.config, _in(stored, groups), groups), history=history)
+        config = _with(self.config, _in(stored, groups), groups)
+        contents = {key: digests for key, digests in contents.items() if digests}
+        return replace(self, config=config, contents=contents, history=history)
 
-    def _check_contents(self, key: str, old: Any, new: Any, text: str, where: str) -> None:
+    def _same_contents(self, key: str, old: Any, new: Any, text: str, where: str) -> str:
+        """The digests of what a path contains, stored ones and those of today. ValueError if it has changed."""
         line = re.search(rf"^# contents of {_flag(key)}: (.+)$", text, re.MULTILINE)
         before, now = (_digests(digests) for digests in (line[1] if line else "", self.contents.get(key, "")))
         same = now and all(now.get(name, digest) == digest for name, digest in before.items())
         if same if before else old == new:  # a run that was begun before contents were recorded has its path only
-            return
+            return " ".join("=".join(filter(None, digest)) for digest in {**before, **now}.items())
         found = f"{_shown(old)} with contents {_shown(before)}, here it is {_shown(new)} with {_shown(now)}"
         raise ValueError(f"{where}: its {_flag(key)} is {found}; put the old contents back, or take another --out")
 
