@@ -104,9 +104,9 @@ class Identity:
         raise ValueError(f"{where}: its {_flag(key)} is {found}; put the old contents back, or take another --out")
 
     def resumed_with(self, changes: str, step: int) -> Identity:
-        """With the changes of --resume-with, "optim.lr=2e-5,optim.clip=0.5", made after `step`. ValueError for others.
+        """With the changes of --resume-with, e.g. "optim.lr=2e-5,optim.clip=0.5", made after `step`.
 
-        `config.resume_with` then holds all that has changed after this very step.
+        `config.resume_with` then holds all that has changed after this very step. ValueError for other keys.
         """
         now, groups = _values(to_toml(self.config)), []
         asked = {}

@@ -29,7 +29,9 @@ class Log:
         shown: tuple[str, ...] = ("loss",),  # metrics shown beside the bar
     ):
         self.file = out / "metrics.jsonl"
-        self.world, self.shown, self.last, self.changes = world, shown, -1, ""
+        self.world, self.shown = world, shown
+        self.last = -1  # the last step that was told
+        self.changes = ""  # of --resume-with, told with the next step
         self.writer = None
         if world.rank == 0:
             keep_rows(self.file, lambda row: row["step"] <= start > 0)  # a new run writes its step 0 again

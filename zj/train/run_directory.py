@@ -13,6 +13,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -69,7 +70,8 @@ def _claim(folder: Path, run: Identity) -> tuple[Literal["new", "begun", "finish
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out {folder}: is a file, expected a directory")
     folder.mkdir(parents=True, exist_ok=True)
-    sync(folder.parent)
+    with suppress(PermissionError):  # a directory in which others' names may not be listed
+        sync(folder.parent)
     names = [file.name for file in folder.iterdir()]
     foreign = [name for name in names if not any(fnmatch(name, pattern) for pattern in HARMLESS)]
     if "config.toml" not in names and foreign:
