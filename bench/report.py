@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import platform
 import statistics
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 
 from zj.plan.measuring import peak_bytes
+from zj.train import to_json
 
 from .limits import Machine, measure
 
@@ -84,7 +84,7 @@ def write_report(file: str, settings: Any, device: torch.device, results: dict[s
     fields = {field: value for field, value in asdict(settings).items() if field != "out"}
     contents = {"device": name, "versions": versions, "settings": fields, "found": results}
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    Path(file).write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
+    Path(file).write_text(to_json(contents, indent=1) + "\n", encoding="utf-8")
 
 
 def _processor() -> str:

@@ -43,7 +43,7 @@ def summary(folder: Path) -> tuple[str, ...]:
     """The row of one run. Raises ValueError if the directory is not a run with a validation."""
     stage, rows = read_run(folder)
     measure, sign = ("valid_score", -1) if stage == "ppo" else ("valid_loss", 1)
-    validations = [(row[measure], row["step"]) for row in rows if measure in row]
+    validations = [(row[measure], row["step"]) for row in rows if row.get(measure) is not None]
     steps = [row for row in rows if "tokens" in row]
     if not validations or not steps:
         raise ValueError(f"--runs {folder}: nothing was validated there yet")

@@ -9,7 +9,6 @@ language only, so it can grade models trained on it; an answer in other words is
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,8 +24,7 @@ from zj.eval.answers import Answer, ChatModel, generate_answers, load_chat_model
 from zj.eval.metrics import Answers, compute_metrics, group_scores, judge_answers
 from zj.eval.report import BOUNDS, format_tables, question_rows
 from zj.eval.texts import read_texts
-from zj.train import DTYPES, start
-from zj.train.checkpoint import write_text
+from zj.train import DTYPES, start, to_json, write_text
 
 TOKENS_PER_PACK = 4096  # in one forward pass
 PRACTICE = 300  # practice questions for the search of the best constant answer
@@ -82,7 +80,7 @@ def main(config: Config) -> None:
         "groups": {name: {row: asdict(group) for row, group in g.items()} for name, g in groups.items()},
         "questions": list(question_rows(questions, systems)),
     }
-    write_text(out, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+    write_text(out, to_json(report, indent=1) + "\n")
     print(f"{len(questions):,} questions\n{format_tables(columns, groups, baseline)}")
     print(f"the constant answer: {systems['constant'].texts[0]}")
     print(f"{out}: every text and verdict\n{SYNTHETIC}\n{NOTICE}")

@@ -9,7 +9,6 @@ Memory is computed from the shapes of weights, adapters and activations (zj/plan
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +20,7 @@ from zj.model import LlamaConfig
 from zj.plan.flops import Step, step_of
 from zj.plan.job import Job, build, count
 from zj.plan.memory import Memory, fitted, peaks
-from zj.train.checkpoint import write_text
+from zj.train import to_json, write_text
 
 CARDS = (24, 40, 80, 141)  # GB; an 80 GB card has 80 GiB, the 7 % between are left to CUDA and to fragmentation
 
@@ -67,7 +66,7 @@ def main(config: Config) -> None:
     print(f"{headline(config, job, plan)}\n\n{table(memories)}\n")
     print("\n".join(f"{name:14}{text}" for name, text in lines(config, job, step, plan)))
     if config.out:
-        write_text(Path(config.out), json.dumps(plan, indent=2) + "\n")
+        write_text(Path(config.out), to_json(plan, indent=2) + "\n")
 
 
 def job_of(config: Config) -> Job:

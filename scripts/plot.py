@@ -144,7 +144,7 @@ def gold_against_proxy(folder: Path, rows: list[dict[str, Any]]) -> list[GradedV
     """The graded validations of a PPO run; prints a line if prompts are not the clinic's."""
     if not (folder / "samples.jsonl").exists():
         return []
-    kl = {row["step"]: row["valid_kl"] for row in rows if "valid_kl" in row}
+    kl = {row["step"]: row["valid_kl"] for row in rows if row.get("valid_kl") is not None}
     graded, foreign = grade(read_rows(folder / "samples.jsonl"), kl)
     if foreign:
         print(f"{folder}: prompts that are not the clinic's ({foreign} is one) have no gold score, left out")
@@ -255,7 +255,7 @@ def legend(runs: list[Curves]) -> list:
 
 def series(run: Curves, key: str) -> tuple[list[int], list[float]]:
     """(steps, values) of the rows that have `key`."""
-    points = [(row["step"], row[key]) for row in run.rows if key in row]
+    points = [(row["step"], row[key]) for row in run.rows if row.get(key) is not None]
     return [step for step, _ in points], [value for _, value in points]
 
 

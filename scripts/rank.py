@@ -20,8 +20,7 @@ from zj.clinic import Question, judge, rank
 from zj.clinic.ranking import degrade, with_degraded
 from zj.data.records import Ranking, as_json
 from zj.eval.answers import generate_answers, load_chat_model, read_questions
-from zj.train import DTYPES, start
-from zj.train.checkpoint import write_text
+from zj.train import DTYPES, start, write_text
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,8 @@ def read_metrics(folder: Path) -> tuple[int, int, float, float, float]:
     later = rows[1:] or rows  # the first step is warm-up
     speed = sum(row["tokens"] for row in later) / sum(row["seconds"] for row in later)
     skipped = sum(row.get("left_out", int(row["loss_factor"] == 0)) for row in rows)  # PPO: several per step
-    return len(rows), skipped, rows[-1].get("loss", math.nan), speed, rows[-1]["memory_gb"]
+    loss = rows[-1].get("loss")
+    return len(rows), skipped, math.nan if loss is None else loss, speed, rows[-1]["memory_gb"]
 
 
 def planned_gb(config: Config, stage: str, base: Path, folder: Path) -> float:

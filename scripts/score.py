@@ -9,7 +9,6 @@ Scores are calibrated: mean 0 and standard deviation 1 on answers of the reward 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,8 +30,7 @@ from zj.stages.config import Lora, need
 from zj.stages.preferences import Ranked, ranked_packs, rates
 from zj.stages.roles import Reward, add_policy, backbone_of, check_same_tokenizer, load_reward, score_packs
 from zj.stages.setup import read_records, tell_positions
-from zj.train import ALONE, DTYPES, World, start
-from zj.train.checkpoint import write_text
+from zj.train import ALONE, DTYPES, World, start, to_json, write_text
 from zj.train.log import bar_interval
 from zj.weights import base_of, check_tokenizer_fits, config_of, load_model, same_base
 
@@ -99,7 +97,7 @@ def main(config: Config) -> None:
     else:
         rows = score_dialogues(load_scorer(config), read_records(config.data, "dialogue", config.on_bad_row))
     if config.out:
-        write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        write_text(out, "".join(to_json(row) + "\n" for row in rows))
         print(f"{out}: {len(rows):,} rows")
     print(NOTICE)
 

@@ -33,8 +33,7 @@ from zj.stages.config import Lora, PreferenceConfig, check_adapter, need
 from zj.stages.preferences import Ranked, RankedPack, ranked_packs, rates, read_rankings
 from zj.stages.roles import add_policy, backbone_of
 from zj.stages.run_state import Run
-from zj.train import DTYPES, Log, Optim, Optimizer, World, gathered, shard, start
-from zj.train.checkpoint import write_text
+from zj.train import DTYPES, Log, Optim, Optimizer, World, gathered, shard, start, to_json, write_text
 from zj.train.log import bar_interval
 from zj.weights import base_of, check_tokenizer_fits, config_of, is_adapter, load_model
 
@@ -61,7 +60,7 @@ class Config(PreferenceConfig):
 def main(config: Config) -> None:
     world = start(config.device)
     need(config, "model")
-    out, saved = setup.open_stage(config, "dpo", world, config.ranking_tool_input)
+    out, saved, config = setup.open_stage(config, "dpo", world)
     tokenizer = Tokenizer.load(config.tokenizer or config.model)
     template = choose_template(config.template, config.model)
     data = setup.data_files(config, out, world, default_files, "ranking")
@@ -175,7 +174,7 @@ class Reference:
                         self.cache |= {ranked[n].key: v.tolist() for n, v in zip(pack.prompts, values, strict=True)}
         for part in world.gather(self.cache):
             self.cache |= part
-        world.on_rank_zero(lambda: write_text(file, json.dumps({"key": key, "logprobs": self.cache})))
+        world.on_rank_zero(lambda: write_text(file, to_json({"key": key, "logprobs": self.cache})))
 
     def of(self, ranked: list[Ranked], pack: RankedPack) -> Tensor:
         """Log-probs [M] of a pack's answers; the pack was made from `ranked`."""

@@ -103,7 +103,7 @@ def main(config: Config) -> None:
     world = start(config.device)
     need(config, "model", "reward")
     check_same_tokenizer(config.model, config.reward, config.template)
-    out, saved = setup.open_stage(config, "ppo", world, *config.ptx_data)
+    out, saved, config = setup.open_stage(config, "ppo", world)
     tokenizer, template = Tokenizer.load(config.model), choose_template(config.template, config.model)
     data = setup.data_files(config, out, world, default_files, "prompt")
     room = config.max_tokens - config.max_new_tokens

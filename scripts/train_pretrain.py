@@ -32,7 +32,7 @@ class Config(TextConfig):
 
 def main(config: Config) -> None:
     world = start(config.device)
-    out, saved = setup.open_stage(config, "pretrain", world)
+    out, saved, config = setup.open_stage(config, "pretrain", world)
     held_in, held_out = setup.hold_out(read_documents(config, out, world), config, out, world)
     tokenizer = setup.find_tokenizer(config, (d.text for d in held_in), out, world)
     model, adapter, base = setup.find_model(config, tokenizer, out, world)

@@ -48,7 +48,7 @@ class Config(PreferenceConfig):
 def main(config: Config) -> None:
     world = start(config.device)
     need(config, "model")
-    out, saved = setup.open_stage(config, "reward", world, config.ranking_tool_input)
+    out, saved, config = setup.open_stage(config, "reward", world)
     tokenizer = Tokenizer.load(config.tokenizer or config.model)
     template = choose_template(config.template, config.model)
     data = setup.data_files(config, out, world, default_files, "ranking")

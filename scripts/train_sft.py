@@ -42,7 +42,7 @@ CLINIC = ("multi", "single", "task", "general", "safety")  # files of the clinic
 
 def main(config: Config) -> None:
     world = start(config.device)
-    out, saved = setup.open_stage(config, "sft", world)
+    out, saved, config = setup.open_stage(config, "sft", world)
     dialogues = read_dialogues(config, out, world)
     held_in, held_out = setup.hold_out(dialogues, config, out, world)
     tokenizer = setup.find_tokenizer(config, (text for d in held_in for turn in d.turns for text in turn), out, world)

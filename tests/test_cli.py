@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from zj import cli
 from zj.cli import parse, to_toml
 
 
@@ -111,6 +114,8 @@ def test_a_flag_of_several_values_given_again_adds_and_replaces_the_recipe(tmp_p
 
 SCRIPT = """
 from dataclasses import dataclass
+from pathlib import Path
+from zj import cli
 from zj.cli import run_command
 @dataclass(frozen=True)
 class Config:
@@ -137,6 +142,53 @@ def test_only_mistakes_of_the_user_are_one_line(tmp_path, how, status, traceback
     assert done.returncode == status, done.stderr
     assert ("Traceback" in done.stderr) == traceback
     assert traceback or done.stderr.count("\n") == (status != 0)
+
+
+INTERNAL = {  # name -> (body of a function of the project's own, whether its error is the user's)
+    "raised": ('raise ValueError("--lr is 9, expected less")', True),
+    "again": ('try:\n        int("x")\n    except ValueError:\n        raise ValueError("--lr is x") from None', True),
+    "within": ('with open(__file__):\n        raise ValueError("in with")', True),
+    "int": ('int("x")', False),
+    "remove": ("[1].remove(2)", False),
+    "decode": ('b"\\xff".decode()', False),
+    "text": ("raise ValueError(f\"{int('x')}\")", False),
+    "zip": ("list(zip([1], [1, 2], strict=True))", False),
+    "json": ('import json\n    json.loads("{")', False),
+    "cleanup": ('try:\n        pass\n    finally:\n        int("x")', False),
+}
+
+
+@pytest.mark.parametrize("name", INTERNAL)
+def test_an_error_of_our_code_is_the_users_if_it_was_raised_there(tmp_path, monkeypatch, capsys, name):
+    """int("x") within our code ends there as well, and nobody has written a message for it."""
+    body, users = INTERNAL[name]
+    file = Path(cli.__file__).parent / "imagined.py"  # code of the package, though no such file is there
+    scope = {"__file__": __file__}
+    exec(compile(f"def main(config):\n    {body}", str(file), "exec"), scope)
+    monkeypatch.setattr(sys, "argv", ["s.py"])
+    with pytest.raises(SystemExit if users else ValueError) as stop:
+        cli.run_command(scope["main"], Part)
+    said = capsys.readouterr().err
+    assert (stop.value.code, said.count("\n")) == (2, 1) if users else said == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/runs/x"), "/runs/x: No space left on device"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk: No space left on device"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk: Disk quota exceeded"),
+        (OSError(errno.ECHILD, "No child processes"), None),  # control: that is no user's
+    ],
+)
+def test_a_full_disk_is_one_line(monkeypatch, capsys, error, line):
+    def main(config):
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["s.py"])
+    with pytest.raises(SystemExit if line else OSError):
+        cli.run_command(main, Part)
+    assert capsys.readouterr().err == (f"s.py: error: {line}\n" if line else "")
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,16 @@ import argparse
 import ast
 import dataclasses
 import difflib
+import errno
 import inspect
 import json
 import math
+import opcode
 import os
 import sys
 import textwrap
 import time
 import tomllib
-import traceback
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -42,14 +43,13 @@ def run_command(main: Callable[[Any], None] | Mapping[str, Command], config: typ
     """Parse the command line into `config` and call `main` with it. A mapping: its key, the first word, selects both.
 
     Exit status 0: done. 2: a user's mistake, one line on stderr. 130: Ctrl-C. 1 and a traceback: anything else.
-    A mistake is a ValueError raised by the project's own code, or a file that cannot be opened or written.
+    A mistake is a ValueError of a `raise` in the project's own code, or a file that cannot be opened or written.
     """
-    script = Path(sys.argv[0]).name
-    arguments = sys.argv[1:]
+    script, arguments = Path(sys.argv[0]).name, sys.argv[1:]
     if isinstance(main, Mapping):
         if not arguments or arguments[0] not in main:
-            commands = "|".join(main)
-            print(f"usage: {script} {commands} [--help]", file=sys.stdout if "--help" in arguments else sys.stderr)
+            where = sys.stdout if "--help" in arguments else sys.stderr
+            print(f"usage: {script} {'|'.join(main)} [--help]", file=where)
             sys.exit(0 if "--help" in arguments else 2)
         script = f"{script} {arguments[0]}"
         main, config = main[arguments.pop(0)]
@@ -145,20 +145,15 @@ class _Field:
         kind, _ = _without_none(self.kind)
         if kind is bool:
             return [self.flag if value else self.flag.replace("--", "--no-", 1)]
-        if isinstance(value, list):
-            return [self.flag, *map(str, value)]
-        return [f"{self.flag}={value}"]
+        return [self.flag, *map(str, value)] if isinstance(value, list) else [f"{self.flag}={value}"]
 
     def accepts(self, value: Any) -> bool:
         """Whether a recipe's value has the type of the field (TOML has types, the command line has not)."""
         kind, _ = _without_none(self.kind)
         if typing.get_origin(kind) is tuple:
             return isinstance(value, list) and all(isinstance(v, typing.get_args(kind)[0]) for v in value)
-        if typing.get_origin(kind) is Literal:
-            return isinstance(value, str)
-        if kind is float:
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        wanted = str if typing.get_origin(kind) is Literal else int | float if kind is float else kind
+        return isinstance(value, wanted) and (kind is bool or not isinstance(value, bool))
 
 
 def _flatten(config: type, prefix: str = "", defaults: Any = None) -> Iterator[_Field]:
@@ -221,7 +216,7 @@ def _recipe_as_flags(file: Path, fields: dict[str, _Field], parser: argparse.Arg
     except ValueError as error:  # tomllib.TOMLDecodeError and UnicodeDecodeError
         parser.error(f"--config {file}: not TOML ({error})")
     flags: list[str] = []
-    for key, value in _flatten_table(table):
+    for key, value in flatten_table(table):
         if key not in fields:
             parser.error(f"{file}: unknown key {key!r}{_did_you_mean(key, fields)}")
         if not fields[key].accepts(value):
@@ -231,10 +226,11 @@ def _recipe_as_flags(file: Path, fields: dict[str, _Field], parser: argparse.Arg
     return flags
 
 
-def _flatten_table(table: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten_table(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a recipe by dotted key: [optim] and [value_optim] have the same keys."""
     for key, value in table.items():
         if isinstance(value, dict):
-            yield from _flatten_table(value, f"{prefix}{key}.")
+            yield from flatten_table(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
 
@@ -283,16 +279,19 @@ def _toml_value(value: Any) -> str:
 
 def _is_users_mistake(error: Exception) -> bool:
     if isinstance(error, OSError):
-        return error.filename is not None
-    source = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
-    package = Path(__file__).resolve().parent
-    return source.is_relative_to(package) or source.parent == package.parent / "scripts"
+        return error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)
+    last = typing.cast(types.TracebackType, error.__traceback__)
+    while last.tb_next:
+        last = last.tb_next
+    code, package = last.tb_frame.f_code, Path(__file__).resolve().parent
+    source = Path(code.co_filename).resolve()
+    raised = opcode.opname[code.co_code[last.tb_lasti]] == "RAISE_VARARGS"  # and not of int("x"), which has no frame
+    return raised and (source.is_relative_to(package) or source.parent == package.parent / "scripts")
 
 
 def _one_line(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split())
+    text = f"{error.filename or 'disk'}: {error.strerror}" if isinstance(error, OSError) else str(error)
+    return " ".join(text.split())
 
 
 class _Parser(argparse.ArgumentParser):

@@ -145,7 +145,7 @@ def test_interrupted_anywhere_it_ends_the_same(command, killed, line, tmp_path):
     finished = command(*training(line, tmp_path / "cut0", *more))
     assert (finished.status, "is finished" in finished.out) == (0, True)
     other = command(*training(line, tmp_path / "cut0", *more, "--beta", 0.2))
-    assert other.status == 2 and "holds another run; this one says 'beta = 0.2'" in other.err
+    assert other.status == 2 and "its --beta is 0.1, here it is 0.2" in other.err
 
 
 def test_the_gradient_does_not_depend_on_how_a_batch_is_packed(command, line, tmp_path):

@@ -58,7 +58,7 @@ def test_interrupted_anywhere_it_ends_the_same(command, killed, line, tmp_path):
     finished = command(*ppo(line, tmp_path / "cut0", *more))
     assert (finished.status, "is finished" in finished.out) == (0, True)
     other = command(*ppo(line, tmp_path / "cut0", *more, "--value-optim.lr", "1e-3"))
-    assert other.status == 2 and "holds another run; this one says '[value_optim] lr = 0.001'" in other.err
+    assert other.status == 2 and "its --value-optim.lr is 0.003, here it is 0.001" in other.err
 
 
 def test_metrics_and_samples_tell_what_they_promise(command, line, tmp_path):

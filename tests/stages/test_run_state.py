@@ -17,7 +17,7 @@ from zj.train import Optim, Optimizer, World, load_checkpoint
 PACKED = Packed.of([[1, 5, 9, 2], [1, 7, 2]])
 
 
-def a_run(out, best: bool = True, parts: bool = True):
+def a_run(out, parts: bool = True, resume_with: str = ""):
     """A run of two adapters, a head and two optimizers; two optimizer steps make one of its own."""
     model = Llama(LlamaConfig.named("nano", 64))
     model.init_weights(0)
@@ -27,7 +27,10 @@ def a_run(out, best: bool = True, parts: bool = True):
     of = {name: [p for n, p in model.named_parameters() if n.endswith(name)] for name in ("policy", "value")}
     optimizer = Optimizer(of["policy"], Optim(lr=1e-2), 20, torch.float32)
     value_optimizer = Optimizer([*of["value"], *head.parameters()], Optim(lr=1e-2), 20, torch.float32)
-    config, world = SimpleNamespace(keep=1, stop_after="", shard="none"), World(0, 1, torch.device("cpu"))
+    config, world = (
+        SimpleNamespace(keep=1, stop_after="", shard="none", resume_with=resume_with),
+        World(0, 1, torch.device("cpu")),
+    )
     run = Run(out, config, world, model, "policy", "base", None, "ziya", optimizer, per_step=2)
     if parts:
         run.parts |= {"head": head, "value_optimizer": value_optimizer, "controller": controller}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from zj.train import keep_rows, load_checkpoint, open_run, publish_best, replace_folder, save_checkpoint
+from zj.train import Identity, keep_rows, load_checkpoint, open_run, publish_best, replace_folder, save_checkpoint
 
 
 def state(number):
@@ -48,6 +48,74 @@ def test_a_flipped_byte_is_detected_and_named(tmp_path):
     (folder / "rank-0.pt").write_bytes(data)
     with pytest.raises(ValueError, match="rank-0.pt: damaged"):
         load_checkpoint(tmp_path)
+
+
+def spoil(folder, how):
+    if how == "tensors":
+        (folder / "rank-0.pt").write_bytes(b"PK")
+    elif how == "gone":
+        (folder / "rank-0.pt").unlink()
+    elif how == "no manifest":
+        (folder / "manifest.json").unlink()
+    else:
+        (folder / "manifest.json").write_text(how)
+
+
+@pytest.mark.parametrize("how", ["tensors", "gone", "no manifest", "", "{", "[]", "{}", '{"rank-0.pt": 3}', "null"])
+def test_the_checkpoint_before_a_damaged_one_is_gone_on_from(tmp_path, capsys, how):
+    for number in (9, 10):
+        folder = save_checkpoint(tmp_path, number, state(number), keep=2)
+    spoil(folder, how)
+    assert load_checkpoint(tmp_path)["step"] == 9
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and f"{folder}/" in said and "going on from the checkpoint step-9" in said
+    spoil(folder.with_name("step-9"), how)
+    with pytest.raises(ValueError, match=r"step-10.*; no checkpoint there is whole; without .* the run begins anew"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(None, "missing beside"), ("", "names ''"), ("\0\xff", "not there"), ("step-7", "step-7")],
+)
+def test_without_latest_the_newest_is_gone_on_from_and_not_deleted(tmp_path, capsys, text, words):
+    for number in (9, 10):
+        save_checkpoint(tmp_path, number, state(number), keep=2)
+    (tmp_path / "latest").unlink()
+    if text is not None:
+        (tmp_path / "latest").write_text(text)
+    assert load_checkpoint(tmp_path)["step"] == 10
+    assert words in capsys.readouterr().out
+    save_checkpoint(tmp_path, 11, state(11), keep=2)
+    assert {p.name for p in (tmp_path / "checkpoints").iterdir()} == {"step-10", "step-11"}
+    assert load_checkpoint(tmp_path)["step"] == 11 and not capsys.readouterr().out  # control: all is well again
+
+
+def test_latest_beside_no_checkpoint_is_told(tmp_path):
+    (tmp_path / "latest").write_text("step-7")
+    with pytest.raises(ValueError, match="latest: names 'step-7', which is not there; no checkpoint"):
+        load_checkpoint(tmp_path)
+
+
+def test_what_is_no_checkpoint_is_left_alone(tmp_path):
+    mine = [tmp_path / "checkpoints" / name for name in ("step-6.bak", "step-", "step-x", "notes")]
+    for folder in mine:
+        folder.mkdir(parents=True)
+    (tmp_path / "checkpoints" / "step-99").write_text("a file")
+    for number in (9, 10):
+        save_checkpoint(tmp_path, number, state(number), keep=1)
+    assert load_checkpoint(tmp_path)["step"] == 10
+    kept = {p.name for p in (tmp_path / "checkpoints").iterdir()}
+    assert kept == {"step-10", "step-99", *(folder.name for folder in mine)}
+
+
+def test_a_run_without_its_metrics_goes_on(tmp_path, capsys):
+    """It would begin anew, and delete what it has saved."""
+    run = Identity("sft", Config())
+    folder, *_ = open_run(str(tmp_path), run)
+    save_checkpoint(folder, 3, state(3), keep=1)
+    assert open_run(str(tmp_path), run).state["step"] == 3
+    assert "metrics.jsonl is missing; it begins anew, the run does not" in capsys.readouterr().out
 
 
 def test_code_in_a_checkpoint_is_not_run(tmp_path):
@@ -120,15 +188,15 @@ class Config:
 
 def test_a_new_run_an_interrupted_one_and_a_finished_one(tmp_path, capsys):
     out = str(tmp_path / "deep" / "run")
-    folder, saved = open_run(out, Config(out=out), "sft")
+    folder, saved, _ = open_run(out, Identity("sft", Config(out=out)))
     assert saved is None and "lr = 1.0" in (folder / "config.toml").read_text()
     (folder / "metrics.jsonl").write_text("")
     save_checkpoint(folder, 3, state(3), keep=1)
-    assert open_run(out, Config(out=out), "sft")[1]["step"] == 3
+    assert open_run(out, Identity("sft", Config(out=out)))[1]["step"] == 3
     replace_folder(folder / "best", lambda d: (d / "config.json").write_text("{}"))
     publish_best(folder)
     with pytest.raises(SystemExit) as stop:
-        open_run(out, Config(out=out), "sft")
+        open_run(out, Identity("sft", Config(out=out)))
     assert not stop.value.code and "finished" in capsys.readouterr().out
 
 
@@ -164,21 +232,21 @@ def test_a_result_appears_whole_and_anew(tmp_path, monkeypatch):
 
 def test_another_run_or_foreign_files_are_refused_and_left_alone(tmp_path):
     out = str(tmp_path / "run")
-    folder, _ = open_run(out, Config(out=out), "sft")
+    folder, *_ = open_run(out, Identity("sft", Config(out=out)))
     (folder / "metrics.jsonl").write_text("")
-    with pytest.raises(ValueError, match="holds another run; this one says 'lr = 2.0'"):
-        open_run(out, Config(lr=2.0, out=out), "sft")
-    with pytest.raises(ValueError, match="holds another run; this one says 'pretrain'"):
-        open_run(out, Config(out=out), "pretrain")
+    with pytest.raises(ValueError, match="holds another run: its --lr is 1.0, here it is 2.0; take that"):
+        open_run(out, Identity("sft", Config(lr=2.0, out=out)))
+    with pytest.raises(ValueError, match="holds another run: a 'sft' run, this one is 'pretrain'"):
+        open_run(out, Identity("pretrain", Config(out=out)))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(ValueError, match="not empty and not a run"):
-        open_run(str(tmp_path / "mine"), Config(), "sft")
+        open_run(str(tmp_path / "mine"), Identity("sft", Config()))
     with pytest.raises(ValueError, match="is a file"):
-        open_run(str(tmp_path / "mine" / "thesis.txt"), Config(), "sft")
+        open_run(str(tmp_path / "mine" / "thesis.txt"), Identity("sft", Config()))
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
     with pytest.raises(ValueError, match="--out is missing"):
-        open_run("", Config(), "sft")
+        open_run("", Identity("sft", Config()))
 
 
 @dataclass(frozen=True)
@@ -189,13 +257,13 @@ class Two:
 
 def test_the_same_key_in_two_tables_is_two_numbers(tmp_path):
     """A learning rate that another table of the same run happens to have is another run all the same."""
-    folder, _ = open_run(str(tmp_path), Two(), "ppo")
+    folder, *_ = open_run(str(tmp_path), Identity("ppo", Two()))
     (folder / "metrics.jsonl").write_text("")
-    assert open_run(str(tmp_path), Two(), "ppo")[1] is None  # the very run goes on
-    with pytest.raises(ValueError, match=r"this one says '\[optim\] lr = 2.0' where"):
-        open_run(str(tmp_path), Two(optim=Config(lr=2.0)), "ppo")
-    with pytest.raises(ValueError, match=r"this one says '\[value_optim\] lr = 1.0' where"):
-        open_run(str(tmp_path), Two(value_optim=Config(lr=1.0)), "ppo")
+    assert open_run(str(tmp_path), Identity("ppo", Two()))[1] is None  # the very run goes on
+    with pytest.raises(ValueError, match="its --optim.lr is 1.0, here it is 2.0"):
+        open_run(str(tmp_path), Identity("ppo", Two(optim=Config(lr=2.0))))
+    with pytest.raises(ValueError, match="its --value-optim.lr is 2.0, here it is 1.0"):
+        open_run(str(tmp_path), Identity("ppo", Two(value_optim=Config(lr=1.0))))
 
 
 def test_rows_after_the_checkpoint_and_a_torn_row_are_dropped(tmp_path):
@@ -208,8 +276,8 @@ def test_rows_after_the_checkpoint_and_a_torn_row_are_dropped(tmp_path):
 def test_a_run_that_never_began_may_be_started_anew(tmp_path):
     """A wrong flag found after OUT was made leaves nothing that stands in the way of the right one."""
     out = str(tmp_path / "run")
-    folder, _ = open_run(out, Config(out=out), "sft")
+    folder, *_ = open_run(out, Identity("sft", Config(out=out)))
     (folder / "tokenizer").mkdir()
-    folder, saved = open_run(out, Config(lr=2.0, out=out), "sft")
+    folder, saved, _ = open_run(out, Identity("sft", Config(lr=2.0, out=out)))
     assert saved is None and "lr = 2.0" in (folder / "config.toml").read_text()
     assert not (folder / "tokenizer").exists()

@@ -130,6 +130,27 @@ class TestGuard:
             found.append(guard.skipped)
         assert found == [1, 2, 0, 1, 2]
 
+    @pytest.mark.parametrize("nothing", [0.0, 1e-9, 1e-6])
+    def test_norms_of_nothing_are_no_measure_of_later_ones(self, nothing):
+        """Ten batches in which no answer differs from another, then small gradients, then both in turn."""
+        guard = Guard(10.0)
+        norms = [nothing] * 10 + [1e-3] * 12 + [nothing, 0.5e-3] * 200
+        assert {guard.judge(norm) for norm in norms} == {1.0}
+        assert (guard.lr_scale, guard.in_a_row) == (1.0, 0) and guard.mean == pytest.approx(0.5e-3, rel=0.3)
+        assert guard.judge(1e-1) == 0.5  # control: an explosion is still one
+        assert guard.judge(nothing) == 1.0 and guard.in_a_row == 0
+
+    def test_a_run_that_goes_on_otherwise_is_given_time_and_its_rate(self):
+        guard = Guard(10.0)
+        assert [guard.judge(math.nan) for _ in range(3)] == [0.0] * 3
+        scale = guard.lr_scale
+        guard.start_anew(counts=False, rate=False)
+        assert (guard.in_a_row, guard.lr_scale) == (3, scale)
+        guard.start_anew(counts=True, rate=False)
+        assert (guard.in_a_row, guard.lr_scale) == (0, scale)
+        guard.start_anew(counts=True, rate=True)
+        assert (guard.in_a_row, guard.lr_scale) == (0, 1.0)
+
     def test_the_running_mean_is_plain_at_first_and_forgets_slowly_later(self):
         guard = Guard(10.0)
         assert [guard.judge(x) for x in (1.0, 2.0, 6.0)] == [1.0] * 3 and guard.mean == pytest.approx(3)

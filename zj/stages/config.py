@@ -46,6 +46,7 @@ class StageConfig:
     valid_limit: int = 300  # most records of one validation
     save_every: int = 100  # steps between checkpoints
     keep: int = 2  # checkpoints kept
+    resume_with: str = ""  # changes with which an unfinished run goes on, e.g. optim.lr=2e-5,optim.clip=0.5
     stop_after: str = ""  # length of time, e.g. 3h50m, after which the run saves and exits (none: no limit)
     seed: int = 0  # of fresh weights, order, dropout and samples
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of frozen weights and of the forward pass; AdamW is always fp32

@@ -30,7 +30,7 @@ from zj.rl import CalibratedHead, Calibration
 from zj.stages.config import Lora, StageConfig, check_template
 from zj.stages.preferences import RankedPack
 from zj.stages.setup import tell_positions
-from zj.train import World, gathered, shard
+from zj.train import World, gathered, shard, to_json
 from zj.weights import (
     base_of,
     config_of,
@@ -124,7 +124,7 @@ def save_reward(
     probe_card = {"sequences": probe, "scores": scores, "dtype": str(model.lm_head.weight.dtype)}
     card = {"calibration": asdict(head.calibration), "probe": probe_card}
     if writes:
-        (folder / CARD).write_text(json.dumps(card) + "\n", encoding="utf-8")
+        (folder / CARD).write_text(to_json(card) + "\n", encoding="utf-8")
 
 
 def load_reward(model: Llama, path: str | Path) -> Reward:

@@ -5,7 +5,6 @@ The loop itself is in each script.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +30,7 @@ from zj.train import (
     Rows,
     Stop,
     World,
+    append_rows,
     gathered,
     keep_rows,
     publish_best,
@@ -98,24 +98,40 @@ class Run(Generic[C]):
     def until_done(self, log: Log) -> Iterator[None]:
         """Context of the loop: an explosion saves and exits with status 1; after the loop the result is written."""
         log.start_clock()
+        log.changes = self.config.resume_with
         try:
             yield
             self._check_last_step()
         except Explosion as error:
+            step = -(-self.optimizer.steps // self.per_step)  # PPO's may end amid its optimizer steps
+            if step > log.last:
+                log.write({"step": step, **error.stats})
             self.save()
-            message = f"{Path(sys.argv[0]).name}: stopped: {error}; saved after step {self.step}"
+            message = f"{Path(sys.argv[0]).name}: stopped: {error}; saved after step {self.step}; {self._way_on()}"
             raise SystemExit(message if self.world.rank == 0 else 1) from None
         self.finish()
         log.close()
 
     def _check_last_step(self) -> None:
         """Explosion if the run ends in steps whose gradient was not finite: then the model is not to be published."""
-        optimizers = [self.optimizer, *(part for part in self.parts.values() if isinstance(part, Optimizer))]
-        if skipped := max(optimizer.guard.skipped for optimizer in optimizers):
+        if skipped := max(optimizer.guard.skipped for optimizer in self._optimizers().values()):
             raise Explosion(
                 f"the gradient was not finite in the last {skipped} steps, so nothing is published; lower --optim.lr, "
                 f"look at the data, or take --dtype bf16 or fp32 ({self.out / 'best'}, if there, is from before that)"
             )
+
+    def _optimizers(self) -> dict[str, Optimizer]:
+        """Group of flags -> optimizer."""
+        parts = {"optimizer": self.optimizer, **self.parts}
+        return {name.removesuffix("izer"): part for name, part in parts.items() if isinstance(part, Optimizer)}
+
+    def _way_on(self) -> str:
+        """What a user may do after an explosion."""
+        if self.optimizer.steps == self.optimizer.total_steps:
+            return "no step is left to go on with: start again with another --out"
+        group, exploded = max(self._optimizers().items(), key=lambda item: item[1].guard.in_a_row)
+        rate = f"{group}.lr={exploded.config.lr / 10:.2g}"
+        return f"to go on with a lower rate: the same command and --resume-with {rate}"
 
     def load(self, state: dict[str, Any] | None) -> None:
         """Resume from a checkpoint, if there is one; from now on a signal ends the run after the current step."""
@@ -129,7 +145,12 @@ class Run(Generic[C]):
                     load_trainable_state(part, state[name])
                 else:
                     part.load_state_dict(state[name])
-            self.world.print(f"{self.out}: going on after step {self.step}")
+            changed = [change.partition("=")[0] for change in self.config.resume_with.split(",")]
+            for group, optimizer in self._optimizers().items():
+                mine = [key for key in changed if key.startswith(f"{group}.")]
+                optimizer.guard.start_anew(counts=bool(mine), rate=f"{group}.lr" in mine)
+            changes = f" with {self.config.resume_with}" if self.config.resume_with else ""
+            self.world.print(f"{self.out}: going on after step {self.step}{changes}")
 
     def validate(self, valid: list[Encoded], prompts: list[list[int]], log: Log) -> dict[str, float]:
         """Loss on held-out examples, sample answers to the prompts; the model with the lowest loss is in OUT/best."""
@@ -147,8 +168,7 @@ class Run(Generic[C]):
         """Append rows, each with its step, to OUT/samples.jsonl."""
         if self.world.rank == 0 and rows:
             keep_rows(self.out / "samples.jsonl", lambda row: row["step"] < self.step)
-            with open(self.out / "samples.jsonl", "a", encoding="utf-8") as stream:
-                stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            append_rows(self.out / "samples.jsonl", rows)
 
     def keep_best(self, loss: float) -> None:
         """Save the model to OUT/best if this validation loss is the lowest so far.

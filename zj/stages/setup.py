@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zj.data.batching import collate, pack_plan, split
-from zj.data.readers import OnBadRow, Repeats, files_of, read
+from zj.data.readers import OnBadRow, Repeats, read
 from zj.data.records import Dialogue, Document, Record
 from zj.data.template import Encoded, encode_all
 from zj.data.tokenizer import Tokenizer, train_tokenizer
@@ -19,30 +19,32 @@ from zj.inference.cpu import prepack_frozen
 from zj.lora import add_adapter, count_parameters
 from zj.model import Llama, LlamaConfig, Packed
 from zj.stages.config import StageConfig, TextConfig
-from zj.train import ALONE, DTYPES, World, open_run, replace_folder, shard
-from zj.train.checkpoint import write_text
+from zj.stages.identity import KINDS, contents_of
+from zj.train import ALONE, DTYPES, Identity, World, open_run, replace_folder, shard, sync_tree, write_text
 from zj.weights import check_stackable, config_of, load_model, save_llama
 from zj.weights.huggingface import check_tokenizer_fits
 
 R = TypeVar("R", bound=Record)
+S = TypeVar("S", bound=StageConfig)
 T = TypeVar("T")
 Pack = tuple[Packed, Tensor]  # (sequences, which tokens are counted [N])
 
 
-def open_stage(config: StageConfig, stage: str, world: World, *more: str) -> tuple[Path, dict[str, Any] | None]:
-    """OUT and the state to resume from (see `open_run`), after the files of --data and `more` were found.
-
-    A run resumes only on the same data.
-    """
-    paths = [path for path in (*config.data, *more) if path]
-    return open_run(config.out, config, stage, world, files_of(paths) if paths else [])
+def open_stage(config: S, stage: str, world: World) -> tuple[Path, dict[str, Any] | None, S]:
+    """(OUT, state to go on from or None, config with what --resume-with has changed); see `open_run`."""
+    identity = world.on_rank_zero(lambda: Identity(stage, config, contents_of(config), KINDS))
+    return open_run(config.out, identity, world, config.resume_with)
 
 
 def data_files(
     config: StageConfig, out: Path, world: World, write_default: Callable[..., tuple[str, ...]], *names: str
 ) -> Sequence[str]:
     """--data, or else these files of a default that is written into OUT by `write_default(out, size, seed, *names)`."""
-    return config.data or world.on_rank_zero(lambda: write_default(out, config.clinic_size, config.seed, *names))
+    if config.data:
+        return config.data
+    files = world.on_rank_zero(lambda: write_default(out, config.clinic_size, config.seed, *names))
+    world.on_rank_zero(lambda: sync_tree(Path(files[0]).parent))  # before a checkpoint that goes on from them
+    return files
 
 
 def read_records(

@@ -10,9 +10,10 @@ A checkpoint can be loaded by any number of ranks.
 from __future__ import annotations
 
 import json
-import os
+import re
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from zj.weights.checksums import file_digest
 from zj.weights.sharded import is_sharded, local, rank_rows
 
 from .distributed import ALONE, World
+from .files import finish_swap, naming, swap_in, sync, to_json, write_text
 
 
 def save_checkpoint(out: Path, step: int, state: dict[str, Any], keep: int, world: World = ALONE) -> Path:
@@ -33,15 +35,13 @@ def save_checkpoint(out: Path, step: int, state: dict[str, Any], keep: int, worl
     fingerprints_or_error: dict[str, Any] | OSError
     try:
         file = draft / f"rank-{world.rank}.pt"
-        with open(file, "wb") as stream:
-            torch.save(_share(state, world.rank == 0), stream)
-        sync(file)
+        with naming(file):
+            with open(file, "wb") as stream:
+                torch.save(_share(state, world.rank == 0), stream)
+            sync(file)
         fingerprints_or_error = {file.name: _fingerprint(file)}
-    except (OSError, RuntimeError) as error:
-        cause = error.__context__ if isinstance(error, RuntimeError) else error  # torch.save hides the OSError
-        if not isinstance(cause, OSError):
-            raise
-        fingerprints_or_error = cause
+    except OSError as error:
+        fingerprints_or_error = error
     manifest: dict[str, Any] = {}
     for part in world.gather(fingerprints_or_error):
         if isinstance(part, OSError):
@@ -58,49 +58,88 @@ def _begin(root: Path, draft: Path) -> None:
     draft.mkdir()
 
 
+GROWING = ("metrics.jsonl", "samples.jsonl")  # what a run appends to: on the disk before a checkpoint that follows it
+
+
 def _publish(out: Path, draft: Path, final: Path, manifest: dict[str, Any], keep: int) -> None:
-    write_text(draft / "manifest.json", json.dumps(manifest))
-    sync(draft)
-    if final.exists():  # the same step, saved before: kept until the new one is in place
-        os.rename(final, _backup_path(final))
-    os.rename(draft, final)
-    sync(final.parent)
-    write_text(out / "latest", final.name)
-    sync(out)  # before anything that `latest` named until now is deleted
-    others = set(final.parent.glob("step-*")) - {final}
+    for file in (out / name for name in GROWING):
+        if file.exists():
+            sync(file)
+    write_text(draft / "manifest.json", to_json(manifest))
+    swap_in(draft, final)
+    write_text(out / "latest", final.name)  # on the disk before anything that it named until now is deleted
+    others = [folder for folder in _checkpoints(out) if folder != final]
     later = {other for other in others if _step_of(other) > _step_of(final)}  # in place, but never named by `latest`
-    kept = sorted(others - later, key=_step_of, reverse=True)[: keep - 1]
-    for old in others - set(kept):
+    kept = [other for other in others if other not in later][: keep - 1]
+    for old in set(others) - set(kept):
         shutil.rmtree(old, ignore_errors=True)  # a network disk keeps files that are still open
 
 
 def load_checkpoint(out: Path, world: World = ALONE) -> dict[str, Any] | None:
-    """The state that `latest` points at, or None if there is none yet. ValueError names a damaged file.
+    """The state of `load_newest`."""
+    return load_newest(out, world)[1]
 
+
+def load_newest(out: Path, world: World = ALONE) -> tuple[int, dict[str, Any] | None]:
+    """(step, state) of the checkpoint that `latest` names, else of the newest that is whole; (0, None) without any.
+
+    Going on from another one than `latest` names is printed. ValueError if there are checkpoints, and none is whole.
     Tensors that were sharded come as `Rows`; `restore` copies either kind. Tensors are memory-mapped.
     """
-    if not (out / "latest").exists():
-        return None
-    folder = out / "checkpoints" / (out / "latest").read_text(encoding="utf-8").strip()
-    world.on_rank_zero(lambda: _finish_publish(folder))
-    if not (folder / "manifest.json").is_file():
-        raise ValueError(f"{out / 'latest'}: points at {folder}, which is not a complete checkpoint")
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    files = [folder / f"rank-{rank}.pt" for rank in range(len(manifest))]
-    for damage in world.gather([_damage(file, manifest.get(file.name)) for file in files[world.rank :: world.size]]):
-        if any(damage):
-            raise ValueError(next(filter(None, damage)))
-    return _merged([torch.load(file, map_location="cpu", weights_only=True, mmap=True) for file in files])
+    folders, faults = world.on_rank_zero(lambda: _candidates(out))
+    for folder in folders:
+        manifest, fault = world.on_rank_zero(partial(_read_manifest, folder))
+        files = [folder / f"rank-{rank}.pt" for rank in range(len(manifest))]
+        mine = [_damage(file, manifest.get(file.name)) for file in files[world.rank :: world.size]]
+        found = [fault, *(text for part in world.gather(mine) for text in part)]
+        if not any(found):
+            for fault in faults:
+                world.print(f"{fault}; going on from the checkpoint {folder.name}")
+            states = [torch.load(file, map_location="cpu", weights_only=True, mmap=True) for file in files]
+            return _step_of(folder), _merged(states)
+        faults.append(next(filter(None, found)))
+    if faults:
+        rest = f"no checkpoint there is whole; without {out / 'checkpoints'} and {out / 'latest'} the run begins anew"
+        raise ValueError(f"{faults[0]}; {rest}")
+    return 0, None
 
 
-def _backup_path(folder: Path) -> Path:
-    return folder.with_name(f".tmp-{folder.name}-old")
+def has_checkpoints(out: Path) -> bool:
+    """Whether a run has saved anything."""
+    return (out / "latest").exists() or bool(_checkpoints(out))
 
 
-def _finish_publish(folder: Path) -> None:
-    """Restore the old checkpoint if a process ended between the two renames of `_publish`."""
-    if not folder.exists() and _backup_path(folder).exists():
-        os.rename(_backup_path(folder), folder)
+def _candidates(out: Path) -> tuple[list[Path], list[str]]:
+    """(the checkpoint that `latest` names, then the others from the newest on; what is wrong with `latest`)."""
+    for old in (out / "checkpoints").glob(".tmp-step-*-old"):
+        finish_swap(old.with_name(old.name.removeprefix(".tmp-").removesuffix("-old")))
+    folders, latest = _checkpoints(out), out / "latest"
+    if not latest.exists():
+        return folders, [f"{latest}: missing beside checkpoints"] if folders else []
+    name = latest.read_text(encoding="utf-8", errors="replace").strip()
+    if name not in [folder.name for folder in folders]:
+        return folders, [f"{latest}: names {name!r}, which is not there"]
+    return sorted(folders, key=lambda folder: folder.name != name), []
+
+
+def _checkpoints(out: Path) -> list[Path]:
+    """The directories of checkpoints, the newest first; step-6.bak is none."""
+    folders = (out / "checkpoints").glob("step-*")
+    return sorted((f for f in folders if re.fullmatch(r"step-\d+", f.name) and f.is_dir()), key=_step_of, reverse=True)
+
+
+def _read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
+    """(size and hash of each file, "") or ({}, what is wrong)."""
+    file = folder / "manifest.json"
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        if manifest and manifest.keys() == {f"rank-{rank}.pt" for rank in range(len(manifest))}:
+            return manifest, ""
+    except OSError:
+        return {}, f"{file}: missing, the checkpoint is not complete"
+    except (ValueError, AttributeError, RecursionError):
+        pass
+    return {}, f"{file}: damaged, expected size and hash of each rank's file"
 
 
 def _damage(file: Path, expected: dict[str, Any] | None) -> str:
@@ -150,31 +189,6 @@ def _merged(states: list[Any]) -> Any:
             return Rows([part[SHARD] for part in states])
         return {key: _merged([part[key] for part in states]) for key in state}
     return [_merged(list(parts)) for parts in zip(*states, strict=True)] if isinstance(state, list) else state
-
-
-def write_text(file: Path, text: str) -> None:
-    """Replace a small file atomically: no reader sees a half-written one."""
-    draft = file.with_name(f".tmp-{file.name}")
-    draft.write_text(text, encoding="utf-8")
-    sync(draft)
-    os.replace(draft, file)
-
-
-def whole_lines(file: Path) -> list[bytes]:
-    """The complete lines of a file: a last line without its line end is left out.
-
-    As bytes: a text may contain other line separators (U+2028), and a line may be cut off within a character.
-    """
-    return file.read_bytes().split(b"\n")[:-1]
-
-
-def sync(path: Path) -> None:
-    """fsync a file or a directory."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _fingerprint(file: Path) -> dict[str, Any]:

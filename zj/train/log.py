@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from .checkpoint import whole_lines, write_text
 from .distributed import World
+from .files import json_rows, naming, to_json, write_text
 
 
 class Log:
@@ -30,6 +30,8 @@ class Log:
     ):
         self.file = out / "metrics.jsonl"
         self.world, self.shown = world, shown
+        self.last = -1  # the last step that was told
+        self.changes = ""  # of --resume-with, told with the next step
         self.writer = None
         if world.rank == 0:
             keep_rows(self.file, lambda row: row["step"] <= start > 0)  # a new run writes its step 0 again
@@ -69,13 +71,15 @@ class Log:
         self.start_clock()
 
     def write(self, row: dict[str, Any]) -> None:
-        """Append one object to metrics.jsonl."""
+        """Append one object to metrics.jsonl; the first of them tells with which changes the run went on."""
+        self.last = row["step"]
+        if self.changes:
+            row, self.changes = {**row, "resume_with": self.changes}, ""
         if self.world.rank != 0:
             return
-        with open(self.file, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
+        append_rows(self.file, [row])
         for name, value in row.items():
-            if self.writer and name != "step":
+            if self.writer and name != "step" and not isinstance(value, str):
                 self.writer.add_scalar(name, value, row["step"])
         if self.writer:
             self.writer.flush()  # a run may be killed at any moment
@@ -111,12 +115,16 @@ class Clock:
         self.seconds[f"seconds_{phase}"], self.last = now - self.last, now
 
 
-def keep_rows(file: Path, wanted) -> None:
+def append_rows(file: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Add objects, one a line, to a JSON-lines file."""
+    with naming(file), open(file, "a", encoding="utf-8") as stream:
+        stream.writelines(to_json(row) + "\n" for row in rows)
+
+
+def keep_rows(file: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
     """Drop the rows of a JSON-lines file that are not wanted, and an incomplete last row."""
-    if not file.exists():
-        return
-    rows = [line + b"\n" for line in whole_lines(file) if wanted(json.loads(line))]
-    write_text(file, b"".join(rows).decode())
+    if file.exists():
+        write_text(file, "".join(line.decode() + "\n" for line, row in json_rows(file) if wanted(row)))
 
 
 def peak_memory_gb(device: torch.device) -> float:

@@ -62,13 +62,16 @@ def learning_rate(step: int, total: int, config: Optim) -> float:
 class Explosion(RuntimeError):
     """Gradients exploded too often in a row; raised in a consistent state, so that a checkpoint can be saved."""
 
+    stats: dict[str, float] = {}  # statistics of the step, as `Optimizer.step` returns them
+
 
 @dataclass
 class Guard:
     """The treatment of a step whose gradient norm explodes.
 
     Finite but over `explosion` times the running mean: the loss of this step is halved. Not finite: the step is
-    skipped. Either way all later learning rates are multiplied by DECAY.
+    skipped. Either way all later learning rates are multiplied by DECAY. A norm of nothing but rounding, as where no
+    answer differs from another, does not count. Constants: not stated in the paper.
     """
 
     explosion: float
@@ -81,9 +84,13 @@ class Guard:
     MEMORY = 0.98  # of the running mean
     FROM = 10  # norms needed before any is called an explosion
     DECAY = 0.9
+    ROUNDING = 1e-6  # a norm up to this one is no measure of later norms
 
     def judge(self, norm: float) -> float:
         """The factor for this step's gradient: 1 ordinary, 0.5 exploded, 0 not finite."""
+        if norm <= self.ROUNDING:
+            self.in_a_row = 0
+            return 1.0
         exploded = self.seen >= self.FROM and norm > self.explosion * self.mean
         if math.isfinite(norm) and not exploded:
             self.seen += 1
@@ -95,6 +102,11 @@ class Guard:
         self.skipped = 0 if math.isfinite(norm) else self.skipped + 1
         self.lr_scale *= self.DECAY
         return 0.5 if math.isfinite(norm) else 0.0
+
+    def start_anew(self, counts: bool, rate: bool) -> None:
+        """For a run that goes on with other settings: it is given time again (`counts`), and its own rate (`rate`)."""
+        self.in_a_row = 0 if counts else self.in_a_row
+        self.lr_scale = 1.0 if rate else self.lr_scale
 
 
 class Optimizer:
@@ -150,12 +162,15 @@ class Optimizer:
             self.scaler.update()
         self.adam.zero_grad(set_to_none=True)
         self.steps += 1
+        stats = {"lr": lr, "grad_norm": norm, "loss_factor": factor, "loss_scale": self.scaler.get_scale()}
         if self.guard.in_a_row >= self.config.max_bad_steps:
-            raise Explosion(
+            error = Explosion(
                 f"gradient norm {norm:.3g} at step {self.steps}: {self.guard.in_a_row} explosions in a row "
-                f"(running mean {self.guard.mean:.3g}); lower --optim.lr or look at the data"
+                f"(running mean {self.guard.mean:.3g}); look at the data, or at the learning rate"
             )
-        return {"lr": lr, "grad_norm": norm, "loss_factor": factor, "loss_scale": self.scaler.get_scale()}
+            error.stats = stats
+            raise error
+        return stats
 
     @torch.no_grad()
     def _move(self, lr: float, factor: float) -> None:
