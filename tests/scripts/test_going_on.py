@@ -21,11 +21,10 @@ def test_a_moved_run_with_moved_data_ends_in_the_same_bits(command, killed, corp
     assert command(*straight).status == 0
     killed(Run, "save", 2)(*run)
     (tmp_path / "elsewhere").mkdir()
-    shutil.copy(corpus / "dialogues.jsonl", tmp_path / "elsewhere" / "renamed.jsonl")
+    shutil.copy(corpus / "dialogues.jsonl", tmp_path / "elsewhere" / "dialogues.jsonl")
     (tmp_path / "run").rename(tmp_path / "moved")
     out = tmp_path / "elsewhere" / ".." / "moved"
-    more = ("--keep", 1, "--save-every", 5, "--memory-gb", 9, "--data", tmp_path / "elsewhere" / "renamed.jsonl")
-    done = command(*sft(corpus, out, *FLAGS, *more))
+    done = command(*sft(tmp_path / "elsewhere", out, *FLAGS, "--keep", 1, "--save-every", 5, "--memory-gb", 9))
     assert done.status == 0 and "going on after step 4" in done.out, done.err
     assert told(tmp_path / "moved") == told(tmp_path / "straight")
     assert (
