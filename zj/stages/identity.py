@@ -37,14 +37,18 @@ def contents_of(config: StageConfig) -> dict[str, str]:
     digests = {}
     for name in NAMES["contents"].split():
         value = getattr(config, name, "")
-        if not value:
-            continue
         if isinstance(value, tuple):
-            digests[name] = data_digest(value)
-            continue
-        with suppress(ValueError, OSError):
-            digests[name] = tokenizer_digest(Path(value)) if name == "tokenizer" else model_digest(Path(value))
-    return digests
+            digests[name] = data_digest(value) if value else ""
+        elif value:
+            with suppress(ValueError, OSError):
+                digests[name] = _path_digest(Path(value), name == "tokenizer")
+    return {name: digest for name, digest in digests.items() if digest}
+
+
+def _path_digest(path: Path, tokenizer: bool) -> str:
+    if path.is_file():
+        return _short(file_digest(path))
+    return tokenizer_digest(path) if tokenizer else model_digest(path)
 
 
 def data_digest(paths: Iterable[str]) -> str:
@@ -52,9 +56,9 @@ def data_digest(paths: Iterable[str]) -> str:
     return _short("".join(file_digest(file) for file in files_of(paths)))
 
 
-def tokenizer_digest(path: Path) -> str:
+def tokenizer_digest(folder: Path) -> str:
     """Of the files that the ids of a text depend on."""
-    files = [path] if path.is_file() else [path / MODEL, path / ADDED]
+    files = (folder / name for name in (MODEL, ADDED))
     return _short("".join(file_digest(file) for file in files if file.is_file()))
 
 
