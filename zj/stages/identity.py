@@ -53,9 +53,9 @@ def data_digest(paths: Paths) -> str:
     return _short("".join(file_digest(file) for file in files_of(paths)))
 
 
-def tokenizer_digest(path: Path) -> str:
+def tokenizer_digest(folder: Path) -> str:
     """Of the files that the ids of a text depend on."""
-    files = [path] if path.is_file() else [path / MODEL, path / ADDED]
+    files = (folder / name for name in (MODEL, ADDED))
     return _short("".join(file_digest(file) for file in files if file.is_file()))
 
 

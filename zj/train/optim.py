@@ -89,7 +89,7 @@ class Guard:
     def judge(self, norm: float) -> float:
         """The factor for this step's gradient: 1 ordinary, 0.5 exploded, 0 not finite."""
         if norm <= self.ROUNDING:
-            self.in_a_row = 0
+            self.in_a_row = self.skipped = 0
             return 1.0
         exploded = self.seen >= self.FROM and norm > self.explosion * self.mean
         if math.isfinite(norm) and not exploded:
