@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -148,7 +149,17 @@ PPO += ("--valid-limit", 4, "--ppo-epochs", 2, "--optim.lr", "3e-3", "--value-op
 def ppo(line: Line, out: Path, *more: Any) -> tuple[Any, ...]:
     """A call of train_ppo: 5 steps of 8 prompts, each of 2 passes over 2 minibatches."""
     where = ("--model", line.sft, "--reward", line.reward, "--data", line.dialogues, "--out", out)
-    return ("train_ppo", *where, *PPO, *more)
+    return instead(("train_ppo", *where, *PPO), more)
+
+
+def instead(words: Sequence[Any], more: Sequence[Any]) -> tuple[Any, ...]:
+    """A call with more flags; those that it has already are left out, since a flag of several values adds."""
+    given, kept, left_out = {word for word in more if str(word).startswith("--")}, [], False
+    for word in words:
+        left_out = word in given if str(word).startswith("--") else left_out
+        if not left_out:
+            kept.append(word)
+    return (*kept, *more)
 
 
 @pytest.fixture

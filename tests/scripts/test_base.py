@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from scripts import judge
 from tests.line import Line, make_line, make_other
+from tests.scripts.conftest import instead
 from tests.scripts.test_judge import write_prompts
 from zj.weights import adapter_base, load_model
 
@@ -87,7 +88,8 @@ def test_the_other_commands_warn_and_go_on(command, moved, tmp_path, monkeypatch
     for folder, warned in ((other, True), (base, False)):
         monkeypatch.setattr(sys, "stdin", io.StringIO("/exit\n"))
         adapter_base._warn.cache_clear()
-        done = command(name, *flags, "--base", folder, *(("--out", tmp_path / folder.name) if "--out" in flags else ()))
+        out = ("--out", tmp_path / folder.name) if "--out" in flags else ()
+        done = command(*instead((name, *flags), ("--base", folder, *out)))
         assert done.status == 0, done.err
         assert ("WARNING: " in done.err and "are others" in done.err) is warned
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from scripts import train_dpo
 from tests.line import best, rankings
-from tests.scripts.conftest import column, least_gb, result, told
+from tests.scripts.conftest import column, instead, least_gb, result, told
 from zj.data.batching import split
 from zj.data.readers import read
 from zj.data.template import encode_answers
@@ -30,7 +30,7 @@ SMALL = ("--device", "cpu", "--valid-fraction", VALID, "--batch-size", 12, "--op
 
 
 def training(line, out, *more):
-    return ("train_dpo", "--model", line.sft, "--data", line.rankings, "--out", out, *SMALL, *more)
+    return instead(("train_dpo", "--model", line.sft, "--data", line.rankings, "--out", out, *SMALL), more)
 
 
 def sides(line):

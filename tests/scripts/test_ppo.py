@@ -172,9 +172,11 @@ def test_16_bit_runs_keep_close_to_ratio_1(command, line, tmp_path, spied, dtype
 def test_a_fresh_policy_has_what_the_flags_say_and_an_sft_adapter_its_own(command, line, tmp_path):
     """--model may be the backbone itself, here a merged SFT adapter as in HuatuoGPT: the policy is then fresh."""
     flags = ("--lora.rank", 5, "--lora.alpha", 10, "--lora.targets", "v_proj", "--epochs", 1)
-    reward = make_reward(tmp_path / "reward", line.sft)
+    merged = tmp_path / "merged"
+    assert command("export", "merge", "--model", line.sft, "--out", merged, "--template", "ziya").status == 0
+    reward = make_reward(tmp_path / "reward", merged)
     cases = {"own": ((), (3, 6, list(ALL_LINEAR)), line.base)}
-    cases["fresh"] = (("--reward", reward), (5, 10, ["v_proj"]), line.sft)
+    cases["fresh"] = (("--model", merged, "--reward", reward), (5, 10, ["v_proj"]), merged)
     for name, (more, expected, base) in cases.items():
         done = command(*ppo(line, tmp_path / name, *more, *flags))
         assert done.status == 0, done.err

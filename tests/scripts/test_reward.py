@@ -10,7 +10,7 @@ import torch
 
 from scripts import train_reward
 from tests.line import rankings, write_rows
-from tests.scripts.conftest import column, least_gb, result, told
+from tests.scripts.conftest import column, instead, least_gb, result, told
 from zj.data.batching import split
 from zj.data.readers import read
 from zj.data.tokenizer import Tokenizer
@@ -27,7 +27,7 @@ SMALL = ("--device", "cpu", "--valid-fraction", 0.25, "--batch-size", 8, "--lora
 
 
 def training(line, out, *more):
-    return ("train_reward", "--model", line.base, "--data", line.rankings, "--out", out, *SMALL, *more)
+    return instead(("train_reward", "--model", line.base, "--data", line.rankings, "--out", out, *SMALL), more)
 
 
 def examples(line):

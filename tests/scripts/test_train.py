@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -119,9 +120,20 @@ def test_packs_hold_what_was_chosen_and_no_more_tokens_than_asked():
     assert sum(int(counted.sum()) for _, counted in got) == 9 + 1 + 2 + 1
 
 
+@dataclass
+class Ids:
+    """As much of a tokenizer as a model needs."""
+
+    count: int
+    special_ids = (1, 2)
+
+    def __len__(self):
+        return self.count
+
+
 def test_validation_is_the_mean_over_tokens_without_dropout_under_the_adapter(tmp_path):
     flags = ("--size", "nano", "--lora.rank", "2", "--lora.dropout", "0.5")
-    model, adapter, _ = setup.find_model(parse(train_sft.Config, [*flags]), range(64), tmp_path, ALONE)
+    model, adapter, _ = setup.find_model(parse(train_sft.Config, [*flags]), Ids(64), tmp_path, ALONE)
     for matrix in adapter_parameters(model, adapter).values():
         torch.nn.init.normal_(matrix, generator=torch.Generator().manual_seed(0))
     whole, single = (setup.packs(EXAMPLES, range(3), tokens, ALONE) for tokens in (99, 1))
@@ -162,7 +174,7 @@ def test_the_flags_of_model_and_adapter_reach_them(tmp_path, monkeypatch):
     def made(*flags, out="run"):
         Path(out).mkdir(exist_ok=True)
         config = parse(train_sft.Config, ["--size", "nano", "--lora.rank", "3", *flags])
-        return setup.find_model(config, range(64), Path(out), ALONE)
+        return setup.find_model(config, Ids(64), Path(out), ALONE)
 
     (model, adapter, base), (other, _, _) = made(), made("--seed", "1", out="other")
     assert base == str(tmp_path / "run" / "base") and load_model(base).config == model.config
@@ -175,7 +187,7 @@ def test_the_flags_of_model_and_adapter_reach_them(tmp_path, monkeypatch):
     assert (layer.scales[adapter], layer.dropout[adapter]) == (2.0, 0.25)
     assert {path.split(".")[-2] for path in adapter_parameters(model, adapter)} == {"q_proj", "up_proj"}
     with pytest.raises(ValueError, match="the tokenizer has 65 ids, the model's embedding 64 rows"):
-        setup.find_model(parse(train_sft.Config, ["--model", base]), range(65), tmp_path, ALONE)
+        setup.find_model(parse(train_sft.Config, ["--model", base]), Ids(65), tmp_path, ALONE)
 
 
 @STAGES

@@ -53,7 +53,7 @@ def spelled(name: str, user: str, good: str, bad: str) -> dict:
 def call(line, folder: Path, name: str, data: list[Path], *more):
     """A short run of a stage on the data."""
     if name == "ppo":
-        return (*ppo(line, folder / "run", "--batch-size", 16), "--data", *data, *VALID, *more)
+        return ppo(line, folder / "run", "--batch-size", 16, "--data", *data, *VALID, *more)
     base = line.sft if name == "dpo" else line.base
     more = ("--calibrate-on", 20, *more) if name == "reward" else more
     flags = ("--device", "cpu", *VALID, "--batch-size", 32, "--epochs", 1)
