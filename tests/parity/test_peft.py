@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from tests.parity.test_parity import PROMPT, close, our_logits, their_adapter, their_logits, theirs
 from zj.lora import adapter_parameters, add_adapter
 from zj.weights import load_beside, load_llama, load_model, load_peft, save_peft
 
 pytestmark = pytest.mark.parity
 transformers = pytest.importorskip("transformers")
 peft = pytest.importorskip("peft")
+from tests.parity.test_parity import PROMPT, close, our_logits, their_adapter, their_logits, theirs  # noqa: E402
+
 FP32 = torch.float32
 MLP = r"model\.layers\.[02]\.mlp\.(gate|up)_proj"
 
