@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import add
 from pathlib import Path
 
 from zj.data.records import Dialogue, Document, Prompt
@@ -80,6 +81,9 @@ class Counts:
     sequences: int = 0
     tokens: int = 0
     counted: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*map(add, vars(self).values(), vars(other).values()))
 
     def __str__(self) -> str:
         return (

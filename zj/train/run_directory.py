@@ -27,7 +27,7 @@ from .identity import Identity
 
 RESULTS = ("config.json", "adapter_config.json")  # the last file of a result to be written
 
-PREPARED = ("clinic", "tokenizer", "base")  # made from the config alone before the first step
+PREPARED = ("clinic", "tokenizer", "base", "encoded")  # made from the config alone before the first step
 
 # Files that may lie in the directory of a new run: of queues, shells, editors, file systems, and of a start cut off.
 HARMLESS = (
