@@ -121,6 +121,15 @@ def test_each_epoch_takes_another_part_until_all_had_their_turn():
     assert sorted(whole[0]) == sorted(whole[1]) and whole[0] != whole[1]  # the same records in another order
 
 
+def test_the_mix_of_runs_that_have_begun_stays_theirs():
+    """Recorded: a run that goes on must draw the records that it would have drawn."""
+    files = ["b" if number % 5 == 0 else "a" for number in range(20)]
+    groups = groups_of([dialogue(n, 1 + n % 3, f"data/{file}.jsonl:{n}") for n, file in enumerate(files)])
+    first, second = (mix(groups, parse_mix("b=2,multi=3,single=1"), 7, epoch) for epoch in (0, 1))
+    assert first == [0, 17, 10, 6, 2, 12, 15, 13, 4, 7, 14, 5]
+    assert second == [8, 1, 19, 15, 11, 9, 10, 5, 0, 17, 16, 3]
+
+
 def test_groups_by_number_of_turns_unless_the_file_is_named():
     records = [
         dialogue(0, 3, "data/own.jsonl:1"),

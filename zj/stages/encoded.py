@@ -50,6 +50,8 @@ def open_data(
     def write(draft: Path) -> None:
         files = tuple(data_files(config, out, ALONE, write_default, *names))
         source = config.tokenizer or config.model or (str(own) if own.exists() else "")
+        if source:
+            Tokenizer.load(source)  # what is wrong with it is told before the data are read
         rest = (config.on_bad_row, config.repeats, config.valid_fraction, source, config.vocab_size, config.template)
         job = Job(files, kind, *rest, config.max_tokens)
         run = encode_elsewhere if sum(file.stat().st_size for file in files_of(files)) > LARGE else encode
