@@ -561,7 +561,7 @@ def test_the_planned_bytes_of_data_are_those_of_files_and_lists(tmp_path):
         measured, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         found = plan.data_bytes(plan.Config(tokens=tokens), job_of(stage), records)["data_memory"]
-        assert held and found == pytest.approx(measured, rel=0.1), stage
+        assert held and found == pytest.approx(measured, rel=0.15), stage
 
 
 def test_host_memory_and_disk_are_told(command):

@@ -190,12 +190,18 @@ def _members(records: Sequence[Group], weights: dict[str, Fraction]) -> dict[str
 
 def group_of(record: Record) -> Group:
     """data/multi.jsonl.gz:12 with one turn → ("multi", "single"): a file's name comes before the number of turns."""
-    file = Path(record.where.rpartition(":")[0]).name
-    name = next((Path(file.removesuffix(end)).stem for end in PACKED if file.endswith(end)), Path(file).stem)
+    name = _name_of(record.where.rpartition(":")[0])
     if isinstance(record, Dialogue):
         return name, "multi" if len(record.turns) > 1 else "single"
     prompt = record.prompt if isinstance(record, Ranking) else record
     return name, ("multi" if prompt.history else "single") if isinstance(prompt, Prompt) else ""
+
+
+@lru_cache(maxsize=1)  # records of a file follow each other
+def _name_of(file: str) -> str:
+    """data/multi.jsonl.gz → multi"""
+    name = Path(file).name
+    return next((Path(name.removesuffix(end)).stem for end in PACKED if name.endswith(end)), Path(name).stem)
 
 
 # ---- packing

@@ -10,6 +10,7 @@ Much text is encoded by several processes. This module imports no torch, so that
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -24,18 +25,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from tqdm import tqdm
 
 from zj.data.batching import group_of, split, without_repeats
 from zj.data.readers import OnBadRow, Repeats, read, texts_of
 from zj.data.records import Dialogue, Document, Prompt
 from zj.data.store import Block, Store, Writer, ids_type
-from zj.data.template import Counts, Encoded, encode_all, encode_prompt
+from zj.data.template import Counts, encode_all, encode_prompt
 from zj.data.tokenizer import Tokenizer, train_tokenizer
 
 TextRecord = Dialogue | Document
 CHARACTERS = 100_000  # of the records that a process encodes at a time
+SAMPLES = 2  # prompts that every validation answers
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,10 @@ def _trained_texts(record: TextRecord) -> Iterator[str]:
 
 
 def _sample_prompts(valid: Store, asked: list[Prompt], encoder: Encoder) -> list[list[int]]:
-    """Ids of two prompts that every validation answers: first questions, or beginnings of documents."""
+    """Ids of the prompts that every validation answers: first questions, or beginnings of documents."""
     if asked:
         return [encode_prompt(p, encoder.tokenizer, encoder.template, encoder.max_tokens) for p in asked]
-    return [example.ids[:16] for example in islice(valid, 2)]
+    return [example.ids[:16] for example in islice(valid, SAMPLES)]
 
 
 # ---- one side
@@ -119,7 +120,7 @@ class Side:
     counts: Counts = Counts()
     left_out: int = 0
     digests: set[bytes] = field(default_factory=set)  # of the ids of each held-out example
-    asked: list[Prompt] = field(default_factory=list)  # the first questions of dialogues, two different ones
+    asked: list[Prompt] = field(default_factory=list)  # the first questions of dialogues, different ones
 
 
 def _encode_side(
@@ -134,10 +135,7 @@ def _encode_side(
             side.counts += encoding.counts
             side.left_out += encoding.left_out
             side.digests.update(encoding.digests)
-            for record in (part[source] for source in encoding.sources if len(side.asked) < 2):
-                if isinstance(record, Dialogue):
-                    asked = Prompt("", record.turns[0][0], system=record.system)
-                    side.asked += [asked] if asked not in side.asked else []
+            side.asked = [*dict.fromkeys(side.asked + encoding.asked)][:SAMPLES]
             bar.update(len(part))
     return side
 
@@ -159,8 +157,8 @@ class Encoding:
     block: Block
     counts: Counts  # with the examples that are left out
     left_out: int
-    digests: list[bytes]
-    sources: list[int]  # of each example, the index of its record
+    digests: Sequence[bytes] = ()
+    asked: list[Prompt] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -183,23 +181,19 @@ class Encoder:
 
         Different records may have equal ids once their oldest turns are cut away, and so may pieces of two documents.
         """
-        counts, left_out = Counts(), 0
-        examples: list[Encoded] = []
-        digests: list[bytes] = []
-        sources: list[int] = []
-        for source, record in enumerate(records):
-            found, count = encode_all([record], self.tokenizer, self.template, self.max_tokens)
-            counts += count
-            for example in found:
-                digest = blake2b(np.array(example.ids, np.int32).tobytes(), digest_size=16).digest()
-                if self.held_out is not None and digest in self.held_out:
-                    left_out += 1
-                    continue
-                examples.append(example)
-                sources.append(source)
-                digests += [digest] if self.held_out is None else []
-        groups = [group_of(records[source]) for source in sources]
-        return Encoding(Block.of(examples, groups, self.ids_type), counts, left_out, digests, sources)
+        examples, counts = encode_all(records, self.tokenizer, self.template, self.max_tokens)
+        record_of = {record.where: record for record in records}
+        sources = [record_of[example.where] for example in examples]
+        block = Block.of(examples, [group_of(record) for record in sources], self.ids_type)
+        digests = [blake2b(ids.tobytes(), digest_size=16).digest() for ids in block.parts["ids"]]
+        if self.held_out is None:
+            dialogues = (record for record in sources if isinstance(record, Dialogue))
+            asked = dict.fromkeys(Prompt("", d.turns[0][0], system=d.system) for d in dialogues)
+            return Encoding(block, counts, 0, digests, list(asked)[:SAMPLES])
+        kept = [index for index, digest in enumerate(digests) if digest not in self.held_out]
+        if len(kept) < len(examples):
+            block = Block.of([examples[n] for n in kept], [block.groups[n] for n in kept], self.ids_type)
+        return Encoding(block, counts, len(examples) - len(kept))
 
 
 # ---- processes
@@ -224,6 +218,7 @@ _encoder: Encoder  # of a worker
 def _start_worker(encoder: Encoder) -> None:
     global _encoder
     _encoder = encoder
+    gc.disable()  # its lists have no cycles, and to look for some takes a tenth of the time
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

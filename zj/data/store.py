@@ -10,8 +10,9 @@ FOLDER/ids.bin    all token ids, end to end: uint16 if the vocabulary allows, el
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ class Ragged(Sequence[Array]):
     @classmethod
     def of(cls, rows: Sequence[Any], dtype: str) -> Ragged:
         """From lists of numbers."""
-        values = np.fromiter((value for row in rows for value in row), dtype)
-        return cls(values, np.cumsum([len(row) for row in rows], dtype=np.int64))
+        ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
+        return cls(np.fromiter(chain.from_iterable(rows), dtype, ends[-1] if rows else 0), ends)
 
     @classmethod
     def open(cls, folder: Path, name: str, dtype: str) -> Ragged:
@@ -77,8 +78,14 @@ class Block:
 
 def spans_of(counted: Sequence[bool]) -> list[int]:
     """[from, to, from, to, …] of the runs of True."""
-    flags = np.frombuffer(bytes([0, *counted, 0]), np.uint8)
-    return np.flatnonzero(flags[1:] != flags[:-1]).tolist()
+    edges: list[int] = []
+    flag, at = True, 0
+    with suppress(ValueError):  # there is no further edge
+        while True:
+            at = counted.index(flag, at)
+            edges.append(at)
+            flag = not flag
+    return edges + [len(counted)] * (len(edges) % 2)
 
 
 class Writer:

@@ -111,7 +111,7 @@ def encode_all(
         counted_pieces = [piece for piece in pieces if any(piece.counted)]
         empty += len(pieces) - len(counted_pieces)
         encoded += counted_pieces
-    tokens, counted = sum(len(e.ids) for e in encoded), sum(sum(e.counted) for e in encoded)
+    tokens, counted = sum(len(e.ids) for e in encoded), sum(e.counted.count(True) for e in encoded)
     return encoded, Counts(total, shortened, dropped, empty, len(encoded), tokens, counted)
 
 

@@ -7,6 +7,7 @@ It ends with the process that started it. It imports no torch, and neither do it
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -23,6 +24,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the first process ends the others
     job, folder, workers = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    gc.disable()  # records have no cycles
     answers, sys.stdout = sys.stdout.buffer, sys.stderr
     try:
         encode(job, folder, partial(_tell, answers), workers)
