@@ -80,31 +80,36 @@ def corpus(out: Path, config: Config) -> Path:
 
 
 def print_speed(data: Path, source: Path) -> None:
-    """MB of text a second: SentencePiece alone in this process, and the whole of encoding on all cores."""
+    """MB of text a second of processor time: SentencePiece alone, and all that encoding does, on all cores.
+
+    Processor time of all processes: on a machine with nothing else to do the cores share it, and that takes 1 / cores.
+    """
     texts = [document.text for document in read(data, "document")[0]]
-    size, cores, tokenizer = sum(len(text.encode()) for text in texts) / 1e6, len(os.sched_getaffinity(0)), None
-    tokenizer, part = Tokenizer.load(source), texts[: max(1, len(texts) // 5)]
-    started = time.perf_counter()
+    size, cores = sum(len(text.encode()) for text in texts) / 1e6, len(os.sched_getaffinity(0))
+    tokenizer, part = Tokenizer.load(source), texts[:: 5 if len(texts) > 100 else 1]
+    started = sum(os.times()[:4])
     for text in part:
         tokenizer.encode(text)
-    alone = sum(len(text.encode()) for text in part) / 1e6 / (time.perf_counter() - started)
-    seconds: dict[str, float] = defaultdict(float)
-    for name in ("read_records", "split", "_encode_side"):
-        setattr(encoding, name, _timed(getattr(encoding, name), seconds))
+    alone = sum(len(text.encode()) for text in part) / 1e6 / (sum(os.times()[:4]) - started)
+    spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for name in ("read_records", "split"):
+        setattr(encoding, name, _timed(getattr(encoding, name), spent))
     job = Job((str(data),), "document", "stop", "once", 0.02, str(source), 0, "ziya", 1024)
     with TemporaryDirectory(dir=data.parent) as folder:
-        encoding.encode(job, Path(folder), lambda text: None, cores)
-    speed = size / seconds["_encode_side"]
-    told = ", ".join(f"{name.strip('_')} {value:.1f} s" for name, value in seconds.items())
-    print(f"{size:.1f} MB; SentencePiece alone {alone:.2f} MB/s; encoding on {cores} cores {speed:.2f} MB/s, ", end="")
-    print(f"{speed / alone / cores:.2f} of {cores} times that; {told}")
+        _timed(encoding.encode, spent)(job, Path(folder), lambda text: None, cores)
+    before = [sum(spent[name][n] for name in ("read_records", "split")) for n in (0, 1)]
+    cpu, wall = (whole - rest for whole, rest in zip(spent["encode"], before, strict=True))
+    print(f"{size:.1f} MB; SentencePiece {alone:.2f} MB/s; encoding {size / cpu:.2f}, {size / cpu / alone:.2f} of that")
+    print(f"    by the clock, {cores} cores, load {os.getloadavg()[0]:.1f}: {size / wall:.2f} MB/s; ", end="")
+    print(", ".join(f"{name} {own:.1f} s ({by_clock:.1f})" for name, (own, by_clock) in spent.items()))
 
 
-def _timed(work: Callable, seconds: dict[str, float]) -> Callable:
+def _timed(work: Callable, spent: dict[str, list[float]]) -> Callable:
     def called(*arguments: object) -> object:
-        started = time.perf_counter()
+        started = sum(os.times()[:4]), time.perf_counter()
         done = work(*arguments)
-        seconds[work.__name__] += time.perf_counter() - started
+        spent[work.__name__][0] += sum(os.times()[:4]) - started[0]
+        spent[work.__name__][1] += time.perf_counter() - started[1]
         return done
 
     return called
@@ -139,7 +144,7 @@ def begin(command: list[str], root: Path, done: Callable[[], bool]) -> tuple[flo
 def watch(root: int, peaks: Peaks) -> None:
     """Keep the most that a process of each kind has."""
     for process in processes(root):
-        with suppress(OSError, ValueError, IndexError):
+        with suppress(OSError, LookupError):  # it has ended
             words = Path(f"/proc/{process}/cmdline").read_text(encoding="utf-8")
             status = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
             kinds = {"zj.stages.encoder": "encoder", "spawn_main": "worker", "torch.distributed.run": ""}

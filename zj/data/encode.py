@@ -18,8 +18,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
@@ -74,9 +74,10 @@ def encode(job: Job, folder: Path, say: Callable[[str], object], workers: int = 
     encoder(held_in[:1])  # what is wrong with tokenizer or template is an error here, not in a worker
 
     groups: list[tuple[str, str]] = []
-    valid = _encode_side(held_out, encoder, folder / "valid", groups, workers)
-    encoder = replace(encoder, held_out=frozenset(valid.digests))
-    train = _encode_side(held_in, encoder, folder / "train", groups, workers)
+    bar = partial(tqdm, unit=" records", disable=not workers, mininterval=1)
+    with _mapping(encoder, workers) as mapped:
+        valid = _encode_side(held_out, mapped, folder / "valid", groups, bar)
+        train = _encode_side(held_in, mapped, folder / "train", groups, bar, valid.digests)
     tell(f"training: {train.counts}\nvalidation: {valid.counts}")
     if train.left_out:
         tell(f"training: {train.left_out:,} left out, the same as held-out ones once they are shortened")
@@ -114,6 +115,8 @@ def _sample_prompts(valid: Store, asked: list[Prompt], encoder: Encoder) -> list
 
 # ---- one side
 
+Mapped = Callable[[Sequence[Sequence[TextRecord]]], Iterator["Encoding"]]  # portions → encodings, in their order
+
 
 @dataclass
 class Side:
@@ -124,19 +127,31 @@ class Side:
 
 
 def _encode_side(
-    records: Sequence[TextRecord], encoder: Encoder, folder: Path, groups: list[tuple[str, str]], workers: int
+    records: Sequence[TextRecord],
+    mapped: Mapped,
+    folder: Path,
+    groups: list[tuple[str, str]],
+    bar: Callable[..., tqdm],
+    held_out: set[bytes] | None = None,
 ) -> Side:
-    """Write the examples of the records, in their order, into a store in `folder`."""
+    """Write the examples of the records, in their order, into a store in `folder`.
+
+    Training examples whose ids are those of a held-out one are left out: different records may have equal ids once
+    their oldest turns are cut away, and so may pieces of two documents. `held_out` None: this is the validation.
+    """
     side, parts = Side(), list(_parts(records))
-    bar = tqdm(total=len(records), unit=" records", desc=folder.name, disable=not workers, mininterval=1)
-    with Writer(folder, groups) as writer, bar, _mapping(encoder, workers) as mapped:
+    with Writer(folder, groups) as writer, bar(total=len(records), desc=folder.name) as progress:
         for part, encoding in zip(parts, mapped(parts), strict=True):
-            writer.append(encoding.block)
+            block, digests = encoding.block, encoding.digests
+            if held_out is None:
+                side.digests.update(digests)
+            elif not held_out.isdisjoint(digests):
+                block = block.without({index for index, digest in enumerate(digests) if digest in held_out})
+            writer.append(block)
             side.counts += encoding.counts
-            side.left_out += encoding.left_out
-            side.digests.update(encoding.digests)
+            side.left_out += len(digests) - len(block.groups)
             side.asked = [*dict.fromkeys(side.asked + encoding.asked)][:SAMPLES]
-            bar.update(len(part))
+            progress.update(len(part))
     return side
 
 
@@ -155,10 +170,9 @@ class Encoding:
     """Of one portion."""
 
     block: Block
-    counts: Counts  # with the examples that are left out
-    left_out: int
-    digests: Sequence[bytes] = ()
-    asked: list[Prompt] = field(default_factory=list)
+    counts: Counts
+    digests: list[bytes]  # of the ids of each example
+    asked: list[Prompt]  # the first questions of dialogues, different ones
 
 
 @dataclass(frozen=True)
@@ -166,7 +180,6 @@ class Encoder:
     source: str  # file or directory of the tokenizer
     template: str
     max_tokens: int
-    held_out: frozenset[bytes] | None = None  # digests of examples to leave out; None: this is the validation
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -177,39 +190,31 @@ class Encoder:
         return ids_type(len(self.tokenizer))
 
     def __call__(self, records: Sequence[TextRecord]) -> Encoding:
-        """Training examples whose ids are those of a held-out one are left out.
-
-        Different records may have equal ids once their oldest turns are cut away, and so may pieces of two documents.
-        """
         examples, counts = encode_all(records, self.tokenizer, self.template, self.max_tokens)
         record_of = {record.where: record for record in records}
         sources = [record_of[example.where] for example in examples]
         block = Block.of(examples, [group_of(record) for record in sources], self.ids_type)
         digests = [blake2b(ids.tobytes(), digest_size=16).digest() for ids in block.parts["ids"]]
-        if self.held_out is None:
-            dialogues = (record for record in sources if isinstance(record, Dialogue))
-            asked = dict.fromkeys(Prompt("", d.turns[0][0], system=d.system) for d in dialogues)
-            return Encoding(block, counts, 0, digests, list(asked)[:SAMPLES])
-        kept = [index for index, digest in enumerate(digests) if digest not in self.held_out]
-        if len(kept) < len(examples):
-            block = Block.of([examples[n] for n in kept], [block.groups[n] for n in kept], self.ids_type)
-        return Encoding(block, counts, len(examples) - len(kept))
+        dialogues = (record for record in sources if isinstance(record, Dialogue))
+        asked = dict.fromkeys(Prompt("", d.turns[0][0], system=d.system) for d in dialogues)
+        return Encoding(block, counts, digests, list(asked)[:SAMPLES])
 
 
 # ---- processes
 
-Mapped = Callable[[Sequence[Sequence[TextRecord]]], Iterator[Encoding]]
-
 
 @contextmanager
 def _mapping(encoder: Encoder, workers: int) -> Iterator[Mapped]:
-    """A function portions → encodings in their order, computed by processes (0: by this one)."""
+    """What encodes, in other processes (0: in this one)."""
     if not workers:
         yield lambda parts: map(encoder, parts)
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, _start_worker, (encoder,)) as pool:
+    pool = ProcessPoolExecutor(workers, spawn, _start_worker, (encoder,))
+    try:
         yield lambda parts: pool.map(_work, parts)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an error the rest is not waited for
 
 
 _encoder: Encoder  # of a worker

@@ -37,7 +37,7 @@ class Ragged(Sequence[Array]):
         self.values, self.ends = values, ends
 
     @classmethod
-    def of(cls, rows: Sequence[Any], dtype: str) -> Ragged:
+    def of(cls, rows: Sequence[Any], dtype: Any) -> Ragged:
         """From lists of numbers."""
         ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
         return cls(np.fromiter(chain.from_iterable(rows), dtype, ends[-1] if rows else 0), ends)
@@ -74,6 +74,12 @@ class Block:
             "where": [example.where.encode(errors="surrogatepass") for example in examples],
         }
         return cls({name: Ragged.of(rows[name], PARTS[name] or dtype) for name in PARTS}, list(groups))
+
+    def without(self, left_out: set[int]) -> Block:
+        """The other examples, by their indices."""
+        kept = [index for index in range(len(self.groups)) if index not in left_out]
+        parts = {name: Ragged.of([rows[n] for n in kept], rows.values.dtype) for name, rows in self.parts.items()}
+        return Block(parts, [self.groups[n] for n in kept])
 
 
 def spans_of(counted: Sequence[bool]) -> list[int]:
