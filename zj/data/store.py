@@ -10,7 +10,7 @@ FOLDER/ids.bin    all token ids, end to end: uint16 if the vocabulary allows, el
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -84,14 +84,11 @@ class Block:
 
 def spans_of(counted: Sequence[bool]) -> list[int]:
     """[from, to, from, to, …] of the runs of True."""
-    edges: list[int] = []
-    flag, at = True, 0
-    with suppress(ValueError):  # there is no further edge
-        while True:
-            at = counted.index(flag, at)
-            edges.append(at)
-            flag = not flag
-    return edges + [len(counted)] * (len(edges) % 2)
+    flags, spans, end = bytes(counted), [], 0
+    while (start := flags.find(True, end)) >= 0:
+        end = flags.find(False, start) % (len(flags) + 1)  # -1, there is none: the length
+        spans += [start, end]
+    return spans
 
 
 class Writer:
