@@ -120,6 +120,22 @@ def test_a_resumed_run_reads_and_encodes_nothing(command, killed, corpus, model,
     assert len(data_lines) == 3 and all(line in done.out.splitlines() for line in data_lines)
 
 
+def test_a_flipped_byte_is_found(command, killed, corpus, model, tmp_path):
+    run = call("train_sft", corpus, model, tmp_path / "run", "--save-every", 1)
+    killed(Run, "save", 1)(*run)
+    for name, message in (
+        ("valid/ids.bin", "its checksum is not the one"),
+        ("index.json", "the data are encoded again"),
+    ):
+        file = tmp_path / "run" / "encoded" / name
+        whole = file.read_bytes()
+        file.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+        done = command(*run)
+        assert done.status == 2 and f"{file}: damaged" in done.err and message in done.err, done.err
+        file.write_bytes(whole)
+    assert command(*run).status == 0  # control
+
+
 def test_what_a_run_has_lost_is_encoded_again(command, killed, corpus, model, tmp_path, spied):
     run = call("train_sft", corpus, model, tmp_path / "run", "--save-every", 1)
     killed(Run, "save", 1)(*run)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,9 @@ from zj.stages.config import TextConfig
 from zj.stages.setup import data_files, make_once
 from zj.train import ALONE, World, write_text
 from zj.train.files import swap_in
+from zj.weights.checksums import SUMS, check_sums, write_sums
 
+SIDES = ("train", "valid")
 LARGE = 32 * 2**20  # bytes of data files from which on other processes read and encode them
 
 
@@ -56,19 +59,30 @@ def open_data(
         job = Job(files, kind, *rest, config.max_tokens)
         run = encode_elsewhere if sum(file.stat().st_size for file in files_of(files)) > LARGE else encode
         run(job, draft, world.print)
+        for side in SIDES:
+            write_sums(draft / side / SUMS, {file.name: file for file in sorted((draft / side).iterdir())})
         if not source:
             swap_in(draft / "tokenizer", own)
 
     new = world.on_rank_zero(lambda: not folder.exists())
     make_once(folder, write, world)
-    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    index = _read_index(folder / "index.json")
     if not new:
+        for side in SIDES:
+            world.on_rank_zero(partial(check_sums, folder / side, share=False))
         world.print("\n".join(index["told"]))
     held_out = (folder / "validation.txt").read_text(encoding="utf-8")
     world.on_rank_zero(lambda: write_text(out / "validation.txt", held_out))
     groups = [(file, turns) for file, turns in index["groups"]]
-    train, valid = (Store(folder / side, index["ids"], groups) for side in ("train", "valid"))
+    train, valid = (Store(folder / side, index["ids"], groups) for side in SIDES)
     return Data(train, valid, index["prompts"], Tokenizer.load(config.tokenizer or config.model or own))
+
+
+def _read_index(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ValueError(f"{file}: damaged; remove {file.parent}, and the data are encoded again") from None
 
 
 def encode_elsewhere(job: Job, folder: Path, say: Callable[[str], object]) -> None:

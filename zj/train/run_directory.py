@@ -1,6 +1,6 @@
 """The directory of a run: its config, its progress and, when it is finished, its result.
 
-config.toml  metrics.jsonl  validation.txt  samples.jsonl  checkpoints/step-N/  latest  best/
+config.toml  metrics.jsonl  validation.txt  samples.jsonl  encoded/  checkpoints/step-N/  latest  best/
 and, at the end, the result itself: a Hugging Face model or a PEFT adapter, so that --model OUT is the next stage
 """
 
