@@ -4,7 +4,8 @@
         --tokens 100000000 --records 270000
 
 Memory is computed from the shapes of weights, adapters and activations (zj/plan/memory.py), FLOPs from those of a step
-(zj/plan/flops.py). Time follows from --utilization; measure yours on the first steps of a run.
+(zj/plan/flops.py), disk and host memory of the data from --tokens and --records. Time follows from --utilization;
+measure yours on the first steps of a run.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from zj.cli import parse, run_command
 from zj.data.batching import steps_per_epoch
+from zj.data.store import ids_type
 from zj.model import LlamaConfig
 from zj.plan.flops import Step, step_of
 from zj.plan.job import Job, build, count
@@ -119,7 +123,24 @@ def make_plan(config: Config, job: Job, memories: dict[str, Memory], step: Step,
         "tokens_per_second": step.tokens / seconds,
         "steps": steps,
         "hours": steps * seconds / 3600 if steps else None,
+        **data_bytes(config, job, records),
     }
+
+
+LISTS = 44  # bytes of a token in Python's lists: two pointers, and an int of its own
+MAPPED = 8 + 4 * 2 + 8 + 50 + 8 + 4  # bytes of an example beside its ids: ends, a span, file:line, a group
+ORDER = 2 * 36 + 8  # bytes of an example in the orders of two epochs, and its group
+
+
+def data_bytes(config: Config, job: Job, records: int) -> dict[str, int]:
+    """Bytes of the training data: on disk (`zj.data.store`), and of each rank's own memory (without the mapped pages).
+
+    A record of fewer tokens than --max-tokens is one example. The other three stages hold lists of numbers.
+    """
+    if job.stage not in ("pretrain", "sft"):
+        return {"data_disk": 0, "data_memory": config.tokens * LISTS}
+    each = np.dtype(ids_type(job.shape.vocab_size)).itemsize
+    return {"data_disk": config.tokens * each + records * MAPPED, "data_memory": records * ORDER}
 
 
 def headline(config: Config, job: Job, plan: dict[str, Any]) -> str:
@@ -143,6 +164,9 @@ def lines(config: Config, job: Job, step: Step, plan: dict[str, Any]) -> list[tu
     speed += f" and of {config.bandwidth:,g} GB/s" if step.read else ""
     time = f"{plan['seconds_per_step']:,.1f} s a step of {step.tokens:,} tokens"
     time += f", {plan['hours']:,.1f} h for {plan['steps']:,} steps" if plan["steps"] else "; of all: give --tokens"
+    disk, memory = (plan[f"data_{where}"] / 1e9 for where in ("disk", "memory"))
+    mapped = f", {disk:.2f} GB on disk that all ranks map" if disk else ""
+    data = f"{memory:.2f} GB of host memory on each rank{mapped}" if config.tokens else "give --tokens"
     bound = job.recipe.memory_gb
     beyond = f", and needs more than --memory-gb {bound:g} even so" if 0 < bound * 1e9 < plan["peak"] else ""
     return [
@@ -151,6 +175,7 @@ def lines(config: Config, job: Job, step: Step, plan: dict[str, Any]) -> list[tu
         ("fits on", f"{fits} GB"),
         ("speed", speed),
         ("time", time),
+        ("data", data),
     ]
 
 

@@ -10,17 +10,16 @@ of every token but the first of a sequence. Source: Zhongjing, section 3 "Contin
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from zj.cli import run_command
 from zj.clinic import default_files
-from zj.data.batching import batch, epochs, steps_per_epoch, without_repeats
-from zj.data.records import Document
+from zj.data.batching import batch, epochs, steps_per_epoch
 from zj.plan.apply import apply_memory_plan
 from zj.stages import setup
 from zj.stages.config import TextConfig
+from zj.stages.encoded import open_data
 from zj.stages.run_state import Run, cross_entropy_step
-from zj.train import DTYPES, Log, Optimizer, World, start
+from zj.train import DTYPES, Log, Optimizer, start
 
 
 @dataclass(frozen=True)
@@ -33,12 +32,11 @@ class Config(TextConfig):
 def main(config: Config) -> None:
     world = start(config.device)
     out, saved, config = setup.open_stage(config, "pretrain", world)
-    held_in, held_out = setup.hold_out(read_documents(config, out, world), config, out, world)
-    tokenizer = setup.find_tokenizer(config, (d.text for d in held_in), out, world)
+    data = open_data(config, "document", out, world, default_files, "pretrain")
+    train, valid, tokenizer = data.train, data.valid, data.tokenizer
     model, adapter, base = setup.find_model(config, tokenizer, out, world)
     apply_memory_plan(model, "pretrain", config, world)
 
-    train, valid = setup.encode_sides(held_in, held_out, tokenizer, config, world)
     indices = epochs(train, config.seed)
     per_epoch = steps_per_epoch(len(train), config.batch_size)
     total = per_epoch * config.epochs
@@ -47,30 +45,20 @@ def main(config: Config) -> None:
     optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype], world)
     run = Run(out, config, world, model, adapter, base, tokenizer, config.template, optimizer)
     run.load(saved)
-    prompts = [example.ids[:16] for example in valid[:2]]
     log = Log(out, run.step, total, world, config.tensorboard)
 
     if run.step == 0:
-        log.write({"step": 0, **run.validate(valid, prompts, log)})
+        log.write({"step": 0, **run.validate(valid, data.prompts, log)})
     with run.until_done(log):
         while run.step < total:
             epoch, chosen = batch(run.step, config.batch_size, indices)
             metrics, tokens = cross_entropy_step(run, setup.packs(train, chosen, config.tokens_per_pack, world))
             speed = log.time(tokens)
-            validation = run.validate(valid, prompts, log) if run.due(config.valid_every or per_epoch) else {}
+            validation = run.validate(valid, data.prompts, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, **metrics, **speed, **validation)
             run.save_if_due()
     world.print(f"{out}: done, {run.best_loss}; next: python scripts/train_sft.py --model {out}")
     world.leave()
-
-
-def read_documents(config: Config, out: Path, world: World) -> list[Document]:
-    """The documents of --data, or of a clinic written into OUT/clinic."""
-    files = setup.data_files(config, out, world, default_files, "pretrain")
-    documents = setup.read_records(files, "document", config.on_bad_row, world, config.repeats)
-    different = without_repeats(documents) if config.repeats == "once" else documents
-    world.print(f"{len(documents) - len(different):,} documents repeat others but for their typing, left out")
-    return different
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def run_command(main: Callable[[Any], None] | Mapping[str, Command], config: typ
     try:
         main(parse(config, arguments, script, inspect.getdoc(sys.modules["__main__"]) or ""))
     except (ValueError, OSError) as error:
-        if not _is_users_mistake(error):
+        if not is_users_mistake(error):
             raise
         if os.environ.get("RANK", "0") != "0":  # if rank 0 reports the same, torchrun ends this process before
             time.sleep(3)
@@ -277,7 +277,8 @@ def _toml_value(value: Any) -> str:
     return repr(value)
 
 
-def _is_users_mistake(error: Exception) -> bool:
+def is_users_mistake(error: Exception) -> bool:
+    """Whether the project itself has raised the ValueError, or a file could not be opened or written."""
     if isinstance(error, OSError):
         return error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)
     last = typing.cast(types.TracebackType, error.__traceback__)

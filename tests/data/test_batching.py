@@ -9,9 +9,10 @@ from fractions import Fraction
 
 import pytest
 
-from zj.data.batching import batch, collate, epochs, mix, mix_counts, order, pack_plan, parse_mix, steps_per_epoch
+from zj.data.batching import batch, epochs, group_of, mix, mix_counts, order, pack_plan, parse_mix, steps_per_epoch
 from zj.data.records import Dialogue, Document, Prompt, Ranking
 from zj.data.template import Encoded
+from zj.stages.setup import collate
 
 
 def dialogue(id, turns: int = 1, where: str = "x.json:1") -> Dialogue:
@@ -41,7 +42,7 @@ def test_batches_of_an_epoch_are_all_of_it(count, size):
 
 def test_a_step_can_be_asked_for_alone():
     """Resuming is a number: any step gives the same whether or not the ones before it were asked for."""
-    records = [dialogue(n, turns=1 + n % 3) for n in range(40)]
+    records = groups_of([dialogue(n, turns=1 + n % 3) for n in range(40)])
     for weights in (None, parse_mix("multi=2,single=1")):
         straight = epochs(records, 3, weights)
         expected = [batch(step, 6, straight) for step in range(25)]
@@ -71,6 +72,10 @@ def test_bad_mixes(text):
         parse_mix(text)
 
 
+def groups_of(records):
+    return [group_of(record) for record in records]
+
+
 def in_groups(sizes: dict[str, int]) -> list[Dialogue]:
     """Records of the files <group>.jsonl, in an order that has nothing to do with the groups."""
     records = [
@@ -91,11 +96,11 @@ def in_groups(sizes: dict[str, int]) -> list[Dialogue]:
 )
 def test_an_epoch_is_the_largest_set_in_the_ratio(sizes, text):
     records, weights = in_groups(sizes), parse_mix(text)
-    told = mix_counts(records, weights)
+    told, groups = mix_counts(groups_of(records), weights), groups_of(records)
     assert {name: there for name, (_, there) in told.items()} == sizes
     counts = {name: number for name, (number, _) in told.items()}
     for epoch in range(3):
-        chosen = mix(records, weights, 0, epoch)
+        chosen = mix(groups, weights, 0, epoch)
         assert len(set(chosen)) == len(chosen)
         assert Counter(records[i].id[0] for i in chosen) == counts
     scale = min(Fraction(sizes[name]) / weights[name] for name in sizes)  # no larger one has records enough
@@ -105,15 +110,24 @@ def test_an_epoch_is_the_largest_set_in_the_ratio(sizes, text):
 
 def test_each_epoch_takes_another_part_until_all_had_their_turn():
     records = in_groups({"multi": 70, "single": 40})
-    weights = parse_mix("multi=7,single=1")
-    parts = [{records[i].id for i in mix(records, weights, 0, epoch)} for epoch in range(4)]
+    groups, weights = groups_of(records), parse_mix("multi=7,single=1")
+    parts = [{records[i].id for i in mix(groups, weights, 0, epoch)} for epoch in range(4)]
     singles = [{id for id in part if id.startswith("single")} for part in parts]
     assert all(len(part) == 80 and len(single) == 10 for part, single in zip(parts, singles, strict=True))
     assert len(set.union(*singles)) == 40  # four epochs of ten different ones
-    assert mix(records, weights, 0, 1) == mix(records, weights, 0, 1) != mix(records, weights, 1, 1)
-    assert set(mix(records, weights, 0, 1)) != set(mix(records, weights, 1, 1))  # another seed, other records
-    whole = [mix(records, parse_mix("multi=7,single=4"), 0, epoch) for epoch in range(2)]
+    assert mix(groups, weights, 0, 1) == mix(groups, weights, 0, 1) != mix(groups, weights, 1, 1)
+    assert set(mix(groups, weights, 0, 1)) != set(mix(groups, weights, 1, 1))  # another seed, other records
+    whole = [mix(groups, parse_mix("multi=7,single=4"), 0, epoch) for epoch in range(2)]
     assert sorted(whole[0]) == sorted(whole[1]) and whole[0] != whole[1]  # the same records in another order
+
+
+def test_the_mix_of_runs_that_have_begun_stays_theirs():
+    """Recorded: a run that goes on must draw the records that it would have drawn."""
+    files = ["b" if number % 5 == 0 else "a" for number in range(20)]
+    groups = groups_of([dialogue(n, 1 + n % 3, f"data/{file}.jsonl:{n}") for n, file in enumerate(files)])
+    first, second = (mix(groups, parse_mix("b=2,multi=3,single=1"), 7, epoch) for epoch in (0, 1))
+    assert first == [0, 17, 10, 6, 2, 12, 15, 13, 4, 7, 14, 5]
+    assert second == [8, 1, 19, 15, 11, 9, 10, 5, 0, 17, 16, 3]
 
 
 def test_groups_by_number_of_turns_unless_the_file_is_named():
@@ -124,19 +138,19 @@ def test_groups_by_number_of_turns_unless_the_file_is_named():
         Prompt("3", "问", (("甲", "乙"),), where="p.json:1"),
         Ranking("4", Prompt("4", "问"), ("甲", "乙"), (1, 2), "r.json:1 (row 2)"),
     ]
-    assert mix_counts(records, parse_mix("multi=3,single=2")) == {"multi": (3, 3), "single": (2, 2)}
-    assert mix_counts(records, parse_mix("own=2,multi=2,single=1")) == {
+    assert mix_counts(groups_of(records), parse_mix("multi=3,single=2")) == {"multi": (3, 3), "single": (2, 2)}
+    assert mix_counts(groups_of(records), parse_mix("own=2,multi=2,single=1")) == {
         "own": (2, 2),
         "multi": (2, 2),
         "single": (1, 1),
     }
-    assert mix_counts(records[2:3], parse_mix("other=1")) == {"other": (1, 1)}
-    with pytest.raises(ValueError, match="--mix multi,own: found r.json:1 .row 2. of group 'r' or 'single', expected"):
-        mix(records, parse_mix("multi=1,own=1"), 0, 0)
-    with pytest.raises(ValueError, match="found corpus.txt:1 of group 'corpus', expected one of --mix"):
-        mix([Document("d", "x", "corpus.txt:1")], parse_mix("multi=1"), 0, 0)
+    assert mix_counts(groups_of(records[2:3]), parse_mix("other=1")) == {"other": (1, 1)}
+    with pytest.raises(ValueError, match="--mix multi,own: found a record of group 'r' or 'single', expected"):
+        mix(groups_of(records), parse_mix("multi=1,own=1"), 0, 0)
+    with pytest.raises(ValueError, match="found a record of group 'corpus', expected one of --mix"):
+        mix(groups_of([Document("d", "x", "corpus.txt:1")]), parse_mix("multi=1"), 0, 0)
     with pytest.raises(ValueError, match="found no record of group 'general', expected at least one"):
-        mix(records[:1], parse_mix("multi=1,general=1"), 0, 0)
+        mix(groups_of(records[:1]), parse_mix("multi=1,general=1"), 0, 0)
 
 
 # ---- packs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 import weakref
 from dataclasses import replace
 from importlib import import_module
@@ -16,6 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from scripts import plan
+from zj.data.batching import epochs
+from zj.data.store import Block, Store, Writer, ids_type
+from zj.data.template import Encoded
 from zj.inference import generate
 from zj.lora import ALL_LINEAR, add_adapter, copy_adapter
 from zj.model import Llama, LlamaConfig, Packed, ScalarHead, heads, sequence_logprobs, sequence_values, token_logprobs
@@ -535,6 +540,37 @@ def job_of_recipe(stage, file, **more):
 
     recipe = parse(import_module(f"scripts.train_{stage}").Config, ["--config", str(file)])
     return fitted(Job(stage, recipe, LlamaConfig.named("13b"), **more))
+
+
+def test_the_planned_bytes_of_data_are_those_of_files_and_lists(tmp_path):
+    examples = [Encoded([1, *range(500, 500 + n)], [False] + [True] * n, f"{n:>50}") for n in range(1, 301)]
+    tokens = sum(len(example.ids) for example in examples)
+    for vocabulary in (60_000, 70_000):
+        folder, shape = tmp_path / str(vocabulary), replace(SHAPE, vocab_size=vocabulary)
+        with Writer(folder, []) as writer:
+            writer.append(Block.of(examples, [("a", "multi")] * 300, ids_type(vocabulary)))
+        planned = plan.data_bytes(plan.Config(tokens=tokens), job_of(shape=shape), 300)
+        assert planned["data_disk"] == sum(file.stat().st_size for file in folder.iterdir())
+
+    store = Store(folder, ids_type(vocabulary), [("a", "multi")])
+    groups, indices = store.groups * 50, epochs(range(15_000), 0)
+    kept = {"sft": lambda: (indices(0), indices(1), [*groups]), "dpo": lambda: list(store)}
+    for stage, records in (("sft", 15_000), ("dpo", 300)):
+        tracemalloc.start()
+        held = kept[stage]()
+        measured, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        found = plan.data_bytes(plan.Config(tokens=tokens), job_of(stage), records)["data_memory"]
+        assert held and found == pytest.approx(measured, rel=0.15), stage
+
+
+def test_host_memory_and_disk_are_told(command):
+    flags = ("--stage", "sft", "--size", "13b", "--records", 3_000_000)
+    done = command("plan", *flags, "--tokens", 10**9)
+    assert "\ndata          0.24 GB of host memory on each rank, 2.26 GB on disk that all ranks map\n" in done.out
+    assert "\ndata          give --tokens\n" in command("plan", "--size", "13b").out
+    dpo = command("plan", "--stage", "dpo", "--size", "nano", "--tokens", 10**7).out
+    assert "\ndata          0.44 GB of host memory on each rank\n" in dpo
 
 
 def test_the_papers_ppo_is_planned(command, tmp_path):

@@ -13,7 +13,8 @@ from scripts import train_sft
 from tests.scripts.conftest import least_gb
 from zj.cli import parse
 from zj.data.batching import split
-from zj.data.template import Encoded, load_template
+from zj.data.store import Store
+from zj.data.template import Encoded, encode_all, load_template
 from zj.lora import adapter_parameters
 from zj.model import Packed, llama, sequence_logprobs
 from zj.stages import setup
@@ -73,8 +74,6 @@ def test_the_result_is_the_best_model_and_has_the_loss_that_was_logged(command, 
         model = load_model(out)
         tokenizer = setup.Tokenizer.load(out)
         dialogues, _ = stage_read(corpus)
-        from zj.data.template import encode_all
-
         valid, _ = encode_all(split(dialogues, VALID)[1], tokenizer, "ziya", 1024)
         total = counted = 0.0
         for example in valid:  # one by one, without packing: an independent count
@@ -147,13 +146,13 @@ def test_validation_is_the_mean_over_tokens_without_dropout_under_the_adapter(tm
 
 @STAGES
 def test_no_record_is_trained_on_and_validated(command, corpus, tmp_path, monkeypatch, script, data):
-    def and_no_further(*arguments, split=setup.encode_sides):
-        sides.extend(split(*arguments))
+    def no_further(*arguments):
         raise KeyboardInterrupt
 
-    sides: list[list[Encoded]] = []
-    monkeypatch.setattr(setup, "encode_sides", and_no_further)
+    monkeypatch.setattr(setup, "find_model", no_further)
     assert command(*sft(corpus, tmp_path / "run", "--max-tokens", 24, script=script, data=data)).status == 130
+    folder = tmp_path / "run" / "encoded"
+    sides = [Store(folder / side, "uint16", [("", "")] * 2) for side in ("train", "valid")]
     train, valid = ({example.where for example in side} for side in sides)
     assert train and valid and not train & valid
     assert max(len(example.ids) for side in sides for example in side) <= 24  # and in neither anything longer
@@ -329,8 +328,7 @@ def test_samples_are_what_the_trained_adapter_says_once_a_step(command, corpus, 
     said = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["step"] for row in said] == [0, 0, 2, 2, 4, 4]
     model, tokenizer = load_model(tmp_path / "run"), setup.Tokenizer.load(tmp_path / "run")
-    config = parse(train_sft.Config, ["--data", str(corpus / "dialogues.jsonl"), *SMALL])
-    _, valid = setup.encode_sides(*split(stage_read(corpus)[0], VALID), tokenizer, config, ALONE)
+    valid, _ = encode_all(split(stage_read(corpus)[0], VALID)[1], tokenizer, "ziya", 1024)
     ids = valid[0].ids[: valid[0].counted.index(True)]
     (answer,) = generate(model, [ids], 64, temperature=0.0)
     assert said[-2] == {"step": 4, "prompt": tokenizer.decode(ids), "answer": tokenizer.decode(answer)}

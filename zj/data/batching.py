@@ -1,7 +1,7 @@
 """Which records a step trains on, and how they are packed: pure functions of (seed, epoch, step), so a run resumes from
 its step number.
 
-records → split → mix or order (one list of indices per epoch) → batch (those of one step) → pack_plan → collate
+records → split → mix or order (one list of indices per epoch) → batch (those of one step) → pack_plan
 """
 
 from __future__ import annotations
@@ -16,14 +16,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-from torch import Tensor
-
 from zj.data.files import PACKED
 from zj.data.held_out import hash_position, normalised
 from zj.data.records import Dialogue, Document, Prompt, Ranking, Record, as_json
-from zj.data.template import Encoded
-from zj.model.packed import Packed
 
 R = TypeVar("R", bound=Record)
 Plan = list[list[list[int]]]  # plan[rank][pack] = record indices
@@ -96,8 +91,14 @@ def _digest(value: Any) -> bytes:
 # ---- order and mixing
 
 
+Group = tuple[str, str]  # what --mix may call a record: the name of its file; "multi", "single" or ""
+
+
 def epochs(records: Sequence[Any], seed: int, weights: dict[str, Fraction] | None = None) -> Callable[[int], list[int]]:
-    """Function epoch → record indices: all in random order, or a mix in the ratio of `weights`."""
+    """Function epoch → record indices: all in random order, or a mix in the ratio of `weights`.
+
+    Of records only their number is needed; of a mix, `records` are the groups of the records.
+    """
 
     @lru_cache(maxsize=2)  # the current epoch, and epoch 0, whose length `batch` needs
     def indices(epoch: int) -> list[int]:
@@ -144,13 +145,13 @@ def parse_mix(text: str) -> dict[str, Fraction]:
     return weights
 
 
-def mix(records: Sequence[Record], weights: dict[str, Fraction], seed: int, epoch: int) -> list[int]:
-    """The largest set of indices without repeats in the ratio of `weights`, in random order.
+def mix(records: Sequence[Group], weights: dict[str, Fraction], seed: int, epoch: int) -> list[int]:
+    """The largest set of indices without repeats in the ratio of `weights`, in random order; `records`: their groups.
 
     Every epoch uses the whole of the scarcest group. From each other group it takes the next slice of one fixed random
     order, cyclically, so every record is used.
     """
-    groups = _groups(records, weights)
+    groups = _members(records, weights)
     counts = _group_counts(groups, weights)
     chosen: list[int] = []
     for name, members in groups.items():
@@ -161,9 +162,9 @@ def mix(records: Sequence[Record], weights: dict[str, Fraction], seed: int, epoc
     return chosen
 
 
-def mix_counts(records: Sequence[Record], weights: dict[str, Fraction]) -> dict[str, tuple[int, int]]:
+def mix_counts(records: Sequence[Group], weights: dict[str, Fraction]) -> dict[str, tuple[int, int]]:
     """Of each group (records per epoch, all its records): in the ratio of `weights`, up to rounding."""
-    groups = _groups(records, weights)
+    groups = _members(records, weights)
     return {name: (number, len(groups[name])) for name, number in _group_counts(groups, weights).items()}
 
 
@@ -172,15 +173,14 @@ def _group_counts(groups: dict[str, list[int]], weights: dict[str, Fraction]) ->
     return {name: max(1, math.floor(scale * weight)) for name, weight in weights.items()}
 
 
-def _groups(records: Sequence[Record], weights: dict[str, Fraction]) -> dict[str, list[int]]:
-    """Group → record indices. A record is in the group named after its file, else in "multi" or "single"."""
+def _members(records: Sequence[Group], weights: dict[str, Fraction]) -> dict[str, list[int]]:
+    """Name in `weights` → record indices. A record's file comes before its number of turns."""
     groups: dict[str, list[int]] = {name: [] for name in weights}
-    for index, record in enumerate(records):
-        by_file, by_turns = _file_group(record), _turn_group(record)
-        name = next((name for name in (by_file, by_turns) if name in groups), None)
+    for index, group in enumerate(records):
+        name = next((name for name in group if name in groups), None)
         if name is None:
-            names = " or ".join(repr(name) for name in (by_file, by_turns) if name)
-            raise ValueError(f"--mix {','.join(weights)}: found {record.where} of group {names}, expected one of --mix")
+            names = " or ".join(repr(name) for name in group if name)
+            raise ValueError(f"--mix {','.join(weights)}: found a record of group {names}, expected one of --mix")
         groups[name].append(index)
     for name, members in groups.items():
         if not members:
@@ -188,17 +188,20 @@ def _groups(records: Sequence[Record], weights: dict[str, Fraction]) -> dict[str
     return groups
 
 
-def _file_group(record: Record) -> str:
-    """data/multi.jsonl.gz:12 → multi"""
-    name = Path(record.where.rpartition(":")[0]).name
-    return next((Path(name.removesuffix(end)).stem for end in PACKED if name.endswith(end)), Path(name).stem)
-
-
-def _turn_group(record: Record) -> str:
+def group_of(record: Record) -> Group:
+    """data/multi.jsonl.gz:12 with one turn → ("multi", "single"): a file's name comes before the number of turns."""
+    name = _name_of(record.where.rpartition(":")[0])
     if isinstance(record, Dialogue):
-        return "multi" if len(record.turns) > 1 else "single"
+        return name, "multi" if len(record.turns) > 1 else "single"
     prompt = record.prompt if isinstance(record, Ranking) else record
-    return ("multi" if prompt.history else "single") if isinstance(prompt, Prompt) else ""
+    return name, ("multi" if prompt.history else "single") if isinstance(prompt, Prompt) else ""
+
+
+@lru_cache(maxsize=1)  # records of a file follow each other
+def _name_of(file: str) -> str:
+    """data/multi.jsonl.gz → multi"""
+    name = Path(file).name
+    return next((Path(name.removesuffix(end)).stem for end in PACKED if name.endswith(end)), Path(name).stem)
 
 
 # ---- packing
@@ -209,7 +212,7 @@ def pack_plan(lengths: Sequence[int], tokens_per_pack: int, world_size: int = 1)
 
     Every index is in exactly one pack. A pack holds at most `tokens_per_pack` tokens, or one longer sequence. All ranks
     get the same number of packs, because all take part in every forward pass, and about the same number of tokens.
-    With too few sequences some packs are empty (`collate` makes such a pack one uncounted token).
+    With too few sequences some packs are empty (`zj.stages.setup.collate` makes such a pack one uncounted token).
     """
     if tokens_per_pack < 1:
         raise ValueError(f"--tokens-per-pack {tokens_per_pack}: expected at least 1")
@@ -268,10 +271,3 @@ def _assign_to_ranks(packs: list[list[int]], lengths: Sequence[int], world_size:
 
 def _total_tokens(pack: list[int], lengths: Sequence[int]) -> int:
     return sum(lengths[index] for index in pack)
-
-
-def collate(encoded: Sequence[Encoded], indices: Sequence[int]) -> tuple[Packed, Tensor]:
-    """(sequences end to end, `counted` [N] bool), on the CPU."""
-    ids = [encoded[index].ids for index in indices] or [[0]]
-    counted = [flag for index in indices for flag in encoded[index].counted] or [False]
-    return Packed.of(ids), torch.tensor(counted)

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import add
 from pathlib import Path
 
 from zj.data.records import Dialogue, Document, Prompt
@@ -81,6 +82,9 @@ class Counts:
     tokens: int = 0
     counted: int = 0
 
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*map(add, vars(self).values(), vars(other).values()))
+
     def __str__(self) -> str:
         return (
             f"{self.records:,} records: {self.shortened:,} shortened, {self.dropped:,} dropped, "
@@ -107,7 +111,7 @@ def encode_all(
         counted_pieces = [piece for piece in pieces if any(piece.counted)]
         empty += len(pieces) - len(counted_pieces)
         encoded += counted_pieces
-    tokens, counted = sum(len(e.ids) for e in encoded), sum(sum(e.counted) for e in encoded)
+    tokens, counted = sum(len(e.ids) for e in encoded), sum(e.counted.count(True) for e in encoded)
     return encoded, Counts(total, shortened, dropped, empty, len(encoded), tokens, counted)
 
 

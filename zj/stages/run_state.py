@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,7 +152,7 @@ class Run(Generic[C]):
             changes = f" with {self.config.resume_with}" if self.config.resume_with else ""
             self.world.print(f"{self.out}: going on after step {self.step}{changes}")
 
-    def validate(self, valid: list[Encoded], prompts: list[list[int]], log: Log) -> dict[str, float]:
+    def validate(self, valid: Sequence[Encoded], prompts: list[list[int]], log: Log) -> dict[str, float]:
         """Loss on held-out examples, sample answers to the prompts; the model with the lowest loss is in OUT/best."""
         if not valid:
             return {}

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from zj.data.batching import collate, pack_plan, split
+from zj.data.batching import pack_plan, split
 from zj.data.readers import OnBadRow, Repeats, read
-from zj.data.records import Dialogue, Document, Record
-from zj.data.template import Encoded, encode_all
-from zj.data.tokenizer import Tokenizer, train_tokenizer
+from zj.data.records import Record
+from zj.data.template import Encoded
+from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
 from zj.lora import add_adapter, count_parameters
 from zj.model import Llama, LlamaConfig, Packed
@@ -70,14 +70,6 @@ def hold_out(records: Sequence[R], config: StageConfig, out: Path, world: World)
     lines = "".join(f"{record.where or record.id}\n" for record in held_out)
     world.on_rank_zero(lambda: write_text(out / "validation.txt", lines))
     return held_in, held_out
-
-
-def find_tokenizer(config: TextConfig, texts: Iterable[str], out: Path, world: World) -> Tokenizer:
-    """The tokenizer of --tokenizer, else of --model, else one trained on the texts and saved in OUT/tokenizer."""
-    if config.tokenizer or config.model:
-        return Tokenizer.load(config.tokenizer or config.model)
-    make_once(out / "tokenizer", lambda folder: train_tokenizer(texts, folder, config.vocab_size), world)
-    return Tokenizer.load(out / "tokenizer")
 
 
 def make_once(folder: Path, write: Callable[[Path], object], world: World) -> None:
@@ -138,23 +130,6 @@ def find_model(config: TextConfig, tokenizer: Tokenizer, out: Path, world: World
     return model.train(), adapter, str(base.resolve())
 
 
-def encode_sides(
-    held_in: Sequence[Dialogue | Document],
-    held_out: Sequence[Dialogue | Document],
-    tokenizer: Tokenizer,
-    config: TextConfig,
-    world: World,
-) -> tuple[list[Encoded], list[Encoded]]:
-    """(training, validation) examples; what was shortened or dropped is printed. ValueError if nothing is left."""
-    train, counts = encode_all(held_in, tokenizer, config.template, config.max_tokens)
-    valid, valid_counts = encode_all(held_out, tokenizer, config.template, config.max_tokens)
-    world.print(f"training: {counts}\nvalidation: {valid_counts}")
-    train = without_held_out(train, valid, lambda example: tuple(example.ids), world)
-    if not train:
-        raise ValueError(f"--data: nothing to train on is left with --max-tokens {config.max_tokens} ({counts})")
-    return train, valid
-
-
 def without_held_out(train: list[T], valid: Iterable[T], ids: Callable[[T], tuple[int, ...]], world: World) -> list[T]:
     """Training examples whose ids differ from those of all held-out ones.
 
@@ -174,6 +149,14 @@ def packs(examples: Sequence[Encoded], chosen: Sequence[int], tokens_per_pack: i
     plan = pack_plan([len(examples[index].ids) for index in chosen], tokens_per_pack, world.size)
     gathered = (collate(examples, [chosen[place] for place in pack]) for pack in plan[world.rank])
     return [(packed.to(world.device), counted.to(world.device)) for packed, counted in gathered]
+
+
+def collate(encoded: Sequence[Encoded], indices: Sequence[int]) -> Pack:
+    """(sequences end to end, `counted` [N] bool), on the CPU."""
+    chosen = [encoded[index] for index in indices]
+    ids = [example.ids for example in chosen] or [[0]]
+    counted = [flag for example in chosen for flag in example.counted] or [False]
+    return Packed.of(ids), torch.tensor(counted)
 
 
 def cross_entropy(logprobs: Tensor, denominator: float) -> Tensor:

@@ -1,6 +1,6 @@
 """The directory of a run: its config, its progress and, when it is finished, its result.
 
-config.toml  metrics.jsonl  validation.txt  samples.jsonl  checkpoints/step-N/  latest  best/
+config.toml  metrics.jsonl  validation.txt  samples.jsonl  encoded/  checkpoints/step-N/  latest  best/
 and, at the end, the result itself: a Hugging Face model or a PEFT adapter, so that --model OUT is the next stage
 """
 
@@ -27,7 +27,7 @@ from .identity import Identity
 
 RESULTS = ("config.json", "adapter_config.json")  # the last file of a result to be written
 
-PREPARED = ("clinic", "tokenizer", "base")  # made from the config alone before the first step
+PREPARED = ("clinic", "tokenizer", "base", "encoded")  # made from the config alone before the first step
 
 # Files that may lie in the directory of a new run: of queues, shells, editors, file systems, and of a start cut off.
 HARMLESS = (

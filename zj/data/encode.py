@@ -1,0 +1,238 @@
+"""Files → FOLDER: what the cross-entropy stages train on, encoded once for all ranks and all starts of a run.
+
+    FOLDER/train/ valid/     the examples (`zj.data.store`)
+           validation.txt    file:line of each held-out record, in the order of validation
+           tokenizer/        if one was trained on the training side
+           index.json        what was told, the type of the ids, names of groups, ids of the two sample prompts
+
+Much text is encoded by several processes. This module imports no torch, so that each of them stays small.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from tqdm import tqdm
+
+from zj.data.batching import group_of, split, without_repeats
+from zj.data.readers import OnBadRow, Repeats, read, texts_of
+from zj.data.records import Dialogue, Document, Prompt
+from zj.data.store import Block, Store, Writer, ids_type
+from zj.data.template import Counts, encode_all, encode_prompt
+from zj.data.tokenizer import Tokenizer, train_tokenizer
+
+TextRecord = Dialogue | Document
+CHARACTERS = 100_000  # of the records that a process encodes at a time
+SAMPLES = 2  # prompts that every validation answers
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the examples of a run are made of."""
+
+    files: tuple[str, ...]
+    kind: Literal["document", "dialogue"]
+    on_bad_row: OnBadRow
+    repeats: Repeats
+    valid_fraction: float
+    tokenizer: str  # its file or directory; "": one of `vocab_size` pieces is trained
+    vocab_size: int
+    template: str
+    max_tokens: int
+
+
+def encode(job: Job, folder: Path, say: Callable[[str], object], workers: int = 0) -> None:
+    """Fill the empty `folder`, in this process or with so many `workers`; `say` gets what is to be told, as it occurs.
+
+    ValueError for bad data (file:line), and if nothing is left to train on.
+    """
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+        say(text)
+
+    held_in, held_out = split(read_records(job, tell), job.valid_fraction)
+    held_out_lines = "".join(f"{record.where or record.id}\n" for record in held_out)
+    (folder / "validation.txt").write_text(held_out_lines, encoding="utf-8")
+    if not job.tokenizer:
+        train_tokenizer((text for r in held_in for text in _trained_texts(r)), folder / "tokenizer", job.vocab_size)
+    encoder = Encoder(job.tokenizer or str(folder / "tokenizer"), job.template, job.max_tokens)
+    encoder(held_in[:1])  # what is wrong with tokenizer or template is an error here, not in a worker
+
+    groups: list[tuple[str, str]] = []
+    bar = partial(tqdm, unit=" records", disable=not workers, mininterval=1)
+    with _mapping(encoder, workers) as mapped:
+        valid = _encode_side(held_out, mapped, folder / "valid", groups, bar)
+        train = _encode_side(held_in, mapped, folder / "train", groups, bar, valid.digests)
+    tell(f"training: {train.counts}\nvalidation: {valid.counts}")
+    if train.left_out:
+        tell(f"training: {train.left_out:,} left out, the same as held-out ones once they are shortened")
+    if train.left_out == train.counts.sequences:
+        raise ValueError(f"--data: nothing to train on is left with --max-tokens {job.max_tokens} ({train.counts})")
+    prompts = _sample_prompts(Store(folder / "valid", encoder.ids_type, groups), valid.asked, encoder)
+    index = {"told": told, "ids": encoder.ids_type, "groups": groups, "prompts": prompts}
+    (folder / "index.json").write_text(json.dumps(index, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_records(job: Job, say: Callable[[str], object]) -> list[TextRecord]:
+    """The records of the files; of documents that differ in typing alone the first (--repeats once)."""
+    if job.kind == "dialogue":
+        dialogues, report = read(job.files, "dialogue", job.on_bad_row, job.repeats)
+        say(str(report))
+        return [*dialogues]
+    documents, report = read(job.files, "document", job.on_bad_row, job.repeats)
+    say(str(report))
+    different = without_repeats(documents) if job.repeats == "once" else documents
+    say(f"{len(documents) - len(different):,} documents repeat others but for their typing, left out")
+    return [*different]
+
+
+def _trained_texts(record: TextRecord) -> Iterator[str]:
+    """What a tokenizer is trained on."""
+    return iter([record.text]) if isinstance(record, Document) else texts_of(record)
+
+
+def _sample_prompts(valid: Store, asked: list[Prompt], encoder: Encoder) -> list[list[int]]:
+    """Ids of the prompts that every validation answers: first questions, or beginnings of documents."""
+    if asked:
+        return [encode_prompt(p, encoder.tokenizer, encoder.template, encoder.max_tokens) for p in asked]
+    return [example.ids[:16] for example in islice(valid, SAMPLES)]
+
+
+# ---- one side
+
+Mapped = Callable[[Sequence[Sequence[TextRecord]]], Iterator["Encoding"]]  # portions → encodings, in their order
+
+
+@dataclass
+class Side:
+    counts: Counts = Counts()
+    left_out: int = 0
+    digests: set[bytes] = field(default_factory=set)  # of the ids of each held-out example
+    asked: list[Prompt] = field(default_factory=list)  # the first questions of dialogues, different ones
+
+
+def _encode_side(
+    records: Sequence[TextRecord],
+    mapped: Mapped,
+    folder: Path,
+    groups: list[tuple[str, str]],
+    bar: Callable[..., tqdm],
+    held_out: set[bytes] | None = None,
+) -> Side:
+    """Write the examples of the records, in their order, into a store in `folder`.
+
+    Training examples whose ids are those of a held-out one are left out: different records may have equal ids once
+    their oldest turns are cut away, and so may pieces of two documents. `held_out` None: this is the validation.
+    """
+    side, parts = Side(), list(_parts(records))
+    with Writer(folder, groups) as writer, bar(total=len(records), desc=folder.name) as progress:
+        for part, encoding in zip(parts, mapped(parts), strict=True):
+            block, digests = encoding.block, encoding.digests
+            if held_out is None:
+                side.digests.update(digests)
+            elif not held_out.isdisjoint(digests):
+                block = block.without({index for index, digest in enumerate(digests) if digest in held_out})
+            writer.append(block)
+            side.counts += encoding.counts
+            side.left_out += len(digests) - len(block.groups)
+            side.asked = [*dict.fromkeys(side.asked + encoding.asked)][:SAMPLES]
+            progress.update(len(part))
+    return side
+
+
+def _parts(records: Sequence[TextRecord]) -> Iterator[Sequence[TextRecord]]:
+    """The records in portions of about `CHARACTERS` characters."""
+    start = size = 0
+    for index, record in enumerate(records, 1):
+        size += sum(map(len, _trained_texts(record)))
+        if size >= CHARACTERS or index == len(records):
+            yield records[start:index]
+            start, size = index, 0
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Of one portion."""
+
+    block: Block
+    counts: Counts
+    digests: list[bytes]  # of the ids of each example
+    asked: list[Prompt]  # the first questions of dialogues, different ones
+
+
+@dataclass(frozen=True)
+class Encoder:
+    source: str  # file or directory of the tokenizer
+    template: str
+    max_tokens: int
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return Tokenizer.load(self.source)
+
+    @property
+    def ids_type(self) -> str:
+        return ids_type(len(self.tokenizer))
+
+    def __call__(self, records: Sequence[TextRecord]) -> Encoding:
+        examples, counts = encode_all(records, self.tokenizer, self.template, self.max_tokens)
+        record_of = {record.where: record for record in records}
+        sources = [record_of[example.where] for example in examples]
+        block = Block.of(examples, [group_of(record) for record in sources], self.ids_type)
+        digests = [blake2b(ids.tobytes(), digest_size=16).digest() for ids in block.parts["ids"]]
+        dialogues = (record for record in sources if isinstance(record, Dialogue))
+        asked = dict.fromkeys(Prompt("", d.turns[0][0], system=d.system) for d in dialogues)
+        return Encoding(block, counts, digests, list(asked)[:SAMPLES])
+
+
+# ---- processes
+
+
+@contextmanager
+def _mapping(encoder: Encoder, workers: int) -> Iterator[Mapped]:
+    """What encodes, in other processes (0: in this one)."""
+    if not workers:
+        yield lambda parts: map(encoder, parts)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, spawn, _start_worker, (encoder,))
+    try:
+        yield lambda parts: pool.map(_work, parts)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an error the rest is not waited for
+
+
+_encoder: Encoder  # of a worker
+
+
+def _start_worker(encoder: Encoder) -> None:
+    global _encoder
+    _encoder = encoder
+    gc.disable()  # its lists have no cycles, and to look for some takes a tenth of the time
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _work(records: Sequence[TextRecord]) -> Encoding:
+    return _encoder(records)
