@@ -122,7 +122,7 @@ def find_model(config: TextConfig, tokenizer: Tokenizer, out: Path, world: World
     tell_positions(config.max_tokens, shape, world)
     if config.model:
         if adapter:
-            check_stackable(config.model)
+            check_stackable(config.model, config.base)
         model = load_model(config.model, dtype, world.device, prepare, config.base)
     else:
         model = Llama(shape)
