@@ -87,7 +87,7 @@ def test_the_other_commands_warn_and_go_on(command, moved, tmp_path, monkeypatch
     for folder, warned in ((other, True), (base, False)):
         monkeypatch.setattr(sys, "stdin", io.StringIO("/exit\n"))
         adapter_base._warn.cache_clear()
-        done = command(name, *flags, "--base", folder, *(("--out", tmp_path / folder.name) if "--out" in flags else ()))
+        done = command(*call(script, line, tmp_path / folder.name), "--base", folder)
         assert done.status == 0, done.err
         assert ("WARNING: " in done.err and "are others" in done.err) is warned
 

@@ -80,7 +80,7 @@ def test_every_kind_of_tensor_counts(saved, tmp_path, name):
         dict(model.named_parameters())[name].view(-1)[0] += 0.01
     save_llama(model, saved.parent / "base")
     assert fingerprint(saved.parent / "base") != before
-    with pytest.raises(ValueError, match="the weights or the config.json in .*base are others"):
+    with pytest.raises(ValueError, match="config.json or the weights in .*base are others"):
         load_model(saved)
 
 
@@ -89,7 +89,7 @@ def test_every_kind_of_tensor_counts(saved, tmp_path, name):
 
 def test_another_base_of_the_same_shape_is_refused_and_in_a_chat_warned_about(saved, other, capsys):
     with pytest.raises(
-        ValueError, match="adapter: its base is .*base, and the weights or the config.json in .*other are others"
+        ValueError, match="adapter: its base is .*base, and config.json or the weights in .*other are others"
     ) as error:
         load_model(saved, base=other)
     assert "\n" not in str(error.value)
@@ -254,7 +254,7 @@ def test_a_config_that_computes_otherwise_is_another_model(saved, keys):
     load_model(saved)
     change_config(base, rope_parameters=..., **keys)
     assert fingerprint(base) != known
-    with pytest.raises(ValueError, match="the weights or the config.json in .*base are others"):
+    with pytest.raises(ValueError, match="config.json or the weights in .*base are others"):
         load_model(saved)
 
 
@@ -266,7 +266,7 @@ def test_adapters_that_name_each_other_are_told_in_one_line(saved, tmp_path):
     for folder, base in ((saved, two), (two, saved)):
         (folder / "base.json").unlink()
         edit(folder, base_model_name_or_path=str(base))
-    for read in (load_model, config_of, base_of, levels, check_stackable, model_digest):
+    for read in (load_model, config_of, base_of, lambda path: list(levels(path)), check_stackable, model_digest):
         with pytest.raises(ValueError, match="name each other as their base") as error:
             read(two)
         assert "\n" not in str(error.value)

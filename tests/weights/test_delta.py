@@ -227,3 +227,30 @@ def test_parts_in_the_wrong_place_are_refused(published, tmp_path):
     with pytest.raises(ValueError, match="it gives no model"):
         apply_delta(base, undone, out)
     assert not out.exists()
+
+
+def test_differences_to_a_vocabulary_in_another_order_are_refused(tmp_path):
+    """Their rows are as long as those of a whole embedding, which is not refused: the control."""
+    base = weights(BASE, seed=1)
+    target = trained_from(base, BASE)
+    order = torch.randperm(BASE.vocab_size, generator=torch.Generator().manual_seed(0))
+    target |= {name: base[name][order] for name in OWN}
+    ours = write(tmp_path / "base", BASE, base)
+    differences = {name: (target[name].float() - base[name].float()).half() for name in target}
+    theirs = write(tmp_path / "delta", BASE, differences)
+    with pytest.raises(
+        ValueError, match="model.safetensors: rows of model.embed_tokens.weight point away from"
+    ) as error:
+        apply_delta(ours, theirs, tmp_path / "out")
+    assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
+    whole = write(tmp_path / "whole", BASE, differences | {name: target[name] for name in OWN})
+    assert apply_delta(ours, whole, tmp_path / "out") == "embeddings whole"
+
+
+def test_fewer_rows_than_the_base_has_name_the_file(published, tmp_path):
+    base, _, target = published
+    fewer = replace(BASE, vocab_size=30)
+    tensors = {name: t[:30] if name in OWN else t for name, t in difference(target, open_weights(base)).items()}
+    short = write(tmp_path / "short", fewer, {name: t.contiguous() for name, t in tensors.items()})
+    with pytest.raises(ValueError, match=r"short/model.safetensors: .*embed_tokens.weight"):
+        apply_delta(base, short, tmp_path / "out")

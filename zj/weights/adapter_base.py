@@ -51,12 +51,16 @@ def base_of(path: str | Path, base: str | Path = "", strict: bool = True) -> Pat
     return found
 
 
-def levels(path: str | Path, base: str | Path = "", strict: bool = True) -> list[Path]:
-    """The directories from an adapter's down to that of the model at the bottom; a model directory is alone."""
-    found = [Path(path)]
-    while is_adapter(found[-1]):
-        found.append(base_of(found[-1], base, strict))
-    return found
+def levels(path: str | Path, base: str | Path = "", strict: bool = True) -> Iterator[Path]:
+    """The directories from an adapter's down to that of the model at the bottom; a model directory is alone.
+
+    One after the other: the base of an adapter is looked for when the next level is asked for, see `base_of`.
+    """
+    level = Path(path)
+    yield level
+    while is_adapter(level):
+        level = base_of(level, base, strict)
+        yield level
 
 
 def check_base_is_used(base: str, *paths: str) -> None:
@@ -81,7 +85,7 @@ def check_base(path: str | Path, base: str | Path, strict: bool = True) -> None:
         ) from None
     if not fits:
         message = (
-            f"{path}: its base is {written}, and the weights or the config.json in {base} are others: "
+            f"{path}: its base is {written}, and config.json or the weights in {base} are others: "
             "--base says where its base is"
         )
         if strict:

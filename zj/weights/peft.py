@@ -44,7 +44,8 @@ def load_model(
 
 def config_of(path: str | Path, base: str | Path = "", strict: bool = True) -> LlamaConfig:
     """The config of a model directory, or of the model below an adapter's (`base_of`); no weights are loaded."""
-    return LlamaConfig.from_hf(levels(path, base, strict)[-1])
+    *_, lowest = levels(path, base, strict)
+    return LlamaConfig.from_hf(lowest)
 
 
 def load_beside(path: str | Path, name: str, dtype: torch.dtype, base: str | Path = "") -> Llama:
