@@ -268,6 +268,11 @@ FILE_FAULTS = {
         lambda f: edit_config(f, rope_theta=5e5, rope_parameters=DEFAULT),
         ["config.json: rope_theta is 500000.0 and 10000.0, expected one number"],
     ),
+    "half of a head rotates": (
+        "bin",
+        lambda f: edit_config(f, partial_rotary_factor=0.5),
+        ["config.json: partial_rotary_factor is 0.5"],
+    ),
     "a million layers": ("bin", lambda f: edit_config(f, num_hidden_layers=10**6), ["num_hidden_layers is 1000000"]),
     "a long number": ("bin", lambda f: edit_config(f, hidden_size=10**4000), ["hidden_size is 100", "…"]),
     "heads that do not divide": (
@@ -281,8 +286,8 @@ FILE_FAULTS = {
 
 WRONG = {
     **dict.fromkeys(("hidden_size", "intermediate_size", "num_hidden_layers", "vocab_size"), ("32", True, -1, 0, 2.0)),
-    **dict.fromkeys(("num_attention_heads", "num_key_value_heads", "head_dim"), ("4", True, -2, 4.0, [4])),
-    "max_position_embeddings": ("2048", True, -1, 1e4),
+    **dict.fromkeys(("num_attention_heads", "num_key_value_heads", "head_dim"), ("4", True, -2, 0, 4.0, [4])),
+    "max_position_embeddings": ("2048", True, -1, 0, 1e4),
     **dict.fromkeys(("rms_norm_eps", "rope_theta"), ("1e-6", True, -1, 0, float("nan"), float("inf"))),
     **dict.fromkeys(("bos_token_id", "eos_token_id"), ("2", True, -1, 2.0, ["2"], [-1], {})),
     "tie_word_embeddings": ("false", 0, 1),

@@ -86,8 +86,10 @@ def _read_fields(raw: dict) -> dict:
         if raw.get(key, value) != value:
             raise ValueError(f"{key} is {raw[key]!r}, this network computes {value!r} only")
     raw = {key: value for key, value in raw.items() if value is not None}
+    if raw.get("partial_rotary_factor", 1) != 1:
+        raise ValueError(f"partial_rotary_factor is {_shown(raw['partial_rotary_factor'])}, all of a head rotates here")
     fields: dict[str, float] = {key: _size_of(raw, key) for key in _SIZES}
-    fields |= {key: _size_of(raw, key) for key in _OPTIONAL_SIZES if raw.get(key)}  # 0 is as good as absent
+    fields |= {key: _size_of(raw, key) for key in _OPTIONAL_SIZES if key in raw}
     fields.setdefault("num_key_value_heads", fields["num_attention_heads"])
     fields |= {key: _special_id(raw, key) for key in _IDS if raw.get(key, []) != []}
     if "rms_norm_eps" in raw:
