@@ -19,12 +19,12 @@ from zj import NOTICE
 from zj.cli import run_command
 from zj.data.records import Prompt, Turn
 from zj.data.template import FILE as TEMPLATE
-from zj.data.template import TEMPLATES, encode_prompt, load_template
+from zj.data.template import choose_template, encode_prompt
 from zj.data.tokenizer import MODEL as TOKENIZER
 from zj.data.tokenizer import Tokenizer
 from zj.inference.engine import Sampling, stream
 from zj.train import DTYPES, start
-from zj.weights import check_base, config_of, load_model, load_peft
+from zj.weights import check_base, check_base_is_used, config_of, load_model, load_peft
 from zj.weights.huggingface import check_tokenizer_fits
 
 with suppress(ImportError):  # not on every system
@@ -93,13 +93,16 @@ class Chat:
         self.config = config
         self.sampling = Sampling(config.temperature, config.top_p, config.top_k, config.repetition_penalty)
         folders = _folders(config)
+        check_base_is_used(config.base, config.model, *config.adapter)
         self.templates = _templates(config, folders)
         positions = config_of(config.model, config.base, strict=False).max_position_embeddings
-        self.max_new_tokens = _longest_answer(config, positions)
+        home = _first_folder_with(TOKENIZER, [config.model, *config.adapter]) or config.model
+        self.tokenizer = Tokenizer.load(home)
+        _check_tokenizers(config, self.tokenizer, home)
+        self.max_new_tokens = config.max_new_tokens or min(512, positions // 2)
         self.room = positions - self.max_new_tokens  # tokens that a prompt may have
+        _check_room(self)
         device = start(config.device).device
-        home = _first_folder_with(TOKENIZER, [config.model, *config.adapter])
-        self.tokenizer = Tokenizer.load(home or config.model)
         self.model = load_model(config.model, DTYPES[config.dtype], device, base=config.base, strict=False)
         check_tokenizer_fits(self.model, len(self.tokenizer))
         for name, folder in folders.items():
@@ -210,28 +213,39 @@ def _folders(config: Config) -> dict[str, str]:
 
 def _templates(config: Config, folders: dict[str, str]) -> dict[str | None, str]:
     """Adapter name -> the template it was trained with; None means the model without an adapter."""
-    if config.template:
-        if config.template not in TEMPLATES:
-            raise ValueError(f"--template {config.template}: unknown, expected one of {', '.join(TEMPLATES)}")
-        return dict.fromkeys([*folders, None], config.template)
-    base = load_template(_first_folder_with(TEMPLATE, [config.model, *config.adapter]) or config.model)
-    stored = {name: load_template(folder) for name, folder in folders.items() if (Path(folder) / TEMPLATE).is_file()}
+    told = config.template
+    base = choose_template(told, _first_folder_with(TEMPLATE, [config.model, *config.adapter]) or config.model)
+    storing = {name: folder for name, folder in folders.items() if (Path(folder) / TEMPLATE).is_file()}
+    stored = {name: choose_template(told, folder) for name, folder in storing.items()}
     return {name: stored.get(name, base) for name in folders} | {None: base}
+
+
+def _check_tokenizers(config: Config, tokenizer: Tokenizer, home: str) -> None:
+    """ValueError for an adapter that brings a tokenizer with other ids: one conversation has one tokenizer."""
+    for folder in config.adapter:
+        if (Path(folder) / TOKENIZER).is_file() and not Tokenizer.load(folder).same_ids(tokenizer):
+            raise ValueError(
+                f"--adapter {folder}: its tokenizer gives other ids than that of {home}; expected the same"
+            )
+
+
+def _check_room(chat: Chat) -> None:
+    """ValueError if no question of one token fits beside the longest answer, before the model is loaded."""
+    empty = Prompt("chat", "", system=chat.config.system)
+    shortest = max(len(encode_prompt(empty, chat.tokenizer, template)) for template in set(chat.templates.values())) + 1
+    positions = chat.room + chat.max_new_tokens
+    longest = positions - shortest
+    if longest < 1:
+        raise ValueError(f"--system takes {shortest} tokens with a question, the model has {positions} positions")
+    if not 0 < chat.max_new_tokens <= longest:
+        raise ValueError(
+            f"--max-new-tokens is {chat.max_new_tokens}, expected 1 to {longest}: the model has "
+            f"{positions} positions, and system text and question take at least {shortest}"
+        )
 
 
 def _first_folder_with(file: str, folders: Iterable[str]) -> str | None:
     return next((folder for folder in folders if (Path(folder) / file).is_file()), None)
-
-
-def _longest_answer(config: Config, positions: int) -> int:
-    if config.max_new_tokens == 0:
-        return min(512, positions // 2)
-    if not 0 < config.max_new_tokens < positions:
-        raise ValueError(
-            f"--max-new-tokens is {config.max_new_tokens}, expected 1 to {positions - 1}: "
-            f"the model has {positions} positions for prompt and answer"
-        )
-    return config.max_new_tokens
 
 
 if __name__ == "__main__":

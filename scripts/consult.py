@@ -15,9 +15,10 @@ from zj.data.readers import read
 from zj.data.records import Dialogue, Prompt, Turn
 from zj.data.template import choose_template, encode_prompt
 from zj.data.tokenizer import Tokenizer
+from zj.eval.answers import check_answer_length
 from zj.inference import generate
 from zj.train import DTYPES, start
-from zj.weights import check_tokenizer_fits, config_of, load_model
+from zj.weights import check_base_is_used, check_tokenizer_fits, config_of, load_model
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,10 @@ def main(config: Config) -> None:
     dialogues, report = read(config.data, "dialogue")
     print(report)
     held_out = split(dialogues, config.valid_fraction)[1][: config.number]
-    room = config_of(config.model, config.base, strict=False).max_position_embeddings - config.max_new_tokens
+    check_base_is_used(config.base, config.model)
+    positions = config_of(config.model, config.base, strict=False).max_position_embeddings
+    check_answer_length(config.max_new_tokens, positions)
+    room = positions - config.max_new_tokens
     if config.max_tokens > room:
         print(f"the model has positions for a prompt of {room} tokens beside the answer, not for {config.max_tokens}")
         config = replace(config, max_tokens=room)

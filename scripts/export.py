@@ -17,12 +17,12 @@ import torch
 from zj.cli import run_command
 from zj.data.huggingface import save_tokenizer, why_not_exact
 from zj.data.template import FILE as TEMPLATE
-from zj.data.template import choose_template
+from zj.data.template import TEMPLATES, choose_template, load_template
 from zj.data.tokenizer import MODEL as TOKENIZER
 from zj.data.tokenizer import Tokenizer
 from zj.lora import merge_adapter
 from zj.model import Llama, LlamaConfig, Packed
-from zj.weights import base_of, check_tokenizer_fits, is_adapter, load_beside, load_model, save_llama
+from zj.weights import check_base_is_used, check_tokenizer_fits, is_adapter, levels, load_beside, load_model, save_llama
 from zj.weights.delta import apply_delta
 from zj.weights.huggingface import stored_dtype
 from zj.weights.vocabulary import extend_vocabulary
@@ -36,7 +36,7 @@ class MergeConfig:
     base: str = ""  # directory of the base of the adapters that are read (none: the one that they name)
     out: str = ""  # directory to write the model to; must be empty or absent
     dtype: Literal["stored", "float32", "float16", "bfloat16"] = "stored"  # of the written weights
-    template: str = ""  # prompt format to store (none: the one stored with adapter or model, if there is one)
+    template: str = ""  # prompt format to store where adapter or model store none (none: theirs)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class DeltaConfig:
     base: str = ""  # directory of the base model of the delta, e.g. LLaMA-13B
     delta: str = ""  # directory of the delta weights, as published
     out: str = ""  # directory to write the model to; must be empty or absent
-    template: str = ""  # prompt format to store, e.g. ziya (none: the one stored with the delta, if there is one)
+    template: str = ""  # prompt format to store, e.g. ziya, where the delta stores none (none: the one stored there)
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,11 @@ class ExtendConfig:
 
 def merge(config: MergeConfig) -> None:
     source, out = _directory(config.model, "--model"), _empty_directory(config.out)
+    check_base_is_used(config.base, config.model)
     tokenizer = _tokenizer_of(source, config.base)
     template = _template_of(source, config.template, config.base)
-    dtype = stored_dtype(_base_model(source, config.base)) if config.dtype == "stored" else getattr(torch, config.dtype)
+    *_, lowest = levels(source, config.base)
+    dtype = stored_dtype(lowest) if config.dtype == "stored" else getattr(torch, config.dtype)
     model = _merge_into_base(source, dtype, config.base) if is_adapter(source) else load_model(source, dtype)
     save_llama(model, out, special_ids=_special_ids(tokenizer, model.config))
     _write_tokenizer(out, tokenizer, template)
@@ -94,13 +96,21 @@ def extend(config: ExtendConfig) -> None:
 
 @torch.no_grad()
 def _merge_into_base(source: Path, dtype: torch.dtype, base: str) -> Llama:
-    """The base with the adapter merged; asserts that the logits change by rounding errors only."""
+    """The base with the adapter merged; asserts that the logits change by rounding errors only.
+
+    ValueError if they are not finite.
+    """
     model = load_beside(source, "merged", dtype, base)
     vocabulary = model.config.vocab_size
     probe = Packed.of([torch.randint(vocabulary, (PROBE,), generator=torch.Generator().manual_seed(0)).tolist()])
     before = model.logits(model(probe, "merged")).double()
     merge_adapter(model, "merged")
     after = model.logits(model(probe)).double()
+    for logits, which in ((before, "beside its base"), (after, "merged")):
+        if not logits.isfinite().all():
+            raise ValueError(
+                f"--dtype: the logits of {source} {which} are not finite in {dtype}; float32 reaches further"
+            )
     difference = float((after - before).norm() / before.norm())
     # independent rounding errors of 2 * layers residual branches; a factor of 2.5 was measured, 8 is the bound
     bound = 8 * torch.finfo(dtype).eps * (2 * model.config.num_hidden_layers) ** 0.5
@@ -124,15 +134,17 @@ def _special_ids(tokenizer: Tokenizer | None, config: LlamaConfig) -> tuple[int,
 
 
 def _template_of(source: Path, chosen: str, base: str) -> str | None:
-    """The format of --template, or the one stored with adapter or model; None if neither says."""
+    """The format of --template, or the one stored with adapter or model; None if neither says, ValueError if both."""
     stored = _first_with(TEMPLATE, source, base)
+    if stored and chosen in TEMPLATES and load_template(stored) != chosen:
+        raise ValueError(
+            f"--template {chosen}: {stored} was trained with {load_template(stored)}, as its {TEMPLATE} says"
+        )
     return choose_template(chosen, stored or source) if chosen or stored else None
 
 
 def _first_with(file: str, source: Path, base: str) -> Path | None:
-    if (source / file).is_file():
-        return source
-    return _first_with(file, base_of(source, base), base) if is_adapter(source) else None
+    return next((folder for folder in levels(source, base) if (folder / file).is_file()), None)
 
 
 def _write_tokenizer(out: Path, tokenizer: Tokenizer | None, template: str | None) -> None:
@@ -144,11 +156,6 @@ def _write_tokenizer(out: Path, tokenizer: Tokenizer | None, template: str | Non
         print(f"warning: other programs may read texts as other ids than this one does: of the tokenizer, {reason}")
     if template is None:
         print(f"{out}: no prompt format is stored there; --template stores one")
-
-
-def _base_model(source: Path, base: str) -> Path:
-    """The model below nested adapters."""
-    return _base_model(base_of(source, base), base) if is_adapter(source) else source
 
 
 def _directory(path: str, flag: str) -> Path:

@@ -20,11 +20,20 @@ from zj.clinic import Question
 from zj.clinic.adversaries import best_constant, practice
 from zj.data.readers import read
 from zj.data.tokenizer import Tokenizer
-from zj.eval.answers import Answer, ChatModel, generate_answers, load_chat_model, log_likelihoods, read_questions
+from zj.eval.answers import (
+    Answer,
+    ChatModel,
+    check_chat_model,
+    generate_answers,
+    load_chat_model,
+    log_likelihoods,
+    read_questions,
+)
 from zj.eval.metrics import Answers, compute_metrics, group_scores, judge_answers
 from zj.eval.report import BOUNDS, format_tables, question_rows
 from zj.eval.texts import read_texts
 from zj.train import DTYPES, start, to_json, write_text
+from zj.weights import check_base_is_used
 
 TOKENS_PER_PACK = 4096  # in one forward pass
 PRACTICE = 300  # practice questions for the search of the best constant answer
@@ -56,6 +65,9 @@ def main(config: Config) -> None:
     if out.exists():
         print(f"{out} is there already, nothing was done; remove it to judge again")
         return
+    for name, folder in models.items():
+        check_chat_model(folder, f"--models {name}", config.max_new_tokens, config.base, config.template)
+    check_base_is_used(config.base, *models.values())
     questions = read_questions(config.data, config.limit)
     known = {prompt.id for prompt in read(config.data, "prompt")[0]} if files else set()
     texts = {name: read_texts(file, [q.prompt.id for q in questions], known) for name, file in files.items()}

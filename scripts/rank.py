@@ -19,8 +19,9 @@ from zj.cli import run_command
 from zj.clinic import Question, judge, rank
 from zj.clinic.ranking import degrade, with_degraded
 from zj.data.records import Ranking, as_json
-from zj.eval.answers import generate_answers, load_chat_model, read_questions
+from zj.eval.answers import check_chat_model, generate_answers, load_chat_model, read_questions
 from zj.train import DTYPES, start, write_text
+from zj.weights import check_base_is_used
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ def main(config: Config) -> None:
             del missing[out]
     if not missing:
         return
+    check_chat_model(config.model, "--model", config.max_new_tokens, config.base, config.template)
+    check_base_is_used(config.base, config.model)
     questions = read_questions(config.data, config.limit)
     for out in missing:
         out.parent.mkdir(parents=True, exist_ok=True)

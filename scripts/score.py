@@ -23,7 +23,7 @@ from zj.cli import run_command
 from zj.data.records import Dialogue, Prompt, Ranking
 from zj.data.template import choose_template, encode_answers
 from zj.data.tokenizer import Tokenizer
-from zj.eval.answers import ChatModel, generate_answers
+from zj.eval.answers import ChatModel, check_answer_length, generate_answers
 from zj.inference.cpu import prepack_frozen
 from zj.rl import pair_accuracy
 from zj.stages.config import Lora, need
@@ -32,7 +32,7 @@ from zj.stages.roles import Reward, add_policy, backbone_of, check_same_tokenize
 from zj.stages.setup import read_records, tell_positions
 from zj.train import ALONE, DTYPES, World, start, to_json, write_text
 from zj.train.log import bar_interval
-from zj.weights import base_of, check_tokenizer_fits, config_of, load_model, same_base
+from zj.weights import base_of, check_base_is_used, check_tokenizer_fits, config_of, load_model, same_base
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,10 @@ def load_scorer(config: Config) -> Scorer:
     """The reward model of --reward on its base."""
     device = start(config.device).device
     tokenizer, template = Tokenizer.load(config.reward), choose_template(config.template, config.reward)
+    check_base_is_used(config.base, config.reward, config.model)
     shape = config_of(config.reward, config.base, strict=False)
+    if config.best_of:
+        check_answer_length(config.max_new_tokens, shape.max_position_embeddings)
     longest = config.max_tokens or shape.max_position_embeddings
     tell_positions(longest, shape, ALONE)
     backbone = backbone_of(config.reward, config.base, strict=False)

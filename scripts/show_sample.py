@@ -6,13 +6,13 @@ python scripts/show_sample.py --data FILE --tokenizer DIR --index 3 --number 2 -
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal
 
 from zj.cli import run_command
 from zj.data.readers import read
-from zj.data.template import Encoded, encode_all, encode_prompt
+from zj.data.template import Encoded, encode_all, encode_prompt, first_template
 from zj.data.tokenizer import Tokenizer
 
 GREEN, GREY, END = "\x1b[32m", "\x1b[90m", "\x1b[0m"
@@ -23,7 +23,7 @@ class Config:
     data: tuple[str, ...] = ()  # files or directories
     tokenizer: str = ""  # directory of a model or a tokenizer, or a .model file
     kind: Literal["dialogue", "document", "prompt"] = "dialogue"  # type of record to read rows as
-    template: str = "ziya"  # prompt format
+    template: str = ""  # prompt format (none: the one stored beside the tokenizer, else ziya)
     max_tokens: int | None = None  # tokens of the longest sequence (none: no limit)
     index: int = 0  # first record to show, counted from 0
     number: int = 1  # number of records to show
@@ -36,6 +36,7 @@ def main(config: Config) -> None:
     if not config.tokenizer:
         raise ValueError("--tokenizer: found nothing, expected a directory with a tokenizer.model or such a file")
     tokenizer = Tokenizer.load(config.tokenizer)
+    config = replace(config, template=first_template(config.template, [config.tokenizer]))
     records, report = read(config.data, config.kind, config.on_bad_row)
     chosen = records[config.index : config.index + config.number] if config.index >= 0 else []
     if not chosen:

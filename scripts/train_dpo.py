@@ -35,7 +35,7 @@ from zj.stages.roles import add_policy, backbone_of
 from zj.stages.run_state import Run
 from zj.train import DTYPES, Log, Optim, Optimizer, World, gathered, shard, start, to_json, write_text
 from zj.train.log import bar_interval
-from zj.weights import base_of, check_tokenizer_fits, config_of, is_adapter, load_model
+from zj.weights import check_stackable, check_tokenizer_fits, config_of, levels, load_model
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,7 @@ def open_model(config: Config, base: Path, ids: int, world: World) -> Llama:
         shard(model, [], config.shard, dtype, world)
 
     setup.tell_positions(config.max_tokens, config_of(base, config.base), world)
+    check_stackable(config.model, config.base)
     model = load_model(base, dtype, world.device, prepare, config.base)
     prepack_frozen(model)
     apply_memory_plan(model, "dpo", config, world)
@@ -191,9 +192,7 @@ class Reference:
 
 def fingerprint(config: Config) -> str:
     """The inputs of the reference's log-probs except the answers: the files of the model, and the precision."""
-    folders = [Path(config.model)]
-    while is_adapter(folders[-1]):
-        folders.append(base_of(folders[-1], config.base))
+    folders = levels(config.model, config.base)
     files = [f for folder in folders for f in sorted(folder.iterdir()) if f.suffix in (".safetensors", ".bin", ".json")]
     return json.dumps([config.dtype, *((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files)])
 

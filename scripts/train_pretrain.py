@@ -25,7 +25,7 @@ from zj.train import DTYPES, Log, Optimizer, start
 @dataclass(frozen=True)
 class Config(TextConfig):
     data: tuple[str, ...] = ()  # files or directories of text (none: the synthetic clinic)
-    template: str = "ziya"  # prompt format of the later stages, stored with the result
+    template: str = ""  # prompt format of the later stages, stored with the result (none: --model's, else ziya)
     max_tokens: int = 1024  # longest sequence, in tokens; a longer document is cut into several
 
 

@@ -108,7 +108,7 @@ def add_reward(config: Config, tokenizer: Tokenizer, world: World) -> tuple[Llam
         shard(model, heads, config.shard, dtype, world)
 
     setup.tell_positions(config.max_tokens, config_of(config.model, config.base), world)
-    check_stackable(config.model)
+    check_stackable(config.model, config.base)
     model = load_model(config.model, dtype, world.device, prepare, config.base)
     prepack_frozen(model)
     apply_memory_plan(model, "reward", config, world)

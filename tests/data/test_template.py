@@ -170,7 +170,7 @@ def test_only_as_last_resort_the_user_text_loses_its_beginning(name, tokenizer):
         ends = [replace(prompt, history=(), user=prompt.user[-n:]) for n in range(1, len(prompt.user) + 1)]
         kept = [encode_prompt(end, tokenizer, name) for end in ends].index(ids)
         assert len(encode_prompt(ends[kept + 1], tokenizer, name)) > limit  # as much as fits
-    with pytest.raises(ValueError, match=r"file:3: found no room for the user text in --max-tokens 5"):
+    with pytest.raises(ValueError, match=r"file:3: found no room for the user text in 5 tokens"):
         encode_prompt(prompt, tokenizer, name, 5)
 
 

@@ -120,9 +120,10 @@ def with_added(tokenizer, tmp_path, added):
     return tmp_path
 
 
-def test_added_tokens_stand_behind_the_pieces(tokenizer, tmp_path):
+def test_added_tokens_stand_behind_the_pieces(tmp_path):
     """As in Ziya: 39,408 pieces, <human> 39408, <bot> 39409 and 39,410 ids."""
-    folder = with_added(tokenizer, tmp_path / "one", {"<human>": 400, "<bot>": 401, "</s>": 2})
+    bare = train_tokenizer(LINES, tmp_path / "bare", 400, specials=())
+    folder = with_added(bare, tmp_path / "one", {"<human>": 400, "<bot>": 401, "</s>": 2})
     loaded = Tokenizer.load(folder)
     assert (len(loaded), loaded.special("<human>"), loaded.special("<bot>")) == (402, 400, 401)
     assert loaded.decode([400, *loaded.encode("头疼"), 401]) == "头疼"
@@ -138,7 +139,12 @@ def test_added_tokens_stand_behind_the_pieces(tokenizer, tmp_path):
         ("[1]", "expected an object"),
         ({"<human>": "400"}, "expected an object"),
         ({"<human>": -1}, "expected an object"),
-        ({"<human>": 7}, "found '<human>' at 7, expected an id from 400 on"),
+        ({"<x>": 10**9}, "expected an object"),
+        ({"<x>": 7}, "found '<x>' at 7, expected an id from 400 on"),
+        ({"<x>": 400, "<y>": 400}, "found '<x>' and '<y>' at 400, expected one token an id"),
+        ({"</s>": 400}, "found '</s>' at 400, expected 2, its id in tokenizer.model"),
+        ({"<human>": 400}, "found '<human>' at 400, expected 3, its id in tokenizer.model"),
+        ("[" * 10**6, "cannot be read"),
     ],
 )
 def test_bad_added_tokens(added, message, tokenizer, tmp_path):
@@ -170,7 +176,7 @@ def test_what_tokenizers_do_is_compared_and_not_their_files(tokenizer, tmp_path)
     same = Tokenizer.load(tmp_path / "same")
     assert same.file.read_bytes() != tokenizer.file.read_bytes() and same.same_ids(tokenizer)
     others = [train_tokenizer(LINES, tmp_path / "size", 390), train_tokenizer(LINES[:-1], tmp_path / "text", 400)]
-    others += [Tokenizer.load(with_added(tokenizer, tmp_path / "added", {"<human>": 400}))]
+    others += [Tokenizer.load(with_added(tokenizer, tmp_path / "added", {"<think>": 400}))]
     others += [Tokenizer(tokenizer.model.proto + WITHOUT_PREFIX, {}, tokenizer.file)]
     assert not any(other.same_ids(tokenizer) for other in others)
 
@@ -186,7 +192,7 @@ def test_a_model_file_is_read_as_the_library_reads_it(tokenizer):
 
 def test_rows_of_another_vocabulary(tokenizer, tmp_path):
     assert tokenizer.rows_from(tokenizer) == [[id] for id in range(400)]
-    new = train_tokenizer([*LINES, "肝硬化患者肝硬化" * 9], tmp_path / "new", 420)
+    new = train_tokenizer([*LINES, "肝硬化患者肝硬化" * 9], tmp_path / "new", 420, specials=())
     new = Tokenizer.load(with_added(new, tmp_path / "added", {"<human>": 420, "<think>": 421}))
     rows = new.rows_from(tokenizer)
     assert len(rows) == 422 and rows[420] == [tokenizer.special("<human>")]  # by name, wherever it stands
@@ -205,9 +211,11 @@ def test_rows_of_another_vocabulary(tokenizer, tmp_path):
 
 
 def test_missing_and_corrupt_files(tokenizer, tmp_path):
-    with pytest.raises(ValueError, match=rf"directory {tmp_path} holds no tokenizer.model .*--tokenizer"):
+    with pytest.raises(
+        ValueError, match=rf"directory {tmp_path} holds no tokenizer.model; expected a directory that holds one"
+    ):
         Tokenizer.load(tmp_path)
-    with pytest.raises(ValueError, match=r"no such file or directory: .*nowhere .*--tokenizer"):
+    with pytest.raises(ValueError, match=r"no such file or directory: .*nowhere; expected a directory"):
         Tokenizer.load(tmp_path / "nowhere")
     whole = tokenizer.file.read_bytes()
     for name, content in [("text", b"not a model"), ("empty", b""), ("half", whole[: len(whole) // 2])]:

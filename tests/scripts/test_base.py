@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -14,7 +15,6 @@ from safetensors.torch import load_file, save_file
 
 from scripts import judge
 from tests.line import Line, make_line, make_other
-from tests.scripts.conftest import instead
 from tests.scripts.test_judge import write_prompts
 from zj.weights import adapter_base, load_model
 
@@ -88,8 +88,7 @@ def test_the_other_commands_warn_and_go_on(command, moved, tmp_path, monkeypatch
     for folder, warned in ((other, True), (base, False)):
         monkeypatch.setattr(sys, "stdin", io.StringIO("/exit\n"))
         adapter_base._warn.cache_clear()
-        out = ("--out", tmp_path / folder.name) if "--out" in flags else ()
-        done = command(*instead((name, *flags), ("--base", folder, *out)))
+        done = command(*call(script, line, tmp_path / folder.name), "--base", folder)
         assert done.status == 0, done.err
         assert ("WARNING: " in done.err and "are others" in done.err) is warned
 
@@ -130,3 +129,54 @@ def test_an_adapter_that_replaces_the_embedding_is_merged_before_another_is_trai
     assert load_model(tmp_path / "merged").config.vocab_size == rows
     name, *flags = call("train_sft", line, tmp_path / "sft")
     assert command(name, *flags, "--model", tmp_path / "merged").status == 0  # control
+
+
+@pytest.fixture
+def stacked(line, tmp_path) -> Path:
+    """An adapter on an adapter that stands in place of its base's embedding."""
+    lower, top = (shutil.copytree(line.sft, tmp_path / name) for name in ("lower", "top"))
+    file, embedding = lower / "adapter_model.safetensors", "model.embed_tokens.weight"
+    whole = load_file(line.base / "model.safetensors")[embedding]
+    save_file(load_file(file) | {f"base_model.model.{embedding}": whole}, file)
+    (lower / "SHA256SUMS").unlink()
+    (top / "base.json").unlink()
+    settings = json.loads((top / "adapter_config.json").read_text())
+    (top / "adapter_config.json").write_text(json.dumps(settings | {"base_model_name_or_path": str(lower)}))
+    return top
+
+
+@pytest.mark.parametrize("script", ["train_pretrain", "train_sft", "train_reward", "train_dpo"])
+def test_an_adapter_that_could_not_be_written_is_not_trained(command, line, stacked, tmp_path, monkeypatch, script):
+    for module in ("zj.stages.setup", "scripts.train_reward", "scripts.train_dpo"):
+        monkeypatch.setattr(f"{module}.load_model", lambda *rest, **named: pytest.fail("loaded"))
+    data = line.dialogues if script in ("train_pretrain", "train_sft") else line.rankings
+    done = command(script, "--model", stacked, "--data", data, *SMALL, "--out", tmp_path / "out")
+    assert done.status == 2 and "lower: it replaces model.embed_tokens.weight of its base" in done.err, done.err
+    assert done.err.strip().count("\n") == 0
+    with pytest.raises(pytest.fail.Exception, match="loaded"):  # control: plain LoRA comes as far as that
+        command(script, "--model", line.sft, "--data", data, *SMALL, "--out", tmp_path / "out2")
+
+
+def test_a_merge_whose_logits_are_not_finite_is_a_line(command, line, tmp_path):
+    """Each number of the adapter is finite, and so is each merged weight in fp32."""
+    large = shutil.copytree(line.sft, tmp_path / "large")
+    file = large / "adapter_model.safetensors"
+    save_file({name: tensor * 1e17 for name, tensor in load_file(file).items()}, file)
+    (large / "SHA256SUMS").unlink()
+    done = command("export", "merge", "--model", large, "--out", tmp_path / "out")
+    assert done.status == 2 and done.err.count("\n") == 1 and "are not finite" in done.err, done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_models_are_looked_at_before_the_first_answers(command, line, tmp_path, monkeypatch):
+    monkeypatch.setattr(judge, "load_chat_model", lambda *rest: pytest.fail("loaded"))
+    exam = write_prompts(tmp_path / "exam.jsonl", 2, held_out=True)
+    bare = shutil.copytree(line.sft, tmp_path / "bare")
+    (bare / "tokenizer.model").unlink()
+    flags = ("--data", exam, "--out", tmp_path / "report.json", "--models", f"one={line.sft}")
+    done = command("judge", *flags, f"two={bare}")
+    assert done.status == 2 and f"--models two: directory {bare} holds no tokenizer.model" in done.err, done.err
+    long = command("judge", *flags, "--max-new-tokens", 4000)
+    assert long.status == 2 and "--max-new-tokens is 4000, expected 1 to 2047" in long.err, long.err
+    unused = command("judge", "--data", exam, "--out", tmp_path / "r.json", "--models", f"b={line.base}", "--base", ".")
+    assert unused.status == 2 and "--base .: nothing is read from it" in unused.err, unused.err

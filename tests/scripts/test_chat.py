@@ -251,7 +251,9 @@ def test_a_stopped_answer_is_kept(home, monkeypatch, capsys):
         (["--model", "{home}/base", "--adapter", "absent"], "absent"),
         (["--model", "{home}/base", "--adapter", "{home}/sft", "{home}/sft"], "the name sft is taken"),
         (["--model", "{home}/base", "--template", "nix"], "--template nix: unknown"),
-        (["--model", "{home}/base", "--max-new-tokens", "96"], "--max-new-tokens is 96, expected 1 to 95"),
+        (["--model", "{home}/base", "--max-new-tokens", "96"], "--max-new-tokens is 96, expected 1 to 87"),
+        (["--model", "{home}/base", "--max-new-tokens", "88"], "--max-new-tokens is 88, expected 1 to 87"),
+        (["--model", "{home}/base", "--base", "{home}/base"], "--base {home}/base: nothing is read from it"),
         (["--model", "{home}/base", "--max-new-tokens", "-1"], "--max-new-tokens is -1"),
         (["--model", "{home}/base", "--temperature", "-1"], "temperature is -1.0"),
         (["--model", "{home}/base", "--top-p", "2"], "top_p is 2.0"),
@@ -262,4 +264,38 @@ def test_a_stopped_answer_is_kept(home, monkeypatch, capsys):
 def test_one_line_and_status_2(home, talk, flags, words):
     done = talk(["我头痛"], *(flag.format(home=home) for flag in flags))
     assert done.status == 2
-    assert done.err.count("\n") == 1 and words in done.err
+    assert done.err.count("\n") == 1 and words.format(home=home) in done.err
+
+
+def test_an_adapter_with_another_tokenizer_is_refused_before_the_model_is_loaded(home, talk, tmp_path, monkeypatch):
+    """The same directory with the same tokenizer answers: the control."""
+    other = shutil.copytree(home / "sft", tmp_path / "other")
+    flags = ("--model", home / "base", "--adapter", home / "dpo", other)
+    assert talk([], *flags).status == 0
+    train_tokenizer(["医生，我咳嗽三天了。请多休息，多喝水。"] * 4, other, 300)
+    monkeypatch.setattr("scripts.chat.load_model", lambda *rest, **named: pytest.fail("loaded"))
+    done = talk([], *flags)
+    assert done.status == 2 and done.err.count("\n") == 1
+    assert f"--adapter {other}: its tokenizer gives other ids than that of {home / 'base'}" in done.err
+
+
+def test_activations_beyond_fp16_are_told_in_one_line(home, talk, tmp_path):
+    """Each weight is finite in fp16, and so is each answer in fp32: the control."""
+    model = load_model(home / "base")
+    with torch.no_grad():
+        for name in ("up_proj", "gate_proj", "down_proj"):
+            model.get_parameter(f"model.layers.0.mlp.{name}.weight").fill_(3e4)
+    large = shutil.copytree(home / "base", tmp_path / "large")
+    save_llama(model, large)
+    flags = ("--model", large, "--max-new-tokens", "2")
+    assert talk(["我头痛"], *flags).status == 0
+    done = talk(["我头痛"], *flags, "--dtype", "fp16")
+    assert done.status == 2 and done.err.count("\n") == 1 and "--dtype: the logits are not finite" in done.err
+
+
+def test_another_format_than_the_stored_one_is_told(home, talk, tmp_path):
+    stored = shutil.copytree(home / "base", tmp_path / "huatuo")
+    save_template(stored, "huatuo")
+    done = talk([], "--model", stored, "--template", "ziya")
+    assert done.status == 0 and done.err == f"warning: --template ziya: {stored} was trained with the format huatuo\n"
+    assert talk([], "--model", home / "base", "--template", "ziya").err == ""  # control

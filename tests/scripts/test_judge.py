@@ -233,6 +233,7 @@ def test_the_clinics_own_doctor_wins_and_where_nothing_is_due_nothing_is_counted
             return [Answer(q.reference, True) for q in questions]
         return [Answer(degrade(random.Random(q.prompt.id), q), False) for q in questions]
 
+    monkeypatch.setattr("scripts.judge.check_chat_model", lambda *rest: None)
     monkeypatch.setattr("scripts.judge.load_chat_model", lambda path, *rest: path)
     monkeypatch.setattr("scripts.judge.generate_answers", speak)
     monkeypatch.setattr("scripts.judge.log_likelihoods", lambda chat_model, sampled, *rest: [0.0] * len(sampled))

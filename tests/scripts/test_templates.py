@@ -7,11 +7,15 @@ import shutil
 
 import pytest
 
+from scripts.train_sft import Config
 from tests.scripts.conftest import ppo
 from tests.scripts.test_judge import write_prompts
-from zj.data.template import FILE, encode_prompt, load_template
+from zj.cli import parse
+from zj.data import template
+from zj.data.template import FILE, encode_prompt, load_template, save_template
 from zj.data.tokenizer import Tokenizer
 from zj.eval import answers
+from zj.stages.config import with_template
 
 SHORT = ("--device", "cpu", "--max-new-tokens", 2)
 
@@ -63,3 +67,42 @@ def test_ppo_stores_the_format_that_is_told(command, line, tmp_path):
     assert load_template(tmp_path / "run") == "huatuo" and load_template(line.sft) == "ziya"
     chat = json.loads((tmp_path / "run" / "tokenizer_config.json").read_text(encoding="utf-8"))["chat_template"]
     assert "<HuatuoGPT>" in chat
+
+
+@pytest.fixture
+def huatuo(line, tmp_path):
+    """The fine-tuned adapter of the line, which stores another format than the default."""
+    folder = shutil.copytree(line.sft, tmp_path / "huatuo")
+    save_template(folder, "huatuo")
+    return folder
+
+
+def test_training_goes_on_in_the_format_of_its_model(command, line, huatuo, tmp_path):
+    few = ("--device", "cpu", "--max-tokens", 400, "--batch-size", 32, "--epochs", 1, "--valid-fraction", 0)
+    flags = ("--data", line.dialogues, *few)
+    done = command("train_sft", "--model", huatuo, "--out", tmp_path / "run", *flags)
+    assert done.status == 0 and "was trained with" not in done.err, done.err
+    assert load_template(tmp_path / "run") == "huatuo"
+    assert 'template = "huatuo"' in (tmp_path / "run" / "config.toml").read_text(encoding="utf-8")
+
+
+def test_the_default_format_is_the_models_of_its_base_or_ziya(line, huatuo, tmp_path, capsys):
+    def chosen(*flags):
+        return with_template(parse(Config, list(map(str, flags)))).template
+
+    assert chosen() == chosen("--model", line.sft) == chosen("--model", tmp_path / "nowhere") == "ziya"
+    assert chosen("--model", huatuo) == "huatuo"
+    (huatuo / FILE).unlink()
+    assert chosen("--model", huatuo) == "ziya"  # of the base of the adapter
+    assert capsys.readouterr().err == ""
+    template._warn.cache_clear()  # each is told once
+    assert chosen("--model", line.sft, "--template", "huatuo") == "huatuo"
+    told = capsys.readouterr().err
+    assert told == f"warning: --template huatuo: {line.sft} was trained with the format ziya\n"
+
+
+def test_what_is_written_is_never_relabelled(command, line, tmp_path):
+    done = command("export", "merge", "--model", line.sft, "--out", tmp_path / "out", "--template", "huatuo")
+    assert done.status == 2 and done.err.count("\n") == 1 and not (tmp_path / "out").exists()
+    assert f"--template huatuo: {line.sft} was trained with ziya, as its template.json says" in done.err
+    assert command("export", "merge", "--model", line.sft, "--out", tmp_path / "out", "--template", "ziya").status == 0

@@ -7,11 +7,25 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.weights.test_peft import PACKED, adapted, edit, make
 from zj.lora import adapter_parameters, add_adapter
-from zj.model import Llama
-from zj.weights import base_of, check_base, load_llama, load_model, same_base, save_llama, save_peft
+from zj.model import Llama, LlamaConfig
+from zj.stages.identity import model_digest
+from zj.weights import (
+    base_of,
+    check_base,
+    check_base_is_used,
+    check_stackable,
+    config_of,
+    levels,
+    load_llama,
+    load_model,
+    same_base,
+    save_llama,
+    save_peft,
+)
 from zj.weights.adapter_base import fingerprint
 
 
@@ -66,7 +80,7 @@ def test_every_kind_of_tensor_counts(saved, tmp_path, name):
         dict(model.named_parameters())[name].view(-1)[0] += 0.01
     save_llama(model, saved.parent / "base")
     assert fingerprint(saved.parent / "base") != before
-    with pytest.raises(ValueError, match="the weights in .*base are others"):
+    with pytest.raises(ValueError, match="config.json or the weights in .*base are others"):
         load_model(saved)
 
 
@@ -74,7 +88,9 @@ def test_every_kind_of_tensor_counts(saved, tmp_path, name):
 
 
 def test_another_base_of_the_same_shape_is_refused_and_in_a_chat_warned_about(saved, other, capsys):
-    with pytest.raises(ValueError, match="adapter: its base is .*base, and the weights in .*other are others") as error:
+    with pytest.raises(
+        ValueError, match="adapter: its base is .*base, and config.json or the weights in .*other are others"
+    ) as error:
         load_model(saved, base=other)
     assert "\n" not in str(error.value)
     load_model(saved, base=other, strict=False)
@@ -198,3 +214,105 @@ def test_adapters_of_others_on_adapters_are_read(saved, tmp_path):
             for layer, weight in ((p, w) for p, w in expected.named_parameters() if ".layers." in p and w.ndim == 2):
                 weight += model.get_submodule(layer.removesuffix(".weight")).delta("a")
     torch.testing.assert_close(found(PACKED), expected(PACKED), rtol=1e-5, atol=1e-5)
+
+
+# --- what a fingerprint reads
+
+
+def many_rows(vocabulary: int = 5000) -> Llama:
+    model = Llama(LlamaConfig.named("nano", vocab_size=vocabulary))
+    model.init_weights(0)
+    return model
+
+
+def test_a_vocabulary_that_was_extended_anew_is_another_model(tmp_path):
+    """The new rows alone differ, at the end, where four spaced rows never look."""
+    save_llama(many_rows(), tmp_path / "first")
+    model = many_rows()
+    with torch.no_grad():
+        model.model.embed_tokens.weight[-9:-7] += 0.01
+    save_llama(model, tmp_path / "second")
+    save_llama(many_rows(), tmp_path / "again")
+    assert fingerprint(tmp_path / "first") == fingerprint(tmp_path / "again") != fingerprint(tmp_path / "second")
+
+
+def change_config(folder, **keys):
+    file = folder / "config.json"
+    raw = json.loads(file.read_text()) | keys
+    file.write_text(json.dumps({key: value for key, value in raw.items() if value is not ...}))
+
+
+@pytest.mark.parametrize(
+    "keys", [{"rope_theta": 5e5}, {"rms_norm_eps": 1e-5}, {"num_attention_heads": 2, "head_dim": 16}]
+)
+def test_a_config_that_computes_otherwise_is_another_model(saved, keys):
+    base = saved.parent / "base"
+    known = fingerprint(base)
+    theta = {"rope_theta": ..., "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}
+    change_config(base, **theta, max_position_embeddings=4096, eos_token_id=5, torch_dtype=..., dtype="float32")
+    assert fingerprint(base) == known  # the other spelling, and what no number depends on
+    load_model(saved)
+    change_config(base, rope_parameters=..., **keys)
+    assert fingerprint(base) != known
+    with pytest.raises(ValueError, match="config.json or the weights in .*base are others"):
+        load_model(saved)
+
+
+# --- bases that are none
+
+
+def test_adapters_that_name_each_other_are_told_in_one_line(saved, tmp_path):
+    two = shutil.copytree(saved, tmp_path / "runs" / "two")
+    for folder, base in ((saved, two), (two, saved)):
+        (folder / "base.json").unlink()
+        edit(folder, base_model_name_or_path=str(base))
+    for read in (load_model, config_of, base_of, lambda path: list(levels(path)), check_stackable, model_digest):
+        with pytest.raises(ValueError, match="name each other as their base") as error:
+            read(two)
+        assert "\n" not in str(error.value)
+
+
+def test_base_is_never_an_adapter(saved):
+    shutil.copytree(saved, saved.parent / "copy")
+    with pytest.raises(ValueError, match="--base .*copy: is an adapter, expected the directory of the model below"):
+        load_model(saved, base=saved.parent / "copy")
+
+
+def test_base_without_an_adapter_is_a_mistake(saved):
+    base = str(saved.parent / "base")
+    with pytest.raises(ValueError, match="--base .*: nothing is read from it, .*base is no adapter"):
+        check_base_is_used(base, base, "")
+    check_base_is_used(base, str(saved), base)
+    check_base_is_used("", base)
+    check_base_is_used(base, "")  # what is missing is told by others
+
+
+@pytest.mark.parametrize("left", ["nothing", "config alone", "half a file"])
+def test_a_moved_base_is_found_where_something_broken_stands_in_its_old_place(saved, tmp_path, left):
+    moved = tmp_path / "disk"
+    shutil.copytree(tmp_path / "runs", moved)
+    old = saved.parent / "base"
+    weights = (old / "model.safetensors").read_bytes()
+    for file in old.iterdir():
+        if left == "nothing" or file.name != "config.json":
+            file.unlink()
+    if left == "half a file":
+        (old / "model.safetensors").write_bytes(weights[:1000])
+    assert base_of(moved / "adapter").samefile(moved / "base")
+    shutil.rmtree(moved / "base")
+    with pytest.raises(ValueError, match="--base says where it is") as error:
+        base_of(moved / "adapter")
+    assert "\n" not in str(error.value)
+
+
+def test_what_stands_on_saved_modules_is_told_at_every_level(saved, tmp_path):
+    """Before the first step: written it could not be."""
+    file, embedding = saved / "adapter_model.safetensors", "base_model.model.model.embed_tokens.weight"
+    top = shutil.copytree(saved, tmp_path / "runs" / "top")
+    edit(top, base_model_name_or_path=str(saved))
+    (top / "base.json").unlink()
+    check_stackable(top)  # control
+    save_file(load_file(file) | {embedding: load_llama(saved.parent / "base").model.embed_tokens.weight}, file)
+    for folder in (saved, top):
+        with pytest.raises(ValueError, match="adapter: it replaces model.embed_tokens.weight of its base"):
+            check_stackable(folder)

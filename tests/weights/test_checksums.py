@@ -84,6 +84,7 @@ def test_adapters_have_theirs(tmp_path):
     [
         ("nonsense", "SHA256SUMS:1: expected a line of sha256sum"),
         (f"{'0' * 64}  ../secret", "SHA256SUMS:1: expected a line of sha256sum"),
+        (f"{'0' * 64}  weights\n" * 10**5, "SHA256SUMS: has 7,400,001 bytes, expected at most"),
         (f"{'0' * 64}  absent.safetensors", "names 1 files, 1 of them absent, first absent.safetensors"),
     ],
 )

@@ -227,3 +227,29 @@ def test_parts_in_the_wrong_place_are_refused(published, tmp_path):
     with pytest.raises(ValueError, match="it gives no model"):
         apply_delta(base, undone, out)
     assert not out.exists()
+
+
+def test_differences_to_a_vocabulary_in_another_order_are_refused(tmp_path):
+    """Their rows are as long as those of a whole embedding, which is not refused: the control."""
+    base = weights(BASE, seed=1)
+    target = trained_from(base, BASE)
+    order = torch.randperm(BASE.vocab_size, generator=torch.Generator().manual_seed(0))
+    target |= {name: base[name][order] for name in OWN}
+    ours = write(tmp_path / "base", BASE, base)
+    differences = {name: (target[name].float() - base[name].float()).half() for name in target}
+    theirs = write(tmp_path / "delta", BASE, differences)
+    with pytest.raises(
+        ValueError, match="model.safetensors: rows of model.embed_tokens.weight point away from"
+    ) as error:
+        apply_delta(ours, theirs, tmp_path / "out")
+    assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
+    whole = write(tmp_path / "whole", BASE, differences | {name: target[name] for name in OWN})
+    assert apply_delta(ours, whole, tmp_path / "out") == "embeddings whole"
+
+
+def test_fewer_rows_than_the_base_has_name_the_file(tmp_path):
+    base = weights(BASE, seed=1)
+    delta = {name: t[:30].contiguous() if name in OWN else t for name, t in vicuna(base)[1].items()}
+    ours, short = write(tmp_path / "base", BASE, base), write(tmp_path / "short", replace(BASE, vocab_size=30), delta)
+    with pytest.raises(ValueError, match=r"short/model.safetensors: model.embed_tokens.weight: \[40, 32\] in the base"):
+        apply_delta(ours, short, tmp_path / "out")

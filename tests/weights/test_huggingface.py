@@ -214,6 +214,7 @@ def _index(**changes):
     return damage
 
 
+DEFAULT = {"rope_type": "default", "rope_theta": 10000.0}
 FILE_FAULTS = {
     "cut": ("safetensors", _cut("model.safetensors", 100), ["model.safetensors: broken or cut off", "bytes"]),
     "empty": ("safetensors", _cut("model.safetensors", 10**9), ["model.safetensors: broken or cut off, 0 bytes"]),
@@ -246,8 +247,68 @@ FILE_FAULTS = {
     "config binary": ("bin", _replace("config.json", b"\xff\xfe\x00"), ["config.json: not JSON"]),
     "other network": ("bin", lambda f: edit_config(f, model_type="qwen2"), ["model_type is 'qwen2'"]),
     "no width": ("bin", lambda f: edit_config(f, hidden_size=...), ["hidden_size is None"]),
+    "outside": (
+        "sharded bin",
+        _index(ghost="../other/pytorch_model.bin"),
+        ["index.json: names '../other/pytorch_model.bin', expected files of its own directory"],
+    ),
+    "nested": ("bin", _replace("config.json", b"[" * 10**6), ["config.json: not JSON"]),
+    "dynamic beside default": (
+        "bin",
+        lambda f: edit_config(f, rope_parameters=DEFAULT, rope_scaling={"type": "dynamic", "factor": 2.0}),
+        ["config.json: rope_scaling: rotary scaling 'dynamic' is not computed here"],
+    ),
+    "default with a factor": (
+        "bin",
+        lambda f: edit_config(f, rope_scaling={"rope_type": "default", "factor": 4.0}),
+        ["config.json: rope_scaling: factor is not understood here"],
+    ),
+    "two rope bases": (
+        "bin",
+        lambda f: edit_config(f, rope_theta=5e5, rope_parameters=DEFAULT),
+        ["config.json: rope_theta is 500000.0 and 10000.0, expected one number"],
+    ),
+    "half of a head rotates": (
+        "bin",
+        lambda f: edit_config(f, partial_rotary_factor=0.5),
+        ["config.json: partial_rotary_factor is 0.5"],
+    ),
+    "a million layers": ("bin", lambda f: edit_config(f, num_hidden_layers=10**6), ["num_hidden_layers is 1000000"]),
+    "a long number": ("bin", lambda f: edit_config(f, hidden_size=10**4000), ["hidden_size is 100", "…"]),
+    "heads that do not divide": (
+        "bin",
+        lambda f: edit_config(f, num_attention_heads=3),
+        ["config.json: num_attention_heads 3"],
+    ),
     "scaled": ("bin", lambda f: edit_config(f, rope_scaling={"type": "linear", "factor": 2.0}), ["'linear'"]),
 }
+
+
+WRONG = {
+    **dict.fromkeys(("hidden_size", "intermediate_size", "num_hidden_layers", "vocab_size"), ("32", True, -1, 0, 2.0)),
+    **dict.fromkeys(("num_attention_heads", "num_key_value_heads", "head_dim"), ("4", True, -2, 0, 4.0, [4])),
+    "max_position_embeddings": ("2048", True, -1, 0, 1e4),
+    **dict.fromkeys(("rms_norm_eps", "rope_theta"), ("1e-6", True, -1, 0, float("nan"), float("inf"))),
+    **dict.fromkeys(("bos_token_id", "eos_token_id"), ("2", True, -1, 2.0, ["2"], [-1], {})),
+    "tie_word_embeddings": ("false", 0, 1),
+    **dict.fromkeys(
+        ("rope_scaling", "rope_parameters"), ("dynamic", [], 2.0, {"rope_theta": "1e4"}, {"rope_theta": -1})
+    ),
+}
+
+
+@pytest.mark.parametrize("key", WRONG)
+def test_a_value_of_another_type_is_named_with_file_and_key(tmp_path, key):
+    save_llama(make(NANO), tmp_path)
+    good = (tmp_path / "config.json").read_text()
+    for value in WRONG[key]:
+        (tmp_path / "config.json").write_text(json.dumps(json.loads(good) | {key: value}))
+        with pytest.raises(ValueError, match=f"config.json: .*{'rope_theta|' if 'rope' in key else ''}{key}") as error:
+            LlamaConfig.from_hf(tmp_path)
+        assert "\n" not in str(error.value) and "expected" in str(error.value)
+    (tmp_path / "config.json").write_text(json.dumps(json.loads(good) | {key: None}))
+    if key.startswith(("rope", "rms", "bos", "eos", "tie", "max", "head", "num_key")):
+        LlamaConfig.from_hf(tmp_path)  # control: a null is an absent key
 
 
 @pytest.mark.parametrize("fault", FILE_FAULTS)

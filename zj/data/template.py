@@ -7,9 +7,12 @@ a prefix of the training ids, turn by turn, and the answer and EOS follow it as 
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from operator import add
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from zj.data.records import Dialogue, Document, Prompt
 from zj.data.tokenizer import Tokenizer
 
 FILE = "template.json"
+DEFAULT = "ziya"  # of fine-tuning where no model stores a format
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ def encode_prompt(prompt: Prompt, tokenizer: Tokenizer, template: str, max_token
     if layout is None and fits:
         layout = _lay_out(prompt.system, [(prompt.user[-fits:], None)], tokenizer, template, max_tokens)
     if layout is None:
-        raise ValueError(f"{prompt.where}: found no room for the user text in --max-tokens {max_tokens}, expected more")
+        raise ValueError(f"{prompt.where}: found no room for the user text in {max_tokens} tokens, expected more")
     return layout.ids
 
 
@@ -194,11 +198,29 @@ def load_template(directory: str | Path) -> str:
 
 
 def choose_template(name: str, directory: str | Path) -> str:
-    """The format of --template if one is given, else the one stored in the directory. ValueError for an unknown one."""
+    """The format of --template if one is given, else the one stored in the directory. ValueError for an unknown one.
+
+    Where both are there and differ, a line on stderr says so.
+    """
     if not name:
         return load_template(directory)
     _find_template(name)
+    if (Path(directory) / FILE).is_file() and load_template(directory) != name:
+        _warn(f"--template {name}: {directory} was trained with the format {load_template(directory)}")
     return name
+
+
+def first_template(name: str, directories: Iterable[str | Path]) -> str:
+    """As `choose_template`, of the first of the directories that stores a format; without any it is ziya."""
+    stored = next((directory for directory in directories if (Path(directory) / FILE).is_file()), None)
+    return choose_template(name, stored) if stored else name or DEFAULT
+
+
+@cache
+def _warn(message: str) -> None:
+    """Print a warning, once, on one rank."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 # ---- layout of the parts

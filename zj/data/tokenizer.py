@@ -19,6 +19,7 @@ import sentencepiece
 from zj.data.sentencepiece_model import CONTROL, UNUSED, WITHOUT_PREFIX, SentencePieceModel
 
 MODEL, ADDED = "tokenizer.model", "added_tokens.json"
+MOST_IDS = 1 << 22  # a larger id is damage; a table of all ids has to fit in memory
 # Padding that published tokenizers add, sometimes one id past the embedding: there is no padding here.
 PADDING = ("<pad>", "[PAD]", "<PAD>", "<|pad|>")
 
@@ -36,6 +37,7 @@ class Tokenizer:
         self.added = {piece: id for piece, id in added.items() if piece not in PADDING}  # special tokens and their ids
         size = self._sp.vocab_size()
         self._control_ids = {i for i in range(size) if self._sp.is_control(i) or self._sp.is_unknown(i)}
+        _check_added(self.added, self._sp, file)
         for piece, id in added.items():
             if id < size and self._sp.id_to_piece(id) != piece:
                 raise ValueError(
@@ -54,7 +56,7 @@ class Tokenizer:
         file = path / MODEL if path.is_dir() else path
         if not file.is_file():
             where = f"directory {path} holds no {MODEL}" if path.is_dir() else f"no such file or directory: {path}"
-            raise ValueError(f"{where} (--tokenizer names a directory that holds one, or a .model file)")
+            raise ValueError(f"{where}; expected a directory that holds one, or a .model file")
         added = path / ADDED
         return cls(file.read_bytes(), _read_added(added) if added.is_file() else {}, file)
 
@@ -191,11 +193,25 @@ def _coverage(lines: list[str], limit: int) -> float:
     return min(0.9995, max(0.98, sum(counts[:limit]) / sum(counts)))  # SentencePiece takes nothing below 0.98
 
 
+def _check_added(added: dict[str, int], sp: sentencepiece.SentencePieceProcessor, file: Path) -> None:
+    """ValueError for two tokens with one id, and for a piece of tokenizer.model that has another id here."""
+    tokens: dict[int, str] = {}
+    for token, id in added.items():
+        if id in tokens:
+            raise ValueError(
+                f"{file.parent / ADDED}: found {tokens[id]!r} and {token!r} at {id}, expected one token an id"
+            )
+        tokens[id] = token
+        piece = sp.piece_to_id(token)
+        if sp.id_to_piece(piece) == token and piece != id:
+            raise ValueError(f"{file.parent / ADDED}: found {token!r} at {id}, expected {piece}, its id in {file.name}")
+
+
 def _read_added(file: Path) -> dict[str, int]:
     try:
         added = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{file}: cannot be read ({error})") from None
-    if not isinstance(added, dict) or not all(type(id) is int and id >= 0 for id in added.values()):
+    if not isinstance(added, dict) or not all(type(id) is int and 0 <= id < MOST_IDS for id in added.values()):
         raise ValueError(f'{file}: expected an object such as {{"<human>": 39408, "<bot>": 39409}}')
     return added

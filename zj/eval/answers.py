@@ -14,11 +14,11 @@ from zj.clinic import Question, question_of
 from zj.data.batching import pack_plan
 from zj.data.readers import read
 from zj.data.records import Prompt
-from zj.data.template import choose_template, encode_prompt
+from zj.data.template import choose_template, encode_prompt, load_template
 from zj.data.tokenizer import Tokenizer
 from zj.inference.engine import Sampling, stream
 from zj.model import Llama, Packed, sequence_logprobs
-from zj.weights import load_model
+from zj.weights import config_of, load_model
 from zj.weights.huggingface import check_tokenizer_fits
 
 
@@ -63,6 +63,28 @@ def _question_of_prompt(prompt: Prompt) -> Question:
     return question
 
 
+def check_chat_model(path: str, flag: str, max_new_tokens: int, base: str = "", template: str = "") -> None:
+    """ValueError, naming the flag, for what `load_chat_model` and then `generate_answers` would refuse.
+
+    To be called for all models before the first is loaded. It reads tokenizer, format and config and no weights.
+    """
+    if not Path(path).is_dir():
+        raise ValueError(f"{flag}: no directory {path}, expected that of a model or an adapter")
+    try:
+        Tokenizer.load(path)
+        choose_template(template, path)
+        config = config_of(path, base, strict=False)
+    except ValueError as error:
+        raise ValueError(f"{flag}: {error}") from None
+    check_answer_length(max_new_tokens, config.max_position_embeddings)
+
+
+def check_answer_length(max_new_tokens: int, positions: int) -> None:
+    """ValueError unless a model with so many positions has room for such an answer behind a prompt."""
+    if not 0 < max_new_tokens < positions:
+        raise ValueError(f"--max-new-tokens is {max_new_tokens}, expected 1 to {positions - 1}, the model's positions")
+
+
 def load_chat_model(
     path: str, flag: str, dtype: torch.dtype, device: torch.device, base: str = "", template: str = ""
 ) -> ChatModel:
@@ -71,9 +93,8 @@ def load_chat_model(
     `base`: the directory of the base, if not the one that the adapter names; another one is warned about.
     `template`: the prompt format ("": the one stored in the directory).
     """
-    if not Path(path).is_dir():
-        raise ValueError(f"{flag}: no directory {path}, expected that of a model or an adapter")
-    tokenizer, template = Tokenizer.load(path), choose_template(template, path)  # mistakes cost no time
+    check_chat_model(path, flag, 1, base, template)
+    tokenizer, template = Tokenizer.load(path), template or load_template(path)
     chat_model = ChatModel(load_model(path, dtype, device, base=base, strict=False), tokenizer, template)
     check_tokenizer_fits(chat_model.model, len(chat_model.tokenizer))
     return chat_model
@@ -93,8 +114,7 @@ def generate_answers(
     Prompts that exceed the model's positions minus `max_new_tokens` lose their oldest turns.
     """
     positions = chat_model.model.config.max_position_embeddings
-    if not 0 < max_new_tokens < positions:
-        raise ValueError(f"--max-new-tokens is {max_new_tokens}, expected 1 to {positions - 1}, the model's positions")
+    check_answer_length(max_new_tokens, positions)
     if slots < 1:
         raise ValueError(f"--slots is {slots}, expected at least 1")
     room, eos = positions - max_new_tokens, chat_model.tokenizer.eos_id

@@ -112,9 +112,11 @@ class Chosen:
             self.arrived.synchronize()
         pairs = zip(self.requests, self.on_host.tolist(), strict=True)
         tokens = [(request, token) for request, token in pairs if request.left]
-        assert all(token >= 0 for _, token in tokens), (
-            "logits that are not finite: broken weights, or activations beyond fp16"
-        )
+        if any(token < 0 for _, token in tokens):
+            raise ValueError(
+                "--dtype: the logits are not finite: activations beyond fp16 (bf16 and fp32 reach further), or broken "
+                "weights of the model or its adapter"
+            )
         return tokens
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T", bool, dict)
+_JSON_NAMES = {bool: "true or false", dict: "an object"}
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,14 @@ class LlamaConfig:
             raise ValueError(f"{path}: no config.json there; expected a Hugging Face model directory")
         try:
             raw = json.loads(file.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested too deep
             raise ValueError(f"{file}: not JSON ({error})") from None
         if not isinstance(raw, dict):
             raise ValueError(f"{file}: found a {type(raw).__name__}, expected a JSON object")
-        return cls(**_read_fields(raw, file))
+        try:
+            return cls(**_read_fields(raw))
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from None
 
     def to_hf(self) -> dict:
         """The published spelling, which every version of transformers reads."""
@@ -65,33 +73,82 @@ class LlamaConfig:
 
 # Other keys of a config.json, and the only value that is implemented here.
 _FIXED = {"model_type": "llama", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
-_OPTIONAL = ("head_dim", "max_position_embeddings", "rms_norm_eps", "bos_token_id", "eos_token_id")
-_REQUIRED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+# A size beyond these is a damaged file; a million layers would take hours to build before they were missed.
+_MOST_LAYERS, _MOST = 1_000, 2**24
+_SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+_OPTIONAL_SIZES = ("num_key_value_heads", "head_dim", "max_position_embeddings")
+_IDS = ("bos_token_id", "eos_token_id")
 
 
-def _read_fields(raw: dict, file: Path) -> dict:
+def _read_fields(raw: dict) -> dict:
+    """The fields that the file gives; a null is as good as an absent key. ValueError names the key."""
     for key, value in _FIXED.items():
         if raw.get(key, value) != value:
-            raise ValueError(f"{file}: {key} is {raw[key]!r}, this network computes {value!r} only")
-    missing = [key for key in _REQUIRED if not isinstance(raw.get(key), int) or raw[key] < 1]
-    if missing:
-        raise ValueError(f"{file}: {missing[0]} is {raw.get(missing[0])!r}, expected a positive integer")
-    fields = {key: raw[key] for key in _REQUIRED}
-    fields |= {key: raw[key] for key in _OPTIONAL if raw.get(key) is not None}
-    fields["num_key_value_heads"] = raw.get("num_key_value_heads") or raw["num_attention_heads"]
-    fields["tie_word_embeddings"] = bool(raw.get("tie_word_embeddings", False))
-    fields["rope_theta"] = _rope_theta(raw, file)
-    if isinstance(fields.get("eos_token_id"), list):  # several stop ids: the first ends a training sequence
-        fields["eos_token_id"] = fields["eos_token_id"][0]
+            raise ValueError(f"{key} is {raw[key]!r}, this network computes {value!r} only")
+    raw = {key: value for key, value in raw.items() if value is not None}
+    if raw.get("partial_rotary_factor", 1) != 1:
+        raise ValueError(f"partial_rotary_factor is {_shown(raw['partial_rotary_factor'])}, all of a head rotates here")
+    fields: dict[str, float] = {key: _size_of(raw, key) for key in _SIZES}
+    fields |= {key: _size_of(raw, key) for key in _OPTIONAL_SIZES if key in raw}
+    fields.setdefault("num_key_value_heads", fields["num_attention_heads"])
+    fields |= {key: _special_id(raw, key) for key in _IDS if raw.get(key, []) != []}
+    if "rms_norm_eps" in raw:
+        fields["rms_norm_eps"] = _positive(raw, "rms_norm_eps")
+    fields["tie_word_embeddings"] = _of_type(raw, "tie_word_embeddings", bool, False)
+    fields["rope_theta"] = _rope_theta(raw)
     return fields
 
 
-def _rope_theta(raw: dict, file: Path) -> float:
-    scaling = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
-    kind = scaling.get("rope_type", scaling.get("type", "default"))
-    if kind != "default":
-        raise ValueError(f"{file}: rotary scaling {kind!r} is not computed here, expected 'default'")
-    return float(scaling.get("rope_theta", raw.get("rope_theta") or 10000.0))
+def _rope_theta(raw: dict) -> float:
+    """Both spellings have to say the same: transformers takes the scaling of either."""
+    thetas = [_positive(raw, "rope_theta")] if "rope_theta" in raw else []
+    for spelling in ("rope_parameters", "rope_scaling"):
+        table = {key: value for key, value in _of_type(raw, spelling, dict, {}).items() if value is not None}
+        for kind in [table[key] for key in ("rope_type", "type") if key in table]:
+            if kind != "default":
+                raise ValueError(f"{spelling}: rotary scaling {kind!r} is not computed here, expected 'default'")
+        unknown = table.keys() - {"rope_type", "type", "rope_theta"}
+        if unknown:
+            raise ValueError(f"{spelling}: {min(unknown)} is not understood here, expected plain rotary positions")
+        thetas += [_positive(table, "rope_theta")] if "rope_theta" in table else []
+    if len(set(thetas)) > 1:
+        raise ValueError(f"rope_theta is {' and '.join(map(str, thetas))}, expected one number")
+    return thetas[0] if thetas else 10000.0
+
+
+def _size_of(raw: dict, key: str) -> int:
+    value, most = raw.get(key), _MOST_LAYERS if key == "num_hidden_layers" else _MOST
+    if type(value) is not int or not 0 < value <= most:
+        raise ValueError(f"{key} is {_shown(value)}, expected a positive integer of at most {most:,}")
+    return value
+
+
+def _special_id(raw: dict, key: str) -> int:
+    """Of several stop ids the first ends a training sequence."""
+    value = raw[key][0] if isinstance(raw[key], list) else raw[key]
+    if type(value) is not int or not 0 <= value <= _MOST:
+        raise ValueError(f"{key} is {_shown(raw[key])}, expected an id or a list of ids")
+    return value
+
+
+def _positive(raw: dict, key: str) -> float:
+    value = raw[key]
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        raise ValueError(f"{key} is {_shown(value)}, expected a positive number")
+    return float(value)
+
+
+def _of_type(raw: dict, key: str, kind: type[T], default: T) -> T:
+    value = raw.get(key, default)
+    if not isinstance(value, kind):
+        raise ValueError(f"{key} is {_shown(value)}, expected {_JSON_NAMES[kind]}")
+    return value
+
+
+def _shown(value: object) -> str:
+    """A value in a message, however long it is."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _exact_div(config: LlamaConfig, numerator: str, denominator: str) -> int:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from zj.cli import check_range
-from zj.data.template import TEMPLATES
+from zj.data.template import TEMPLATES, first_template
 from zj.lora import ALL_LINEAR
 from zj.train import Optim, Stop
+from zj.weights import levels
+
+S = TypeVar("S", bound="StageConfig")
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class TextConfig(StageConfig):
 
     model: str = ""  # Hugging Face model or PEFT adapter directory to start from (none: a fresh one of --size)
     tokenizer: str = ""  # tokenizer.model or its directory (none: the model's, or one trained on the data)
-    template: str = "ziya"  # prompt format, stored with the result
+    template: str = ""  # prompt format, stored with the result (none: the one stored with --model, else ziya)
     size: str = "tiny"  # size of a fresh model
     vocab_size: int = 4000  # pieces of a tokenizer trained on the data
     batch_size: int = 64  # sequences per optimizer step, over all ranks
@@ -86,7 +89,8 @@ class TextConfig(StageConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_template(self.template)
+        if self.template:
+            check_template(self.template)
         check_range(self, "vocab_size", 1)
 
 
@@ -103,6 +107,17 @@ class PreferenceConfig(StageConfig):
         check_adapter(self.lora)
         if self.template:
             check_template(self.template)
+
+
+def with_template(config: S) -> S:
+    """Pre-training or fine-tuning without --template: with the format of the model or adapter that it starts from.
+
+    An adapter without one has that of the model below. Other stages read it with their model.
+    """
+    if not isinstance(config, TextConfig):
+        return config
+    below = levels(config.model, config.base) if config.model and Path(config.model).is_dir() else []
+    return replace(config, template=first_template(config.template, below))
 
 
 def check_template(name: str) -> None:

@@ -33,6 +33,7 @@ from zj.stages.setup import tell_positions
 from zj.train import World, gathered, shard, to_json
 from zj.weights import (
     base_of,
+    check_stackable,
     config_of,
     is_adapter,
     load_model,
@@ -97,6 +98,8 @@ def open_roles(config: RolesConfig, dtype: torch.dtype, world: World) -> Roles:
         heads.extend((reward, value))
 
     tell_positions(config.max_tokens, config_of(base, config.base), world)
+    for trained_on in (config.reward, config.model):
+        check_stackable(trained_on, config.base)
     model = load_model(base, dtype, world.device, prepare, config.base)
     prepack_frozen(model)
     reward = Reward(model, heads[0])

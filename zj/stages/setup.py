@@ -18,10 +18,10 @@ from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
 from zj.lora import add_adapter, count_parameters
 from zj.model import Llama, LlamaConfig, Packed
-from zj.stages.config import StageConfig, TextConfig
+from zj.stages.config import StageConfig, TextConfig, with_template
 from zj.stages.identity import KINDS, contents_of
 from zj.train import ALONE, DTYPES, Identity, World, open_run, replace_folder, shard, sync_tree, write_text
-from zj.weights import check_stackable, config_of, load_model, save_llama
+from zj.weights import check_base_is_used, check_stackable, config_of, load_model, save_llama
 from zj.weights.huggingface import check_tokenizer_fits
 
 R = TypeVar("R", bound=Record)
@@ -32,6 +32,8 @@ Pack = tuple[Packed, Tensor]  # (sequences, which tokens are counted [N])
 
 def open_stage(config: S, stage: str, world: World) -> tuple[Path, dict[str, Any] | None, S]:
     """(OUT, state to go on from or None, config with what --resume-with has changed); see `open_run`."""
+    check_base_is_used(config.base, config.model, getattr(config, "reward", ""))
+    config = with_template(config)
     identity = world.on_rank_zero(lambda: Identity(stage, config, contents_of(config), KINDS))
     return open_run(config.out, identity, world, config.resume_with)
 
@@ -114,7 +116,7 @@ def find_model(config: TextConfig, tokenizer: Tokenizer, out: Path, world: World
     tell_positions(config.max_tokens, shape, world)
     if config.model:
         if adapter:
-            check_stackable(config.model)
+            check_stackable(config.model, config.base)
         model = load_model(config.model, dtype, world.device, prepare, config.base)
     else:
         model = Llama(shape)

@@ -11,20 +11,22 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
 from functools import cache
 from itertools import chain
 from pathlib import Path
 
-import torch
+from torch import Tensor
 
 from zj.model.config import LlamaConfig
 
 from .adapter_config import is_adapter, read_config
-from .tensors import open_checkpoint
+from .tensors import Stored, open_checkpoint
 
 FILE = "base.json"
-ROWS = 4  # of each matrix, evenly spaced, that a fingerprint reads
-HEAD = "lm_head.weight"
+ROWS, VOCABULARY_ROWS = 16, 256  # evenly spaced rows that a fingerprint reads, of a matrix and of embedding and head
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
 def base_of(path: str | Path, base: str | Path = "", strict: bool = True) -> Path:
@@ -32,15 +34,40 @@ def base_of(path: str | Path, base: str | Path = "", strict: bool = True) -> Pat
 
     `base` (--base) wins. Else the base is the directory that the config names, relative to the adapter's own, then as
     it is written; if it was moved together with the adapter, it is found below the directories around the adapter, by
-    its fingerprint. Of an adapter on an adapter this is the lower one, and `base` that one's base.
-    Raises ValueError if there is none, and as `check_base` does.
+    its fingerprint. Of an adapter on an adapter this is the lower one, and `base` the model below both.
+    Raises ValueError if there is none, for adapters that name each other, and as `check_base` does.
     """
     path = Path(path)
     found = _find(path, str(base))
     if found.samefile(path):
         raise ValueError(f"{path}: the adapter itself is named as its base")
+    seen, below = {path.resolve()}, found
+    while is_adapter(below):
+        if below.resolve() in seen:
+            raise ValueError(f"{path}: the adapters below it name each other as their base, no model is at the bottom")
+        seen.add(below.resolve())
+        below = _find(below, str(base))
     check_base(path, found, strict)
     return found
+
+
+def levels(path: str | Path, base: str | Path = "", strict: bool = True) -> Iterator[Path]:
+    """The directories from an adapter's down to that of the model at the bottom; a model directory is alone.
+
+    One after the other: the base of an adapter is looked for when the next level is asked for, see `base_of`.
+    """
+    level = Path(path)
+    yield level
+    while is_adapter(level):
+        level = base_of(level, base, strict)
+        yield level
+
+
+def check_base_is_used(base: str, *paths: str) -> None:
+    """ValueError if --base is given and none of the directories that are read is an adapter's, the empty ones aside."""
+    read = [path for path in paths if path]
+    if base and read and not any(map(is_adapter, read)):
+        raise ValueError(f"--base {base}: nothing is read from it, {read[0]} is no adapter; expected no --base")
 
 
 def check_base(path: str | Path, base: str | Path, strict: bool = True) -> None:
@@ -50,8 +77,17 @@ def check_base(path: str | Path, base: str | Path, strict: bool = True) -> None:
     """
     path, base = Path(path), Path(base)
     written, recorded = read_config(path).base, _recorded(path)
-    if recorded and not _fits(base, recorded):
-        message = f"{path}: its base is {written}, and the weights in {base} are others: --base says where its base is"
+    try:
+        fits = not recorded or _fits(base, recorded)
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: its base is {written}, which cannot be read: {error} (--base says where it is)"
+        ) from None
+    if not fits:
+        message = (
+            f"{path}: its base is {written}, and config.json or the weights in {base} are others: "
+            "--base says where its base is"
+        )
         if strict:
             raise ValueError(message)
         _warn(f"{message}. What follows is not what was trained")
@@ -66,10 +102,12 @@ def same_base(one: Path, other: Path) -> bool:
 
 
 def fingerprint(directory: str | Path) -> str:
-    """SHA-256 of all norms and of some rows of every matrix of a model directory, as fp32; reads little of the files.
+    """SHA-256 of a model directory: its config but for positions and special ids, all norms, some rows of all matrices.
 
-    The same for a moved directory, other shards, and .bin instead of .safetensors; another one in another dtype, since
-    rounding changes the values.
+    Of a matrix 16 evenly spaced rows are read, of embedding and head 256 and the last 256 (where a vocabulary grows),
+    as fp32: 60 MB of a 13B model. So it tells trained models apart, and not those that differ in a few other rows.
+    The same for a moved directory, other shards, .bin instead of .safetensors and either spelling of config.json;
+    another one in another dtype, since rounding changes the values.
     """
     files = [file for file in Path(directory).resolve().iterdir() if file.suffix in (".safetensors", ".bin", ".json")]
     return _fingerprint(Path(directory).resolve(), tuple(sorted((f.name, f.stat().st_mtime_ns) for f in files)))
@@ -78,20 +116,30 @@ def fingerprint(directory: str | Path) -> str:
 @cache
 def _fingerprint(directory: Path, files: tuple[tuple[str, int], ...]) -> str:
     """Files that change have another time, and so another entry of the cache."""
-    stored, digest = open_checkpoint(directory), hashlib.sha256()
-    tied = LlamaConfig.from_hf(directory).tie_word_embeddings
+    stored, config = open_checkpoint(directory), LlamaConfig.from_hf(directory)
+    tied = config.tie_word_embeddings
+    settings = {name: value for name, value in asdict(config).items() if name not in _NOT_COUNTED}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name in sorted(stored):
         if name.endswith("rotary_emb.inv_freq") or (tied and name == HEAD):
             continue  # stored by some versions and computed by others
-        tensor, rows = stored[name], range(stored[name].shape[0])
-        parts = (
-            [tensor[...]]
-            if tensor.shape.numel() == len(rows)
-            else [tensor[row] for row in rows[:: -(-len(rows) // ROWS)]]
-        )
         digest.update(name.encode())
-        digest.update(torch.stack(parts).float().numpy().tobytes())
+        for part in _read_parts(stored[name], name in (EMBEDDING, HEAD)):
+            digest.update(part.float().numpy().tobytes())
     return digest.hexdigest()
+
+
+_NOT_COUNTED = ("max_position_embeddings", "bos_token_id", "eos_token_id")  # no number of the network depends on them
+
+
+def _read_parts(tensor: Stored, is_vocabulary: bool) -> Iterator[Tensor]:
+    rows, most = tensor.shape[0], VOCABULARY_ROWS if is_vocabulary else ROWS
+    if tensor.shape.numel() == rows:  # a norm
+        yield tensor[...]
+        return
+    yield from (tensor[row] for row in range(0, rows, -(-rows // most)))
+    if is_vocabulary:
+        yield tensor[max(0, rows - most) :]
 
 
 def write_fingerprint(path: Path, base: Path) -> None:
@@ -107,11 +155,15 @@ def _find(path: Path, base: str) -> Path:
     if base:
         if not Path(base).is_dir():
             raise ValueError(f"--base {base}: no such directory")
+        if is_adapter(base):
+            raise ValueError(f"--base {base}: is an adapter, expected the directory of the model below all adapters")
         return Path(base)
-    fitting = (place for place in chain(there, _moved(path, written)) if recorded and _fits(place, recorded))
+    fitting = (place for place in chain(there, _moved(path, written)) if recorded and _fits_whole(place, recorded))
     found = next(fitting, there[0] if there else None)
     if found is None:
         raise ValueError(f"{path}: its base is {written or 'not named'}, no directory here: --base says where it is")
+    if not is_adapter(found) and not (found / "config.json").is_file():
+        raise ValueError(f"{path}: its base is {written}, no model is in that directory: --base says where it is")
     return found
 
 
@@ -136,6 +188,13 @@ def _recorded(path: Path) -> str:
 
 def _fits(base: Path, recorded: str) -> bool:
     return not is_adapter(base) and fingerprint(base) == recorded
+
+
+def _fits_whole(base: Path, recorded: str) -> bool:
+    """`_fits`; an incomplete or broken directory does not, and the search goes on."""
+    with suppress(ValueError, OSError):
+        return _fits(base, recorded)
+    return False
 
 
 @cache

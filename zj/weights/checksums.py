@@ -11,6 +11,7 @@ from pathlib import Path
 from .sharded import rank_share
 
 SUMS = "SHA256SUMS"
+MOST_BYTES = 1 << 20  # of a listing: a model has some hundreds of files
 
 
 def write_sums(listing: Path, files: Mapping[str, Path]) -> None:
@@ -36,6 +37,8 @@ def check_sums(directory: Path, share: bool = True) -> None:
 
 def _read_sums(listing: Path) -> dict[Path, str]:
     sums = {}
+    if listing.stat().st_size > MOST_BYTES:
+        raise ValueError(f"{listing}: has {listing.stat().st_size:,} bytes, expected at most {MOST_BYTES:,}")
     for number, line in enumerate(listing.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         row = re.fullmatch(r"([0-9a-f]{64}) [ *](?:\./)?([^/]+)", line)
         if row is None and not line.strip():

@@ -3,7 +3,8 @@
 Two kinds were published. Ziya-LLaMA-13B and HuatuoGPT-13B keep embedding and head whole, since their vocabulary is
 another. Vicuna (FastChat) subtracts all tensors; rows that the base lacks were subtracted from zeros. A delta does not
 say which kind it is, and the wrong one gives a model that babbles. The rows tell: those of a whole embedding are as
-long as the base's, those of a difference far shorter.
+long as the base's, those of a difference far shorter. That `base` is the very model that was subtracted cannot be told
+in general: one of the same shape is refused only if the sum has no gains.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from zj.model.config import LlamaConfig
 
@@ -24,6 +26,7 @@ from .tensors import Sliceable, Stored, open_checkpoint
 
 Kind = Literal["embeddings whole", "embeddings added"]
 DIFFERENCE, WHOLE = 0.25, 0.6  # length of a row / that of the base's row: below the first, above the second
+OPPOSED = -0.4  # median cosine of rows with the base's, below which they are differences
 
 
 def apply_delta(
@@ -48,6 +51,9 @@ def apply_delta(
     if not is_delta(delta_tensors):
         raise ValueError(f"{delta}: not delta weights but a whole model already, its norm weights are gains")
     kind = kind_of(base_tensors, delta_tensors, Path(delta))
+    for name in (EMBEDDING, HEAD):
+        if kind == "embeddings whole" and name in delta_tensors and name in base_tensors:
+            _refuse_reordered(base_tensors[name], delta_tensors[name])
     target: dict[str, Sliceable] = {}
     for name in shapes_of(config):
         delta_tensor = delta_tensors[name]
@@ -75,6 +81,20 @@ def kind_of(base: Mapping[str, Sliceable], delta: Mapping[str, Sliceable], path:
         f"{path}: cannot tell whether embedding and head are whole or differences: rows of {found} times the length of "
         f"the base's, expected all above {WHOLE} (whole) or all below {DIFFERENCE} (differences)"
     )
+
+
+def _refuse_reordered(base: Stored, delta: Stored) -> None:
+    """ValueError for long rows that are differences all the same: of a vocabulary in another order than the base's.
+
+    Row i is then target[j] - base[i], whose cosine with base[i] is about -0.7; that of a whole row is 0 or more.
+    """
+    rows = slice(min(base.shape[0], delta.shape[0]))
+    cosine = float(cosine_similarity(delta[rows].float(), base[rows].float()).median())
+    if cosine < OPPOSED:
+        raise ValueError(
+            f"{delta.file}: rows of {delta.name} point away from those of {base.file} (cosine {cosine:.2f}): they are "
+            "differences to a vocabulary in another order, or to another base"
+        )
 
 
 def _relative_length(base: Sliceable, delta: Sliceable) -> float:
@@ -109,5 +129,5 @@ def _counterpart(base_tensors: Mapping[str, Stored], delta_tensors: Mapping[str,
     rows = theirs.shape[0] if ours is None or name not in (EMBEDDING, HEAD) else min(ours.shape[0], theirs.shape[0])
     if ours is None or ours.shape != (rows, *theirs.shape[1:]):
         shape = "absent" if ours is None else list(ours.shape)
-        raise ValueError(f"{name}: {shape} in the base, {list(theirs.shape)} in the delta: not its base")
+        raise ValueError(f"{theirs.file}: {name}: {shape} in the base, {list(theirs.shape)} in the delta: not its base")
     return ours

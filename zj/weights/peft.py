@@ -15,7 +15,7 @@ from zj.model.config import LlamaConfig
 from zj.model.heads import ScalarHead
 from zj.model.llama import Llama
 
-from .adapter_base import base_of
+from .adapter_base import base_of, levels
 from .adapter_config import AdapterKeys, is_adapter, read_config
 from .checksums import check_sums
 from .huggingface import EMBEDDING, HEAD, Prepare, build_llama, open_llama
@@ -44,7 +44,8 @@ def load_model(
 
 def config_of(path: str | Path, base: str | Path = "", strict: bool = True) -> LlamaConfig:
     """The config of a model directory, or of the model below an adapter's (`base_of`); no weights are loaded."""
-    return config_of(base_of(path, base, strict), base, strict) if is_adapter(path) else LlamaConfig.from_hf(path)
+    *_, lowest = levels(path, base, strict)
+    return LlamaConfig.from_hf(lowest)
 
 
 def load_beside(path: str | Path, name: str, dtype: torch.dtype, base: str | Path = "") -> Llama:
@@ -80,7 +81,7 @@ def load_peft(model: Llama, path: str | Path, name: str) -> None:
     one that saves whole modules: they would have to replace those of the base, which other adapters stand on.
     """
     adapter = open_adapter(Path(path), dict(model.named_parameters()))
-    check_stackable(path)
+    refuse_saved(path)
     _add(model, adapter, name)
 
 
@@ -88,7 +89,7 @@ def load_peft_with_head(model: Llama, path: str | Path, name: str) -> ScalarHead
     """As `load_peft`; returns the adapter's scalar head, on the host. ValueError if the adapter has none."""
     head = ScalarHead(model.config.hidden_size)
     adapter = open_adapter(Path(path), dict(model.named_parameters()), head.weight)
-    check_stackable(path)
+    refuse_saved(path)
     _add(model, adapter, name)
     assert adapter.head is not None
     with torch.no_grad():
@@ -191,7 +192,16 @@ def open_adapter(path: Path, weights: Mapping[str, Sliceable], head: Sliceable |
     return Adapter(path, config, low_rank, {name: stored[PREFIX + name] for name in saved}, stored.get(SCORE))
 
 
-def check_stackable(path: str | Path) -> None:
+def check_stackable(path: str | Path, base: str | Path = "", strict: bool = True) -> None:
+    """ValueError unless an adapter can be trained on this directory: no adapter in it or below saves whole modules.
+
+    To be called before training: `save_peft` would refuse the result. `base` and `strict`: see `base_of`.
+    """
+    for level in levels(path, base, strict):
+        refuse_saved(level)
+
+
+def refuse_saved(path: str | Path) -> None:
     """ValueError for an adapter directory that saves whole modules: no other shares its base or stands on it."""
     stored = _open_tensors(Path(path)) if is_adapter(path) else {}
     whole = [key.removeprefix(PREFIX) for key in stored if ".lora_" not in key and key != SCORE]

@@ -21,7 +21,7 @@ from zj.model.llama import Llama
 from .adapter_base import FILE, base_of, write_fingerprint
 from .adapter_config import CONFIG, is_adapter
 from .checksums import SUMS, write_sums
-from .peft import SAFE, SCORE, LowRank, check_stackable, key_of, open_adapter
+from .peft import SAFE, SCORE, LowRank, key_of, open_adapter, refuse_saved
 from .sharded import reshard
 from .tensors import check_finite, compare_stored, on_host, open_tensors
 
@@ -53,7 +53,7 @@ def save_peft(
     layers: dict[str, LowRank] = {}
     for layer, pair in pairs.items():
         if pair is not None:
-            A, B = (check_finite(on_host(matrix), layer, path) for matrix in pair[:2])
+            A, B = (check_finite(on_host(m), key_of(layer, k), path) for k, m in zip("AB", pair[:2], strict=True))
             layers[layer] = LowRank(A, B, pair[2])
     tensors = {}
     if head is not None:
@@ -63,7 +63,7 @@ def save_peft(
         return
     parameters = dict(model.named_parameters())
     while is_adapter(base):
-        check_stackable(base)
+        refuse_saved(base)
         layers, base = stacked(open_adapter(base, parameters).layers, layers), base_of(base, bottom)
     ranks, targets = _ranks_of(layers), _targets_of(layers, parameters)
     config = _PLAIN | {

@@ -83,8 +83,11 @@ def _open_shards(index: Path) -> dict[str, Stored]:
     try:
         weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         shards = sorted(set(weight_map.values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        elsewhere = [shard for shard in shards if Path(shard).name != shard]  # a link to a hub's cache has a plain name
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{index}: expected JSON with a weight_map of tensor names to files ({error!r})") from None
+    if elsewhere:
+        raise ValueError(f"{index}: names {elsewhere[0][:200]!r}, expected files of its own directory")
     absent = [shard for shard in shards if not (index.parent / shard).is_file()]
     if absent:
         raise ValueError(f"{index}: names {len(shards)} shards, {len(absent)} of them absent, first {absent[0]}")
