@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,17 @@ SMALL = (
 
 ALONE = World(0, 1, torch.device("cpu"))
 STAGES = pytest.mark.parametrize(("script", "data"), [("train_sft", "dialogues"), ("train_pretrain", "documents")])
+
+
+@dataclass(frozen=True)
+class Ids:
+    """What a model asks of a tokenizer."""
+
+    number: int
+    special_ids = (1, 2)
+
+    def __len__(self) -> int:
+        return self.number
 
 
 def sft(corpus, out, *more, script="train_sft", data="dialogues"):
@@ -121,7 +133,7 @@ def test_packs_hold_what_was_chosen_and_no_more_tokens_than_asked():
 
 def test_validation_is_the_mean_over_tokens_without_dropout_under_the_adapter(tmp_path):
     flags = ("--size", "nano", "--lora.rank", "2", "--lora.dropout", "0.5")
-    model, adapter, _ = setup.find_model(parse(train_sft.Config, [*flags]), range(64), tmp_path, ALONE)
+    model, adapter, _ = setup.find_model(parse(train_sft.Config, [*flags]), Ids(64), tmp_path, ALONE)
     for matrix in adapter_parameters(model, adapter).values():
         torch.nn.init.normal_(matrix, generator=torch.Generator().manual_seed(0))
     whole, single = (setup.packs(EXAMPLES, range(3), tokens, ALONE) for tokens in (99, 1))
@@ -162,7 +174,7 @@ def test_the_flags_of_model_and_adapter_reach_them(tmp_path, monkeypatch):
     def made(*flags, out="run"):
         Path(out).mkdir(exist_ok=True)
         config = parse(train_sft.Config, ["--size", "nano", "--lora.rank", "3", *flags])
-        return setup.find_model(config, range(64), Path(out), ALONE)
+        return setup.find_model(config, Ids(64), Path(out), ALONE)
 
     (model, adapter, base), (other, _, _) = made(), made("--seed", "1", out="other")
     assert base == str(tmp_path / "run" / "base") and load_model(base).config == model.config
@@ -175,7 +187,7 @@ def test_the_flags_of_model_and_adapter_reach_them(tmp_path, monkeypatch):
     assert (layer.scales[adapter], layer.dropout[adapter]) == (2.0, 0.25)
     assert {path.split(".")[-2] for path in adapter_parameters(model, adapter)} == {"q_proj", "up_proj"}
     with pytest.raises(ValueError, match="the tokenizer has 65 ids, the model's embedding 64 rows"):
-        setup.find_model(parse(train_sft.Config, ["--model", base]), range(65), tmp_path, ALONE)
+        setup.find_model(parse(train_sft.Config, ["--model", base]), Ids(65), tmp_path, ALONE)
 
 
 @STAGES
@@ -317,7 +329,7 @@ def test_samples_are_what_the_trained_adapter_says_once_a_step(command, corpus, 
     said = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["step"] for row in said] == [0, 0, 2, 2, 4, 4]
     model, tokenizer = load_model(tmp_path / "run"), setup.Tokenizer.load(tmp_path / "run")
-    config = parse(train_sft.Config, ["--data", str(corpus / "dialogues.jsonl"), *SMALL])
+    config = parse(train_sft.Config, ["--data", str(corpus / "dialogues.jsonl"), "--template", "ziya", *SMALL])
     _, valid = setup.encode_sides(*split(stage_read(corpus)[0], VALID), tokenizer, config, ALONE)
     ids = valid[0].ids[: valid[0].counted.index(True)]
     (answer,) = generate(model, [ids], 64, temperature=0.0)
