@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -197,7 +198,7 @@ def test_the_sft_term_is_learnt_with_its_weight(command, line, tmp_path):
 
 
 def test_pairs_of_chosen_and_rejected_are_rankings_of_two(command, line, tmp_path):
-    done = command(*training(line, tmp_path / "run", "--data", line.pairs, "--epochs", 4))
+    done = command(*training(replace(line, rankings=line.pairs), tmp_path / "run", "--epochs", 4))
     assert done.status == 0 and "36 prompts, 72 answers" in done.out
     assert column(tmp_path / "run", "valid_accuracy")[-1] > 0.9
     tokenizer, chosen = Tokenizer.load(line.sft), {row["id"]: best(row) for row in rankings()}

@@ -41,6 +41,17 @@ ALONE = World(0, 1, torch.device("cpu"))
 STAGES = pytest.mark.parametrize(("script", "data"), [("train_sft", "dialogues"), ("train_pretrain", "documents")])
 
 
+@dataclass(frozen=True)
+class Ids:
+    """What a model asks of a tokenizer."""
+
+    number: int
+    special_ids = (1, 2)
+
+    def __len__(self) -> int:
+        return self.number
+
+
 def sft(corpus, out, *more, script="train_sft", data="dialogues"):
     return (script, "--data", corpus / f"{data}.jsonl", "--out", out, *SMALL, "--batch-size", 8, *more)
 

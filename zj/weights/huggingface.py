@@ -71,7 +71,7 @@ def build_llama(
         rows = weights.pop(name)[rank_rows(parameters[name])]
         weight = local(parameters[name]).copy_(rows)
         if torch.finfo(weight.dtype).max < torch.finfo(rows.dtype).max:
-            check_finite(weight, name, f"rounded to {weight.dtype}")
+            check_finite(weight, name, f"--dtype: rounded to {weight.dtype}")
     return model.eval()
 
 
