@@ -10,6 +10,7 @@ the pages of mapped files. "workers" are those of the encoder, each of them.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -94,6 +95,7 @@ def print_speed(data: Path, source: Path) -> None:
     spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for name in ("read_records", "split"):
         setattr(encoding, name, _timed(getattr(encoding, name), spent))
+    gc.disable()  # as the process of a run does
     job = Job((str(data),), "document", "stop", "once", 0.02, str(source), 0, "ziya", 1024)
     with TemporaryDirectory(dir=data.parent) as folder:
         _timed(encoding.encode, spent)(job, Path(folder), lambda text: None, cores)
