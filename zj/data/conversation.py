@@ -190,6 +190,8 @@ def _from_fields(fields: Fields, questions: list[str], system: Any, kind: str, n
     if marked:
         notes.changes[FROM_TEXT] += 1
         return arrange([*past, *marked, *(Message("assistant", text) for text in answers)], system, notes)
+    while past and past[0].role == "system":
+        system = one_system(system, past.pop(0).content)
     if not past:
         return Conversation(system, users, answers, [True] * len(answers))
     before = arrange(past, system, notes)

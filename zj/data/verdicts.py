@@ -88,7 +88,7 @@ def _is_topic(value: Any) -> bool:
 
 def _word(value: Any) -> str:
     """In lower case, without outer punctuation; "0" and "1" of a number."""
-    word = str(value).strip().lower().strip(" .。!！?？,，;；:：\"'“”‘’()（）[]【】*_-").strip()
+    word = str(value).strip().lower().strip(" .。!！?？,，;；:：\"'“”‘’()（）[]【】*_").strip()
     return word[:-2] if NUMBER.fullmatch(word) and word.endswith(".0") else word
 
 
