@@ -108,12 +108,12 @@ class Fields:
 
         ValueError if two of them say different things.
         """
-        values = self.values
-        if values.keys().isdisjoint(names):
+        if len(names) == 1:
+            self._read.add(names[0])
+            return self.values.get(names[0])
+        if self.values.keys().isdisjoint(names):
             return None
         self._read.update(names)
-        if len(names) == 1:
-            return values[names[0]]
         found = self.present(names)
         for other in found[1:]:
             if not _same(self.values[found[0]], self.values[other]):
@@ -129,10 +129,11 @@ class Fields:
 
     def present(self, names: tuple[str, ...]) -> list[str]:
         """Those of the names that are there; only those that hold something, if one does."""
-        if self.values.keys().isdisjoint(names):
-            return []
+        here = list(self.values.keys() & names)
+        if len(here) < 2:
+            return here
         here = [name for name in names if name in self.values]
-        return here if len(here) < 2 else [name for name in here if not is_empty(self.values[name])] or here[:1]
+        return [name for name in here if not is_empty(self.values[name])] or here[:1]
 
     def unread(self) -> list[tuple[str, Any]]:
         values = self.values
@@ -231,10 +232,10 @@ def string_of(value: Any, name: str) -> str:
 
 def said_text(value: Any, name: str) -> str:
     """The text of a question or of an answer. ValueError for a null or messages in its place."""
-    text = text_of(value, name)
-    if len(text) < 12 and is_empty(text):
+    text = string_of(value, name)
+    if len(text) < 12 and is_empty(text_of(text, name)):
         raise ValueError(f"found {name} = {preview(text)}, a null that was written as text, expected text")
-    if is_messages_text(text):
+    if text[0] in "[{(" and is_messages_text(text):
         raise ValueError(f"found {name} = {preview(text)}, messages that were written as text, expected a list")
     return text
 

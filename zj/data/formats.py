@@ -6,7 +6,7 @@ A conversation is any of
     {"instruction": "…", "input": "", "output": "…", "history": [["…", "…"], …]}    alpaca, CMtMedQA
     {"instruct": "…", "output": "…"}, {"query": "…", "response": "…"}, {"question": "…", "answer": "…"}
     {"input": "…", "target": "…"}, {"title": "…", "ask": "…", "answer": "…"}, {"问": "…", "答": "…"}
-    {"question": "…", "option": {"A": "…", …}, "answer": "A"}              multiple choice: options below the question
+    {"question": "…", "option": {"A": "…", …}, "answer": "A"}              multiple choice (zj.data.choice); columns too
     {"instruction": ["…"], "output": ["…"]}                                Huatuo-26M test set, Ziya: lists are turns
     {"questions": [["…", "…"]], "answers": ["…"]}                          Huatuo-26M: wordings of one question
     {"instruction": " <user>: … <bot>: … <user>: …", "output": "…"}        BenTsao: turns in one text
@@ -23,7 +23,7 @@ A document is {"text": "…"}, {"prompt": "…"} (Zhongjing's pre-training rows)
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
@@ -83,12 +83,11 @@ def to_records(row: Any, kind: str, where: str, notes: Notes) -> list[Record]:
     return records
 
 
-def _wordings(row: Row) -> Iterator[tuple[Row, str]]:
+def _wordings(row: Row) -> list[tuple[Row, str]]:
     """(row, the question that decides the split): one for each wording of Huatuo-26M's questions."""
     questions, answers = row.get("questions"), row.get("answers")
     if questions is None or answers is None:
-        yield row, ""
-        return
+        return [(row, "")]
     lists = isinstance(questions, list) and isinstance(answers, list)
     texts = [t for q in questions for t in (q if isinstance(q, list) else [q])] if lists else []
     if not texts or len(answers) != 1:
@@ -101,9 +100,8 @@ def _wordings(row: Row) -> Iterator[tuple[Row, str]]:
     if beside:
         raise ValueError(f"found {beside[0]} = {preview(rest[beside[0]])} beside questions, expected one of them")
     first = text_of(texts[0], "wording 1")
-    for number, text in enumerate(texts, 1):
-        asked = text_of(text, f"wording {number}")
-        yield {**rest, "question": asked, "answer": answers[0]}, first if number > 1 and asked != first else ""
+    asked = [text_of(text, f"wording {number}") for number, text in enumerate(texts, 1)]
+    return [({**rest, "question": text, "answer": answers[0]}, "" if text == first else first) for text in asked]
 
 
 def _kind_of_fields(fields: Fields, kind: str) -> str:

@@ -60,8 +60,12 @@ def shared_beginning(fields: Fields, notes: Notes) -> Conversation | None:
     """
     if RANKED.isdisjoint(fields.values):
         return None
+    names = set(fields.values)
     ranked = _ranked(fields, ranks_matter=False)
-    return _last_answers(ranked, fields, notes)[0] if ranked else None
+    before = _last_answers(ranked, fields, notes)[0] if ranked else None
+    if before is None:
+        notes.ignored.update(sorted(names - fields.values.keys()))
+    return before
 
 
 def _ranked(fields: Fields, ranks_matter: bool = True) -> Ranked | None:

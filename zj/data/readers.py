@@ -113,9 +113,9 @@ def read(
     report.records = len(records)
     for record in records:
         text = "\n".join(texts_of(record))
-        if name := marks_in(text):
+        if (":" in text or "：" in text) and (name := marks_in(text)):  # every mark has one; to look for it is quick
             report.marks[name] += 1
-        if mark := OTHER_MARKS.search(text):
+        if ("<" in text or "[" in text or "##" in text) and (mark := OTHER_MARKS.search(text)):
             report.other_marks[mark.group()] += 1
     return records, report
 
