@@ -178,12 +178,13 @@ def means_something(name: str, kind: str) -> bool:
 
 
 WEIGHTS = (*TRAINED, *UNTRAINED)
+ANY_WEIGHT = frozenset(WEIGHTS)
 ON, OFF = ("1", "1.0", "true"), ("0", "0.0", "false")
 
 
 def is_trained(fields: Fields, name: str) -> bool:
     """Whether `weight`, `loss`, `ignore`, … let a message be trained on. ValueError for anything but 0 and 1."""
-    if fields.values.keys().isdisjoint(WEIGHTS):
+    if ANY_WEIGHT.isdisjoint(fields.values):
         return True
     found: dict[str, bool] = {}
     for key in WEIGHTS:

@@ -22,9 +22,9 @@ A document is {"text": "…"}, {"prompt": "…"} (Zhongjing's pre-training rows)
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from hashlib import blake2b
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from zj.data.conversation import UNANSWERED, Conversation, parse_conversation
@@ -233,4 +233,5 @@ def _id(fields: Fields, *texts: str) -> str:
         return str(row_id)
     if isinstance(row_id, str) and not is_empty(row_id):
         return string_of(row_id, "id")
-    return blake2b(json.dumps(texts).encode(), digest_size=8).hexdigest()
+    told = "[" + ", ".join(map(encode_basestring_ascii, texts)) + "]"  # json.dumps(texts), in a third of its time
+    return blake2b(told.encode(), digest_size=8).hexdigest()
