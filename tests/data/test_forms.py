@@ -120,11 +120,7 @@ DIALOGUES = {  # name -> (suffix, content, the turns of each dialogue)
     ),
     "pandas split": ("json", json.dumps({"columns": ["question", "answer"], "index": [0], "data": [[Q, A]]}), [ONE]),
     "rows under data": ("json", json.dumps({"version": "1.0", "data": [{"question": Q, "answer": A}]}), [ONE]),
-    "splits": (
-        "json",
-        json.dumps({"train": [{"query": Q, "response": A}], "test": [{"query": "二", "response": "贰"}]}),
-        [ONE, [("二", "贰")]],
-    ),
+    "one split": ("json", json.dumps({"train": [{"query": Q, "response": A}]}), [ONE]),
     "a hub's page of rows": (
         "json",
         json.dumps(

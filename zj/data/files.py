@@ -58,8 +58,18 @@ def suffix(path: Path) -> str:
 
 
 def _walk(folder: Path) -> list[Path]:
-    below = ((Path(root), names) for root, _, names in os.walk(folder))
-    return sorted(root / name for root, names in below for name in names)
+    """The files in the folder and below, also behind links; a folder that is reached twice is read once."""
+    files: list[Path] = []
+    seen: set[str] = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(root)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        files += [Path(root) / name for name in names]
+    return sorted(files)
 
 
 def _is_data(path: Path) -> bool:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from zj.data.conversation import MESSAGE_KEYS
-from zj.data.fields import TRAINED
+from zj.data.fields import TRAINED, is_empty, means_something, preview
 from zj.data.files import suffix
 from zj.data.messages import CONTENT_KEYS, ROLE_KEYS
-from zj.data.tables import KEYS, Rows
+from zj.data.tables import KEYS, Header, Rows
 
 ROW_LIMIT = 10_000_000  # characters; a longer row means a malformed file
 ROW_KEYS = ("data", "rows", "train", "test", "validation", "valid", "dev", "examples", "items", "samples", "records")
@@ -40,6 +40,33 @@ def json_rows(text: str, path: Path) -> Rows:
     return _object(text, path, lines[0][0]) if one_object else ((number, _parse_line(line)) for number, line in lines)
 
 
+class _Decoder(json.JSONDecoder):
+    """Remembers a key that stands twice in an object with two values: json would keep the last one."""
+
+    def __init__(self) -> None:
+        super().__init__(object_pairs_hook=self._object)
+        self._twice: str | None = None
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        row = dict(pairs)
+        if len(row) < len(pairs):
+            self._twice = next((key for key, value in pairs if row[key] != value == value), self._twice)
+        return row
+
+    def raw_decode(self, s: str, idx: int = 0) -> tuple[Any, int]:
+        self._twice = None
+        return super().raw_decode(s, idx)
+
+    def checked(self, row: Any) -> Any:
+        """The row that was decoded last, or the ValueError in its place."""
+        if self._twice is None:
+            return row
+        return ValueError(f"found {preview(self._twice)} twice in an object, with two values, expected one")
+
+
+DECODER = _Decoder()
+
+
 def _parse_or_none(line: str) -> Any:
     try:
         return json.loads(line)
@@ -52,7 +79,9 @@ def _parse_line(line: str) -> Any:
     if len(line) > ROW_LIMIT:
         return row_too_long(len(line))
     try:
-        return json.loads(line)
+        if line.startswith("\ufeff"):
+            raise json.JSONDecodeError("a byte order mark", line, 0)
+        return DECODER.checked(DECODER.decode(line))
     except json.JSONDecodeError as error:
         return ValueError(f"found broken JSON ({error.msg} at column {error.colno}), expected one JSON object a line")
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, a thousand brackets
@@ -76,19 +105,38 @@ def _object(text: str, path: Path, line: int) -> Rows:
     """A file with one JSON object: rows in one of its layouts, or a single row."""
     elements = list(_elements(text, path))
     whole = {key: value for _, key, value, _ in elements}
+    keyed = _is_keyed(whole)
+    if len(whole) < len(elements) and not keyed:
+        twice = next(key for n, (_, key, _, _) in enumerate(elements) if key in [e[1] for e in elements[:n]])
+        raise ValueError(f"{path}:{line}: found {preview(twice)} twice in an object, expected it once")
     if isinstance(whole.get("columns"), list) and _is_list(whole.get("data"), list):
-        names = list(map(str, whole["columns"]))
-        return ((line, dict(zip(names, values, strict=False))) for values in whole["data"])
-    if _is_keyed(whole):
+        _check_beside_rows(whole, ["data"], path, line)
+        header = Header(whole["columns"], path)
+        return ((line, header.row(values)) for values in whole["data"])
+    if keyed:
         if not KEYS.isdisjoint(whole) and len({tuple(column) for column in whole.values()}) == 1:
             return _by_column({name: list(column.values()) for name, column in whole.items()}, line)
         return ((n, row if isinstance(row, ValueError) else {"id": key} | row) for n, key, row, _ in elements)
     under = [(key, start) for _, key, value, start in elements if key in ROW_KEYS and _is_list(value, dict)]
     if under and not any(_is_message(row) for key, _ in under for row in whole[key]):
-        return ((n, _unwrapped(row)) for _, start in under for n, _, row, _ in _elements(text, path, start))
+        _check_beside_rows(whole, [key for key, _ in under], path, line)
+        return ((n, _unwrapped(row)) for n, _, row, _ in _elements(text, path, under[0][1]))
     if _is_table_by_columns(whole):
         return _by_column(whole, line)
     return iter([(line, whole)])
+
+
+def _check_beside_rows(whole: dict[str, Any], under: list[str], path: Path, line: int) -> None:
+    """ValueError for more rows under another key, and for a key beside the rows that means something."""
+    if len(under) > 1:
+        raise ValueError(f"{path}:{line}: found rows under {' and '.join(under)}, expected a file for each of them")
+    of_rows = {key for row in whole[under[0]][:1] if isinstance(row, dict) for key in row}
+    for key, value in whole.items():
+        more = _is_list(value, dict) and any(not of_rows.isdisjoint(row) for row in value)
+        beside = key not in (*under, "columns", "description") and not is_empty(value)
+        if beside and (more or means_something(key.lower(), "dialogue")):
+            found = f"found {preview(key)} = {preview(value)} beside the rows under {under[0]}"
+            raise ValueError(f"{path}:{line}: {found}, expected it in each row, or rows alone")
 
 
 def _is_keyed(value: Any) -> bool:
@@ -101,7 +149,9 @@ def _is_list(value: Any, kind: type) -> bool:
 
 def _unwrapped(row: Any) -> Any:
     """A hub's page of rows puts each under "row"."""
-    return row["row"] if isinstance(row, dict) and {"row_idx", "row"} <= set(row) else row
+    if not (isinstance(row, dict) and row.keys() >= {"row_idx", "row"} and isinstance(row["row"], dict)):
+        return row
+    return row["row"] | ({"truncated_cells": row["truncated_cells"]} if row.get("truncated_cells") else {})
 
 
 def _is_table_by_columns(whole: dict[str, Any]) -> bool:
@@ -124,7 +174,7 @@ def _elements(text: str, path: Path, start: int = 0) -> Iterator[tuple[int, str,
     Decoded element by element, because json.loads does not give the line of an element. After a syntax error the next
     element cannot be found, so the error is the file's and not a row's.
     """
-    decode = json.JSONDecoder().raw_decode
+    decode = DECODER.raw_decode
     at = _skip_space(text, start)
     line, scanned, key = text.count("\n", 0, at) + 1, at, ""
     closing = "]" if text[at] == "[" else "}"
@@ -138,7 +188,7 @@ def _elements(text: str, path: Path, start: int = 0) -> Iterator[tuple[int, str,
                 key, at = decode(text, at)
                 at = _skip_space(text, _expect(text, at, ":"))
             value, end = decode(text, at)
-            yield line, key, row_too_long(end - scanned) if end - scanned > ROW_LIMIT else value, at
+            yield line, key, row_too_long(end - scanned) if end - scanned > ROW_LIMIT else DECODER.checked(value), at
             at = _skip_space(text, end)
             if text[at : at + 1] != ",":
                 _expect(text, at, closing)

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from zj.data.fields import Fields, Notes, check_unread, is_trained, preview
+from zj.data.fields import (
+    SYSTEM_KEYS,
+    TRAINED,
+    WEIGHTS,
+    Fields,
+    Notes,
+    check_unread,
+    is_empty,
+    is_messages_text,
+    is_trained,
+    literal,
+    preview,
+)
 
 # Names of speakers → ours.
 USERS = ("user", "human", "patient", "patients", "病人", "患者", "用户", "问", "患")
@@ -17,10 +28,14 @@ ROLES |= {"system": "system", "developer": "system"}
 ROLE_KEYS, CONTENT_KEYS = ("role", "from", "speaker"), ("content", "value", "text", "sentence")
 # A turn in one object: {"human": "…", "assistant": "…"}
 TURN_KEYS = (("human", "assistant"), ("user", "assistant"), ("question", "answer"), ("q", "a"), ("问", "答"))
-SPEAKER = "|".join(sorted((name for name in ROLES), key=len, reverse=True))
+SPEAKER = "|".join(sorted(ROLES, key=len, reverse=True))
 PREFIX = re.compile(rf"\s*<?({SPEAKER})>?\s*[:：]\s*", re.IGNORECASE)
 # <user>: anywhere in a text; a bare name only where a line begins
 MARK = re.compile(rf"<({SPEAKER})>\s*[:：]|(?:^|\n)\s*({SPEAKER})\s*[:：]", re.IGNORECASE)
+SHORT = {
+    "问": "答",
+    "患": "医",
+}  # a dialogue marks its speakers in one way: Human and Assistant, 患者 and 医生, 问 and 答
 
 
 @dataclass(frozen=True)
@@ -30,13 +45,20 @@ class Message:
     trained: bool = True  # of an answer: whether it is trained on
 
 
+def unpacked(value: Any) -> Any:
+    """The messages of a text that holds them in JSON or as Python prints them; anything else as it is."""
+    if is_messages_text(value) and isinstance(found := literal(value), list | dict):
+        return found
+    return value
+
+
 def parse_messages(value: Any, name: str, kind: str, notes: Notes) -> list[Message]:
-    """The messages under the key `name`. Raises ValueError for anything that is none."""
+    """The messages under the key `name`. Raises ValueError for anything that is none.
+
+    Messages of a `prompt` and a `ranking` are context, whatever their weights. An "answer" must be trained on.
+    """
     if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise ValueError(f"found {name} = {preview(value)}, expected a list of messages") from None
+        value = value if (found := literal(value)) is None else found
     if not isinstance(value, list):
         what = 'such as ["问：…", "答：…"]' if name == "data" else "with roles and contents"
         raise ValueError(f"found {name} = {preview(value)}, expected a list {what}")
@@ -61,7 +83,9 @@ def _parse_item(item: Any, number: int, name: str, kind: str, notes: Notes) -> l
     turn = next((keys for keys in TURN_KEYS if keys[0] in fields and keys[1] in fields), None)
     if turn:
         trained = kind in ("prompt", "ranking") or is_trained(fields, f"in turn {number}")
-        found = [Message("user", fields.get(turn[0])), Message("assistant", fields.get(turn[1]), trained)]
+        system = fields.get(*SYSTEM_KEYS)
+        found = [] if is_empty(system) else [Message("system", system)]
+        found += [Message("user", fields.get(turn[0])), Message("assistant", fields.get(turn[1]), trained)]
     else:
         found = [_parse_message(fields, f"message {number}", kind)]
     check_unread(fields, "message", notes, "messages.")
@@ -69,19 +93,29 @@ def _parse_item(item: Any, number: int, name: str, kind: str, notes: Notes) -> l
 
 
 def _parse_message(fields: Fields, name: str, kind: str) -> Message:
-    role = fields.get(*ROLE_KEYS)
-    if not isinstance(role, str) or role.strip().lower() not in ROLES:
-        raise ValueError(f"found role {preview(role)} in {name}, expected one of user, assistant, system")
-    role = ROLES[role.strip().lower()]
+    role = _role(fields, name)
     content = plain_text(fields.get(*CONTENT_KEYS), name)
-    if kind in ("prompt", "ranking"):  # their messages are context, whatever their weights
-        fields.get("weight", "loss", "train", "training")
+    if kind in ("prompt", "ranking"):
+        fields.read(WEIGHTS)
         return Message(role, content)
-    given = any(key in fields for key in ("weight", "loss", "train", "training"))
     trained = is_trained(fields, f"in {name}")
-    if given and trained and role != "assistant":
+    if trained and role != "assistant" and not fields.values.keys().isdisjoint(TRAINED):
         raise ValueError(f"found {name} of the {role} with a weight, expected one on answers alone")
+    if kind == "answer" and not trained:
+        raise ValueError(f"found {name} with weight 0, expected an answer that counts")
     return Message(role, content, trained)
+
+
+def _role(fields: Fields, name: str) -> str:
+    fields.read(ROLE_KEYS)
+    found = [fields.values[key] for key in ROLE_KEYS if key in fields.values] or [None]
+    roles = [ROLES.get(role.strip().lower()) if isinstance(role, str) else None for role in found]
+    for role, value in zip(roles, found, strict=True):
+        if role is None:
+            raise ValueError(f"found role {preview(value)} in {name}, expected one of user, assistant, system")
+        if role != roles[0]:
+            raise ValueError(f"found roles {preview(found[0])} and {preview(value)} in {name}, expected one")
+    return str(roles[0])
 
 
 def plain_text(content: Any, name: str) -> Any:
@@ -93,26 +127,52 @@ def plain_text(content: Any, name: str) -> Any:
         kind = part.get("type", "text") if isinstance(part, dict) else None
         if kind != "text" or not isinstance(part.get("text"), str):
             raise ValueError(f"found a part {preview(kind or part)} in {name}, expected parts of text alone")
+        if not part.keys().isdisjoint(WEIGHTS):
+            raise ValueError(f"found a weight on a part of {name}, expected one on whole answers alone")
         texts.append(part["text"])
     return "\n".join(texts)
 
 
-def turns_in_text(text: Any, kind: str) -> list[Message] | None:
-    """The turns of a text that begins with the mark of a user (`<user>: … <bot>: …`); None for any other text.
+def turns_in_text(text: Any) -> list[Message] | None:
+    """The turns of a text that consists of marked turns (`<user>: … <bot>: …`); None for any other text.
 
     Bare names (`Human: …`) are marks only where a line begins, and only if an answer is marked too: a lone 问： at the
-    beginning may belong to the text.
+    beginning may belong to the text. The names of the first two speakers are marks, others belong to the text. A mark
+    of an answer at the very end is left out: it says that an answer is wanted.
     """
     match = MARK.match(text.lstrip()) if isinstance(text, str) else None
-    if match is None or ROLES[(match[1] or match[2]).lower()] != "user":
+    if match is None or ROLES[_name(match)] != "user":
         return None
     text = text.lstrip()
-    marks = list(MARK.finditer(text))
+    marks = [mark for mark in MARK.finditer(text) if bool(mark[1]) is bool(match[1])]
+    user = _name(match)
+    names = [_name(mark) for mark in marks if ROLES[_name(mark)] == "assistant"]
+    answerer = next((name for name in names if match[1] or _answers(name, user)), "")
+    marks = [mark for mark in marks if _name(mark) in (user, answerer)]
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    roles = [ROLES[(mark[1] or mark[2]).lower()] for mark in marks]
+    roles = [ROLES[_name(mark)] for mark in marks]
     texts = [text[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)]
-    if "assistant" not in roles and not match[1]:
+    if not answerer and not match[1]:
         return None
-    if roles[-1] == "assistant" and not texts[-1]:  # a prompt that ends with the mark of its answer
+    if roles[-1] == "assistant" and not texts[-1]:
         roles, texts = roles[:-1], texts[:-1]
+    elif roles[-1] == "user" and not match[1] and "\n" in texts[-1]:
+        return None  # what follows below a dialogue may be said of it
     return [Message(role, text) for role, text in zip(roles, texts, strict=True)]
+
+
+def is_marked(text: Any) -> bool:
+    """Whether the speakers of a text are marked as by programs (`Human:`, `<bot>:`), as no text in Chinese has them."""
+    match = MARK.match(text.lstrip()) if isinstance(text, str) else None
+    return match is not None and (bool(match[1]) or _name(match).isascii())
+
+
+def _name(mark: re.Match[str]) -> str:
+    return (mark[1] or mark[2]).lower()
+
+
+def _answers(name: str, user: str) -> bool:
+    """Whether one of this name answers this user, in the same way of marking."""
+    if name.isascii() is not user.isascii():
+        return name == "huatuogpt"
+    return SHORT.get(user, name) == name and (user in SHORT or name not in SHORT.values())

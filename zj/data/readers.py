@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterator
-from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
@@ -19,10 +19,10 @@ from zj.data.fields import Notes
 from zj.data.files import Paths, files_of, find_files, suffix
 from zj.data.formats import to_records
 from zj.data.json_rows import ROW_LIMIT, json_rows, row_too_long
-from zj.data.rankings import RankingToolInput, is_ranking_tool
+from zj.data.rankings import RankingToolInput, is_from_ranking_tool
 from zj.data.records import Dialogue, Document, Prompt, Ranking, Record
 from zj.data.report import FileReport, Report
-from zj.data.tables import Rows, delimiter_of, header_of, read_parquet, read_table, read_xlsx
+from zj.data.tables import Rows, delimiter_of, read_parquet, read_table, read_xlsx
 from zj.data.template import marks_in
 from zj.data.text import read_bytes, read_text
 
@@ -34,6 +34,11 @@ Repeats = Literal["once", "keep"]
 R = TypeVar("R")
 Read = tuple[list[R], Report]
 
+# Marks of templates that are not ours; they would be trained on as text.
+OTHER_MARKS = re.compile(
+    r"</?s>|<\|(?:im_start|im_end|endoftext|eot_id|begin_of_text|start_header_id|end_header_id|user|assistant|system)\|>"
+    r"|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<eo[hmas]>|###\s*(?:Instruction|Response|Human|Assistant|回答)[:：]"
+)
 JSON_START = re.compile(r'\s*(\{\s*["}]|\[\s*[\[{"\]])')
 
 
@@ -90,13 +95,10 @@ def read(
     records: list[Record] = []
     seen: set[Hashable] = set()
     for path in files:
-        rows, columns, form = _rows(path, kind)
-        from_tool = is_ranking_tool(columns) and kind == "ranking"
-        if from_tool:
-            report.warnings.append(_about_tool(path, tool))
+        rows, form = _rows(path, kind)
         file = FileReport(path, form)
         report.files.append(file)
-        for record in _records(rows, path, kind, on_bad_row, tool if from_tool else None, file, report):
+        for record in _records(rows, path, kind, on_bad_row, tool, file, report):
             again = (content := _content(record)) in seen
             file.repeats += again
             seen.add(content)
@@ -110,7 +112,11 @@ def read(
         raise ValueError(f"--data {' '.join(map(str, files))}: found no {kind}, {reason}")
     report.records = len(records)
     for record in records:
-        report.marks.update({name for text in texts_of(record) if (name := marks_in(text))})
+        text = "\n".join(texts_of(record))
+        if (":" in text or "：" in text) and (name := marks_in(text)):  # every mark has one; to look for it is quick
+            report.marks[name] += 1
+        if ("<" in text or "[" in text or "##" in text) and (mark := OTHER_MARKS.search(text)):
+            report.other_marks[mark.group()] += 1
     return records, report
 
 
@@ -124,47 +130,52 @@ def _records(
     report: Report,
 ) -> Iterator[Record]:
     """The records of a file's rows; rows and notes are counted."""
-    previous_line = 0
+    previous_line, notes, name = 0, Notes(), str(path)
     for number, (line, row) in enumerate(rows, 1):
         row_note = f" (row {number})" if line == previous_line else ""  # several rows on one line
         previous_line = line
         file.rows += 1
-        notes = Notes()
         try:
             if isinstance(row, ValueError):
                 raise row
-            if tool:
-                row = tool.restore(row)
-            made = to_records(row, kind, f"{path}:{line}{row_note}", notes)
+            if kind == "ranking" and is_from_ranking_tool(row):
+                if not file.from_tool:
+                    file.from_tool = True
+                    report.warnings.append(_about_tool(path, tool))
+                row = tool.restore(row) if tool else row
+            made = to_records(row, kind, f"{name}:{line}{row_note}", notes)
         except ValueError as error:
             message = f"{path}:{line}: {error}{row_note}"
             if on_bad_row == "stop":
                 raise ValueError(message) from None
             report.skipped.append(message)
+            notes = Notes()
         else:
-            report.notes.update(notes)
+            if notes:
+                report.notes.update(notes)
+                notes = Notes()
             yield from made
 
 
 def _content(record: Record) -> Hashable:
     """What makes two records repeats of each other: all but ids, places and departments."""
+    if isinstance(record, Document):
+        return record.text
+    if isinstance(record, Dialogue):
+        return record.turns, record.system, record.trained, record.split_by
+    if isinstance(record, Prompt):
+        return record.user, record.history, record.system, record.split_by
+    return _content(record.prompt), record.answers, record.ranks
+
+
+def texts_of(record: Record) -> list[str]:
+    """All texts of a record."""
+    if isinstance(record, Document):
+        return [record.text]
     if isinstance(record, Ranking):
-        return replace(record, id="", prompt=replace(record.prompt, id=""))
-    if isinstance(record, Dialogue):
-        return replace(record, id="", department="")
-    return replace(record, id="")
-
-
-def texts_of(record: Record) -> Iterator[str]:
-    """All texts of a conversation; none of a document."""
-    if isinstance(record, Dialogue):
-        yield from (text for turn in record.turns for text in turn)
-    elif isinstance(record, Prompt):
-        yield from (text for turn in record.history for text in turn)
-        yield record.user
-    elif isinstance(record, Ranking):
-        yield from texts_of(record.prompt)
-        yield from record.answers
+        return [*texts_of(record.prompt), *record.answers]
+    turns = record.turns if isinstance(record, Dialogue) else record.history
+    return [record.system, *chain.from_iterable(turns), *([record.user] if isinstance(record, Prompt) else [])]
 
 
 def _about_tool(path: Path, tool: RankingToolInput | None) -> str:
@@ -177,23 +188,23 @@ def _about_tool(path: Path, tool: RankingToolInput | None) -> str:
 # ---- one file
 
 
-def _rows(path: Path, kind: Kind) -> tuple[Rows, list[str], str]:
-    """(rows with their lines, the columns of a table of text, what the file is unless it is JSON in UTF-8)."""
+def _rows(path: Path, kind: Kind) -> tuple[Rows, str]:
+    """(rows with their lines, what the file is unless it is JSON in UTF-8)."""
     data = read_bytes(path)
     if data.startswith(b"PAR1"):
-        return read_parquet(data, path), [], "parquet"
+        return read_parquet(data, path), "parquet"
     if data.startswith(b"PK\x03\x04") and b"xl/" in data:
-        return read_xlsx(data, path), [], "xlsx"
+        return read_xlsx(data, path), "xlsx"
     text, encoding = read_text(path, data)
     other = "" if encoding == "UTF-8" else encoding
     end = suffix(path)
     if end in (".json", ".jsonl", ".ndjson") or JSON_START.match(text):
-        return json_rows(text, path), [], other
+        return json_rows(text, path), other
     if delimiter := delimiter_of(text, end):
         name = {",": "CSV", "\t": "TSV"}[delimiter] + (f", {other}" if other else "")
-        return read_table(text, delimiter, path), header_of(text, delimiter, path), name
+        return read_table(text, delimiter, path), name
     if kind == "document":
-        return _paragraphs(text), [], "plain text" + (f", {other}" if other else "")
+        return _paragraphs(text), "plain text" + (f", {other}" if other else "")
     raise ValueError(f"{path}:1: found plain text, expected rows of {kind}s (plain text can only be pre-trained on)")
 
 

@@ -20,6 +20,7 @@ class FileReport:
     form: str  # "" for JSON in UTF-8, else what it is, e.g. "CSV, GB18030"
     rows: int = 0
     repeats: int = 0
+    from_tool: bool = False  # whether the published ranking tool wrote it
 
     def __str__(self) -> str:
         form = f" ({self.form})" if self.form else ""
@@ -39,6 +40,7 @@ class Report:
     skipped: list[str] = field(default_factory=list)  # a message for each row
     notes: Notes = field(default_factory=Notes)
     marks: Counter[str] = field(default_factory=Counter)  # records whose text carries marks, by template
+    other_marks: Counter[str] = field(default_factory=Counter)  # records by the first foreign mark in their text
     warnings: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -57,6 +59,9 @@ class Report:
         for template, number in self.marks.items():
             carry = "record carries" if number == 1 else "records carry"
             lines.append(f"{number:,} {carry} marks of the template {template} in their text, and get them once more")
+        if self.other_marks:
+            marks = _listed([f"{mark} ({number:,})" for mark, number in self.other_marks.items()])
+            lines.append(f"records with marks of other templates, trained on as text: {marks}")
         lines += [f"skipped {message}" for message in self.skipped[:5]]
         parts = (
             f"{count(self.records, self.kind)} read of {count(rows, 'row')}",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zj.data.conversation import ANSWER_KEYS, MESSAGE_KEYS, QUESTION_KEYS
+from zj.data.fields import UNNAMED, preview
 from zj.data.rankings import PAIR_KEYS
 
 KEYS = {*QUESTION_KEYS, *ANSWER_KEYS, *MESSAGE_KEYS, "text", "rank1", *(key for pair in PAIR_KEYS for key in pair)}
@@ -28,17 +29,40 @@ def delimiter_of(text: str, suffix: str) -> str:
     return "," if suffix == ".csv" else ""
 
 
-def header_of(text: str, delimiter: str, path: Path) -> list[str]:
-    """The names of the columns. ValueError for a name that stands twice."""
-    names = [name.strip() for name in _cells(text.lstrip("\n").split("\n", 1)[0], delimiter)]
-    _check_names(names, path)
-    return names
+class Header:
+    """The columns of a table; makes rows of cells. ValueError for a name that stands twice."""
+
+    def __init__(self, names: Sequence[Any], path: Path):
+        self.names = ["" if name is None else str(name).strip() for name in names]
+        for name in self.names:
+            if name and self.names.count(name) > 1:
+                raise ValueError(f"{path}:1: found two columns {_shown(name)}, expected different ones")
+        self._unnamed = [n for n, name in enumerate(self.names) if UNNAMED.fullmatch(name.lower())]
+        self._last: dict[int, int] = {}  # what stood last in a column without a name
+
+    def row(self, cells: Sequence[Any]) -> dict[str, Any] | ValueError:
+        """A row's cells by column. An error for the header once more, and for a text that no column names."""
+        if len(cells) != len(self.names):
+            columns = " ".join(map(_shown, self.names))
+            return ValueError(f"found {len(cells)} columns, expected {len(self.names)}: {columns}")
+        if [str(cell).strip("\ufeff ") for cell in cells] == self.names:
+            return ValueError("found the header once more, expected a row")
+        row = dict(zip(self.names, cells, strict=True))
+        for n in self._unnamed:
+            value = str("" if cells[n] is None else cells[n]).strip()
+            row.pop(self.names[n], None)
+            if not value:
+                continue
+            if not value.isdecimal() or int(value) <= self._last.get(n, -1):
+                place = f"in column {n + 1}, which has no name"
+                return ValueError(f"found {preview(value)} {place}, expected a name, or the numbers of the rows")
+            self._last[n] = int(value)
+            row[f"column {n + 1} without a name"] = value
+        return row
 
 
-def _check_names(names: Sequence[str], path: Path) -> None:
-    for name in names:
-        if name and names.count(name) > 1:
-            raise ValueError(f"{path}:1: found two columns {name}, expected different ones")
+def _shown(name: str) -> str:
+    return name if name.isprintable() else preview(name).strip('"')
 
 
 def read_table(text: str, delimiter: str, path: Path) -> Rows:
@@ -46,26 +70,22 @@ def read_table(text: str, delimiter: str, path: Path) -> Rows:
 
     A quote is a quote only around a whole cell, and doubled inside (RFC 4180); elsewhere it is a character. A quoted
     cell may hold delimiters and line ends. In tab-separated text, where most quotes are characters, lines that are
-    whole rows by themselves stay rows.
+    whole rows by themselves stay rows. In a table of one column a quote at the beginning of a line opens a cell.
     """
-    header = header_of(text, delimiter, path)
+    header = Header(_cells(text.lstrip("\n").split("\n", 1)[0], delimiter), path)
     at = text.index("\n", len(text) - len(text.lstrip("\n"))) + 1 if "\n" in text.strip("\n") else len(text)
     line = text.count("\n", 0, at) + 1
     while at < len(text):
-        cells, end = _row(text, at, delimiter, len(header))
-        if len(cells) == len(header):
-            if any(cell.strip() for cell in cells):
-                yield line, {name: cell for name, cell in zip(header, cells, strict=True) if name}
-        elif any(cell.strip() for cell in cells):
-            found = f"found {len(cells)} columns, expected {len(header)}: {' '.join(header)}"
-            yield line, ValueError(found)
+        cells, end = _row(text, at, delimiter, len(header.names))
+        if any(cell.strip() for cell in cells):
+            yield line, header.row(cells)
         line, at = line + text.count("\n", at, end + 1), end + 1
 
 
 def _row(text: str, at: int, delimiter: str, columns: int) -> tuple[list[str], int]:
     """(cells of the row that begins at this place, the place where it ends)."""
     cells, end = _parse(text, at, delimiter)
-    if "\n" not in text[at:end]:
+    if "\n" not in text[at:end] or len(cells) == columns == 1:
         return cells, end
     lines = [_cells(line, delimiter) for line in text[at:end].split("\n")]
     rows_alone = delimiter == "\t" and '""' not in text[at:end] and all(len(line) == columns for line in lines)
@@ -119,11 +139,10 @@ def read_xlsx(data: bytes, path: Path) -> Rows:
     filled = {title: rows for title, rows in sheets.items() if any(cell is not None for row in rows for cell in row)}
     if len(filled) != 1:
         raise ValueError(f"{path}: found {len(filled)} sheets with rows ({', '.join(filled)}), expected one")
-    ((header, *rows),) = filled.values()
-    names = ["" if name is None else str(name).strip() for name in header]
-    _check_names(names, path)
+    ((names, *rows),) = filled.values()
+    header = Header(names, path)
     return (
-        (line, {name: _cell_text(cell) for name, cell in zip(names, row, strict=False) if name})
+        (line, header.row([_cell_text(cell) for cell in row]))
         for line, row in enumerate(rows, 2)
         if any(cell is not None for cell in row)
     )

@@ -27,6 +27,7 @@ FOREIGN = {
     b"SQLite": "an SQLite database, save its table as CSV",
     b"\x89HDF": "an HDF5 file, save its table as CSV",
     b"\x93NUMPY": "a NumPy file, save it as JSON lines",
+    b"version https://git-lfs.github.com/spec/": "a Git LFS pointer, fetch the file that it stands for (git lfs pull)",
 }
 ENCODINGS = {"gb18030": "GB18030", "big5hkscs": "Big5"}  # Python's name (GBK and GB2312 are parts of GB18030), ours
 # Frequent characters, simplified and traditional: in the right encoding they are a third of any Chinese text or more,
@@ -87,12 +88,23 @@ def _decode(path: Path, data: bytes) -> tuple[str, str]:
         place = f"{path}: byte {error.start}: expected UTF-8"
     if b"\0" in data:
         raise ValueError(f"{place} (found binary data)")
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if _is_utf8(line):
+            raise ValueError(f"{path}:{number}: found UTF-8 in a file of another encoding, expected one encoding")
     found = _guess(data)
     if len(found) == 1:
         return data.decode(found[0]), ENCODINGS[found[0]]
     if not found:
         raise ValueError(f"{place} (found bytes of no encoding known here: convert the file)")
     raise ValueError(f"{place} (found bytes that may be {' or '.join(found)}: convert it to UTF-8 with iconv)")
+
+
+def _is_utf8(line: bytes) -> bool:
+    """Whether a line is Chinese in UTF-8. Short texts in other encodings may be valid UTF-8 too, of rare characters."""
+    try:
+        return not line.isascii() and _share_of_frequent(line.decode()) >= 0.08
+    except UnicodeDecodeError:
+        return False
 
 
 def _guess(data: bytes) -> list[str]:
