@@ -130,17 +130,6 @@ def test_packs_hold_what_was_chosen_and_no_more_tokens_than_asked():
     assert sum(int(counted.sum()) for _, counted in got) == 9 + 1 + 2 + 1
 
 
-@dataclass
-class Ids:
-    """As much of a tokenizer as a model needs."""
-
-    count: int
-    special_ids = (1, 2)
-
-    def __len__(self):
-        return self.count
-
-
 def test_validation_is_the_mean_over_tokens_without_dropout_under_the_adapter(tmp_path):
     flags = ("--size", "nano", "--lora.rank", "2", "--lora.dropout", "0.5")
     model, adapter, _ = setup.find_model(parse(train_sft.Config, [*flags]), Ids(64), tmp_path, ALONE)
