@@ -28,7 +28,7 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from zj.data.batching import group_of, split, without_repeats
-from zj.data.readers import OnBadRow, Repeats, read, texts_of
+from zj.data.readers import OnBadRow, Repeats, read
 from zj.data.records import Dialogue, Document, Prompt
 from zj.data.store import Block, Store, Writer, ids_type
 from zj.data.template import Counts, encode_all, encode_prompt
@@ -101,9 +101,9 @@ def read_records(job: Job, say: Callable[[str], object]) -> list[TextRecord]:
     return [*different]
 
 
-def _trained_texts(record: TextRecord) -> Iterator[str]:
+def _trained_texts(record: TextRecord) -> list[str]:
     """What a tokenizer is trained on."""
-    return iter([record.text]) if isinstance(record, Document) else texts_of(record)
+    return [record.text] if isinstance(record, Document) else [text for turn in record.turns for text in turn]
 
 
 def _sample_prompts(valid: Store, asked: list[Prompt], encoder: Encoder) -> list[list[int]]:
