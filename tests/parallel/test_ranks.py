@@ -9,6 +9,7 @@ import torch
 
 from tests.parallel.conftest import STAGES, job, numbers, together, weights
 
+MORE_RANKS = ("1 zero2", "1 zero3", "3 zero3", "4 none", "4 zero2", "4 zero3")
 IN_16_BIT = ("train_pretrain", "train_ppo")  # all weights; four adapters and two heads on a frozen backbone
 
 
@@ -42,8 +43,7 @@ def alone(line, tmp_path_factory):
 
 @pytest.fixture(
     scope="module",
-    params=["1 zero3", "2 none", "2 zero2", "2 zero3"]
-    + [pytest.param(more, marks=pytest.mark.slow) for more in ("1 zero2", "3 zero3", "4 none", "4 zero2", "4 zero3")],
+    params=["2 none", "2 zero2", "2 zero3"] + [pytest.param(more, marks=pytest.mark.slow) for more in MORE_RANKS],
 )
 def several(request, line, tmp_path_factory):
     """The same runs on so many ranks, sharded so."""
@@ -86,13 +86,14 @@ def half(line, tmp_path_factory):
     return run_all(line, tmp_path_factory.mktemp("half"), 1, "--shard", "zero2", "--dtype", "bf16", stages=IN_16_BIT)
 
 
-@pytest.fixture(scope="module", params=[pytest.param("zero2", marks=pytest.mark.slow), "zero3"])
+@pytest.fixture(scope="module", params=["zero2", "zero3"])
 def half_shared(request, line, tmp_path_factory):
     """In bf16, on two ranks."""
     folder = tmp_path_factory.mktemp(request.param)
     return run_all(line, folder, 2, "--shard", request.param, "--dtype", "bf16", stages=IN_16_BIT)
 
 
+@pytest.mark.slow  # fp16, below, and a run that is cut off in bf16 (test_stopping.py) are in the default suite
 @pytest.mark.parametrize("stage", IN_16_BIT)
 def test_ranks_agree_in_16_bit(half, half_shared, stage):
     """bf16 rounds every activation to 3 digits, the same way on every rank: a pack's place changes nothing but sums."""

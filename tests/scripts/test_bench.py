@@ -53,6 +53,7 @@ def test_peak_counts_what_is_held_at_a_time():
     assert before.sum() == MB
 
 
+@pytest.mark.slow
 def test_every_case_is_measured_and_told(command, tmp_path):
     out = tmp_path / "bench.json"
     done = command("bench", *SMALL, "--out", out)
