@@ -213,10 +213,10 @@ def _folders(config: Config) -> dict[str, str]:
 
 def _templates(config: Config, folders: dict[str, str]) -> dict[str | None, str]:
     """Adapter name -> the template it was trained with; None means the model without an adapter."""
-    told = config.template
-    base = choose_template(told, _first_folder_with(TEMPLATE, [config.model, *config.adapter]) or config.model)
+    chosen = config.template
+    base = choose_template(chosen, _first_folder_with(TEMPLATE, [config.model, *config.adapter]) or config.model)
     storing = {name: folder for name, folder in folders.items() if (Path(folder) / TEMPLATE).is_file()}
-    stored = {name: choose_template(told, folder) for name, folder in storing.items()}
+    stored = {name: choose_template(chosen, folder) for name, folder in storing.items()}
     return {name: stored.get(name, base) for name in folders} | {None: base}
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from scripts import plan
+from tests.fake_ranks import first_of
 from zj.data.batching import epochs
 from zj.data.store import Block, Store, Writer, ids_type
 from zj.data.template import Encoded
@@ -35,7 +35,7 @@ from zj.plan.memory import fitted, fullest, peaks, shard_numel
 from zj.rl.rollout import pack
 from zj.stages.config import Lora
 from zj.stages.roles import open_roles, train_last_layers
-from zj.train import DTYPES, Optim, Optimizer, World, shard
+from zj.train import DTYPES, Optim, Optimizer, shard
 from zj.train.distributed import ALONE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -482,11 +482,8 @@ def test_six_flops_a_weight_and_eight_with_recomputation():
 
 @pytest.fixture
 def four():
-    """The first of four ranks, with others that only seem to be there: what is sent is counted, nothing arrives."""
-    store = pytest.importorskip("torch.testing._internal.distributed.fake_pg").FakeStore()
-    dist.init_process_group("fake", store=store, rank=0, world_size=4)
-    yield World(0, 4, torch.device("cpu"))
-    dist.destroy_process_group()
+    with first_of(4) as world:
+        yield world
 
 
 @pytest.mark.parametrize("kind, dtype", [("full", "bf16"), ("lora", "fp32"), ("lora", "bf16")])

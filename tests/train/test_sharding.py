@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.distributed as dist
 
+from tests.fake_ranks import first_of
 from zj.model import Llama, LlamaConfig, Packed, sequence_logprobs
-from zj.train import World, shard
+from zj.train import shard
 
 
 @pytest.fixture
 def two():
-    """The first of two ranks; the other only seems to be there."""
-    store = pytest.importorskip("torch.testing._internal.distributed.fake_pg").FakeStore()
-    dist.init_process_group("fake", store=store, rank=0, world_size=2)
-    yield World(0, 2, torch.device("cpu"))
-    dist.destroy_process_group()
+    with first_of(2) as world:
+        yield world
 
 
 @pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])

@@ -3,7 +3,7 @@
     FOLDER/train/ valid/     the examples (`zj.data.store`)
            validation.txt    file:line of each held-out record, in the order of validation
            tokenizer/        if one was trained on the training side
-           index.json        what was told, the type of the ids, names of groups, ids of the two sample prompts
+           index.json        the messages, the type of the ids, names of groups, ids of the two sample prompts
 
 Much text is encoded by several processes. This module imports no torch, so that each of them stays small.
 """
@@ -54,18 +54,18 @@ class Job:
     max_tokens: int
 
 
-def encode(job: Job, folder: Path, say: Callable[[str], object], workers: int = 0) -> None:
-    """Fill the empty `folder`, in this process or with so many `workers`; `say` gets what is to be told, as it occurs.
+def encode(job: Job, folder: Path, report: Callable[[str], object], workers: int = 0) -> None:
+    """Fill the empty `folder`, in this process or with so many `workers`; `report` gets each message.
 
     ValueError for bad data (file:line), and if nothing is left to train on.
     """
-    told: list[str] = []
+    messages: list[str] = []
 
-    def tell(text: str) -> None:
-        told.append(text)
-        say(text)
+    def keep_and_report(message: str) -> None:
+        messages.append(message)
+        report(message)
 
-    held_in, held_out = split(read_records(job, tell), job.valid_fraction)
+    held_in, held_out = split(read_records(job, keep_and_report), job.valid_fraction)
     held_out_lines = "".join(f"{record.where or record.id}\n" for record in held_out)
     (folder / "validation.txt").write_text(held_out_lines, encoding="utf-8")
     if not job.tokenizer:
@@ -78,26 +78,26 @@ def encode(job: Job, folder: Path, say: Callable[[str], object], workers: int = 
     with _mapping(encoder, workers) as mapped:
         valid = _encode_side(held_out, mapped, folder / "valid", groups, bar)
         train = _encode_side(held_in, mapped, folder / "train", groups, bar, valid.digests)
-    tell(f"training: {train.counts}\nvalidation: {valid.counts}")
+    keep_and_report(f"training: {train.counts}\nvalidation: {valid.counts}")
     if train.left_out:
-        tell(f"training: {train.left_out:,} left out, the same as held-out ones once they are shortened")
+        keep_and_report(f"training: {train.left_out:,} left out, the same as held-out ones once they are shortened")
     if train.left_out == train.counts.sequences:
         raise ValueError(f"--data: nothing to train on is left with --max-tokens {job.max_tokens} ({train.counts})")
-    prompts = _sample_prompts(Store(folder / "valid", encoder.ids_type, groups), valid.asked, encoder)
-    index = {"told": told, "ids": encoder.ids_type, "groups": groups, "prompts": prompts}
+    prompts = _sample_prompts(Store(folder / "valid", encoder.ids_type, groups), valid.questions, encoder)
+    index = {"messages": messages, "ids": encoder.ids_type, "groups": groups, "prompts": prompts}
     (folder / "index.json").write_text(json.dumps(index, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_records(job: Job, say: Callable[[str], object]) -> list[TextRecord]:
+def read_records(job: Job, report: Callable[[str], object]) -> list[TextRecord]:
     """The records of the files; of documents that differ in typing alone the first (--repeats once)."""
     if job.kind == "dialogue":
-        dialogues, report = read(job.files, "dialogue", job.on_bad_row, job.repeats)
-        say(str(report))
+        dialogues, summary = read(job.files, "dialogue", job.on_bad_row, job.repeats)
+        report(str(summary))
         return [*dialogues]
-    documents, report = read(job.files, "document", job.on_bad_row, job.repeats)
-    say(str(report))
+    documents, summary = read(job.files, "document", job.on_bad_row, job.repeats)
+    report(str(summary))
     different = without_repeats(documents) if job.repeats == "once" else documents
-    say(f"{len(documents) - len(different):,} documents repeat others but for their typing, left out")
+    report(f"{len(documents) - len(different):,} documents repeat others but for their typing, left out")
     return [*different]
 
 
@@ -106,10 +106,10 @@ def _trained_texts(record: TextRecord) -> list[str]:
     return [record.text] if isinstance(record, Document) else [text for turn in record.turns for text in turn]
 
 
-def _sample_prompts(valid: Store, asked: list[Prompt], encoder: Encoder) -> list[list[int]]:
+def _sample_prompts(valid: Store, questions: list[Prompt], encoder: Encoder) -> list[list[int]]:
     """Ids of the prompts that every validation answers: first questions, or beginnings of documents."""
-    if asked:
-        return [encode_prompt(p, encoder.tokenizer, encoder.template, encoder.max_tokens) for p in asked]
+    if questions:
+        return [encode_prompt(p, encoder.tokenizer, encoder.template, encoder.max_tokens) for p in questions]
     return [example.ids[:16] for example in islice(valid, SAMPLES)]
 
 
@@ -123,7 +123,7 @@ class Side:
     counts: Counts = Counts()
     left_out: int = 0
     digests: set[bytes] = field(default_factory=set)  # of the ids of each held-out example
-    asked: list[Prompt] = field(default_factory=list)  # the first questions of dialogues, different ones
+    questions: list[Prompt] = field(default_factory=list)  # the first questions of dialogues, different ones
 
 
 def _encode_side(
@@ -150,7 +150,7 @@ def _encode_side(
             writer.append(block)
             side.counts += encoding.counts
             side.left_out += len(digests) - len(block.groups)
-            side.asked = [*dict.fromkeys(side.asked + encoding.asked)][:SAMPLES]
+            side.questions = [*dict.fromkeys(side.questions + encoding.questions)][:SAMPLES]
             progress.update(len(part))
     return side
 
@@ -172,7 +172,7 @@ class Encoding:
     block: Block
     counts: Counts
     digests: list[bytes]  # of the ids of each example
-    asked: list[Prompt]  # the first questions of dialogues, different ones
+    questions: list[Prompt]  # the first questions of dialogues, different ones
 
 
 @dataclass(frozen=True)
@@ -196,8 +196,8 @@ class Encoder:
         block = Block.of(examples, [group_of(record) for record in sources], self.ids_type)
         digests = [blake2b(ids.tobytes(), digest_size=16).digest() for ids in block.parts["ids"]]
         dialogues = (record for record in sources if isinstance(record, Dialogue))
-        asked = dict.fromkeys(Prompt("", d.turns[0][0], system=d.system) for d in dialogues)
-        return Encoding(block, counts, digests, list(asked)[:SAMPLES])
+        questions = dict.fromkeys(Prompt("", d.turns[0][0], system=d.system) for d in dialogues)
+        return Encoding(block, counts, digests, list(questions)[:SAMPLES])
 
 
 # ---- processes

@@ -48,17 +48,28 @@ CONTEXTS |= {"知识", "资料", "文档", "材料", "病历"}
 SYSTEM_KEYS = ("system", "system_prompt", "system_message", "meta_instruction", "系统", "系统提示")
 INPUT_KEYS, HISTORY_KEYS = ("input", "输入"), ("history", "历史", "历史对话", "对话历史")
 OPTIONS = ("option", "options", "choices", "选项")
-ASKED = {*CONTEXTS, *SYSTEM_KEYS, *INPUT_KEYS, *HISTORY_KEYS, *OPTIONS, "asked", "questions", "opa", "opb", "option_a"}
-ASKED |= {
+QUESTION_PARTS = {
+    *CONTEXTS,
+    *SYSTEM_KEYS,
+    *INPUT_KEYS,
+    *HISTORY_KEYS,
+    *OPTIONS,
+    "asked",
+    "questions",
+    "opa",
+    "opb",
+    "option_a",
+}
+QUESTION_PARTS |= {
     f"{word}{end}" for word in ("option", "option_", "choice", "choice_", "选项") for end in "123456789abcdefghij"
 }
 TALKS = {"messages", "conversations", "conversation"}
 
 # By kind of record: fields that would change it. They are refused where no format has read them.
-ANSWERED = {*TRAINED, *UNTRAINED, *MASKS, *TOOLS, *MEDIA, *REASONING, *KTO, *ASKED}
+ANSWERED = {*TRAINED, *UNTRAINED, *MASKS, *TOOLS, *MEDIA, *REASONING, *KTO, *QUESTION_PARTS}
 MEANINGFUL = {
     "document": {*TRAINED, *UNTRAINED, *MASKS, *MEDIA},
-    "prompt": {*TOOLS, *MEDIA, *ASKED, *TALKS},
+    "prompt": {*TOOLS, *MEDIA, *QUESTION_PARTS, *TALKS},
     "dialogue": {*ANSWERED, *TALKS, *RANKED},
     "ranking": {*ANSWERED, *TALKS, *RANKED - {"scores", "answers"}, "rank"},
     "message": {*ANSWERED, *RANKED, "refusal", "human", "user", "assistant", "bot", "role", "from", "value", "content"},
@@ -231,7 +242,7 @@ def string_of(value: Any, name: str) -> str:
     return value.strip()
 
 
-def said_text(value: Any, name: str) -> str:
+def message_text(value: Any, name: str) -> str:
     """The text of a question or of an answer. ValueError for a null or messages in its place."""
     text = string_of(value, name)
     if len(text) < 12 and is_empty(text_of(text, name)):

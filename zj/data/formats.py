@@ -35,8 +35,8 @@ from zj.data.fields import (
     check_unread,
     is_empty,
     is_trained,
+    message_text,
     preview,
-    said_text,
     string_of,
     text_of,
 )
@@ -70,13 +70,13 @@ def to_records(row: Any, kind: str, where: str, notes: Notes) -> list[Record]:
     records: list[Record] = []
     for number, (part, first) in enumerate(_wordings(row), 1):
         fields = Fields(part)
-        split_by = fields.get("split_by")
-        asked = first or ("" if split_by is None else text_of(split_by, "split_by"))
+        own = fields.get("split_by")
+        split_by = first or ("" if own is None else text_of(own, "split_by"))
         place = f"{where} (wording {number})" if number > 1 else where
         if number > 1:
             notes.changes[WORDING] += 1
         cut = fields.get("truncated_cells") or ()
-        records.append(MAKERS[kind](fields, place, asked, notes))
+        records.append(MAKERS[kind](fields, place, split_by, notes))
         if cut and not {str(name).lower() for name in cut} <= {name for name, _ in fields.unread()}:
             raise ValueError(f"found truncated_cells = {preview(cut)}, expected whole texts")
         check_unread(fields, _kind_of_fields(fields, kind), notes)
@@ -100,8 +100,8 @@ def _wordings(row: Row) -> list[tuple[Row, str]]:
     if beside:
         raise ValueError(f"found {beside[0]} = {preview(rest[beside[0]])} beside questions, expected one of them")
     first = text_of(texts[0], "wording 1")
-    asked = [text_of(text, f"wording {number}") for number, text in enumerate(texts, 1)]
-    return [({**rest, "question": text, "answer": answers[0]}, "" if text == first else first) for text in asked]
+    wordings = [text_of(text, f"wording {number}") for number, text in enumerate(texts, 1)]
+    return [({**rest, "question": text, "answer": answers[0]}, "" if text == first else first) for text in wordings]
 
 
 def _kind_of_fields(fields: Fields, kind: str) -> str:
@@ -112,7 +112,7 @@ def _kind_of_fields(fields: Fields, kind: str) -> str:
 # ---- the four kinds
 
 
-def _document(fields: Fields, where: str, asked: str, notes: Notes) -> Document:
+def _document(fields: Fields, where: str, split_by: str, notes: Notes) -> Document:
     if "text" in fields:
         text = text_of(fields.get("text"), "text")
         return Document(_id(fields, text), text, where)
@@ -140,27 +140,27 @@ def _entity_text(entity: str, relations: Any) -> str:
     return f"{entity}。\n" + "\n".join(facts)
 
 
-def _dialogue(fields: Fields, where: str, asked: str, notes: Notes) -> Dialogue:
+def _dialogue(fields: Fields, where: str, split_by: str, notes: Notes) -> Dialogue:
     conversation = _conversation(fields, "dialogue", notes)
     system = string_of(conversation.system, "system")
     turns, trained = _answered(conversation, fields, "dialogue", notes)
     id = _id(fields, system, *(user for user, _ in turns))
-    return Dialogue(id, turns, system, _department(fields), where, trained, asked)
+    return Dialogue(id, turns, system, _department(fields), where, trained, split_by)
 
 
-def _prompt(fields: Fields, where: str, asked: str, notes: Notes) -> Prompt:
+def _prompt(fields: Fields, where: str, split_by: str, notes: Notes) -> Prompt:
     conversation = shared_beginning(fields, notes) or _conversation(fields, "prompt", notes)
-    return _last_turn(fields, conversation, where, asked)
+    return _last_turn(fields, conversation, where, split_by)
 
 
-def _ranking(fields: Fields, where: str, asked: str, notes: Notes) -> Ranking:
+def _ranking(fields: Fields, where: str, split_by: str, notes: Notes) -> Ranking:
     parsed = parse_ranking(fields, notes)
     if parsed is None:
         raise _unknown(fields, "ranking")
     answers, ranks, conversation = parsed
     if not conversation.awaits_answer:
         raise ValueError("found an answer before the ranked ones, expected a last turn of the user")
-    prompt = _last_turn(fields, conversation, where, asked)
+    prompt = _last_turn(fields, conversation, where, split_by)
     return Ranking(prompt.id, prompt, answers, ranks, where)
 
 
@@ -202,19 +202,19 @@ def _answered(
     return _turns(users, answers), () if all(trained) else tuple(trained)
 
 
-def _last_turn(fields: Fields, conversation: Conversation, where: str, asked: str) -> Prompt:
+def _last_turn(fields: Fields, conversation: Conversation, where: str, split_by: str) -> Prompt:
     """The last user turn with the turns before it; its own answer is ignored."""
     system = string_of(conversation.system, "system")
     past = len(conversation.users) - 1
     history = _turns(conversation.users[:past], conversation.answers[:past])
-    user = said_text(conversation.users[past], f"user text in turn {past + 1}")
+    user = message_text(conversation.users[past], f"user text in turn {past + 1}")
     id = _id(fields, system, *(question for question, _ in history), user)
-    return Prompt(id, user, history, system, where, asked)
+    return Prompt(id, user, history, system, where, split_by)
 
 
 def _turns(users: list[Any], answers: list[Any]) -> tuple[Turn, ...]:
     return tuple(
-        (said_text(user, f"user text in turn {n}"), said_text(answer, f"answer in turn {n}"))
+        (message_text(user, f"user text in turn {n}"), message_text(answer, f"answer in turn {n}"))
         for n, (user, answer) in enumerate(zip(users, answers, strict=True), 1)
     )
 
@@ -233,5 +233,5 @@ def _id(fields: Fields, *texts: str) -> str:
         return str(row_id)
     if isinstance(row_id, str) and not is_empty(row_id):
         return string_of(row_id, "id")
-    told = "[" + ", ".join(map(encode_basestring_ascii, texts)) + "]"  # json.dumps(texts), in a third of its time
-    return blake2b(told.encode(), digest_size=8).hexdigest()
+    dumped = "[" + ", ".join(map(encode_basestring_ascii, texts)) + "]"  # json.dumps(texts), in a third of its time
+    return blake2b(dumped.encode(), digest_size=8).hexdigest()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zj.data.conversation import QUESTION_KEYS, Conversation, arrange, one_system, parse_conversation
-from zj.data.fields import SYSTEM_KEYS, Fields, Notes, check_unread, is_empty, preview, said_text, string_of
+from zj.data.fields import SYSTEM_KEYS, Fields, Notes, check_unread, is_empty, message_text, preview, string_of
 from zj.data.messages import is_marked, parse_messages, turns_in_text, unpacked
 
 PAIR_KEYS = (
@@ -213,10 +213,10 @@ def _check_same_question(context: Conversation, fields: Fields, notes: Notes) ->
     system = one_system(context.system, other.system if other else fields.get(*SYSTEM_KEYS))
     if other:
         users = [string_of(user, "user text") for user in context.users]
-        asked = [string_of(user, "user text") for user in other.users]
-        same = asked == users and _texts(other.answers) == _texts(context.answers)
-        if not same and not (len(asked) == 1 and not other.answers and asked[0] in (users[0], users[-1])):
-            raise ValueError(f"found prompt {preview(asked[-1])} and answers to {preview(users[-1])}, expected one")
+        questions = [string_of(user, "user text") for user in other.users]
+        same = questions == users and _texts(other.answers) == _texts(context.answers)
+        if not same and not (len(questions) == 1 and not other.answers and questions[0] in (users[0], users[-1])):
+            raise ValueError(f"found prompt {preview(questions[-1])} and answers to {preview(users[-1])}, expected one")
     return Conversation(system, context.users, context.answers, context.trained)
 
 
@@ -232,7 +232,7 @@ def answer_text(value: Any, name: str) -> str:
             found = f"a message of {messages[0].role}" if len(messages) == 1 else f"{len(messages)} messages"
             raise ValueError(f"found {found} in {name}, expected one of the assistant")
         value = messages[0].content
-    return said_text(value, name)
+    return message_text(value, name)
 
 
 # ---- the published ranking tool

@@ -70,7 +70,7 @@ def open_data(
     if not new:
         for side in SIDES:
             world.on_rank_zero(partial(check_sums, folder / side, share=False))
-        world.print("\n".join(index["told"]))
+        world.print("\n".join(index["messages"]))
     held_out = (folder / "validation.txt").read_text(encoding="utf-8")
     world.on_rank_zero(lambda: write_text(out / "validation.txt", held_out))
     groups = [(file, turns) for file, turns in index["groups"]]
@@ -85,7 +85,7 @@ def _read_index(file: Path) -> dict[str, Any]:
         raise ValueError(f"{file}: damaged; remove {file.parent}, and the data are encoded again") from None
 
 
-def encode_elsewhere(job: Job, folder: Path, say: Callable[[str], object]) -> None:
+def encode_elsewhere(job: Job, folder: Path, report: Callable[[str], object]) -> None:
     """`encode` in another process with a worker for each core. Raises what it reports."""
     root = Path(__file__).resolve().parents[2]
     paths = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
@@ -97,10 +97,10 @@ def encode_elsewhere(job: Job, folder: Path, say: Callable[[str], object]) -> No
         try:
             pickle.dump((job, folder, len(os.sched_getaffinity(0))), process.stdin)
             process.stdin.flush()  # it stays open: the other process ends when it is closed
-            while (said := _next(process.stdout)) is not None:
-                if isinstance(said, Exception):
-                    raise said
-                say(said)
+            while (message := _next(process.stdout)) is not None:
+                if isinstance(message, Exception):
+                    raise message
+                report(message)
         except BaseException:
             process.kill()
             raise
@@ -108,9 +108,9 @@ def encode_elsewhere(job: Job, folder: Path, say: Callable[[str], object]) -> No
         raise RuntimeError(f"the process that encodes the data ended with status {process.returncode}")
 
 
-def _next(answers: Any) -> Any:
-    """What the process says next; None at its end."""
+def _next(messages: Any) -> Any:
+    """The next message of the process; None at its end."""
     try:
-        return pickle.load(answers)
+        return pickle.load(messages)
     except EOFError:
         return None

@@ -1,6 +1,6 @@
 """The process that reads and encodes much data, so that what it needs of memory is given back before training.
 
-    python -m zj.stages.encoder < pickle of (job, folder, workers)      what it says is pickled, too: texts, or an error
+    python -m zj.stages.encoder < pickle of (job, folder, workers)     its messages are pickled, too: text, or an error
 
 It ends with the process that started it. It imports no torch, and neither do its workers.
 """
@@ -25,18 +25,18 @@ def main() -> None:
     job, folder, workers = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.disable()  # records have no cycles
-    answers, sys.stdout = sys.stdout.buffer, sys.stderr
+    messages, sys.stdout = sys.stdout.buffer, sys.stderr
     try:
-        encode(job, folder, partial(_tell, answers), workers)
+        encode(job, folder, partial(_send, messages), workers)
     except (ValueError, OSError) as error:
         if not is_users_mistake(error):
             raise
-        _tell(answers, error)
+        _send(messages, error)
 
 
-def _tell(answers: Any, what: object) -> None:
-    pickle.dump(what, answers)
-    answers.flush()
+def _send(messages: Any, message: object) -> None:
+    pickle.dump(message, messages)
+    messages.flush()
 
 
 def _end_with_parent() -> None:

@@ -100,8 +100,8 @@ def _refuse_reordered(base: Stored, delta: Stored) -> None:
 def _relative_length(base: Sliceable, delta: Sliceable) -> float:
     """Median over the rows that both have of the length of the delta's row / that of the base's."""
     rows = slice(min(base.shape[0], delta.shape[0]))
-    ours, theirs = (tensor[rows].float().norm(dim=1).median() for tensor in (base, delta))
-    return float(theirs / ours)
+    of_base, of_delta = (tensor[rows].float().norm(dim=1).median() for tensor in (base, delta))
+    return float(of_delta / of_base)
 
 
 @dataclass(frozen=True)
@@ -124,10 +124,10 @@ class _Sum:
 
 
 def _counterpart(base_tensors: Mapping[str, Stored], delta_tensors: Mapping[str, Stored], name: str) -> Stored:
-    ours, theirs = base_tensors.get(name), delta_tensors[name]
+    base, delta = base_tensors.get(name), delta_tensors[name]
     # only the rows of a vocabulary may be more than the base's
-    rows = theirs.shape[0] if ours is None or name not in (EMBEDDING, HEAD) else min(ours.shape[0], theirs.shape[0])
-    if ours is None or ours.shape != (rows, *theirs.shape[1:]):
-        shape = "absent" if ours is None else list(ours.shape)
-        raise ValueError(f"{theirs.file}: {name}: {shape} in the base, {list(theirs.shape)} in the delta: not its base")
-    return ours
+    rows = delta.shape[0] if base is None or name not in (EMBEDDING, HEAD) else min(base.shape[0], delta.shape[0])
+    if base is None or base.shape != (rows, *delta.shape[1:]):
+        shape = "absent" if base is None else list(base.shape)
+        raise ValueError(f"{delta.file}: {name}: {shape} in the base, {list(delta.shape)} in the delta: not its base")
+    return base
