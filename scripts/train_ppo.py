@@ -115,7 +115,7 @@ def main(config: Config) -> None:
 
     indices = epochs(train, config.seed)
     per_epoch = steps_per_epoch(len(train), config.batch_size)
-    total, per_step = per_epoch * config.epochs, config.ppo_epochs * config.minibatches
+    total, per_step = setup.total_steps(config, per_epoch), config.ppo_epochs * config.minibatches
     world.print(f"{len(train):,} prompts, {len(valid):,} held out; {total} steps")
     optimizer, value_optimizer = optimizers(config, roles, total * per_step, world)
     controller = AdaptiveKL(config.beta, config.kl_target or 1, config.kl_horizon if config.kl_target else float("inf"))
@@ -123,8 +123,7 @@ def main(config: Config) -> None:
     run.parts |= {"value_head": roles.value_head, "value_optimizer": value_optimizer, "controller": controller}
     run.load(saved)
     log = Log(out, run.step, total, world, config.tensorboard, shown=("score", "kl"))
-    if run.step == 0:
-        log.write({"step": 0, **validate(run, roles, valid, log)})
+    run.begin(log, lambda: validate(run, roles, valid, log))
     with run.until_done(log):
         while run.step < total:
             clock = Clock()

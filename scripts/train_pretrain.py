@@ -33,13 +33,13 @@ def main(config: Config) -> None:
     world = start(config.device)
     out, saved, config = setup.open_stage(config, "pretrain", world)
     data = open_data(config, "document", out, world, default_files, "pretrain")
-    train, valid, tokenizer = data.train, data.valid, data.tokenizer
+    train, tokenizer = data.train, data.tokenizer
     model, adapter, base = setup.find_model(config, tokenizer, out, world)
     apply_memory_plan(model, "pretrain", config, world)
 
     indices = epochs(train, config.seed)
     per_epoch = steps_per_epoch(len(train), config.batch_size)
-    total = per_epoch * config.epochs
+    total = setup.total_steps(config, per_epoch)
     world.print(f"{per_epoch} steps of {config.batch_size} sequences an epoch, {total} steps in all")
 
     optimizer = Optimizer(model.parameters(), config.optim, total, DTYPES[config.dtype], world)
@@ -47,14 +47,13 @@ def main(config: Config) -> None:
     run.load(saved)
     log = Log(out, run.step, total, world, config.tensorboard)
 
-    if run.step == 0:
-        log.write({"step": 0, **run.validate(valid, data.prompts, log)})
+    run.begin(log, lambda: run.validate(data, log))
     with run.until_done(log):
         while run.step < total:
             epoch, chosen = batch(run.step, config.batch_size, indices)
             metrics, tokens = cross_entropy_step(run, setup.packs(train, chosen, config.tokens_per_pack, world))
             speed = log.time(tokens)
-            validation = run.validate(valid, data.prompts, log) if run.due(config.valid_every or per_epoch) else {}
+            validation = run.validate(data, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, **metrics, **speed, **validation)
             run.save_if_due()
     world.print(f"{out}: done, {run.best_loss}; next: python scripts/train_sft.py --model {out}")

@@ -57,7 +57,7 @@ def main(config: Config) -> None:
 
     indices = epochs(train, config.seed)
     per_epoch = steps_per_epoch(len(train), config.batch_size)
-    total = per_epoch * config.epochs
+    total = setup.total_steps(config, per_epoch)
     world.print(f"{len(train):,} prompts an epoch, {per_epoch} steps of {config.batch_size}, {total} steps in all")
     optimizer = Optimizer([*model.parameters(), *head.parameters()], config.optim, total, DTYPES[config.dtype], world)
 
@@ -73,8 +73,7 @@ def main(config: Config) -> None:
     run.parts["head"] = head
     run.load(saved)
     log = Log(out, run.step, total, world, config.tensorboard, shown=("loss", "accuracy"))
-    if run.step == 0:
-        log.write({"step": 0, **validate(run, head, valid, log)})
+    run.begin(log, lambda: validate(run, head, valid, log))
     with run.until_done(log):
         while run.step < total:
             epoch, chosen = batch(run.step, config.batch_size, indices)

@@ -41,17 +41,16 @@ def main(config: Config) -> None:
     world = start(config.device)
     out, saved, config = setup.open_stage(config, "sft", world)
     data = open_data(config, "dialogue", out, world, default_files, *CLINIC)
-    train, valid, tokenizer = data.train, data.valid, data.tokenizer
+    train, tokenizer = data.train, data.tokenizer
     model, adapter, base = setup.find_model(config, tokenizer, out, world)
     apply_memory_plan(model, "sft", config, world)
 
     groups, weights = train.groups, parse_mix(config.mix)
     indices = epochs(groups, config.seed, weights or None)
     if weights:
-        used = (f"{name}: {number:,} of {all:,}" for name, (number, all) in mix_counts(groups, weights).items())
-        world.print(f"--mix {config.mix}: an epoch uses {', '.join(used)}")
+        world.print(about_mix(config.mix, mix_counts(groups, weights)))
     per_epoch = steps_per_epoch(len(indices(0)), config.batch_size)
-    total = per_epoch * config.epochs
+    total = setup.total_steps(config, per_epoch)
     world.print(
         f"{len(indices(0)):,} dialogues an epoch, {per_epoch} steps of {config.batch_size}, {total} steps in all"
     )
@@ -61,18 +60,31 @@ def main(config: Config) -> None:
     run.load(saved)
     log = Log(out, run.step, total, world, config.tensorboard)
 
-    if run.step == 0:
-        log.write({"step": 0, **run.validate(valid, data.prompts, log)})
+    run.begin(log, lambda: run.validate(data, log))
     with run.until_done(log):
         while run.step < total:
             epoch, chosen = batch(run.step, config.batch_size, indices)
             metrics, tokens = cross_entropy_step(run, setup.packs(train, chosen, config.tokens_per_pack, world))
             speed = log.time(tokens)
-            validation = run.validate(valid, data.prompts, log) if run.due(config.valid_every or per_epoch) else {}
+            validation = run.validate(data, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, **metrics, **speed, **validation)
             run.save_if_due()
     world.print(f"{out}: done, {run.best_loss}; talk to it: python scripts/chat.py --model {out}")
     world.leave()
+
+
+def about_mix(mix: str, counts: dict[str, tuple[int, int]]) -> str:
+    """What an epoch uses of each group (of counts: used, all); a warning where that is less than half of the data."""
+    used, everything = (sum(numbers) for numbers in zip(*counts.values(), strict=True))
+    scarcest = max(counts, key=lambda name: counts[name][0] / counts[name][1])
+    parts = ", ".join(f"{name}: {number:,} of {all:,}" for name, (number, all) in counts.items())
+    line = f"--mix {mix}: an epoch uses {parts}"
+    if 2 * used >= everything:
+        return line
+    return (
+        f"{line}\nwarning: that is {used:,} of {everything:,} dialogues, since {scarcest} has only "
+        f'{counts[scarcest][1]:,}; --mix "" trains on all'
+    )
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def test_nan_that_is_over_at_the_end_is_skipped_as_before(command, corpus, tmp_p
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_validation_loss_that_is_not_finite_stops_the_run(command, corpus, tmp_path, monkeypatch, loss):
     losses = iter((loss, 5.0, loss))
-    monkeypatch.setattr("zj.stages.run_state.held_out_loss", lambda *more: next(losses))
+    monkeypatch.setattr("zj.stages.run_state.held_out_losses", lambda *_, **more: (next(losses), {}))
     first = command(*sft(corpus, tmp_path / "a"))
     assert first.status == 2 and f"the validation loss is {loss} at step 0" in first.err
     assert "Traceback" not in first.err

@@ -18,7 +18,8 @@ from zj.data.template import Encoded, encode_all, load_template
 from zj.lora import adapter_parameters
 from zj.model import Packed, llama, sequence_logprobs
 from zj.stages import setup
-from zj.stages.run_state import Run, held_out_loss
+from zj.stages.run_state import Run
+from zj.stages.validation import held_out_losses
 from zj.train import World
 from zj.weights import load_model
 
@@ -135,13 +136,18 @@ def test_validation_is_the_mean_over_tokens_without_dropout_under_the_adapter(tm
     model, adapter, _ = setup.find_model(parse(train_sft.Config, [*flags]), Ids(64), tmp_path, ALONE)
     for matrix in adapter_parameters(model, adapter).values():
         torch.nn.init.normal_(matrix, generator=torch.Generator().manual_seed(0))
-    whole, single = (setup.packs(EXAMPLES, range(3), tokens, ALONE) for tokens in (99, 1))
-    loss = held_out_loss(model, whole, adapter, ALONE)
+    names = ["long", "short", "long"]
+    loss, of_group = held_out_losses(model, EXAMPLES, names, 99, adapter, ALONE)
     assert model.training
-    total = sum(sequence_logprobs(model.eval(), *pack, adapter)[0].sum().item() for pack in single)
-    assert loss == pytest.approx(-total / 12, rel=1e-5)
-    assert held_out_loss(model.train(), single, adapter, ALONE) == pytest.approx(loss, rel=1e-5)
-    assert held_out_loss(model, whole, None, ALONE) != pytest.approx(loss, rel=1e-3)  # negative control
+    single = [setup.collate(EXAMPLES, [n]) for n in range(3)]
+    nats = [-sequence_logprobs(model.eval(), *pack, adapter)[0].sum().item() for pack in single]
+    assert loss == pytest.approx(sum(nats) / 12, rel=1e-5)
+    expected = {"long": (nats[0] + nats[2]) / 11, "short": nats[1] / 1}
+    assert of_group == pytest.approx(expected, rel=1e-5) and expected["long"] != pytest.approx(loss, rel=1e-3)
+    one_by_one = held_out_losses(model.train(), EXAMPLES, names, 1, adapter, ALONE)
+    assert one_by_one[0] == pytest.approx(loss, rel=1e-5) and one_by_one[1] == pytest.approx(of_group, rel=1e-5)
+    assert held_out_losses(model, EXAMPLES, names, 99, None, ALONE)[0] != pytest.approx(loss, rel=1e-3)  # control
+    assert held_out_losses(model, EXAMPLES, names[:1], 99, adapter, ALONE)[0] == pytest.approx(nats[0] / 2, rel=1e-5)
 
 
 @STAGES
@@ -298,24 +304,24 @@ def test_validation_and_checkpoints_come_when_they_are_asked_for(command, corpus
 def test_the_lowest_validation_loss_is_kept_over_an_interruption_too(command, corpus, tmp_path, monkeypatch):
     losses_to_come, norms = iter((5.0, 3.0, 4.0, 3.5, 4.5)), []  # after steps 0, 2, 4, 6, 8
 
-    def told(model, packs, adapter, world):
-        assert [len(packed) for packed, _ in packs] == [1, 1, 1]  # --valid-limit, and --tokens-per-pack 1
+    def told(model, examples, names, tokens_per_pack, *more, **others):
+        assert (len(names), tokens_per_pack) == (3, 1)  # --valid-limit, and --tokens-per-pack 1
         norms.append(model.model.norm.weight.detach().clone())
-        return next(losses_to_come)
+        return next(losses_to_come), {}
 
     def save_and_be_killed(self, save=Run.save):
         save(self)
         if self.step == 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("zj.stages.run_state.held_out_loss", told)
+    monkeypatch.setattr("zj.stages.run_state.held_out_losses", told)
     limits = ("--valid-limit", 3, "--tokens-per-pack", 1)
     flags = ("--epochs", 2, "--valid-every", 2, "--save-every", 2, "--lora.rank", 0, *limits)
     with monkeypatch.context() as patch:
         patch.setattr(Run, "save", save_and_be_killed)
         assert command(*sft(corpus, tmp_path / "run", *flags)).status == 130
     done = command(*sft(corpus, tmp_path / "run", *flags))
-    assert "best validation loss 3.0000" in done.out
+    assert "best validation loss 3.0000 at step 2;" in done.out
     result = load_model(tmp_path / "run").model.norm.weight
     assert [torch.equal(result, norm) for norm in norms] == [False, True, False, False, False]
 

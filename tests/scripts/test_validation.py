@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-import zj.stages.run_state
+import zj.stages.validation
 from tests.line import rankings, write_rows
 from tests.scripts.conftest import ppo
 from zj.data.readers import read
@@ -112,8 +112,8 @@ def seen(monkeypatch):
 
         during(Run if name in ("pretrain", "sft") else script, "validate", "validation")
         if name in ("pretrain", "sft"):
-            for module in (setup, zj.stages.run_state):
-                watch(module, "packs", lambda examples, chosen, *_: [examples[n].ids for n in chosen])
+            for module in (setup, zj.stages.validation):  # of training, of validation
+                watch(module, "pack_indices", lambda examples, chosen, *_: [examples[n].ids for n in chosen])
         elif name == "ppo":
             watch(script, "answer", lambda this, asked, called: asked)
         else:
@@ -230,10 +230,10 @@ def test_plain_text_is_told_by_its_lines_and_repeats_of_other_files_are_left_out
 
 def test_records_of_no_file_are_told_by_their_ids(tmp_path):
     records = [Prompt(f"p{n}", f"痛{n}") for n in range(40)]
-    config = SimpleNamespace(valid_fraction=0.3)
-    train, valid = setup.hold_out(records, config, tmp_path, ALONE)
+    config = SimpleNamespace(valid_fraction=0.3, limit=0)
+    train, valid = setup.hold_out(records, None, config, tmp_path, ALONE)
     assert listed(tmp_path) == [prompt.id for prompt in valid] and valid
-    assert setup.hold_out(records, config, tmp_path, World(1, 1, ALONE.device)) == (train, valid)
+    assert setup.hold_out(records, None, config, tmp_path, World(1, 1, ALONE.device)) == (train, valid)
 
 
 def test_the_tokenizer_is_trained_on_what_is_trained_on(command, tmp_path):

@@ -33,7 +33,7 @@ def test_every_field_of_every_stage_has_one_kind():
 
 def test_what_is_read_from_a_path_counts_by_its_contents():
     """A path that another process may fill anew: no such field defines a run by its name."""
-    paths = {"data", "model", "tokenizer", "reward", "ptx_data", "ranking_tool_input"}
+    paths = {"data", "valid_data", "model", "tokenizer", "reward", "ptx_data", "ranking_tool_input"}
     assert {name for name, kind in KINDS.items() if kind == "contents"} == paths
     assert {name for name, kind in KINDS.items() if kind == "resume-with"} == {"optim", "value_optim"}
 

@@ -75,7 +75,9 @@ def test_what_teaches_nothing_or_does_not_fit_is_left_out_and_counted(tokenizer)
         "5 rankings: 0 shortened, 1 too long for --max-tokens 80, 2 with all answers tied, 0 with identical ones only; "
     )
     told += "0 more answers identical to another one, left out; 2 prompts, 7 answers"
-    assert line == f"{told}, {tokens} tokens, each prompt once"
+    warning = "warning: 1 of 5 rankings are too long for --max-tokens 80, left out"
+    assert line == f"{told}, {tokens} tokens, each prompt once\n{warning}"
+    assert "warning" not in encode_rankings(records * 9 + [ranking(5)] * 50, tokenizer, "ziya", 80)[1]  # 9 of 95
     assert len(encode_rankings(records, tokenizer, "ziya", None)[0]) == 3  # control: without a limit none is too long
 
 
@@ -248,7 +250,7 @@ def test_rates_add_up_pairs_and_leave_out_what_has_none():
 
 def config(*data, **changes):
     values = {"on_bad_row": "stop", "valid_fraction": 0.25, "max_tokens": 60, "max_new_tokens": 20}
-    values |= {"repeats": "once", "ranking_tool_input": ""}
+    values |= {"repeats": "once", "ranking_tool_input": "", "valid_data": (), "limit": 0, "turn": "last"}
     return SimpleNamespace(**(values | {"data": tuple(map(str, data))} | changes))
 
 
@@ -295,7 +297,7 @@ def test_prompts_are_asked_once_and_leave_room_for_the_answer(line, tokenizer, t
     train, valid = prompts_of(config(file), tokenizer, tmp_path)
     said = capsys.readouterr().out
     assert "61 rows, 40 of them repeats" in said
-    assert "0 prompts repeat others but for their typing, left out; 1 shortened to --max-tokens less" in said
+    assert "0 prompts repeat others but for their typing, left out\n1 prompts shortened to --max-tokens less" in said
     assert len(train) + len(valid) == 21 and train and valid
     assert max(len(one.ids) for one in train + valid) <= 60 - 20
     assert len({tuple(one.ids) for one in train + valid}) == 21

@@ -27,9 +27,10 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from zj.data.batching import group_of, split, without_repeats
+from zj.data.batching import about_both, group_of, sides, without_repeats
 from zj.data.readers import OnBadRow, Repeats, read
 from zj.data.records import Dialogue, Document, Prompt
+from zj.data.report import too_long
 from zj.data.store import Block, Store, Writer, ids_type
 from zj.data.template import Counts, encode_all, encode_prompt
 from zj.data.tokenizer import Tokenizer, train_tokenizer
@@ -52,6 +53,8 @@ class Job:
     vocab_size: int
     template: str
     max_tokens: int
+    valid_files: tuple[str, ...] = ()  # records for validation; (): a part of `files` is held out
+    limit: int = 0  # most records to train on; 0: all
 
 
 def encode(job: Job, folder: Path, report: Callable[[str], object], workers: int = 0) -> None:
@@ -65,7 +68,11 @@ def encode(job: Job, folder: Path, report: Callable[[str], object], workers: int
         messages.append(message)
         report(message)
 
-    held_in, held_out = split(read_records(job, keep_and_report), job.valid_fraction)
+    records = read_records(job, job.files, keep_and_report)
+    valid_records = read_records(job, job.valid_files, keep_and_report) if job.valid_files else None
+    held_in, held_out, asked_in_both = sides(records, valid_records, job.valid_fraction, job.limit)
+    if valid_records is not None:
+        keep_and_report(about_both(asked_in_both))
     held_out_lines = "".join(f"{record.where or record.id}\n" for record in held_out)
     (folder / "validation.txt").write_text(held_out_lines, encoding="utf-8")
     if not job.tokenizer:
@@ -78,7 +85,8 @@ def encode(job: Job, folder: Path, report: Callable[[str], object], workers: int
     with _mapping(encoder, workers) as mapped:
         valid = _encode_side(held_out, mapped, folder / "valid", groups, bar)
         train = _encode_side(held_in, mapped, folder / "train", groups, bar, valid.digests)
-    keep_and_report(f"training: {train.counts}\nvalidation: {valid.counts}")
+    long = too_long(train.counts.dropped, train.counts.records, "dialogues", job.max_tokens)
+    keep_and_report(f"training: {train.counts}{long}\nvalidation: {valid.counts}")
     if train.left_out:
         keep_and_report(f"training: {train.left_out:,} left out, the same as held-out ones once they are shortened")
     if train.left_out == train.counts.sequences:
@@ -88,13 +96,13 @@ def encode(job: Job, folder: Path, report: Callable[[str], object], workers: int
     (folder / "index.json").write_text(json.dumps(index, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_records(job: Job, report: Callable[[str], object]) -> list[TextRecord]:
+def read_records(job: Job, files: tuple[str, ...], report: Callable[[str], object]) -> list[TextRecord]:
     """The records of the files; of documents that differ in typing alone the first (--repeats once)."""
     if job.kind == "dialogue":
-        dialogues, summary = read(job.files, "dialogue", job.on_bad_row, job.repeats)
+        dialogues, summary = read(files, "dialogue", job.on_bad_row, job.repeats)
         report(str(summary))
         return [*dialogues]
-    documents, summary = read(job.files, "document", job.on_bad_row, job.repeats)
+    documents, summary = read(files, "document", job.on_bad_row, job.repeats)
     report(str(summary))
     different = without_repeats(documents) if job.repeats == "once" else documents
     report(f"{len(documents) - len(different):,} documents repeat others but for their typing, left out")

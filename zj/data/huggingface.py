@@ -65,6 +65,8 @@ def chat_template(style: Template) -> str:
     asked = next(place for place, part in enumerate(style.ask) if "{user}" in part)
     before, after = _joined(style.ask[: asked + 1], style, follows_text=False).split("{user}")
     answer = _joined(style.ask[asked + 1 :], style, follows_text=True)  # what stands before it
+    if not answer:  # question and mark of the answer are one text
+        after, answer = "", after
     space = "" if style.ask[-1] in style.specials else " "
     first = "" if style.ask[0] in style.specials else " "  # before a question that follows a system text
     between = style.between + (first if style.between else "")

@@ -71,6 +71,13 @@ class Report:
         return "\n".join([*lines, ", ".join(parts)])
 
 
+def too_long(number: int, total: int, what: str, max_tokens: int | None) -> str:
+    """A further line, a warning, if a tenth or more of the records do not fit; else ""."""
+    if not number or number * 10 < total:
+        return ""
+    return f"\nwarning: {number:,} of {total:,} {what} are too long for --max-tokens {max_tokens}, left out"
+
+
 def count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 

@@ -45,7 +45,7 @@ TEMPLATES = {
     # HuatuoGPT: roles are plain text, so a user can imitate them. The published training code puts a space before EOS,
     # its inference code none; here both have none.
     "huatuo": Template(
-        ask=("<病人>：{user} ", "<HuatuoGPT>："),
+        ask=("<病人>：{user} <HuatuoGPT>：",),
         system="一位用户和智能医疗大模型HuatuoGPT之间的对话。"
         "对于用户的医疗问诊，HuatuoGPT给出准确的、详细的、温暖的指导建议。"
         "对于用户的指令问题，HuatuoGPT给出有益的、详细的、有礼貌的回答。",
@@ -212,8 +212,14 @@ def choose_template(name: str, directory: str | Path) -> str:
 
 def first_template(name: str, directories: Iterable[str | Path]) -> str:
     """As `choose_template`, of the first of the directories that stores a format; without any it is ziya."""
-    stored = next((directory for directory in directories if (Path(directory) / FILE).is_file()), None)
-    return choose_template(name, stored) if stored else name or DEFAULT
+    first: str | Path = ""
+    for directory in directories:  # of a generator that reads no further than needed
+        first = first or directory
+        if (Path(directory) / FILE).is_file():
+            return choose_template(name, directory)
+    if first and not name:
+        _warn(f"{first} stores no prompt format, {DEFAULT} is taken; --template names another")
+    return name or DEFAULT
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from zj.cli import check_range
 from zj.data.template import TEMPLATES, first_template
+from zj.data.turns import Turn
 from zj.lora import ALL_LINEAR
 from zj.train import Optim, Stop
 from zj.weights import levels
@@ -44,7 +45,10 @@ class StageConfig:
     batch_size: int = 32  # prompts (with all their answers) of one step, over all ranks
     tokens_per_pack: int = 4096  # tokens in one forward pass; memory only, the gradient does not depend on it
     epochs: int = 1  # passes over the data
-    valid_fraction: float = 0.1  # part of the data held out for validation
+    max_steps: int = 0  # steps of the whole run and of its schedule, instead of --epochs (0: --epochs)
+    limit: int = 0  # most records to train on, a fair sample of the data (0: all)
+    valid_fraction: float = 0.1  # part of the data held out for validation; with --valid-data, none
+    valid_data: tuple[str, ...] = ()  # files of validation; what they ask is left out of training
     valid_every: int = 0  # steps between validations (0: once an epoch)
     valid_limit: int = 300  # most records of one validation
     save_every: int = 100  # steps between checkpoints
@@ -66,7 +70,8 @@ class StageConfig:
         check_range(self, "max_tokens", 2)
         for name in ("batch_size", "tokens_per_pack", "epochs", "valid_limit", "save_every", "keep", "clinic_size"):
             check_range(self, name, 1)
-        check_range(self, "valid_every", 0)
+        for name in ("valid_every", "max_steps", "limit"):
+            check_range(self, name, 0)
         Stop(self.stop_after)
         if not 0 <= self.memory_gb < math.inf:
             raise ValueError(f"--memory-gb is {self.memory_gb}, expected a number from 0 (no bound) on")
@@ -107,6 +112,13 @@ class PreferenceConfig(StageConfig):
         check_adapter(self.lora)
         if self.template:
             check_template(self.template)
+
+
+@dataclass(frozen=True)
+class PromptConfig(StageConfig):
+    """Of a stage that answers prompts."""
+
+    turn: Turn = "last"  # question of a dialogue that is answered; each: all of them, the turns before as history
 
 
 def with_template(config: S) -> S:

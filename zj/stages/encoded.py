@@ -19,6 +19,7 @@ from zj.data.store import Store
 from zj.data.tokenizer import Tokenizer
 from zj.stages.config import TextConfig
 from zj.stages.setup import data_files, make_once
+from zj.stages.validation import group_names
 from zj.train import ALONE, World, write_text
 from zj.train.files import swap_in
 from zj.weights.checksums import SUMS, check_sums, write_sums
@@ -31,6 +32,7 @@ LARGE = 32 * 2**20  # bytes of data files from which on other processes read and
 class Data:
     train: Store
     valid: Store
+    valid_groups: list[str]  # the name of each held-out example's group
     prompts: list[list[int]]  # ids of the two that each validation answers
     tokenizer: Tokenizer
 
@@ -56,7 +58,7 @@ def open_data(
         if source:
             Tokenizer.load(source)  # what is wrong with it is told before the data are read
         rest = (config.on_bad_row, config.repeats, config.valid_fraction, source, config.vocab_size, config.template)
-        job = Job(files, kind, *rest, config.max_tokens)
+        job = Job(files, kind, *rest, config.max_tokens, config.valid_data, config.limit)
         run = encode_elsewhere if sum(file.stat().st_size for file in files_of(files)) > LARGE else encode
         run(job, draft, world.print)
         for side in SIDES:
@@ -75,7 +77,8 @@ def open_data(
     world.on_rank_zero(lambda: write_text(out / "validation.txt", held_out))
     groups = [(file, turns) for file, turns in index["groups"]]
     train, valid = (Store(folder / side, index["ids"], groups) for side in SIDES)
-    return Data(train, valid, index["prompts"], Tokenizer.load(config.tokenizer or config.model or own))
+    valid_groups = group_names(valid.groups, getattr(config, "mix", ""))
+    return Data(train, valid, valid_groups, index["prompts"], Tokenizer.load(config.tokenizer or config.model or own))
 
 
 def _read_index(file: Path) -> dict[str, Any]:

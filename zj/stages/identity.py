@@ -19,12 +19,12 @@ from zj.weights.checksums import SUMS, file_digest
 NAMES: dict[Kind, str] = {
     "free": """out tokens_per_pack keep save_every valid_every stop_after memory_gb compile shard device tensorboard
         slots base on_bad_row resume_with""",  # on_bad_row: the same bytes give the same records, or an error
-    "contents": "data model tokenizer reward ptx_data ranking_tool_input",
+    "contents": "data valid_data model tokenizer reward ptx_data ranking_tool_input",
     "resume-with": "optim value_optim",
-    "defines": """clinic_size repeats max_tokens batch_size epochs valid_fraction valid_limit seed dtype lora template
-        size vocab_size mix calibrate_on beta label_smoothing sft reference value_head last_layers max_new_tokens
-        answers temperature kl_target kl_horizon unfinished gamma lam ppo_epochs minibatches clip value_clip early_stop
-        ptx""",
+    "defines": """clinic_size repeats max_tokens batch_size epochs max_steps limit valid_fraction valid_limit seed dtype
+        lora template size vocab_size mix calibrate_on beta label_smoothing sft reference value_head last_layers
+        max_new_tokens answers temperature turn kl_target kl_horizon unfinished gamma lam ppo_epochs minibatches clip
+        value_clip early_stop ptx""",
 }
 KINDS: dict[str, Kind] = {name: kind for kind, names in NAMES.items() for name in names.split()}
 
@@ -39,7 +39,7 @@ def contents_of(config: StageConfig) -> dict[str, str]:
         value = getattr(config, name, "")
         if not value:
             continue
-        if name in ("data", "ptx_data", "ranking_tool_input"):
+        if name in ("data", "valid_data", "ptx_data", "ranking_tool_input"):
             digests[name] = data_digest(value)
             continue
         with suppress(ValueError, OSError):

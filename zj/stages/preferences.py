@@ -12,12 +12,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from zj.data.batching import is_validation, pack_plan, question, without_repeats
-from zj.data.records import Ranking
+from zj.data.batching import is_validation, pack_plan, question, without_questions, without_repeats
+from zj.data.readers import read
+from zj.data.report import too_long
+from zj.data.records import Prompt, Ranking
 from zj.data.template import Encoded, encode_all, encode_answers, encode_prompt
 from zj.data.tokenizer import Tokenizer
+from zj.data.turns import asks_nothing, choose_turns
 from zj.model import Packed
-from zj.stages.config import PreferenceConfig, StageConfig
+from zj.stages.config import PreferenceConfig, PromptConfig, StageConfig
 from zj.stages.setup import hold_out, read_records, without_held_out
 from zj.train import ALONE, World
 
@@ -26,9 +29,14 @@ def read_rankings(
     files: Sequence[str], config: PreferenceConfig, tokenizer: Tokenizer, template: str, out: Path, world: World
 ) -> tuple[list[Ranked], list[Ranked]]:
     """(training, validation) rankings of the files; counts of those left out are printed."""
-    rankings = read_records(files, "ranking", config.on_bad_row, world, config.repeats, config.ranking_tool_input)
+
+    def rankings_of(files: Sequence[str]) -> list[Ranking]:
+        return read_records(files, "ranking", config.on_bad_row, world, config.repeats, config.ranking_tool_input)
+
+    valid = rankings_of(config.valid_data) if config.valid_data else None
+    sides = hold_out(rankings_of(files), valid, config, out, world)
     parts = []
-    for name, records in zip(("training", "validation"), hold_out(rankings, config, out, world), strict=True):
+    for name, records in zip(("training", "validation"), sides, strict=True):
         ranked, counts = encode_rankings(records, tokenizer, template, config.max_tokens)
         world.print(f"{name}: {counts}")
         parts.append(ranked)
@@ -39,27 +47,35 @@ def read_rankings(
 
 
 def read_prompts(
-    files: Sequence[str], config: StageConfig, room: int, tokenizer: Tokenizer, template: str, out: Path, world: World
+    files: Sequence[str], config: PromptConfig, room: int, tokenizer: Tokenizer, template: str, out: Path, world: World
 ) -> tuple[list[Encoded], list[Encoded]]:
     """(training, validation) prompts of the files as at most `room` ids; `where` is a prompt's id."""
-    records = read_records(files, "prompt", config.on_bad_row, world, config.repeats)
-    different = without_repeats(records) if config.repeats == "once" else records
+    given = _different_prompts(files, config, world)
+    valid = _different_prompts(config.valid_data, config, world) if config.valid_data else None
     cut = 0
     parts: tuple[list[Encoded], list[Encoded]] = ([], [])
-    for part, prompts in zip(parts, hold_out(different, config, out, world), strict=True):
+    for part, prompts in zip(parts, hold_out(given, valid, config, out, world), strict=True):
         for prompt in prompts:
             ids = encode_prompt(prompt, tokenizer, template)
             if len(ids) > room:
                 ids, cut = encode_prompt(prompt, tokenizer, template, room), cut + 1
             part.append(Encoded(ids, [False] * len(ids), prompt.id))
-    world.print(
-        f"{len(records) - len(different):,} prompts repeat others but for their typing, left out; "
-        f"{cut:,} shortened to --max-tokens less --max-new-tokens"
-    )
+    world.print(f"{cut:,} prompts shortened to --max-tokens less --max-new-tokens")
     train = without_held_out(parts[0], parts[1], lambda prompt: tuple(prompt.ids), world)
     if not train:
         raise ValueError("--data: no prompt to train on is left beside the validation")
     return train, parts[1]
+
+
+def _different_prompts(files: Sequence[str], config: PromptConfig, world: World) -> list[Prompt]:
+    """The prompts of the files, of dialogues the turns of --turn; of those that differ in typing alone the first."""
+    records = choose_turns(read_records(files, "prompt", config.on_bad_row, world, config.repeats), config.turn)
+    different = without_repeats(records) if config.repeats == "once" else records
+    world.print(f"{len(records) - len(different):,} prompts repeat others but for their typing, left out")
+    if idle := sum(map(asks_nothing, different)):
+        way = "; --turn first or each asks earlier turns" if config.turn == "last" else ""
+        world.print(f"warning: {idle:,} of {len(different):,} prompts ask nothing, such as a patient's thanks{way}")
+    return different
 
 
 def read_ptx(
@@ -73,7 +89,10 @@ def read_ptx(
     if not files:
         return []
     dialogues = read_records(files, "dialogue", config.on_bad_row, world, config.repeats)
-    held_in = [d for d in dialogues if not is_validation(question(d), config.valid_fraction)]
+    if config.valid_data:
+        held_in = without_questions(dialogues, read(config.valid_data, "prompt", config.on_bad_row)[0])
+    else:
+        held_in = [d for d in dialogues if not is_validation(question(d), config.valid_fraction)]
     examples, counts = encode_all(held_in, tokenizer, template, config.max_tokens)
     world.print(f"ptx: {counts}; {len(dialogues) - len(held_in):,} more ask what is held out, left out")
     if not examples:
@@ -164,7 +183,7 @@ def encode_rankings(
         "identical to another one, left out; "
         f"{len(examples):,} prompts, {sum(len(r.answers) for r in examples):,} answers, {tokens:,} tokens, "
         "each prompt once"
-    )
+    ) + too_long(long, total, "rankings", max_tokens)
 
 
 def _different(answers: Sequence[Encoded], ranks: Sequence[int]) -> list[int]:

@@ -27,7 +27,7 @@ from zj.lora import add_adapter, copy_adapter, freeze_adapter
 from zj.lora.adapters import adapter_layers
 from zj.model import Llama, Packed, ScalarHead
 from zj.rl import CalibratedHead, Calibration
-from zj.stages.config import Lora, StageConfig, check_template
+from zj.stages.config import Lora, PromptConfig, check_template
 from zj.stages.preferences import RankedPack
 from zj.stages.setup import tell_positions
 from zj.train import World, gathered, shard, to_json
@@ -69,7 +69,7 @@ class Roles:
 
 
 @dataclass(frozen=True)
-class RolesConfig(StageConfig):
+class RolesConfig(PromptConfig):
     reward: str = ""  # directory that train_reward.py wrote; its base is the backbone of all roles
     template: str = ""  # prompt format, stored with the result (none: the model's, which has to be the reward model's)
     value_head: Literal["reward", "zero"] = "reward"  # initial head of the value role

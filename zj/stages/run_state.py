@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from zj.data.huggingface import save_tokenizer
-from zj.data.template import Encoded
 from zj.data.tokenizer import Tokenizer
 from zj.inference import generate
 from zj.model import Llama, sequence_logprobs
 from zj.stages.config import StageConfig
-from zj.stages.setup import Pack, cross_entropy, packs, seed_dropout
+from zj.stages.encoded import Data
+from zj.stages.setup import Pack, cross_entropy, seed_dropout
+from zj.stages.validation import format_losses, held_out_losses
 from zj.train import (
     Explosion,
     Log,
@@ -58,6 +59,7 @@ class Run(Generic[C]):
     template: str
     optimizer: Optimizer
     best: float = math.inf  # lowest validation loss
+    best_step: int = -1  # its step
     per_step: int = 1  # optimizer steps in one step of the run
     parts: dict[str, Any] = field(default_factory=dict)  # further parts of a checkpoint: heads, a second optimizer, …
     write: Callable[[Path], None] | None = None  # writes the result (None: the model or its adapter)
@@ -79,20 +81,40 @@ class Run(Generic[C]):
 
     def save(self) -> None:
         """Write a checkpoint from which the same command resumes."""
-        state = {"model": trainable_state(self.model), "optimizer": self.optimizer.state_dict(), "best": self.best}
+        state: dict[str, Any] = {"best": self.best, "best_step": self.best_step}
+        state |= {"model": trainable_state(self.model), "optimizer": self.optimizer.state_dict()}
         for name, part in self.parts.items():
             state[name] = trainable_state(part) if isinstance(part, nn.Module) else part.state_dict()
         save_checkpoint(self.out, self.step, state, self.config.keep, self.world)
 
     def save_if_due(self) -> None:
         """Write a checkpoint every --save-every steps; on a signal or after --stop-after, save and exit."""
-        (stopping,) = self.world.sum(self.stop.requested())
+        stopping = self._is_stopping()
         if stopping or self.due(self.config.save_every):
             self.save()
         if stopping and self.optimizer.steps < self.optimizer.total_steps:
-            self.world.print(f"{self.out}: stopped and saved after step {self.step}; the same command goes on")
-            self.world.leave()
-            sys.exit(0)
+            self._leave()
+
+    def stop_before_training(self) -> None:
+        """As `save_if_due`, within the first validation, which may take long; it begins again when the run goes on."""
+        if self.step == 0 and self._is_stopping():
+            self.save()
+            self._leave()
+
+    def _is_stopping(self) -> bool:
+        return self.world.sum(self.stop.requested())[0] > 0
+
+    def _leave(self) -> None:
+        self.world.print(f"{self.out}: stopped and saved after step {self.step}; the same command goes on")
+        self.world.leave()
+        sys.exit(0)
+
+    def begin(self, log: Log, validate: Callable[[], dict[str, float]]) -> None:
+        """The validation before the first step."""
+        if self.step == 0:
+            self.stop_before_training()
+            log.write({"step": 0, **validate()})
+            self.stop_before_training()
 
     @contextmanager
     def until_done(self, log: Log) -> Iterator[None]:
@@ -139,7 +161,7 @@ class Run(Generic[C]):
         if state is not None:
             load_trainable_state(self.model, state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.best = state["best"]
+            self.best, self.best_step = state["best"], state.get("best_step", -1)
             for name, part in self.parts.items():
                 if isinstance(part, nn.Module):
                     load_trainable_state(part, state[name])
@@ -152,17 +174,19 @@ class Run(Generic[C]):
             changes = f" with {self.config.resume_with}" if self.config.resume_with else ""
             self.world.print(f"{self.out}: going on after step {self.step}{changes}")
 
-    def validate(self, valid: Sequence[Encoded], prompts: list[list[int]], log: Log) -> dict[str, float]:
+    def validate(self, data: Data, log: Log) -> dict[str, float]:
         """Loss on held-out examples, sample answers to the prompts; the model with the lowest loss is in OUT/best."""
-        if not valid:
+        if not data.valid:
             return {}
-        indices = range(min(len(valid), self.config.valid_limit))
-        batches = packs(valid, indices, self.config.tokens_per_pack, self.world)
-        loss = held_out_loss(self.model, batches, self.adapter, self.world)
+        names = data.valid_groups[: self.config.valid_limit]
+        loss, of_group = held_out_losses(
+            *(self.model, data.valid, names, self.config.tokens_per_pack, self.adapter, self.world),
+            before_pack=self.stop_before_training,
+        )
         self.keep_best(loss)
-        self.write_samples(greedy_answers(self, prompts))
-        log.say(f"step {self.step}: validation loss {loss:.4f} nats/token")
-        return {"valid_loss": loss}
+        self.write_samples(greedy_answers(self, data.prompts))
+        log.say(f"step {self.step}: validation loss {loss:.4f} nats/token{format_losses(of_group, names)}")
+        return {"valid_loss": loss} | {f"valid_loss_{name}": x for name, x in of_group.items() if len(of_group) > 1}
 
     def write_samples(self, rows: list[dict[str, Any]]) -> None:
         """Append rows, each with its step, to OUT/samples.jsonl."""
@@ -181,13 +205,20 @@ class Run(Generic[C]):
                 raise ValueError(f"--dtype {self.config.dtype}: {found}, expected a number (fp16 ends at 65504)")
             raise Explosion(f"{found}; lower --optim.lr or look at the data")
         if loss < self.best:
-            self.best = loss
+            self.best, self.best_step = loss, self.step
             self._save_best()
 
     @property
     def best_loss(self) -> str:
         """What the last line of a run says of its validation."""
-        return f"best validation loss {self.best:.4f}" if math.isfinite(self.best) else "no validation"
+        if not math.isfinite(self.best):
+            return "no validation"
+        if self.best_step == 0 < self.step:
+            return (
+                f"but no validation loss was below the {self.best:.4f} before training, so the result is the model of "
+                "step 0, unchanged: lower --optim.lr, or look at the data"
+            )
+        return f"best validation loss {self.best:.4f} at step {self.best_step}"
 
     def finish(self) -> None:
         """Publish OUT/best as the result of the run; where nothing called `keep_best` (PPO), that is the last model."""
@@ -249,19 +280,6 @@ def load_trainable_state(module: nn.Module, state: dict[str, Tensor | Rows]) -> 
     assert parameters.keys() == state.keys(), "the checkpoint belongs to another model"
     for name, parameter in parameters.items():
         restore(parameter, state[name])
-
-
-@torch.no_grad()
-def held_out_loss(model: Llama, packs: Iterable[Pack], adapter: str | None, world: World) -> float:
-    """Mean cross-entropy of the counted tokens, nats per token, dropout off."""
-    model.eval()
-    loss = tokens = 0.0
-    for packed, counted in packs:
-        loss += cross_entropy(sequence_logprobs(model, packed, counted, adapter)[0], 1.0).item()
-        tokens += int(counted.sum())
-    model.train()
-    loss, tokens = world.sum(loss, tokens)
-    return loss / max(tokens, 1)
 
 
 def greedy_answers(run: Run, prompts: list[list[int]], max_new_tokens: int = 64) -> list[dict[str, Any]]:

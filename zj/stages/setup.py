@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from zj.data.batching import pack_plan, split
+from zj.data.batching import about_both, pack_plan, sides
 from zj.data.readers import OnBadRow, Repeats, read
 from zj.data.records import Record
 from zj.data.template import Encoded
@@ -63,15 +63,25 @@ def read_records(
     return records
 
 
-def hold_out(records: Sequence[R], config: StageConfig, out: Path, world: World) -> tuple[list[R], list[R]]:
+def hold_out(
+    records: Sequence[R], valid: Sequence[R] | None, config: StageConfig, out: Path, world: World
+) -> tuple[list[R], list[R]]:
     """(training, validation) records; OUT/validation.txt lists the latter as `file:line`, without a file by their id.
 
     Their order is that of validation; records beyond --valid-limit and records that are too long are listed too.
+    `valid`: the records of --valid-data; None without it.
     """
-    held_in, held_out = split(records, config.valid_fraction)
+    train, held_out, asked_in_both = sides(records, valid, config.valid_fraction, config.limit)
+    if valid is not None:
+        world.print(about_both(asked_in_both))
     lines = "".join(f"{record.where or record.id}\n" for record in held_out)
     world.on_rank_zero(lambda: write_text(out / "validation.txt", lines))
-    return held_in, held_out
+    return train, held_out
+
+
+def total_steps(config: StageConfig, per_epoch: int) -> int:
+    """Steps of the whole run: --max-steps, or all epochs."""
+    return config.max_steps or per_epoch * config.epochs
 
 
 def make_once(folder: Path, write: Callable[[Path], object], world: World) -> None:
@@ -127,6 +137,11 @@ def find_model(config: TextConfig, tokenizer: Tokenizer, out: Path, world: World
         prepare(model)
     prepack_frozen(model)
     trained, total = count_parameters(model)
+    if adapter and not config.model:
+        world.print(
+            f"warning: without --model the frozen weights are random, and --lora.rank {lora.rank} trains only "
+            f"{trained / total:.0%} of all weights; take --lora.rank 0, or a --model"
+        )
     ranks = f", {config.shard} over {world.size} ranks" if sharded or world.size > 1 else ""
     world.print(f"model: {total:,} parameters, {trained:,} of them trained, {config.dtype} on {world.device}{ranks}")
     return model.train(), adapter, str(base.resolve())
@@ -148,9 +163,16 @@ def without_held_out(train: list[T], valid: Iterable[T], ids: Callable[[T], tupl
 
 def packs(examples: Sequence[Encoded], chosen: Sequence[int], tokens_per_pack: int, world: World) -> list[Pack]:
     """This rank's share of the chosen examples, as (packed, counted) on the device."""
+    collated = (collate(examples, pack) for pack in pack_indices(examples, chosen, tokens_per_pack, world))
+    return [(packed.to(world.device), counted.to(world.device)) for packed, counted in collated]
+
+
+def pack_indices(
+    examples: Sequence[Encoded], chosen: Sequence[int], tokens_per_pack: int, world: World
+) -> list[list[int]]:
+    """Indices of the examples in each of this rank's packs; a pack may be empty."""
     plan = pack_plan([len(examples[index].ids) for index in chosen], tokens_per_pack, world.size)
-    gathered = (collate(examples, [chosen[place] for place in pack]) for pack in plan[world.rank])
-    return [(packed.to(world.device), counted.to(world.device)) for packed, counted in gathered]
+    return [[chosen[place] for place in pack] for pack in plan[world.rank]]
 
 
 def collate(encoded: Sequence[Encoded], indices: Sequence[int]) -> Pack:
