@@ -91,7 +91,7 @@ def _claim(folder: Path, run: Identity) -> tuple[Literal["new", "begun", "finish
         return "finished", run
     _lock(folder)
     finish_swap(folder / "best")
-    if not told:
+    if not (told or (folder / "checkpoints" / "step-0").exists()):  # stopped in its first validation
         print(f"{folder}: metrics.jsonl is missing; it begins anew, the run does not", flush=True)
     return "begun", run
 
