@@ -67,6 +67,16 @@ def wait_for(condition, process, seconds=90):
     raise AssertionError("waited too long")
 
 
+def stop_amid(ranks, name, flags, out):
+    """Ask a run to stop once it has done a step; the number of steps after which it has."""
+    process = begin(ranks, name, *flags)
+    wait_for(lambda: steps_done(out) >= 1, process)
+    process.send_signal(signal.SIGTERM)
+    said, err = process.communicate(timeout=90)
+    assert "stopped and saved after step" in said, err[-2000:]
+    return int(said.partition("stopped and saved after step ")[2].partition(";")[0])
+
+
 def same(one, other):
     """Bitwise equal results, and the same story."""
     mine, theirs = weights(one), weights(other)
@@ -104,10 +114,11 @@ def test_a_stopped_run_goes_on_to_the_bit(line, tmp_path):
     straight = job(line, "train_sft", tmp_path / "straight")
     name, *flags = job(line, "train_sft", tmp_path / "cut")
     assert together([straight], 2, tmp_path).returncode == 0
-    stopped = torchrun(2, f"scripts/{name}.py", *flags, "--stop-after", "1s")  # over before the first step
-    assert stopped.returncode == 0 and "stopped and saved after step 1;" in stopped.stdout, stopped.stderr[-2000:]
+    stopped = torchrun(2, f"scripts/{name}.py", *flags, "--stop-after", "1s")  # over before the first validation
+    assert stopped.returncode == 0 and "stopped and saved after step 0;" in stopped.stdout, stopped.stderr[-2000:]
+    step = stop_amid(2, name, flags, tmp_path / "cut")
     again = torchrun(2, f"scripts/{name}.py", *flags)
-    assert again.returncode == 0 and "going on after step 1" in again.stdout, again.stderr[-2000:]
+    assert again.returncode == 0 and f"going on after step {step}" in again.stdout, again.stderr[-2000:]
     same(tmp_path / "straight", tmp_path / "cut")
 
 
@@ -117,8 +128,7 @@ def test_another_number_of_ranks_goes_on(line, tmp_path, before, after):
     jobs = {n: job(line, "train_pretrain", tmp_path / n, "--shard", "zero3") for n in ("straight", "moved")}
     assert together([jobs["straight"]], 1, tmp_path).returncode == 0
     name, *flags = jobs["moved"]
-    first = torchrun(before, f"scripts/{name}.py", *flags, "--stop-after", "1s")
-    assert first.returncode == 0 and "stopped and saved" in first.stdout, first.stderr[-2000:]
+    assert stop_amid(before, name, flags, tmp_path / "moved") > 0
     assert torchrun(after, f"scripts/{name}.py", *flags).returncode == 0
     mine, theirs = weights(tmp_path / "straight"), weights(tmp_path / "moved")
     for key, weight in mine.items():

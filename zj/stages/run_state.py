@@ -18,12 +18,11 @@ from torch import Tensor, nn
 
 from zj.data.huggingface import save_tokenizer
 from zj.data.tokenizer import Tokenizer
-from zj.inference import generate
 from zj.model import Llama, sequence_logprobs
 from zj.stages.config import StageConfig
 from zj.stages.encoded import Data
 from zj.stages.setup import Pack, cross_entropy, seed_dropout
-from zj.stages.validation import format_losses, held_out_losses
+from zj.stages.validation import format_losses, greedy_answers, held_out_losses
 from zj.train import (
     Explosion,
     Log,
@@ -81,7 +80,7 @@ class Run(Generic[C]):
 
     def save(self) -> None:
         """Write a checkpoint from which the same command resumes."""
-        state: dict[str, Any] = {"best": self.best, "best_step": self.best_step}
+        state: dict[str, Any] = {"best": self.best, "best_step": self.best_step, "ranks": self.world.size}
         state |= {"model": trainable_state(self.model), "optimizer": self.optimizer.state_dict()}
         for name, part in self.parts.items():
             state[name] = trainable_state(part) if isinstance(part, nn.Module) else part.state_dict()
@@ -173,6 +172,10 @@ class Run(Generic[C]):
                 optimizer.guard.start_anew(counts=bool(mine), rate=f"{group}.lr" in mine)
             changes = f" with {self.config.resume_with}" if self.config.resume_with else ""
             self.world.print(f"{self.out}: going on after step {self.step}{changes}")
+            before, lora = state.get("ranks", self.world.size), self.config.lora
+            if before != self.world.size and self.adapter and lora.dropout:
+                found = f"{before} ranks before, {self.world.size} now"
+                self.world.print(f"warning: {found}; --lora.dropout {lora.dropout} draws other masks")
 
     def validate(self, data: Data, log: Log) -> dict[str, float]:
         """Loss on held-out examples, sample answers to the prompts; the model with the lowest loss is in OUT/best."""
@@ -184,7 +187,9 @@ class Run(Generic[C]):
             before_pack=self.stop_before_training,
         )
         self.keep_best(loss)
-        self.write_samples(greedy_answers(self, data.prompts))
+        with gathered(self.model, self.config.shard):
+            answers = greedy_answers(self.model, data.prompts, self.tokenizer, self.adapter)
+        self.write_samples([{"step": self.step, **row} for row in answers])
         log.say(f"step {self.step}: validation loss {loss:.4f} nats/token{format_losses(of_group, names)}")
         return {"valid_loss": loss} | {f"valid_loss_{name}": x for name, x in of_group.items() if len(of_group) > 1}
 
@@ -280,13 +285,3 @@ def load_trainable_state(module: nn.Module, state: dict[str, Tensor | Rows]) -> 
     assert parameters.keys() == state.keys(), "the checkpoint belongs to another model"
     for name, parameter in parameters.items():
         restore(parameter, state[name])
-
-
-def greedy_answers(run: Run, prompts: list[list[int]], max_new_tokens: int = 64) -> list[dict[str, Any]]:
-    """Greedy answers to some prompts, as rows of samples.jsonl. Every rank computes them, rank 0 writes them."""
-    eos = (run.tokenizer.eos_id,)
-    with gathered(run.model, run.config.shard):
-        answers = generate(run.model, prompts, max_new_tokens, adapter=run.adapter, temperature=0.0, eos_ids=eos)
-    decode = run.tokenizer.decode
-    pairs = zip(prompts, answers, strict=True)
-    return [{"step": run.step, "prompt": decode(prompt), "answer": decode(answer)} for prompt, answer in pairs]

@@ -9,6 +9,8 @@ import torch
 
 from zj.data.batching import Group, parse_mix
 from zj.data.template import Encoded
+from zj.data.tokenizer import Tokenizer
+from zj.inference import generate
 from zj.model import Llama, sequence_logprobs
 from zj.stages.setup import collate, cross_entropy, pack_indices
 from zj.train import World
@@ -64,3 +66,13 @@ def format_losses(losses: dict[str, float], names: Iterable[str]) -> str:
     counts = Counter(names)
     parts = (f"{name} {loss:.4f} on {counts[name]:,}" for name, loss in losses.items())
     return f" ({', '.join(parts)})" if len(losses) > 1 else ""
+
+
+def greedy_answers(
+    model: Llama, prompts: list[list[int]], tokenizer: Tokenizer, adapter: str | None, max_new_tokens: int = 64
+) -> list[dict[str, str]]:
+    """Prompt and greedy answer as text, of each prompt. Every rank computes them."""
+    eos = (tokenizer.eos_id,)
+    answers = generate(model, prompts, max_new_tokens, adapter=adapter, temperature=0.0, eos_ids=eos)
+    pairs = zip(prompts, answers, strict=True)
+    return [{"prompt": tokenizer.decode(prompt), "answer": tokenizer.decode(answer)} for prompt, answer in pairs]

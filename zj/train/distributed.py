@@ -19,7 +19,8 @@ import torch.distributed as dist
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 GRACE = 4.0  # seconds that a rank has to exit by itself after another has died
-TIMEOUT = timedelta(minutes=30)  # of a collective operation: another rank may be writing a large model
+TIMEOUT = timedelta(minutes=30)  # of a collective operation
+HEARTBEAT = 60.0  # seconds after which rank 0 says that it is still at work for all
 
 T = TypeVar("T")
 _leaving = threading.Event()  # set when this rank exits normally
@@ -60,16 +61,28 @@ class World:
         """Call `work` on rank 0 only, e.g. to write files; every rank returns its result or raises its error."""
         if self.size == 1:
             return work()
-        result: list[Any] = [None, None]
-        if self.rank == 0:
+        outcome: list[Any] = [None, None]  # result, error
+
+        def run() -> None:
             try:
-                result[0] = work()
-            except (ValueError, OSError, SystemExit) as error:
-                result[1] = error
-        dist.broadcast_object_list(result, src=0)
-        if result[1] is not None:
-            raise result[1]
-        return result[0]
+                outcome[0] = work()
+            except BaseException as error:
+                outcome[1] = error
+
+        worker = threading.Thread(target=run, daemon=True)
+        if self.rank == 0:
+            worker.start()
+        message: list[Any] = [True, None, None]  # whether rank 0 is still at work, result, error
+        while message[0]:  # the work may take longer than TIMEOUT
+            if self.rank == 0:
+                worker.join(HEARTBEAT)
+                message = [True, None, None] if worker.is_alive() else [False, *outcome]
+                if not isinstance(message[2], ValueError | OSError | SystemExit | None):
+                    raise message[2]
+            dist.broadcast_object_list(message, src=0)
+        if message[2] is not None:
+            raise message[2]
+        return message[1]
 
     def leave(self) -> None:
         """Exit normally, together with the other ranks; the last call of a run."""
