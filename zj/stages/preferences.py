@@ -73,8 +73,9 @@ def _different_prompts(files: Sequence[str], config: PromptConfig, world: World)
     different = without_repeats(records) if config.repeats == "once" else records
     world.print(f"{len(records) - len(different):,} prompts repeat others but for their typing, left out")
     if idle := sum(map(asks_nothing, different)):
+        warning = "warning: " if idle * 10 >= len(different) else ""
         way = "; --turn first or each asks earlier turns" if config.turn == "last" else ""
-        world.print(f"warning: {idle:,} of {len(different):,} prompts ask nothing, such as a patient's thanks{way}")
+        world.print(f"{warning}{idle:,} of {len(different):,} prompts ask nothing, such as a patient's thanks{way}")
     return different
 
 
