@@ -29,7 +29,8 @@ from zj.clinic import write_clinic
 from zj.data import encode as encoding
 from zj.data.encode import Job
 from zj.data.readers import read
-from zj.data.tokenizer import Tokenizer, train_tokenizer
+from zj.data.sentencepiece_tokenizer import train_tokenizer
+from zj.data.tokenizer import Tokenizer
 
 Peaks = dict[str, list[float]]  # kind of process -> most own MB of one, most MB of one
 

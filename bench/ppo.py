@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
+from zj.data.prompt_formats import save_template
 from zj.data.records import Prompt, as_json
-from zj.data.template import encode_prompt, save_template
+from zj.data.template import encode_prompt
 from zj.data.tokenizer import Tokenizer
 from zj.lora import ALL_LINEAR, add_adapter
 from zj.model import LlamaConfig, ScalarHead

@@ -22,7 +22,8 @@ import train_ppo
 
 from zj.cli import run_command
 from zj.clinic import Question, judge
-from zj.data.template import encode_prompt, load_template
+from zj.data.prompt_formats import load_template
+from zj.data.template import encode_prompt
 from zj.data.tokenizer import Tokenizer
 from zj.eval.answers import read_questions
 

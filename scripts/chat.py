@@ -17,11 +17,10 @@ from typing import Literal
 
 from zj import NOTICE
 from zj.cli import run_command
+from zj.data.prompt_formats import choose_template, stored_template
 from zj.data.records import Prompt, Turn
-from zj.data.template import FILE as TEMPLATE
-from zj.data.template import choose_template, encode_prompt
-from zj.data.tokenizer import MODEL as TOKENIZER
-from zj.data.tokenizer import Tokenizer
+from zj.data.template import encode_prompt, stop_ids
+from zj.data.tokenizer import Tokenizer, has_tokenizer
 from zj.inference.engine import Sampling, stream
 from zj.train import DTYPES, start
 from zj.weights import check_base, check_base_is_used, config_of, load_model, load_peft
@@ -96,7 +95,7 @@ class Chat:
         check_base_is_used(config.base, config.model, *config.adapter)
         self.templates = _templates(config, folders)
         positions = config_of(config.model, config.base, strict=False).max_position_embeddings
-        home = _first_folder_with(TOKENIZER, [config.model, *config.adapter]) or config.model
+        home = next(filter(has_tokenizer, [config.model, *config.adapter]), config.model)
         self.tokenizer = Tokenizer.load(home)
         _check_tokenizers(config, self.tokenizer, home)
         self.max_new_tokens = config.max_new_tokens or min(512, positions // 2)
@@ -138,6 +137,7 @@ class Chat:
 
     def answer(self, user: str) -> str:
         """Stream the answer to stdout and keep the turn; returns why prompt or answer are incomplete, or ""."""
+        self.ends = stop_ids(self.tokenizer, self.templates[self.adapter])
         prompt = Prompt("chat", user, self.history, self.config.system, where="--system")
         template = self.templates[self.adapter]
         ids = encode_prompt(prompt, self.tokenizer, template, self.room)
@@ -155,7 +155,7 @@ class Chat:
                     break
         if answer := self.tokenizer.decode(new_ids):
             self.history += ((user, answer),)
-        if new_ids and new_ids[-1] == self.tokenizer.eos_id:
+        if new_ids and new_ids[-1] in self.ends:
             return note
         return ("\n(stopped)" if stopped else f"\n(cut at --max-new-tokens {self.max_new_tokens})") + note
 
@@ -167,7 +167,7 @@ class Chat:
             self.max_new_tokens,
             self.sampling,
             adapter=self.adapter,
-            eos_ids=(self.tokenizer.eos_id,),
+            eos_ids=self.ends,
             seed=self.config.seed,
         )
         for _, token in ids:
@@ -214,8 +214,8 @@ def _folders(config: Config) -> dict[str, str]:
 def _templates(config: Config, folders: dict[str, str]) -> dict[str | None, str]:
     """Adapter name -> the template it was trained with; None means the model without an adapter."""
     chosen = config.template
-    base = choose_template(chosen, _first_folder_with(TEMPLATE, [config.model, *config.adapter]) or config.model)
-    storing = {name: folder for name, folder in folders.items() if (Path(folder) / TEMPLATE).is_file()}
+    base = choose_template(chosen, next(filter(stored_template, [config.model, *config.adapter]), config.model))
+    storing = {name: folder for name, folder in folders.items() if stored_template(folder)}
     stored = {name: choose_template(chosen, folder) for name, folder in storing.items()}
     return {name: stored.get(name, base) for name in folders} | {None: base}
 
@@ -223,7 +223,7 @@ def _templates(config: Config, folders: dict[str, str]) -> dict[str | None, str]
 def _check_tokenizers(config: Config, tokenizer: Tokenizer, home: str) -> None:
     """ValueError for an adapter that brings a tokenizer with other ids: one conversation has one tokenizer."""
     for folder in config.adapter:
-        if (Path(folder) / TOKENIZER).is_file() and not Tokenizer.load(folder).same_ids(tokenizer):
+        if has_tokenizer(folder) and not Tokenizer.load(folder).same_ids(tokenizer):
             raise ValueError(
                 f"--adapter {folder}: its tokenizer gives other ids than that of {home}; expected the same"
             )
@@ -242,10 +242,6 @@ def _check_room(chat: Chat) -> None:
             f"--max-new-tokens is {chat.max_new_tokens}, expected 1 to {longest}: the model has "
             f"{positions} positions, and system text and question take at least {shortest}"
         )
-
-
-def _first_folder_with(file: str, folders: Iterable[str]) -> str | None:
-    return next((folder for folder in folders if (Path(folder) / file).is_file()), None)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from typing import Literal
 from zj import NOTICE
 from zj.cli import run_command
 from zj.data.batching import split
+from zj.data.prompt_formats import choose_template
 from zj.data.readers import read
 from zj.data.records import Dialogue, Prompt, Turn
-from zj.data.template import choose_template, encode_prompt
+from zj.data.template import encode_prompt, stop_ids
 from zj.data.tokenizer import Tokenizer
 from zj.eval.answers import check_answer_length
 from zj.inference import generate
@@ -67,7 +68,7 @@ def consult(config: Config, model, tokenizer: Tokenizer, template: str, dialogue
     for question, _ in dialogue.turns:
         prompt = Prompt(dialogue.id, question, history, dialogue.system)
         ids = encode_prompt(prompt, tokenizer, template, config.max_tokens)
-        eos_ids, length = (tokenizer.eos_id,), config.max_new_tokens
+        eos_ids, length = stop_ids(tokenizer, template), config.max_new_tokens
         (new_ids,) = generate(model, [ids], length, temperature=config.temperature, eos_ids=eos_ids, seed=config.seed)
         answer = tokenizer.decode(new_ids).strip()
         print(f"患者：{question}\n模型：{answer}", flush=True)

@@ -20,9 +20,10 @@ from tqdm import tqdm
 from zj import NOTICE
 from zj.cli import check_range, run_command
 from zj.data.batching import group_of, split
+from zj.data.prompt_formats import first_template
 from zj.data.records import Dialogue, Document
 from zj.data.report import too_long
-from zj.data.template import encode_all, first_template
+from zj.data.template import encode_all
 from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
 from zj.stages.config import need

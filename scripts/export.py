@@ -16,10 +16,9 @@ import torch
 
 from zj.cli import run_command
 from zj.data.huggingface import save_tokenizer, why_not_exact
-from zj.data.template import FILE as TEMPLATE
-from zj.data.template import TEMPLATES, choose_template, load_template
-from zj.data.tokenizer import MODEL as TOKENIZER
-from zj.data.tokenizer import Tokenizer
+from zj.data.prompt_formats import FILE, TEMPLATES, choose_template, load_template, stored_template
+from zj.data.sentencepiece_tokenizer import SentencePieceTokenizer
+from zj.data.tokenizer import Tokenizer, has_tokenizer
 from zj.lora import merge_adapter
 from zj.model import Llama, LlamaConfig, Packed
 from zj.weights import check_base_is_used, check_tokenizer_fits, is_adapter, levels, load_beside, load_model, save_llama
@@ -84,6 +83,8 @@ def extend(config: ExtendConfig) -> None:
         raise ValueError("--tokenizer is missing: the new tokenizer.model, or its directory")
     old, new = Tokenizer.load(source), Tokenizer.load(config.tokenizer)
     check_tokenizer_fits(LlamaConfig.from_hf(source), len(old))
+    if not (isinstance(old, SentencePieceTokenizer) and isinstance(new, SentencePieceTokenizer)):
+        raise ValueError("--tokenizer: only a SentencePiece vocabulary is extended, by another one")
     rows = new.rows_from(old)
     extend_vocabulary(source, rows, out, new.special_ids)
     _write_tokenizer(out, new, _template_of(source, "", ""))
@@ -121,7 +122,7 @@ def _merge_into_base(source: Path, dtype: torch.dtype, base: str) -> Llama:
 
 def _tokenizer_of(source: Path, base: str = "") -> Tokenizer | None:
     """The tokenizer of the directory, or else of the model below the adapter, or else None."""
-    folder = _first_with(TOKENIZER, source, base)
+    folder = next(filter(has_tokenizer, levels(source, base)), None)
     return Tokenizer.load(folder) if folder else None
 
 
@@ -135,21 +136,15 @@ def _special_ids(tokenizer: Tokenizer | None, config: LlamaConfig) -> tuple[int,
 
 def _template_of(source: Path, chosen: str, base: str) -> str | None:
     """The format of --template, or the one stored with adapter or model; None if neither says, ValueError if both."""
-    stored = _first_with(TEMPLATE, source, base)
-    if stored and chosen in TEMPLATES and load_template(stored) != chosen:
-        raise ValueError(
-            f"--template {chosen}: {stored} was trained with {load_template(stored)}, as its {TEMPLATE} says"
-        )
+    stored = next(filter(stored_template, levels(source, base)), None)
+    if stored and chosen in TEMPLATES and (stored / FILE).is_file() and load_template(stored) != chosen:
+        raise ValueError(f"--template {chosen}: {stored} was trained with {load_template(stored)}, as its {FILE} says")
     return choose_template(chosen, stored or source) if chosen or stored else None
-
-
-def _first_with(file: str, source: Path, base: str) -> Path | None:
-    return next((folder for folder in levels(source, base) if (folder / file).is_file()), None)
 
 
 def _write_tokenizer(out: Path, tokenizer: Tokenizer | None, template: str | None) -> None:
     if tokenizer is None:
-        print(f"warning: there is no {TOKENIZER}, so {out} has no tokenizer")
+        print(f"warning: there is no tokenizer, so {out} has no tokenizer")
         return
     save_tokenizer(out, tokenizer, template)
     if reason := why_not_exact(tokenizer):

@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 from zj import NOTICE
 from zj.cli import run_command
+from zj.data.prompt_formats import choose_template
 from zj.data.records import Dialogue, Prompt, Ranking
-from zj.data.template import choose_template, encode_answers
+from zj.data.template import encode_answers
 from zj.data.tokenizer import Tokenizer
 from zj.eval.answers import ChatModel, check_answer_length, generate_answers
 from zj.inference.cpu import prepack_frozen

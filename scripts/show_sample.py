@@ -11,8 +11,9 @@ from itertools import groupby
 from typing import Literal
 
 from zj.cli import run_command
+from zj.data.prompt_formats import first_template
 from zj.data.readers import read
-from zj.data.template import Encoded, encode_all, encode_prompt, first_template
+from zj.data.template import Encoded, encode_all, encode_prompt
 from zj.data.tokenizer import Tokenizer
 
 GREEN, GREY, END = "\x1b[32m", "\x1b[90m", "\x1b[0m"

@@ -18,7 +18,8 @@ from torch import Tensor
 from zj.cli import check_range, run_command
 from zj.clinic import default_files
 from zj.data.batching import batch, epochs, pack_plan, steps_per_epoch
-from zj.data.template import Encoded, choose_template
+from zj.data.prompt_formats import choose_template
+from zj.data.template import Encoded, stop_ids
 from zj.data.tokenizer import Tokenizer
 from zj.lora import adapter_parameters
 from zj.model import sequence_logprobs, sequence_values
@@ -173,7 +174,7 @@ def measure(run: Run[Config], roles: Roles, prompts: list[list[int]], answers: l
     return evaluate_rollout(
         *(roles.model, prompts, answers, roles.reward, roles.value_head, packs_of(run)),
         temperature=run.config.temperature,
-        eos_id=run.tokenizer.eos_id,
+        eos_ids=stop_ids(run.tokenizer, run.template),
         gather=run.world.gather,
     )
 

@@ -17,7 +17,7 @@ import torch
 from zj.cli import check_range, run_command
 from zj.clinic import default_files
 from zj.data.batching import batch, epochs, steps_per_epoch
-from zj.data.template import choose_template
+from zj.data.prompt_formats import choose_template
 from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
 from zj.lora import add_adapter

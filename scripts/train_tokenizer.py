@@ -11,7 +11,8 @@ from typing import Literal
 
 from zj.cli import run_command
 from zj.data.readers import read
-from zj.data.tokenizer import MODEL, train_tokenizer
+from zj.data.sentencepiece_tokenizer import train_tokenizer
+from zj.data.tokenizer import MODEL
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
-from zj.data.template import save_template
-from zj.data.tokenizer import Tokenizer, train_tokenizer
+from zj.data.prompt_formats import save_template
+from zj.data.sentencepiece_tokenizer import train_tokenizer
+from zj.data.tokenizer import Tokenizer
 from zj.lora import ALL_LINEAR, adapter_parameters, add_adapter
 from zj.model import Llama, LlamaConfig, ScalarHead
 from zj.rl import CalibratedHead, Calibration

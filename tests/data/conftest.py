@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from zj.data.tokenizer import Tokenizer, train_tokenizer
+from zj.data.sentencepiece_tokenizer import train_tokenizer
+from zj.data.tokenizer import Tokenizer
 
 LINES = [
     "医生，我头疼三天了，体温38.5度，还有点咳嗽，请问应该吃什么药？",

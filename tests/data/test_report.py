@@ -9,9 +9,10 @@ import pytest
 
 from zj.data.batching import question, split
 from zj.data.fields import Fields, Notes, check_unread
+from zj.data.prompt_formats import TEMPLATES, marks_in
 from zj.data.readers import read
 from zj.data.records import Dialogue
-from zj.data.template import TEMPLATES, encode_all, encode_dialogue, marks_in
+from zj.data.template import encode_all, encode_dialogue
 
 
 def lines(*rows):

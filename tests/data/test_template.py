@@ -9,18 +9,10 @@ from dataclasses import replace
 import pytest
 
 from tests.data.conftest import LINES
+from zj.data.prompt_formats import TEMPLATES, load_template, save_template
 from zj.data.readers import read
 from zj.data.records import Dialogue, Document, Prompt
-from zj.data.template import (
-    TEMPLATES,
-    encode_all,
-    encode_answers,
-    encode_dialogue,
-    encode_document,
-    encode_prompt,
-    load_template,
-    save_template,
-)
+from zj.data.template import encode_all, encode_answers, encode_dialogue, encode_document, encode_prompt
 from zj.data.tokenizer import Tokenizer
 
 TURNS = tuple(zip(LINES[0:6:2], LINES[1:6:2], strict=True))

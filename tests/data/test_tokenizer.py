@@ -11,7 +11,8 @@ import pytest
 
 from tests.data.conftest import LINES
 from zj.data.sentencepiece_model import WITHOUT_PREFIX
-from zj.data.tokenizer import Tokenizer, train_tokenizer
+from zj.data.sentencepiece_tokenizer import train_tokenizer
+from zj.data.tokenizer import Tokenizer
 
 TEXTS = [
     *LINES,

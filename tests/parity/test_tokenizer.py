@@ -14,9 +14,11 @@ from tests.data.conftest import LINES
 from tests.line import backbone, say_something
 from zj.cli import run_command
 from zj.data.huggingface import save_tokenizer
+from zj.data.prompt_formats import TEMPLATES
 from zj.data.records import Prompt
-from zj.data.template import TEMPLATES, encode_prompt
-from zj.data.tokenizer import Tokenizer, train_tokenizer
+from zj.data.sentencepiece_tokenizer import train_tokenizer
+from zj.data.template import encode_prompt
+from zj.data.tokenizer import Tokenizer
 from zj.inference import generate
 from zj.lora import add_adapter
 from zj.weights import load_model, save_llama, save_peft

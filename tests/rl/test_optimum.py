@@ -192,7 +192,7 @@ class Task:
         """Every answer once, and the probability of the answer that a token belongs to: the exact expectation."""
         prompts = [PROMPT] * len(self.answers)
         rollout = evaluate_rollout(
-            *self.asked(prompts)[:2], self.answers, *self.asked(prompts)[2:], temperature=1.0, eos_id=EOS
+            *self.asked(prompts)[:2], self.answers, *self.asked(prompts)[2:], temperature=1.0, eos_ids=(EOS,)
         )
         answers = rollout.logprobs.split(rollout.bounds.diff().tolist())
         return rollout, torch.cat([part.sum().exp().expand(len(part)) for part in answers])

@@ -35,7 +35,7 @@ def ask(model: Llama, prompts=PROMPTS, answers=ANSWERS, plan=None, temperature: 
         return reward_head(model(packed, "reward")[packed.last])
 
     packs = (lambda lengths: plan) if plan else together
-    return evaluate_rollout(model, prompts, answers, reward, value_head, packs, temperature=temperature, eos_id=EOS)
+    return evaluate_rollout(model, prompts, answers, reward, value_head, packs, temperature=temperature, eos_ids=(EOS,))
 
 
 def together(lengths) -> list[list[int]]:

@@ -48,8 +48,8 @@ def corpus(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def model(tmp_path_factory, corpus):
     """A nano model of two steps, with its tokenizer."""
-    from zj.data.template import save_template
-    from zj.data.tokenizer import train_tokenizer
+    from zj.data.prompt_formats import save_template
+    from zj.data.sentencepiece_tokenizer import train_tokenizer
     from zj.model import Llama, LlamaConfig
     from zj.stages.config import Lora
     from zj.weights import save_llama

@@ -11,8 +11,8 @@ import pytest
 
 from tests.line import make_other, make_reward
 from zj.clinic import question
+from zj.data.prompt_formats import save_template
 from zj.data.records import as_json
-from zj.data.template import save_template
 
 GOOD = {"messages": [{"role": "user", "content": "头痛怎么办？"}, {"role": "assistant", "content": "多休息。"}]}
 

@@ -16,9 +16,11 @@ import pytest
 import torch
 
 from scripts.chat import NOTICE, Chat, Config, whole_characters
+from zj.data.prompt_formats import save_template
 from zj.data.records import Prompt
-from zj.data.template import encode_prompt, save_template
-from zj.data.tokenizer import Tokenizer, train_tokenizer
+from zj.data.sentencepiece_tokenizer import train_tokenizer
+from zj.data.template import encode_prompt
+from zj.data.tokenizer import Tokenizer
 from zj.inference import generate
 from zj.lora import adapter_parameters, add_adapter, remove_adapter
 from zj.model import Llama, LlamaConfig

@@ -17,9 +17,9 @@ from scripts.rank import without_tie
 from zj.clinic import Verdict, judge, question, question_of, rank
 from zj.clinic.adversaries import best_constant
 from zj.clinic.ranking import degrade
+from zj.data.prompt_formats import save_template
 from zj.data.readers import read
 from zj.data.records import as_json
-from zj.data.template import save_template
 from zj.data.tokenizer import Tokenizer
 from zj.eval import bootstrap_interval
 from zj.eval.answers import Answer

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.data.conftest import LINES
-from zj.data.tokenizer import train_tokenizer
+from zj.data.sentencepiece_tokenizer import train_tokenizer
 from zj.model import Llama, LlamaConfig, Packed
 from zj.weights import load_llama
 

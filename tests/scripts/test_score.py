@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 
 from scripts.score import best_of_kl, expected_best
 from tests.line import make_other, make_sft, write_rows
+from zj.data.prompt_formats import save_template
 from zj.data.readers import read
 from zj.data.records import Dialogue, as_json
-from zj.data.template import encode_dialogue, save_template
+from zj.data.template import encode_dialogue
 from zj.data.tokenizer import Tokenizer
 from zj.model import Packed
 from zj.weights import load_model

@@ -12,7 +12,8 @@ from tests.scripts.conftest import ppo
 from tests.scripts.test_judge import write_prompts
 from zj.cli import parse
 from zj.data import template
-from zj.data.template import FILE, encode_prompt, load_template, save_template
+from zj.data.prompt_formats import FILE, load_template, save_template
+from zj.data.template import encode_prompt
 from zj.data.tokenizer import Tokenizer
 from zj.eval import answers
 from zj.stages.config import with_template

@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from zj.data.chat_template import chat_template
+from zj.data.prompt_formats import TEMPLATES, save_template
 from zj.data.sentencepiece_model import BPE, BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, SentencePieceModel
-from zj.data.template import TEMPLATES, Template, save_template
+from zj.data.sentencepiece_tokenizer import SentencePieceTokenizer
+from zj.data.template import stop_ids
 from zj.data.tokenizer import Tokenizer
 
 CONFIG, FAST, GENERATION = "tokenizer_config.json", "tokenizer.json", "generation_config.json"
@@ -20,23 +23,32 @@ STALE = (CONFIG, FAST, GENERATION, "special_tokens_map.json", "chat_template.jin
 def save_tokenizer(directory: str | Path, tokenizer: Tokenizer, template: str | None) -> None:
     """Write tokenizer and prompt format (None: unknown) into the directory of a model or an adapter.
 
-    tokenizer.json is left out where it could not give the same ids: see `why_not_exact`.
+    Of SentencePiece, tokenizer.json is left out where it could not give the same ids: see `why_not_exact`.
     """
     directory = Path(directory)
-    tokenizer.save(directory)
     for name in STALE:
         (directory / name).unlink(missing_ok=True)
-    ids = {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id}
-    _write(directory / GENERATION, ids)
-    _write(directory / CONFIG, _config(tokenizer, template))
-    if _is_plain(tokenizer.model):
-        _write(directory / FAST, _fast(tokenizer, template))
+    tokenizer.save(directory)
+    ends = tokenizer.eos_ids if template is None else stop_ids(tokenizer, template)
+    ids = {"bos_token_id": tokenizer.bos_id, "eos_token_id": list(ends) if len(ends) > 1 else ends[0]}
+    _write(directory / GENERATION, {name: id for name, id in ids.items() if id is not None})
+    if isinstance(tokenizer, SentencePieceTokenizer):
+        _write(directory / CONFIG, _config(tokenizer, template))
+        if _is_plain(tokenizer.model):
+            _write(directory / FAST, _fast(tokenizer))
+    elif template is not None:
+        jinja = chat_template(TEMPLATES[template], tokenizer.bos_id is not None, spaced=False)
+        published = directory / CONFIG
+        config = json.loads(published.read_text(encoding="utf-8")) if published.is_file() else {}
+        _write(published, config | {"chat_template": jinja})
     if template is not None:
         save_template(directory, template)
 
 
 def why_not_exact(tokenizer: Tokenizer) -> str | None:
     """Why other programs may split a text into other ids; None if they do not."""
+    if not isinstance(tokenizer, SentencePieceTokenizer):
+        return None  # they read the same files
     if not _is_plain(tokenizer.model):
         return "it is no byte-fallback BPE without normalisation, as LLaMA's is"
     # runs of spaces all have the lowest score, in LLaMA's too; they come out alike
@@ -53,77 +65,16 @@ def _is_plain(model: SentencePieceModel) -> bool:
 _PLAIN = {NORMAL, UNKNOWN, CONTROL, UNUSED, BYTE}
 
 
-# ---- the chat template
-
-
-def chat_template(style: Template) -> str:
-    """The Jinja template that renders messages to a text whose ids are those of `encode_prompt`.
-
-    Every part of a prompt is tokenized by itself here, and SentencePiece puts a space before each. So a part that
-    follows another text, without a special token between them, gets that space in the rendered text.
-    """
-    asked = next(place for place, part in enumerate(style.ask) if "{user}" in part)
-    before, after = _joined(style.ask[: asked + 1], style, follows_text=False).split("{user}")
-    answer = _joined(style.ask[asked + 1 :], style, follows_text=True)  # what stands before it
-    if not answer:  # question and mark of the answer are one text
-        after, answer = "", after
-    space = "" if style.ask[-1] in style.specials else " "
-    first = "" if style.ask[0] in style.specials else " "  # before a question that follows a system text
-    between = style.between + (first if style.between else "")
-    return (
-        "{{ bos_token }}"
-        "{% if messages[0]['role'] == 'system' %}"
-        "{% set system = messages[0]['content'] %}{% set turns = messages[1:] %}"
-        "{% else %}{% set system = '' %}{% set turns = messages %}{% endif %}"
-        f"{{% set system = system or {_quoted(style.system)} %}}"
-        f"{{% if system %}}{{{{ system + {_quoted(style.after_system)} }}}}{{% endif %}}"
-        "{% for message in turns %}"
-        "{% if message['role'] != ['user', 'assistant'][loop.index0 % 2] %}"
-        "{{ raise_exception('expected user and assistant in turns, after at most one system message') }}{% endif %}"
-        "{% if message['role'] == 'user' %}"
-        f"{{% if not loop.first %}}{{{{ {_quoted(between)} }}}}"
-        f"{{% elif system %}}{{{{ {_quoted(first)} }}}}{{% endif %}}"
-        f"{{{{ {_quoted(before)} + message['content'] + {_quoted(after)} }}}}"
-        "{% else %}"
-        f"{{{{ {_quoted(answer)} }}}}"
-        f"{{% if message['content'] %}}{{{{ {_quoted(space)} + message['content'] }}}}{{% endif %}}{{{{ eos_token }}}}"
-        "{% endif %}{% endfor %}"
-        f"{{% if add_generation_prompt %}}{{{{ {_quoted(answer)} }}}}{{% endif %}}"
-    )
-
-
-def _joined(parts: tuple[str, ...], style: Template, follows_text: bool) -> str:
-    joined = ""
-    for part in parts:
-        is_text = part not in style.specials
-        joined += (" " if is_text and follows_text else "") + part
-        follows_text = is_text
-    return joined
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)  # a string of JSON is one of Jinja
-
-
-def _cuts(style: Template) -> list[str]:
-    """Texts before which tokenizer.json cuts, in the spelling of pieces: the parts of the format that follow a text.
-
-    Without the cut, a space at the end of the text and the one before the part could become one piece.
-    """
-    parts = [part for before, part in zip(("", *style.ask), style.ask, strict=False) if before not in style.specials]
-    return ["▁" + part.split("{user}")[0].replace(" ", "▁") for part in parts if part not in style.specials]
-
-
 # ---- the files
 
 
-def _config(tokenizer: Tokenizer, template: str | None) -> dict:
+def _config(tokenizer: SentencePieceTokenizer, template: str | None) -> dict:
     name = tokenizer.piece
     unknown = next(piece.text for piece in tokenizer.model.pieces if piece.kind == UNKNOWN)
     config = {
         # the class that takes tokenizer.json as it is; LlamaTokenizer makes one from tokenizer.model, not always alike
         "tokenizer_class": "PreTrainedTokenizerFast" if _is_plain(tokenizer.model) else "LlamaTokenizer",
-        "bos_token": name(tokenizer.bos_id),
+        "bos_token": name(tokenizer.special_ids[0]),
         "eos_token": name(tokenizer.eos_id),
         "unk_token": unknown,
         "add_bos_token": True,
@@ -134,14 +85,12 @@ def _config(tokenizer: Tokenizer, template: str | None) -> dict:
     return config if template is None else config | {"chat_template": chat_template(TEMPLATES[template])}
 
 
-def _fast(tokenizer: Tokenizer, template: str | None) -> dict:
+def _fast(tokenizer: SentencePieceTokenizer) -> dict:
     """tokenizer.json: SentencePiece's BPE in the terms of the library tokenizers."""
-    pieces, bos = tokenizer.model.pieces, tokenizer.piece(tokenizer.bos_id)
+    pieces, bos = tokenizer.model.pieces, tokenizer.piece(tokenizer.special_ids[0])
     controls = {piece.text: id for id, piece in enumerate(pieces) if piece.kind in (CONTROL, UNKNOWN)}
     specials = sorted((controls | tokenizer.added).items(), key=lambda item: item[1])
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    cut = {"type": "Split", "behavior": "MergedWithNext", "invert": False}
-    cuts = [cut | {"pattern": {"String": part}} for part in ([] if template is None else _cuts(TEMPLATES[template]))]
     text, begin = {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": bos, "type_id": 0}}
     return {
         "version": "1.0",
@@ -155,7 +104,7 @@ def _fast(tokenizer: Tokenizer, template: str | None) -> dict:
                 {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
             ],
         },
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": cuts} if cuts else None,
+        "pre_tokenizer": None,
         "post_processor": {
             "type": "TemplateProcessing",
             "single": [begin, text],

@@ -1,68 +1,21 @@
-"""Dialogue → token ids, and which of them are trained on. Prompt formats are defined here only.
+"""Dialogue → token ids, and which of them are trained on. The formats are those of `zj.data.prompt_formats`.
 
-User text, template marks and answers are tokenized separately and their ids concatenated. So the prompt at inference is
-a prefix of the training ids, turn by turn, and the answer and EOS follow it as in training.
+What stands before an answer and the answer are tokenized separately and their ids concatenated. So the prompt at
+inference is a prefix of the training ids, turn by turn, and the answer and its end follow it as in training.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from operator import add
-from pathlib import Path
 
+from zj.data.prompt_formats import Template, find_template
 from zj.data.records import Dialogue, Document, Prompt
 from zj.data.tokenizer import Tokenizer
-
-FILE = "template.json"
-DEFAULT = "ziya"  # of fine-tuning where no model stores a format
-
-
-@dataclass(frozen=True)
-class Template:
-    """BOS, the system text, then turn after turn: `ask`, the answer, EOS."""
-
-    ask: tuple[str, ...]  # parts of a turn before its answer; "{user}" is the user's message
-    specials: frozenset[str] = frozenset()  # parts of `ask` that are one special token; the others are text
-    between: str = ""  # before every turn but the first
-    system: str = ""  # for records without a system text
-    after_system: str = ""
-
-
-TEMPLATES = {
-    # Ziya-LLaMA and Zhongjing: <human>:问\n<bot>:答</s>\n<human>:问\n<bot>:答</s>
-    "ziya": Template(
-        ask=("<human>", ":{user}\n", "<bot>", ":"),
-        specials=frozenset({"<human>", "<bot>"}),
-        between="\n",
-        after_system="\n",
-    ),
-    # HuatuoGPT: roles are plain text, so a user can imitate them. The published training code puts a space before EOS,
-    # its inference code none; here both have none.
-    "huatuo": Template(
-        ask=("<病人>：{user} <HuatuoGPT>：",),
-        system="一位用户和智能医疗大模型HuatuoGPT之间的对话。"
-        "对于用户的医疗问诊，HuatuoGPT给出准确的、详细的、温暖的指导建议。"
-        "对于用户的指令问题，HuatuoGPT给出有益的、详细的、有礼貌的回答。",
-    ),
-}
-
-
-# What a text carries that was put into a template before: it would be put into one twice.
-MARKS = {
-    "ziya": re.compile(r"<(?:human|bot)>\s*[:：]"),
-    "huatuo": re.compile(r"<(?:病人|HuatuoGPT)>\s*[:：]|(?:^|\n)(?:问|答)[:：]"),
-}
-
-
-def marks_in(text: str) -> str:
-    """The name of the template whose marks the text carries, or ""."""
-    return next((name for name, marks in MARKS.items() if marks.search(text)), "")
 
 
 @dataclass(frozen=True)
@@ -158,7 +111,7 @@ def encode_answers(
 
     All answers get the same prompt: the newest turns that fit beside the longest answer, the last one whole.
     """
-    encoded_answers = [_answer(text, tokenizer) for text in answers]
+    encoded_answers = [_answer(text, tokenizer, find_template(template)) for text in answers]
     room = None if max_tokens is None else max_tokens - max(map(len, encoded_answers))
     layout = _lay_out(prompt.system, (*prompt.history, (prompt.user, None)), tokenizer, template, room)
     if layout is None:
@@ -169,7 +122,7 @@ def encode_answers(
 
 def encode_document(document: Document, tokenizer: Tokenizer, max_tokens: int | None = None) -> list[Encoded]:
     """BOS, text, EOS in consecutive pieces of at most `max_tokens`. The first token of a piece is not predicted."""
-    ids = [tokenizer.bos_id, *tokenizer.encode(document.text), tokenizer.eos_id]
+    ids = [*tokenizer.beginning, *tokenizer.encode(document.text), tokenizer.eos_id]
     step = len(ids) if max_tokens is None else max_tokens
     if step < 2:
         raise ValueError(f"--max-tokens {max_tokens}: expected at least 2")
@@ -177,56 +130,9 @@ def encode_document(document: Document, tokenizer: Tokenizer, max_tokens: int | 
     return [Encoded(piece, [False] + [True] * (len(piece) - 1), document.where) for piece in pieces]
 
 
-def save_template(directory: str | Path, name: str) -> None:
-    """Write the template's name into the directory of a model or an adapter."""
-    _find_template(name)
-    (Path(directory) / FILE).write_text(json.dumps({"template": name}) + "\n", encoding="utf-8")
-
-
-def load_template(directory: str | Path) -> str:
-    """The name of the template that a model or an adapter was trained with."""
-    file = Path(directory) / FILE
-    try:
-        name = json.loads(file.read_text(encoding="utf-8"))["template"]
-    except OSError:
-        raise ValueError(f"{file}: cannot be read, expected the template's name in it (or --template)") from None
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f'{file}: expected {{"template": "ziya"}} or another name') from None
-    if name not in TEMPLATES:
-        raise ValueError(f"{file}: found template {name!r}, expected one of {', '.join(TEMPLATES)}")
-    return name
-
-
-def choose_template(name: str, directory: str | Path) -> str:
-    """The format of --template if one is given, else the one stored in the directory. ValueError for an unknown one.
-
-    Where both are there and differ, a line on stderr says so.
-    """
-    if not name:
-        return load_template(directory)
-    _find_template(name)
-    if (Path(directory) / FILE).is_file() and load_template(directory) != name:
-        _warn(f"--template {name}: {directory} was trained with the format {load_template(directory)}")
-    return name
-
-
-def first_template(name: str, directories: Iterable[str | Path]) -> str:
-    """As `choose_template`, of the first of the directories that stores a format; without any it is ziya."""
-    first: str | Path = ""
-    for directory in directories:  # of a generator that reads no further than needed
-        first = first or directory
-        if (Path(directory) / FILE).is_file():
-            return choose_template(name, directory)
-    if first and not name:
-        _warn(f"{first} stores no prompt format, {DEFAULT} is taken; --template names another")
-    return name or DEFAULT
-
-
-@cache
-def _warn(message: str) -> None:
-    """Print a warning, once, on one rank."""
-    if os.environ.get("RANK", "0") == "0":
-        print(f"warning: {message}", file=sys.stderr, flush=True)
+def stop_ids(tokenizer: Tokenizer, template: str) -> tuple[int, ...]:
+    """All ids that end an answer, the format's own first."""
+    return tuple(dict.fromkeys((_end(tokenizer, find_template(template)), *tokenizer.eos_ids)))
 
 
 # ---- layout of the parts
@@ -248,52 +154,59 @@ def _lay_out(
     trained: Sequence[bool] = (),  # of each turn; (): every answer is counted
 ) -> _Layout | None:
     """System text and as many of the newest turns as fit; None if the last turn does not fit."""
-    style = _find_template(template)
-    head = [tokenizer.bos_id]
-    if system or style.system:
-        head += tokenizer.encode((system or style.system) + style.after_system)
-    between = tokenizer.encode(style.between) if style.between else []
-    parts = [(_question(user, tokenizer, style), _answer(answer, tokenizer)) for user, answer in turns]
+    style = find_template(template)
+    answers = [_answer(answer, tokenizer, style) for _, answer in turns]
+
+    @cache
+    def question(number: int, begins: bool) -> list[int]:
+        """Ids between the answer before and the answer of this turn; of the first one that stays, with the system."""
+        last = number == len(turns) - 1
+        return _question(turns[number][0], tokenizer, style, system or style.default_system, begins, last)
+
+    def size(first: int) -> int:
+        later = sum(len(question(n, False)) + len(answers[n]) for n in range(first + 1, len(turns)))
+        return len(tokenizer.beginning) + len(question(first, True)) + len(answers[first]) + later
 
     first = 0
     if max_tokens is not None:
-        sizes = [len(between) + len(question) + len(answer) for question, answer in parts]
-        first = _first_that_fits(sizes, max_tokens - len(head) + len(between))  # no separator before the first turn
-        if first == len(parts):
+        while first < len(turns) and size(first) > max_tokens:
+            first += 1
+        if first == len(turns):
             return None
 
-    ids, counted = head, [False] * len(head)
-    for number, (question, answer) in enumerate(parts[first:], first):
-        prefix = between + question if number > first else question
+    ids, counted = tokenizer.beginning, [False] * len(tokenizer.beginning)
+    for number in range(first, len(turns)):
+        prefix, answer = question(number, number == first), answers[number]
         ids += prefix + answer
         counted += [False] * len(prefix) + [trained[number] if trained else True] * len(answer)
     return _Layout(ids, counted, first)
 
 
-def _question(user: str, tokenizer: Tokenizer, style: Template) -> list[int]:
+def _question(user: str, tokenizer: Tokenizer, style: Template, system: str, begins: bool, last: bool) -> list[int]:
+    """The parts of a turn before its answer, as ids. `begins`: it is the first turn, after the system text if any."""
+    parts = style.ask + (style.before_last if last else ())
+    if begins and system and style.system_in_user:
+        user = "".join(style.system).replace("{system}", system) + user
+    elif begins and system:
+        parts = style.system + parts
+    elif not begins:
+        parts = style.between + parts
+    texts = {"{user}": user, "{system}": system}
     ids: list[int] = []
-    for part in style.ask:
-        if part in style.specials:
-            ids.append(tokenizer.special(part))
+    for special, group in groupby(parts, key=style.specials.__contains__):
+        if special:
+            ids += map(tokenizer.special, group)
         else:
-            ids += tokenizer.encode(part.replace("{user}", user))
+            ids += tokenizer.encode(PLACES.sub(lambda place: texts[place[0]], "".join(group)))
     return ids
 
 
-def _answer(text: str | None, tokenizer: Tokenizer) -> list[int]:
-    return [] if text is None else [*tokenizer.encode(text), tokenizer.eos_id]
+PLACES = re.compile(r"\{user\}|\{system\}")
 
 
-def _first_that_fits(sizes: list[int], room: int) -> int:
-    """Start of the longest suffix whose sum is at most `room`."""
-    first = len(sizes)
-    while first and sizes[first - 1] <= room:
-        first -= 1
-        room -= sizes[first]
-    return first
+def _answer(text: str | None, tokenizer: Tokenizer, style: Template) -> list[int]:
+    return [] if text is None else [*tokenizer.encode(style.answer.replace("{answer}", text)), _end(tokenizer, style)]
 
 
-def _find_template(template: str) -> Template:
-    if template not in TEMPLATES:
-        raise ValueError(f"--template {template}: unknown, expected one of {', '.join(TEMPLATES)}")
-    return TEMPLATES[template]
+def _end(tokenizer: Tokenizer, style: Template) -> int:
+    return tokenizer.special(style.end) if style.end else tokenizer.eos_id

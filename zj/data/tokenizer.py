@@ -1,217 +1,103 @@
-"""SentencePiece; text never encodes to a special id.
+"""Text ↔ token ids, whatever kind of tokenizer a model has. Text never makes a special id.
 
-A LLaMA directory holds `tokenizer.model` and, if special tokens were added, `added_tokens.json` (Ziya: 39,408 pieces,
-then <human> 39408 and <bot> 39409). "</s>" or "<human>" in a user's message is encoded as characters; special ids come
-from `special`, `bos_id` and `eos_id` only.
+`Tokenizer.load` opens a directory as a hub has it: tokenizer.model (SentencePiece), tokenizer.json, or qwen.tiktoken.
+Special ids come from `special`, `bos_id` and `eos_ids` only: "</s>" or "<|im_end|>" in a user's message is text.
 """
 
 from __future__ import annotations
 
-import io
-import json
-from collections import Counter
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-import sentencepiece
-
-from zj.data.sentencepiece_model import CONTROL, UNUSED, WITHOUT_PREFIX, SentencePieceModel
-
-MODEL, ADDED = "tokenizer.model", "added_tokens.json"
-MOST_IDS = 1 << 22  # a larger id is damage; a table of all ids has to fit in memory
-# Padding that published tokenizers add, sometimes one id past the embedding: there is no padding here.
-PADDING = ("<pad>", "[PAD]", "<PAD>", "<|pad|>")
+MODEL, ADDED = "tokenizer.model", "added_tokens.json"  # SentencePiece
+FAST, TIKTOKEN = "tokenizer.json", "qwen.tiktoken"  # byte-level BPE, extra [bpe]
+FILES = (MODEL, FAST, TIKTOKEN)  # the first of them that is there is read
 
 
-class Tokenizer:
-    """Made by `Tokenizer.load` or `train_tokenizer`."""
+class Tokenizer(ABC):
+    file: Path  # for messages
+    added: dict[str, int]  # special tokens that stand beside the vocabulary
+    bos_id: int | None  # before every text, as the model was trained; None: nothing is
+    eos_ids: tuple[int, ...]  # all that may end an answer; the first one ends a document
 
-    def __init__(self, model: bytes, added: dict[str, int], file: Path):
-        self.file = file  # for messages and for `save`
-        self._sp = sentencepiece.SentencePieceProcessor()
-        try:
-            self._sp.LoadFromSerializedProto(model)
-        except RuntimeError:
-            raise ValueError(f"{file}: found no SentencePiece model, expected a {MODEL}") from None
-        self.added = {piece: id for piece, id in added.items() if piece not in PADDING}  # special tokens and their ids
-        size = self._sp.vocab_size()
-        self._control_ids = {i for i in range(size) if self._sp.is_control(i) or self._sp.is_unknown(i)}
-        _check_added(self.added, self._sp, file)
-        for piece, id in added.items():
-            if id < size and self._sp.id_to_piece(id) != piece:
-                raise ValueError(
-                    f"{file.parent / ADDED}: found {piece!r} at {id}, expected an id from {size} on: "
-                    f"{self._sp.id_to_piece(id)!r} of {file.name} stands there"
-                )
-        self.bos_id: int = self._sp.bos_id()
-        self.eos_id: int = self._sp.eos_id()
-        if min(self.bos_id, self.eos_id) < 0:
-            raise ValueError(f"{file}: found bos id {self.bos_id} and eos id {self.eos_id}, expected both to exist")
+    @staticmethod
+    def load(path: str | Path) -> Tokenizer:
+        """From a directory with one of FILES, or from such a file alone. ValueError if there is none."""
+        from zj.data import bpe, sentencepiece_tokenizer  # they know this class
 
-    @classmethod
-    def load(cls, path: str | Path) -> Tokenizer:
-        """From a directory with tokenizer.model [+ added_tokens.json], or from a .model file alone."""
         path = Path(path)
-        file = path / MODEL if path.is_dir() else path
-        if not file.is_file():
+        if path.is_dir():
+            file = next(iter(files_read(path)), None)
+        else:
+            file = path if path.is_file() else None
+        if file is None:
             where = f"directory {path} holds no {MODEL}" if path.is_dir() else f"no such file or directory: {path}"
-            raise ValueError(f"{where}; expected a directory that holds one, or a .model file")
-        added = path / ADDED
-        return cls(file.read_bytes(), _read_added(added) if added.is_file() else {}, file)
+            raise ValueError(
+                f"{where}; expected a directory with {', '.join(FILES[:-1])} or {FILES[-1]}, or such a file"
+            )
+        if file.suffix == ".json":
+            return bpe.FastTokenizer.open(file)
+        if file.suffix == ".tiktoken":
+            return bpe.TiktokenTokenizer.open(file)
+        return sentencepiece_tokenizer.SentencePieceTokenizer.open(file)
 
+    @abstractmethod
     def encode(self, text: str) -> list[int]:
-        """Ids of a text, never a special id. LLaMA models put a space before it."""
-        return self._sp.encode(text)
+        """Ids of a text, never a special id."""
 
+    @abstractmethod
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids. Special ids and ids beyond the vocabulary are skipped."""
-        size = self._sp.vocab_size()
-        return self._sp.decode([i for i in ids if i < size and i not in self._control_ids])
 
+    @abstractmethod
     def special(self, piece: str) -> int:
         """The id of a special token. Raises ValueError if there is none, or if text could encode to it."""
-        if piece in self.added:
-            return self.added[piece]
-        id = self._sp.piece_to_id(piece)
-        if not self._sp.is_control(id):
-            raise ValueError(
-                f"{self.file}: found no special token {piece!r}, expected it there or in {ADDED} beside it "
-                f"(--template says which ones are needed)"
-            )
-        return id
 
+    @abstractmethod
+    def piece(self, id: int) -> str:
+        """The spelling of an id, for display."""
+
+    @abstractmethod
     def same_ids(self, other: Tokenizer) -> bool:
         """Whether both give every text the same ids, and special tokens too. Their files may differ."""
-        same_specials = (self.special_ids, self.added) == (other.special_ids, other.added)
-        return same_specials and self.model.same_ids(other.model)
 
-    @cached_property
-    def model(self) -> SentencePieceModel:
-        """The pieces, their scores and the settings."""
-        return SentencePieceModel(self._sp.serialized_model_proto())
+    @abstractmethod
+    def save(self, directory: str | Path) -> None:
+        """Write the tokenizer under the names that it was read from."""
 
-    @property
-    def special_ids(self) -> tuple[int, int]:
-        """(bos, eos)"""
-        return self.bos_id, self.eos_id
-
-    def rows_from(self, old: Tokenizer) -> list[list[int]]:
-        """For each id, the ids of `old` that its row of an embedding is the mean of.
-
-        One id where `old` has the same piece, a special token for a special token; else the ids of the piece's text.
-        """
-        wanted = [(p.text, p.kind) for p in self.model.pieces] + [("", UNUSED)] * (len(self) - len(self.model.pieces))
-        for text, id in self.added.items():
-            wanted[id] = (text, CONTROL)
-        known = {(p.text, p.kind): id for id, p in enumerate(old.model.pieces)}
-        known |= {(text, CONTROL): id for text, id in old.added.items()}
-        bare = sentencepiece.SentencePieceProcessor()
-        bare.LoadFromSerializedProto(old.model.proto + WITHOUT_PREFIX)
-        unknown = [bare.unk_id()]
-        return [
-            [known[piece]] if piece in known else bare.encode(piece[0].replace("▁", " ")) or unknown for piece in wanted
-        ]
-
-    def piece(self, id: int) -> str:
-        """The vocabulary's spelling of an id, for display."""
-        names = {i: piece for piece, i in self.added.items()}
-        return names.get(id) or self._sp.id_to_piece(id)
-
+    @abstractmethod
     def __len__(self) -> int:
         """Number of ids; the embedding has at least as many rows."""
-        return max(self._sp.vocab_size(), *(i + 1 for i in self.added.values()), 0)
 
-    def save(self, directory: str | Path) -> None:
-        """Write the tokenizer under Hugging Face's names: all that is read here."""
-        directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / MODEL).write_bytes(self._sp.serialized_model_proto())
-        if self.added:
-            (directory / ADDED).write_text(json.dumps(self.added, ensure_ascii=False) + "\n", encoding="utf-8")
-        else:
-            (directory / ADDED).unlink(missing_ok=True)
+    def count_bytes(self, ids: Any) -> int:
+        """How many of these ids are bytes of characters that the vocabulary lacks."""
+        return 0
 
+    @property
+    def eos_id(self) -> int:
+        """The end of a document, and of an answer in a format that has no other."""
+        return self.eos_ids[0]
 
-def train_tokenizer(
-    texts: Iterable[str],
-    directory: str | Path,
-    vocab_size: int,
-    specials: tuple[str, ...] = ("<human>", "<bot>"),
-) -> Tokenizer:
-    """Train and save a tokenizer like LLaMA's: BPE with byte fallback, one piece per digit.
+    @property
+    def beginning(self) -> list[int]:
+        """What a sequence begins with: BOS, or nothing."""
+        return [] if self.bos_id is None else [self.bos_id]
 
-    The same texts in the same order give the same file. Raises ValueError if `vocab_size` is too small or too large.
-    """
-    # Line by line, as LLaMA's: a line end is always the byte 0x0A, never part of a longer piece.
-    lines = [line for text in texts for line in text.split("\n") if line.strip()]
-    fixed = 256 + 3 + len(specials)  # bytes, <unk> <s> </s>
-    if vocab_size <= fixed:
-        raise ValueError(f"--vocab-size {vocab_size}: expected more than {fixed}, the bytes and special tokens alone")
-    if not lines:
-        raise ValueError("--data: found no text to train a tokenizer on")
-    model = io.BytesIO()
-    try:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(lines),
-            model_writer=model,
-            model_type="bpe",
-            vocab_size=vocab_size,
-            byte_fallback=True,
-            control_symbols=list(specials),  # text never encodes to a control symbol
-            unk_id=0,
-            bos_id=1,
-            eos_id=2,
-            pad_id=-1,
-            character_coverage=_coverage(lines, (vocab_size - fixed) // 2),
-            normalization_rule_name="identity",
-            remove_extra_whitespaces=False,
-            add_dummy_prefix=True,
-            split_digits=True,
-            allow_whitespace_only_pieces=True,
-            # SentencePiece would silently drop longer lines.
-            max_sentence_length=max(len(line.encode()) for line in lines),
-            num_threads=1,
-            shuffle_input_sentence=False,
-            minloglevel=2,
-        )
-    except RuntimeError as error:
-        reason = str(error).rpartition("] ")[2].partition(" Increase")[0]  # without SentencePiece's file and line
-        raise ValueError(f"--vocab-size {vocab_size}: does not fit the text ({reason.strip()})") from None
-    file = Path(directory) / MODEL
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(model.getvalue())
-    return Tokenizer.load(directory)
+    @property
+    def special_ids(self) -> tuple[int, int] | None:
+        """(bos, eos) for a config.json; None: those of the model stay."""
+        return None if self.bos_id is None else (self.bos_id, self.eos_id)
 
 
-def _coverage(lines: list[str], limit: int) -> float:
-    """Share of the text made of its `limit` most frequent characters, at most LLaMA's 0.9995; bytes encode the others.
-
-    Chinese has thousands of characters: without this limit a small vocabulary cannot be trained.
-    """
-    counts = [n for _, n in Counter(c for line in lines for c in line).most_common()]
-    return min(0.9995, max(0.98, sum(counts[:limit]) / sum(counts)))  # SentencePiece takes nothing below 0.98
+def has_tokenizer(folder: str | Path) -> bool:
+    """Whether the directory holds one."""
+    return bool(files_read(folder))
 
 
-def _check_added(added: dict[str, int], sp: sentencepiece.SentencePieceProcessor, file: Path) -> None:
-    """ValueError for two tokens with one id, and for a piece of tokenizer.model that has another id here."""
-    tokens: dict[int, str] = {}
-    for token, id in added.items():
-        if id in tokens:
-            raise ValueError(
-                f"{file.parent / ADDED}: found {tokens[id]!r} and {token!r} at {id}, expected one token an id"
-            )
-        tokens[id] = token
-        piece = sp.piece_to_id(token)
-        if sp.id_to_piece(piece) == token and piece != id:
-            raise ValueError(f"{file.parent / ADDED}: found {token!r} at {id}, expected {piece}, its id in {file.name}")
-
-
-def _read_added(file: Path) -> dict[str, int]:
-    try:
-        added = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{file}: cannot be read ({error})") from None
-    if not isinstance(added, dict) or not all(type(id) is int and 0 <= id < MOST_IDS for id in added.values()):
-        raise ValueError(f'{file}: expected an object such as {{"<human>": 39408, "<bot>": 39409}}')
-    return added
+def files_read(folder: str | Path) -> list[Path]:
+    """The files of the directory that the ids of a text depend on."""
+    there = [Path(folder) / name for name in FILES if (Path(folder) / name).is_file()][:1]
+    added = Path(folder) / ADDED
+    return there + [added] * (bool(there) and there[0].name == MODEL and added.is_file())

@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from zj.clinic import Question, question_of
 from zj.data.batching import pack_plan
+from zj.data.prompt_formats import choose_template, load_template
 from zj.data.readers import read
 from zj.data.records import Prompt
-from zj.data.template import choose_template, encode_prompt, load_template
+from zj.data.template import encode_prompt, stop_ids
 from zj.data.tokenizer import Tokenizer
 from zj.inference.engine import Sampling, stream
 from zj.model import Llama, Packed, sequence_logprobs
@@ -117,19 +118,19 @@ def generate_answers(
     check_answer_length(max_new_tokens, positions)
     if slots < 1:
         raise ValueError(f"--slots is {slots}, expected at least 1")
-    room, eos = positions - max_new_tokens, chat_model.tokenizer.eos_id
+    room, ends = positions - max_new_tokens, stop_ids(chat_model.tokenizer, chat_model.template)
     encoded = [encode_prompt(prompt, chat_model.tokenizer, chat_model.template, room) for prompt in prompts]
     new_ids: list[list[int]] = [[] for _ in prompts]
     interval = 0.2 if sys.stderr.isatty() else 10.0  # seconds between updates of the bar
-    options = {"adapter": chat_model.adapter, "eos_ids": (eos,), "seed": seed, "slots": slots}
+    options = {"adapter": chat_model.adapter, "eos_ids": ends, "seed": seed, "slots": slots}
     tokens = stream(chat_model.model, encoded, max_new_tokens, Sampling(temperature), **options)  # type: ignore[arg-type]
     with tqdm(total=len(prompts), unit="answer", mininterval=interval, dynamic_ncols=True) as bar:
         for index, token in tokens:
             new_ids[index].append(token)
-            bar.update(token == eos or len(new_ids[index]) == max_new_tokens)
+            bar.update(token in ends or len(new_ids[index]) == max_new_tokens)
     texts = [chat_model.tokenizer.decode(ids).strip() for ids in new_ids]
     return [
-        Answer(text, ids[-1] == eos, tuple(prompt), tuple(ids))
+        Answer(text, ids[-1] in ends, tuple(prompt), tuple(ids))
         for text, prompt, ids in zip(texts, encoded, new_ids, strict=True)
     ]
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from zj.data.template import save_template
-from zj.data.tokenizer import Tokenizer, train_tokenizer
+from zj.data.prompt_formats import save_template
+from zj.data.sentencepiece_tokenizer import train_tokenizer
+from zj.data.tokenizer import Tokenizer
 
 TOKENS_PER_CHARACTER = 0.6  # of a Chinese LLaMA tokenizer
 ANSWERED = 0.6  # share of answer tokens in a dialogue

@@ -104,7 +104,7 @@ def collect(
     *,
     max_new_tokens: int,
     temperature: float,
-    eos_id: int,
+    eos_ids: Sequence[int],
     seed: int,
     slots: int = 32,
 ) -> Rollout:
@@ -112,9 +112,11 @@ def collect(
 
     Answers are sampled from the whole distribution (no top-k, no top-p), as the loss assumes.
     """
-    options = {"adapter": "policy", "temperature": temperature, "eos_ids": (eos_id,), "seed": seed, "slots": slots}
+    options = {"adapter": "policy", "temperature": temperature, "eos_ids": eos_ids, "seed": seed, "slots": slots}
     answers = generate(model, prompts, max_new_tokens, **options)  # type: ignore[arg-type]
-    return evaluate_rollout(model, prompts, answers, reward, value_head, packs, temperature=temperature, eos_id=eos_id)
+    return evaluate_rollout(
+        model, prompts, answers, reward, value_head, packs, temperature=temperature, eos_ids=eos_ids
+    )
 
 
 @torch.no_grad()
@@ -127,7 +129,7 @@ def evaluate_rollout(
     packs: Packs,
     *,
     temperature: float,
-    eos_id: int,
+    eos_ids: Sequence[int],
     gather: Gather = lambda share: [share],
 ) -> Rollout:
     """Log-probs of the adapters "policy" and "reference", values of "value", scores of `reward` (one a sequence).
@@ -150,7 +152,7 @@ def evaluate_rollout(
         share |= dict(zip(chosen, zip(parts, pack_scores, strict=True), strict=True))
     results = {s: result for part in gather(share) for s, result in part.items()}
     logprobs, entropy, ref_logprobs, values = torch.cat([results[s][0] for s in range(len(results))], dim=1).to(device)
-    finished = torch.tensor([answer[-1] == eos_id for answer in answers], device=device)
+    finished = torch.tensor([answer[-1] in eos_ids for answer in answers], device=device)
     scores = torch.tensor([results[s][1] for s in range(len(results))], dtype=logprobs.dtype, device=device)
     return Rollout(sequences, starts, finished, logprobs, entropy, ref_logprobs, values, scores)
 

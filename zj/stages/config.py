@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from zj.cli import check_range
-from zj.data.template import TEMPLATES, first_template
+from zj.data.prompt_formats import TEMPLATES, first_template
 from zj.data.turns import Turn
 from zj.lora import ALL_LINEAR
 from zj.train import Optim, Stop

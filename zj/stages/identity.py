@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from zj.data.files import Paths, files_of
-from zj.data.tokenizer import ADDED, MODEL
+from zj.data.tokenizer import files_read
 from zj.stages.config import StageConfig
 from zj.train.identity import Kind
 from zj.weights import base_of
@@ -55,11 +55,10 @@ def data_digest(paths: Paths) -> str:
 
 def tokenizer_digest(folder: Path) -> str:
     """Of the files that the ids of a text depend on."""
-    files = (folder / name for name in (MODEL, ADDED))
-    return _short("".join(file_digest(file) for file in files if file.is_file()))
+    return _short("".join(file_digest(file) for file in files_read(folder)))
 
 
-SETTINGS = ("config.json", "template.json", "reward.json", MODEL, ADDED)  # what counts beside the weights
+SETTINGS = ("config.json", "template.json", "reward.json")  # what counts beside the weights and the tokenizer
 WEIGHTS = re.compile(r".*model.*\.(safetensors|bin)")
 
 
@@ -70,6 +69,7 @@ def model_digest(folder: Path, base: str = "") -> str:
     the files themselves are compared with that when they are loaded.
     """
     files = [file for file in folder.iterdir() if file.name in SETTINGS or WEIGHTS.fullmatch(file.name)]
+    files += files_read(folder)
     parts = [_sample(file) for file in sorted(files)]
     adapter, listing = folder / "adapter_config.json", folder / SUMS
     if adapter.is_file():

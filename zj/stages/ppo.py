@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from zj.data.batching import batch, epochs, order
-from zj.data.template import Encoded
+from zj.data.template import Encoded, stop_ids
 from zj.inference import generate
 from zj.stages import setup
 from zj.stages.run_state import Run, backward_cross_entropy
@@ -28,7 +28,7 @@ def answer(run: Run[Any], prompts: list[list[int]], name: str) -> list[list[int]
             *(run.model, [prompts[i] for i in share], config.max_new_tokens),
             adapter="policy",
             temperature=config.temperature,
-            eos_ids=(run.tokenizer.eos_id,),
+            eos_ids=stop_ids(run.tokenizer, run.template),
             seed=seed,
             slots=config.slots,
         )

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from zj.cli import check_range
-from zj.data.template import load_template
+from zj.data.prompt_formats import load_template
 from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
 from zj.lora import add_adapter, copy_adapter, freeze_adapter

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from zj.data.huggingface import save_tokenizer
+from zj.data.template import stop_ids
 from zj.data.tokenizer import Tokenizer
 from zj.model import Llama, sequence_logprobs
 from zj.stages.config import StageConfig
@@ -188,7 +189,8 @@ class Run(Generic[C]):
         )
         self.keep_best(loss)
         with gathered(self.model, self.config.shard):
-            answers = greedy_answers(self.model, data.prompts, self.tokenizer, self.adapter)
+            ends = stop_ids(self.tokenizer, self.template)
+            answers = greedy_answers(self.model, data.prompts, self.tokenizer, ends, self.adapter)
         self.write_samples([{"step": self.step, **row} for row in answers])
         log.say(f"step {self.step}: validation loss {loss:.4f} nats/token{format_losses(of_group, names)}")
         return {"valid_loss": loss} | {f"valid_loss_{name}": x for name, x in of_group.items() if len(of_group) > 1}

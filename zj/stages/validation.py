@@ -69,10 +69,14 @@ def format_losses(losses: dict[str, float], names: Iterable[str]) -> str:
 
 
 def greedy_answers(
-    model: Llama, prompts: list[list[int]], tokenizer: Tokenizer, adapter: str | None, max_new_tokens: int = 64
+    model: Llama,
+    prompts: list[list[int]],
+    tokenizer: Tokenizer,
+    eos_ids: Sequence[int],
+    adapter: str | None,
+    max_new_tokens: int = 64,
 ) -> list[dict[str, str]]:
     """Prompt and greedy answer as text, of each prompt. Every rank computes them."""
-    eos = (tokenizer.eos_id,)
-    answers = generate(model, prompts, max_new_tokens, adapter=adapter, temperature=0.0, eos_ids=eos)
+    answers = generate(model, prompts, max_new_tokens, adapter=adapter, temperature=0.0, eos_ids=eos_ids)
     pairs = zip(prompts, answers, strict=True)
     return [{"prompt": tokenizer.decode(prompt), "answer": tokenizer.decode(answer)} for prompt, answer in pairs]

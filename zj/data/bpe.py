@@ -1,0 +1,190 @@
+"""Byte-level BPE: tokenizer.json (Qwen2, Qwen3, Llama 3, SmolLM2, Bloom) and qwen.tiktoken (Qwen-1). Extra [bpe].
+
+The libraries that made these files split a text exactly as published; what is done here is that no text becomes a
+special token: the special tokens of the file are taken out of what the library sees, and are given by name only.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import unicodedata
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from zj.data.tokenizer import FAST, Tokenizer
+
+# Files beside the tokenizer that other programs read: kept with it.
+COMPANIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt")
+# What ends a document; a chat model's own EOS ends an answer.
+DOCUMENT_ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>")
+
+
+class BpeTokenizer(Tokenizer):
+    """What both kinds share. `added`: special tokens and their ids."""
+
+    def __init__(self, file: Path, added: dict[str, int], bos_id: int | None, size: int):
+        self.file, self.added, self.bos_id = file, added, bos_id
+        self.eos_ids = _ends(file, added)
+        self.size = max(size, *(id + 1 for id in added.values()))
+        names = (file.name, *COMPANIONS)
+        self.files = {name: (file.parent / name).read_bytes() for name in names if (file.parent / name).is_file()}
+        self._names = {id: name for name, id in added.items()}
+
+    def decode(self, ids: Iterable[int]) -> str:
+        return self.decode_text([id for id in ids if id < self.size and id not in self._names])
+
+    @abstractmethod
+    def decode_text(self, ids: list[int]) -> str:
+        """The text of ids that are not special."""
+
+    def special(self, piece: str) -> int:
+        if piece not in self.added:
+            raise ValueError(
+                f"{self.file}: found no special token {piece!r} (--template says which ones are needed; "
+                "huatuo, vicuna and alpaca need none)"
+            )
+        return self.added[piece]
+
+    def piece(self, id: int) -> str:
+        return self._names.get(id) or self.decode_text([id])
+
+    def same_ids(self, other: Tokenizer) -> bool:
+        if not isinstance(other, BpeTokenizer) or (self.added, self.bos_id) != (other.added, other.bos_id):
+            return False
+        return self.files[self.file.name] == other.files[other.file.name]
+
+    def save(self, directory: str | Path) -> None:
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, content in self.files.items():
+            (directory / name).write_bytes(content)
+
+    def __len__(self) -> int:
+        return self.size
+
+
+class FastTokenizer(BpeTokenizer):
+    """tokenizer.json, read by the library tokenizers."""
+
+    def __init__(self, file: Path, raw: dict[str, Any], library: Any):
+        added = {token["content"]: token["id"] for token in raw.get("added_tokens") or []}
+        self._library = library.Tokenizer.from_str(json.dumps(without_special_tokens(raw)))
+        super().__init__(file, added, _beginning(raw, added), self._library.get_vocab_size(with_added_tokens=False))
+
+    @classmethod
+    def open(cls, file: Path) -> FastTokenizer:
+        """ValueError if it is damaged, or if the library is not installed."""
+        library = _import("tokenizers", file)
+        try:
+            return cls(file, json.loads(file.read_text(encoding="utf-8")), library)
+        except ValueError:
+            raise
+        except Exception as error:  # the library raises nothing narrower
+            raise ValueError(f"{file}: cannot be read as a {FAST} ({error})") from None
+
+    def encode(self, text: str) -> list[int]:
+        return self._library.encode(_whole(text), add_special_tokens=False).ids
+
+    def decode_text(self, ids: list[int]) -> str:
+        return self._library.decode(ids, skip_special_tokens=False)
+
+
+def without_special_tokens(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A tokenizer.json that makes no special token of a text, and neither cuts nor pads it."""
+    added = {token["content"] for token in raw.get("added_tokens") or []}
+    model = dict(raw["model"])
+    if model.get("ignore_merges"):  # then a word of the vocabulary is a token without any merge
+        model["vocab"] = {piece: id for piece, id in model["vocab"].items() if piece not in added}
+    return {**raw, "model": model, "added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
+
+
+def _beginning(raw: Mapping[str, Any], added: Mapping[str, int]) -> int | None:
+    """The id that the file puts before a text: the first special token of its template. None: it puts nothing there."""
+    steps = raw.get("post_processor") or {}
+    for step in steps.get("processors", [steps]):
+        for part in step.get("single", []) if step.get("type") == "TemplateProcessing" else []:
+            if "SpecialToken" not in part:
+                break
+            return added[part["SpecialToken"]["id"]]
+    return None
+
+
+# The cuts of the published tokenization_qwen.py, which the format does not hold; a copy of them is cl100k's.
+QWEN_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+QWEN_SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", *(f"<|extra_{n}|>" for n in range(205)))
+
+
+class TiktokenTokenizer(BpeTokenizer):
+    """qwen.tiktoken: a token in base64 and its rank on each line; special tokens follow them. Text is NFC first."""
+
+    def __init__(self, file: Path, ranks: dict[bytes, int], library: Any):
+        self._library = library.Encoding(
+            "qwen", pat_str=QWEN_WORDS, mergeable_ranks=ranks, special_tokens={}, explicit_n_vocab=None
+        )
+        super().__init__(file, {name: len(ranks) + n for n, name in enumerate(QWEN_SPECIALS)}, None, len(ranks))
+
+    @classmethod
+    def open(cls, file: Path) -> TiktokenTokenizer:
+        """ValueError names a damaged line, or says that the library is not installed."""
+        library, ranks = _import("tiktoken", file), dict[bytes, int]()
+        for number, line in enumerate(file.read_bytes().splitlines(), 1):
+            try:
+                token, rank = line.split()
+                ranks[base64.b64decode(token, validate=True)] = int(rank)
+            except ValueError:
+                raise ValueError(
+                    f"{file}:{number}: found {line[:40]!r}, expected a token in base64 and its rank"
+                ) from None
+        if sorted(ranks.values()) != list(range(len(ranks))) or len(ranks) < 256:
+            raise ValueError(f"{file}: found {len(ranks)} tokens whose ranks are not 0 … {len(ranks) - 1}: damaged")
+        return cls(file, ranks, library)
+
+    def encode(self, text: str) -> list[int]:
+        return self._library.encode_ordinary(unicodedata.normalize("NFC", _whole(text)))
+
+    def decode_text(self, ids: list[int]) -> str:
+        return self._library.decode(ids)
+
+
+def _import(name: str, file: Path) -> Any:
+    try:
+        return __import__(name)
+    except ImportError:
+        raise ValueError(
+            f"{file}: the library {name} reads it, which is not installed; pip install 'zj[bpe]'"
+        ) from None
+
+
+def _whole(text: str) -> str:
+    """Halves of surrogate pairs, which no UTF-8 has, become U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _ends(file: Path, added: Mapping[str, int]) -> tuple[int, ...]:
+    """What ends a document, then all that the files beside the tokenizer call EOS."""
+    ends = [added[name] for name in DOCUMENT_ENDS if name in added][:1]
+    eos = _json(file.with_name("tokenizer_config.json")).get("eos_token")
+    name = str(eos.get("content") if isinstance(eos, dict) else eos)
+    ends += [added[name]] if name in added else []
+    for other in ("generation_config.json", "config.json"):
+        ids = _json(file.with_name(other)).get("eos_token_id")
+        ends += [id for id in (ids if isinstance(ids, list) else [ids]) if type(id) is int and id >= 0]
+    if not ends:
+        raise ValueError(f"{file}: found no end of text, expected an eos_token in tokenizer_config.json beside it")
+    return tuple(dict.fromkeys(ends))
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """The object in a file; {} if the file is absent. ValueError if it is damaged."""
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file}: not JSON ({error})") from None
+    return content if isinstance(content, dict) else {}
