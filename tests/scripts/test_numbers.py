@@ -11,8 +11,8 @@ import torch
 from scripts.train_sft import about_mix
 from tests.line import write_rows
 from tests.scripts.conftest import column, instead, ppo
-from zj.data.batching import sides
 from zj.data.records import Dialogue
+from zj.data.sides import sides
 from zj.stages.validation import format_losses, group_names
 from zj.train import Stop
 

@@ -11,6 +11,7 @@ import torch
 from zj.lora import add_adapter
 from zj.model import Llama, LlamaConfig, Packed, ScalarHead
 from zj.rl import AdaptiveKL
+from zj.stages.config import Lora
 from zj.stages.run_state import Run
 from zj.train import Optim, Optimizer, World, load_checkpoint
 
@@ -28,7 +29,7 @@ def a_run(out, parts: bool = True, resume_with: str = ""):
     optimizer = Optimizer(of["policy"], Optim(lr=1e-2), 20, torch.float32)
     value_optimizer = Optimizer([*of["value"], *head.parameters()], Optim(lr=1e-2), 20, torch.float32)
     config, world = (
-        SimpleNamespace(keep=1, stop_after="", shard="none", resume_with=resume_with),
+        SimpleNamespace(keep=1, stop_after="", shard="none", resume_with=resume_with, lora=Lora()),
         World(0, 1, torch.device("cpu")),
     )
     run = Run(out, config, world, model, "policy", "base", None, "ziya", optimizer, per_step=2)

@@ -27,11 +27,12 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from zj.data.batching import about_both, group_of, sides, without_repeats
+from zj.data.batching import group_of, without_repeats
 from zj.data.readers import OnBadRow, Repeats, read
 from zj.data.records import Dialogue, Document, Prompt
 from zj.data.report import too_long
 from zj.data.sentencepiece_tokenizer import train_tokenizer
+from zj.data.sides import about_both, sides
 from zj.data.store import Block, Store, Writer, ids_type
 from zj.data.template import Counts, encode_all, encode_prompt
 from zj.data.tokenizer import Tokenizer

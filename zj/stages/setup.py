@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from zj.data.batching import about_both, pack_plan, sides
+from zj.data.batching import pack_plan
 from zj.data.readers import OnBadRow, Repeats, read
 from zj.data.records import Record
+from zj.data.sides import about_both, sides
 from zj.data.template import Encoded
 from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
