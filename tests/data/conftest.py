@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from zj.data.prompt_formats import TEMPLATES
 from zj.data.sentencepiece_tokenizer import train_tokenizer
 from zj.data.tokenizer import Tokenizer
 
@@ -24,9 +25,35 @@ LINES = [
 ]
 
 
+SPECIALS = tuple(dict.fromkeys(mark for style in TEMPLATES.values() for mark in sorted(style.specials - {"<s>"})))
+
+
 @pytest.fixture(scope="session")
 def tokenizer(tmp_path_factory) -> Tokenizer:
     return train_tokenizer(LINES, tmp_path_factory.mktemp("tokenizer"), 400)
+
+
+@pytest.fixture(scope="session")
+def rich(tmp_path_factory) -> Tokenizer:
+    """With the special tokens of all prompt formats."""
+    return train_tokenizer(LINES, tmp_path_factory.mktemp("rich"), 420, SPECIALS)
+
+
+@pytest.fixture(scope="session")
+def bpe(tmp_path_factory) -> Tokenizer:
+    """tokenizer.json as Qwen's: byte-level BPE, the special tokens of all prompt formats, no BOS."""
+    library = pytest.importorskip("tokenizers")
+    made = library.Tokenizer(library.models.BPE())
+    made.normalizer = library.normalizers.NFC()
+    made.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = library.decoders.ByteLevel()
+    alphabet = library.pre_tokenizers.ByteLevel.alphabet()
+    made.train_from_iterator(LINES, library.trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet))
+    made.add_special_tokens(["<|endoftext|>", "<s>", *(mark for mark in SPECIALS if mark != "<think>")])
+    made.add_tokens(["<think>"])  # special in meaning, not by name, as Qwen3's is
+    file = tmp_path_factory.mktemp("bpe") / "tokenizer.json"
+    made.save(str(file))
+    return Tokenizer.load(file)
 
 
 @pytest.fixture

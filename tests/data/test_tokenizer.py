@@ -11,7 +11,7 @@ import pytest
 
 from tests.data.conftest import LINES
 from zj.data.sentencepiece_model import WITHOUT_PREFIX
-from zj.data.sentencepiece_tokenizer import train_tokenizer
+from zj.data.sentencepiece_tokenizer import SentencePieceTokenizer, train_tokenizer
 from zj.data.tokenizer import Tokenizer
 
 TEXTS = [
@@ -178,7 +178,7 @@ def test_what_tokenizers_do_is_compared_and_not_their_files(tokenizer, tmp_path)
     assert same.file.read_bytes() != tokenizer.file.read_bytes() and same.same_ids(tokenizer)
     others = [train_tokenizer(LINES, tmp_path / "size", 390), train_tokenizer(LINES[:-1], tmp_path / "text", 400)]
     others += [Tokenizer.load(with_added(tokenizer, tmp_path / "added", {"<think>": 400}))]
-    others += [Tokenizer(tokenizer.model.proto + WITHOUT_PREFIX, {}, tokenizer.file)]
+    others += [SentencePieceTokenizer(tokenizer.model.proto + WITHOUT_PREFIX, {}, tokenizer.file)]
     assert not any(other.same_ids(tokenizer) for other in others)
 
 
@@ -213,7 +213,8 @@ def test_rows_of_another_vocabulary(tokenizer, tmp_path):
 
 def test_missing_and_corrupt_files(tokenizer, tmp_path):
     with pytest.raises(
-        ValueError, match=rf"directory {tmp_path} holds no tokenizer.model; expected a directory that holds one"
+        ValueError,
+        match=rf"directory {tmp_path} holds no tokenizer.model; expected a directory with",
     ):
         Tokenizer.load(tmp_path)
     with pytest.raises(ValueError, match=r"no such file or directory: .*nowhere; expected a directory"):

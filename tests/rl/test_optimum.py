@@ -199,7 +199,7 @@ class Task:
 
     def samples(self, count: int) -> Callable[[int], tuple[Rollout, Tensor]]:
         def draw(number: int) -> tuple[Rollout, Tensor]:
-            told = {"max_new_tokens": LONGEST, "temperature": 1.0, "eos_id": EOS, "seed": number, "slots": count}
+            told = {"max_new_tokens": LONGEST, "temperature": 1.0, "eos_ids": (EOS,), "seed": number, "slots": count}
             rollout = collect(*self.asked([PROMPT] * count), **told)
             return rollout, torch.full_like(rollout.logprobs, 1 / count)
 

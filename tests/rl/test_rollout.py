@@ -279,7 +279,7 @@ def test_bounds_answers_and_indices(model):
 def sample(model: Llama, prompts, new: int, temperature: float, seed: int = 0) -> Rollout:
     """Scored by the length of prompt and answer."""
     value_head, _ = heads()
-    told = {"max_new_tokens": new, "temperature": temperature, "eos_id": EOS, "seed": seed, "slots": 256}
+    told = {"max_new_tokens": new, "temperature": temperature, "eos_ids": (EOS,), "seed": seed, "slots": 256}
     return collect(model, prompts, lambda packed: packed.bounds.diff().double(), value_head, together, **told)
 
 

@@ -138,7 +138,7 @@ def test_mistakes_cost_one_line_and_no_file(model, tmp_path, monkeypatch, capsys
         (("extend", *base, *out), "--tokenizer is missing"),
         (("extend", "--model", tmp_path / "adapter", "--tokenizer", tmp_path / "base", *out), "is an adapter"),
         (("extend", *base, "--tokenizer", tmp_path / "nothing", *out), "holds no tokenizer.model"),
-        (("merge", *base, *out, "--template", "alpaca"), "--template alpaca: unknown, expected one of"),
+        (("merge", *base, *out, "--template", "klingon"), "--template klingon: unknown, expected one of"),
         (("unmerge",), "merge|apply-delta|extend"),
     ]:
         monkeypatch.setattr(sys, "argv", ["export.py", *map(str, arguments)])

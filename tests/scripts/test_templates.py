@@ -7,11 +7,11 @@ import shutil
 
 import pytest
 
+import zj.data.prompt_formats
 from scripts.train_sft import Config
 from tests.scripts.conftest import ppo
 from tests.scripts.test_judge import write_prompts
 from zj.cli import parse
-from zj.data import template
 from zj.data.prompt_formats import FILE, load_template, save_template
 from zj.data.template import encode_prompt
 from zj.data.tokenizer import Tokenizer
@@ -49,8 +49,8 @@ def test_a_format_may_be_told(command, bare, line, tmp_path, monkeypatch, script
     monkeypatch.setattr("builtins.input", lambda *_: (_ for _ in ()).throw(EOFError))
     refused = command(*call)
     assert refused.status == 2 and FILE in refused.err and "--template" in refused.err
-    unknown = command(*call, "--template", "alpaca")
-    assert unknown.status == 2 and "--template alpaca: unknown, expected one of ziya, huatuo" in unknown.err
+    unknown = command(*call, "--template", "klingon")
+    assert unknown.status == 2 and "--template klingon: unknown, expected one of ziya, huatuo" in unknown.err
     done = command(*call, "--template", "huatuo")
     assert done.status == 0, done.err
 
@@ -96,7 +96,7 @@ def test_the_default_format_is_the_models_of_its_base_or_ziya(line, huatuo, tmp_
     (huatuo / FILE).unlink()
     assert chosen("--model", huatuo) == "ziya"  # of the base of the adapter
     assert capsys.readouterr().err == ""
-    template._warn.cache_clear()  # each is told once
+    zj.data.prompt_formats._warn.cache_clear()  # each is told once
     assert chosen("--model", line.sft, "--template", "huatuo") == "huatuo"
     told = capsys.readouterr().err
     assert told == f"warning: --template huatuo: {line.sft} was trained with the format ziya\n"
