@@ -25,6 +25,8 @@ DOCUMENT_ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>")
 class BpeTokenizer(Tokenizer):
     """What both kinds share. `added`: special tokens and their ids."""
 
+    _library: Any  # what encodes and decodes
+
     def __init__(self, file: Path, added: dict[str, int], bos_id: int | None, size: int):
         self.file, self.added, self.bos_id = file, added, bos_id
         self.eos_ids = _ends(file, added)
@@ -69,21 +71,20 @@ class BpeTokenizer(Tokenizer):
 class FastTokenizer(BpeTokenizer):
     """tokenizer.json, read by the library tokenizers."""
 
-    def __init__(self, file: Path, raw: dict[str, Any], library: Any):
-        added = {token["content"]: token["id"] for token in raw.get("added_tokens") or []}
-        self._library = library.Tokenizer.from_str(json.dumps(without_special_tokens(raw)))
-        super().__init__(file, added, _beginning(raw, added), self._library.get_vocab_size(with_added_tokens=False))
-
     @classmethod
     def open(cls, file: Path) -> FastTokenizer:
         """ValueError if it is damaged, or if the library is not installed."""
         library = _import("tokenizers", file)
         try:
-            return cls(file, json.loads(file.read_text(encoding="utf-8")), library)
-        except ValueError:
-            raise
+            raw = json.loads(file.read_text(encoding="utf-8"))
+            added = {token["content"]: token["id"] for token in raw.get("added_tokens") or []}
+            bare = library.Tokenizer.from_str(json.dumps(without_special_tokens(raw)))
+            bos = _beginning(raw, added)
         except Exception as error:  # the library raises nothing narrower
             raise ValueError(f"{file}: cannot be read as a {FAST} ({error})") from None
+        tokenizer = cls(file, added, bos, bare.get_vocab_size(with_added_tokens=False))
+        tokenizer._library = bare
+        return tokenizer
 
     def encode(self, text: str) -> list[int]:
         return self._library.encode(_whole(text), add_special_tokens=False).ids
@@ -122,12 +123,6 @@ QWEN_SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", *(f"<|extra_{n}|
 class TiktokenTokenizer(BpeTokenizer):
     """qwen.tiktoken: a token in base64 and its rank on each line; special tokens follow them. Text is NFC first."""
 
-    def __init__(self, file: Path, ranks: dict[bytes, int], library: Any):
-        self._library = library.Encoding(
-            "qwen", pat_str=QWEN_WORDS, mergeable_ranks=ranks, special_tokens={}, explicit_n_vocab=None
-        )
-        super().__init__(file, {name: len(ranks) + n for n, name in enumerate(QWEN_SPECIALS)}, None, len(ranks))
-
     @classmethod
     def open(cls, file: Path) -> TiktokenTokenizer:
         """ValueError names a damaged line, or says that the library is not installed."""
@@ -137,12 +132,14 @@ class TiktokenTokenizer(BpeTokenizer):
                 token, rank = line.split()
                 ranks[base64.b64decode(token, validate=True)] = int(rank)
             except ValueError:
-                raise ValueError(
-                    f"{file}:{number}: found {line[:40]!r}, expected a token in base64 and its rank"
-                ) from None
+                found = line[:40].decode(errors="replace")
+                raise ValueError(f"{file}:{number}: found {found!r}, expected a token in base64 and its rank") from None
         if sorted(ranks.values()) != list(range(len(ranks))) or len(ranks) < 256:
             raise ValueError(f"{file}: found {len(ranks)} tokens whose ranks are not 0 … {len(ranks) - 1}: damaged")
-        return cls(file, ranks, library)
+        added = {name: len(ranks) + number for number, name in enumerate(QWEN_SPECIALS)}
+        tokenizer = cls(file, added, None, len(ranks))
+        tokenizer._library = library.Encoding("qwen", pat_str=QWEN_WORDS, mergeable_ranks=ranks, special_tokens={})
+        return tokenizer
 
     def encode(self, text: str) -> list[int]:
         return self._library.encode_ordinary(unicodedata.normalize("NFC", _whole(text)))
