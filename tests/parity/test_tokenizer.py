@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import sys
@@ -10,14 +11,14 @@ from importlib import import_module
 import pytest
 import torch
 
-from tests.data.conftest import LINES
+from tests.data.conftest import LINES, SPECIALS, bpe  # noqa: F401  a fixture
 from tests.line import backbone, say_something
 from zj.cli import run_command
 from zj.data.huggingface import save_tokenizer
 from zj.data.prompt_formats import TEMPLATES
 from zj.data.records import Prompt
 from zj.data.sentencepiece_tokenizer import train_tokenizer
-from zj.data.template import encode_prompt
+from zj.data.template import encode_prompt, stop_ids
 from zj.data.tokenizer import Tokenizer
 from zj.inference import generate
 from zj.lora import add_adapter
@@ -42,8 +43,8 @@ def texts(count: int, longest: int = 20) -> list[str]:
 def merged(tmp_path_factory):
     """merged(template) -> the directory that `export.py merge` writes for an adapter of that template."""
     home = tmp_path_factory.mktemp("merged")
-    tokenizer = train_tokenizer(LINES, home / "words", 400)
-    model = backbone(400)
+    tokenizer = train_tokenizer(LINES, home / "words", 420, SPECIALS)
+    model = backbone(420)
     save_llama(model, home / "base", special_ids=(8, 9))  # as if of another tokenizer
     (home / "base" / "tokenizer_config.json").write_text(STALE)
     (home / "base" / "generation_config.json").write_text('{"eos_token_id": 9, "bos_token_id": 8}')
@@ -88,9 +89,31 @@ def test_the_chat_template_gives_our_prompts_ids(merged, template):
         assert ids == encode_prompt(prompt, us, template), messages
         answered = [*messages, {"role": "assistant", "content": "好。"}]
         whole = them.apply_chat_template(answered, return_dict=False)
-        assert whole == [*ids, *us.encode("好。"), us.eos_id]
+        tail = TEMPLATES[template].answer.replace("{answer}", "好。")
+        assert whole == [*ids, *us.encode(tail), stop_ids(us, template)[0]]
     with pytest.raises(Exception, match="expected user and assistant in turns"):
         them.apply_chat_template([*messages, messages[-1]], return_dict=False)
+
+
+@pytest.mark.parametrize("template", ["chatml", "qwen3", "llama3"])
+def test_the_chat_template_of_byte_level_bpe_too(bpe, tmp_path, template):  # noqa: F811
+    save_tokenizer(tmp_path, bpe, template)
+    end = TEMPLATES[template].end
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
+    config |= {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": end}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    them, us = transformers.AutoTokenizer.from_pretrained(tmp_path), Tokenizer.load(tmp_path)
+    drawn = iter(texts(2000, longest=9))
+    for number in range(200):
+        history = tuple((next(drawn), next(drawn)) for _ in range(number % 4))
+        prompt = Prompt("p", next(drawn), history, next(drawn) if number % 3 == 0 else "")
+        messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
+        for user, answer in history:
+            messages += [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
+        messages.append({"role": "user", "content": prompt.user})
+        ids = them.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+        if not any(text[:1] in " \n\r\t\u3000" for _, text in history):  # an answer is a text of its own here
+            assert ids == encode_prompt(prompt, us, template), messages
 
 
 @torch.no_grad()
@@ -100,7 +123,9 @@ def test_greedy_answers_are_the_same_and_stop_at_the_same_place(merged, template
     model, us = load_model(folder), Tokenizer.load(folder)
     them = transformers.AutoModelForCausalLM.from_pretrained(folder)
     theirs = transformers.AutoTokenizer.from_pretrained(folder)
-    assert (them.config.eos_token_id, them.generation_config.eos_token_id, theirs.eos_token_id) == (2, 2, 2)
+    ends = stop_ids(us, template)
+    assert (them.config.eos_token_id, theirs.eos_token_id) == (2, 2)
+    assert them.generation_config.eos_token_id == (list(ends) if len(ends) > 1 else 2)
     lengths = set()
     for user in texts(20, longest=8):
         messages = [{"role": "user", "content": user}]
@@ -110,7 +135,7 @@ def test_greedy_answers_are_the_same_and_stop_at_the_same_place(merged, template
         (wanted,) = generate(model, [encode_prompt(Prompt("p", user), us, template)], 60, temperature=0)
         assert new == wanted
         assert theirs.decode(new, skip_special_tokens=True) == us.decode(wanted)
-        lengths.add((len(new), new[-1] == us.eos_id))
+        lengths.add((len(new), new[-1] in ends))
     assert any(ended for _, ended in lengths), "no answer ended, so nothing was shown of its end"
 
 

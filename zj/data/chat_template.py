@@ -22,6 +22,7 @@ def chat_template(style: Template, begins: bool = True, spaced: bool = True) -> 
     mark_is_text = (style.before_last or style.ask)[-1] not in style.specials
     answer_before, answer_after = style.answer.split("{answer}")
     space = " " if spaced and mark_is_text else ""
+    answer = f"{_quoted(space + answer_before)} + message['content'] + {_quoted(answer_after)}"
     last = _quoted("".join(style.before_last))
     system = " + ".join(map(_quoted, "".join(style.system).split("{system}"))).replace(" + ", " + system + ")
     end = _quoted(style.end) if style.end else "eos_token"
@@ -42,8 +43,8 @@ def chat_template(style: Template, begins: bool = True, spaced: bool = True) -> 
         f"{{% if loop.first %}}{first}{{% else %}}{{{{ {_quoted(''.join(style.between))} + {user} }}}}{{% endif %}}"
         "{% else %}"
         f"{{{{ {_quoted(mark)} }}}}{{% if loop.last %}}{{{{ {last} }}}}{{% endif %}}"
-        f"{{% if message['content'] %}}{{{{ {_quoted(space + answer_before)} + message['content'] }}}}{{% endif %}}"
-        f"{{{{ {_quoted(answer_after)} + {end} }}}}"
+        + (f"{{{{ {answer} }}}}" if answer_after else f"{{% if message['content'] %}}{{{{ {answer} }}}}{{% endif %}}")
+        + f"{{{{ {end} }}}}"
         "{% endif %}{% endfor %}"
         f"{{% if add_generation_prompt %}}{{{{ {_quoted(mark)} + {last} }}}}{{% endif %}}"
     )
