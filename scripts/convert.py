@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from zj.cli import run_command
+from zj.cli import run_command, visible
 from zj.data.readers import read
 from zj.data.records import as_json
 from zj.data.report import count
@@ -40,7 +40,7 @@ def main(config: Config) -> None:
     records, report = read(config.data, config.kind, config.on_bad_row, config.repeats, config.ranking_tool_input)
     lines = "".join(json.dumps(as_json(record), ensure_ascii=False) + "\n" for record in records)
     if config.out == "-":
-        sys.stdout.write(lines)
+        sys.stdout.write(visible(lines, json=True))
         print(report, file=sys.stderr)
         return
     out.parent.mkdir(parents=True, exist_ok=True)
