@@ -67,6 +67,8 @@ def consult(config: Config, model, tokenizer: Tokenizer, template: str, dialogue
     for question, _ in dialogue.turns:
         prompt = Prompt(dialogue.id, question, history, dialogue.system)
         ids = encode_prompt(prompt, tokenizer, template, config.max_tokens)
+        if len(encode_prompt(prompt, tokenizer, template)) > config.max_tokens:
+            print(f"(older turns are left out of the prompt: --max-tokens {config.max_tokens})")
         eos_ids, length = (tokenizer.eos_id,), config.max_new_tokens
         (new_ids,) = generate(model, [ids], length, temperature=config.temperature, eos_ids=eos_ids, seed=config.seed)
         answer = tokenizer.decode(new_ids).strip()

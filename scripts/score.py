@@ -190,12 +190,17 @@ class Scored:
 
 
 def score(scorer: Scorer, prompts: Sequence[tuple[Prompt, Sequence[str]]]) -> list[Scored]:
-    """The scores of the answers to each prompt, in order; prints how many prompts are too long."""
-    encoded = [
-        encode_answers(prompt, texts, scorer.tokenizer, scorer.template, scorer.max_tokens) for prompt, texts in prompts
-    ]
-    if too_long := sum(not group for group in encoded):
-        print(f"{too_long:,} of {len(encoded):,} too long for --max-tokens {scorer.max_tokens}, left out")
+    """The scores of the answers to each prompt, in order; prints how many prompts are shortened, and too long."""
+    encoded, shortened = [], 0
+    for prompt, texts in prompts:
+        answers = encode_answers(prompt, texts, scorer.tokenizer, scorer.template)
+        if max(len(answer.ids) for answer in answers) > scorer.max_tokens:
+            answers = encode_answers(prompt, texts, scorer.tokenizer, scorer.template, scorer.max_tokens)
+            shortened += bool(answers)
+        encoded.append(answers)
+    all, too_long = len(encoded), sum(not group for group in encoded)
+    limit = f"--max-tokens {scorer.max_tokens}"
+    print(f"{shortened:,} of {all:,} shortened, {too_long:,} of {all:,} too long for {limit} and left out")
     scores = iter(score_answers(scorer, [Ranked(tuple(e), (1,) * len(e)) for e in encoded if e]))
     return [Scored([next(scores) for _ in group], [sum(answer.counted) for answer in group]) for group in encoded]
 
