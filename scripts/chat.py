@@ -27,7 +27,7 @@ from zj.data.tokenizer import MODEL as TOKENIZER
 from zj.data.tokenizer import Tokenizer
 from zj.inference.engine import Sampling, stream
 from zj.train import DTYPES, start
-from zj.weights import check_base, check_base_is_used, config_of, load_model, load_peft
+from zj.weights import check_base, check_base_is_used, check_directory, config_of, load_model, load_peft
 from zj.weights.huggingface import check_tokenizer_fits
 
 HELP = """/reset           forget the conversation
@@ -96,7 +96,7 @@ class Chat:
         self.max_new_tokens = config.max_new_tokens or min(512, positions // 2)
         self.room = positions - self.max_new_tokens  # tokens that a prompt may have
         _check_room(self)
-        device = start(config.device).device
+        device = start(config.device, config.dtype).device
         self.model = load_model(config.model, DTYPES[config.dtype], device, base=config.base, strict=False)
         check_tokenizer_fits(self.model, len(self.tokenizer))
         for name, folder in folders.items():
@@ -200,8 +200,10 @@ def _folders(config: Config) -> dict[str, str]:
     """Adapter name -> its directory. The name is the last part of the path."""
     if not config.model:
         raise ValueError("--model is missing: the directory of a model, or of an adapter")
+    check_directory("--model", config.model)
     folders: dict[str, str] = {}
     for folder in config.adapter:
+        check_directory("--adapter", folder)
         name = Path(folder).resolve().name.replace(".", "_")
         if name in folders or name == "none":
             raise ValueError(f"--adapter {folder}: the name {name} is taken, expected directories of different names")

@@ -25,6 +25,7 @@ from zj.plan.flops import Step, step_of
 from zj.plan.job import Job, build, count
 from zj.plan.memory import Memory, fitted, peaks
 from zj.train import to_json, write_text
+from zj.weights import check_directory
 
 CARDS = (24, 40, 80, 141)  # GB; an 80 GB card has 80 GiB, the 7 % between are left to CUDA and to fragmentation
 
@@ -80,6 +81,8 @@ def job_of(config: Config) -> Job:
     script = import_module(f"{__package__ or ''}.train_{config.stage}".lstrip("."))
     recipe = parse(script.Config, ["--config", config.recipe] if config.recipe else [], "plan.py")
     recipe = replace(recipe, memory_gb=config.memory_gb or recipe.memory_gb)
+    if config.model:
+        check_directory("--model", config.model)
     shape = LlamaConfig.from_hf(config.model) if config.model else LlamaConfig.named(config.size)
     shard = recipe.shard if config.shard == "recipe" else config.shard
     return fitted(Job(config.stage, recipe, shape, config.gpus, shard))

@@ -243,7 +243,7 @@ def summary(scores: list[float]) -> str:
 
 def load_scorer(config: Config) -> Scorer:
     """The reward model of --reward on its base."""
-    device = start(config.device).device
+    device = start(config.device, config.dtype).device
     tokenizer, template = Tokenizer.load(config.reward), choose_template(config.template, config.reward)
     check_base_is_used(config.base, config.reward, config.model)
     shape = config_of(config.reward, config.base, strict=False)

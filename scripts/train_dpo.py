@@ -58,7 +58,7 @@ class Config(PreferenceConfig):
 
 
 def main(config: Config) -> None:
-    world = start(config.device)
+    world = start(config.device, config.dtype)
     need(config, "model")
     out, saved, config = setup.open_stage(config, "dpo", world)
     tokenizer = Tokenizer.load(config.tokenizer or config.model)

@@ -100,7 +100,7 @@ class Config(RolesConfig):
 
 
 def main(config: Config) -> None:
-    world = start(config.device)
+    world = start(config.device, config.dtype)
     need(config, "model", "reward")
     check_same_tokenizer(config.model, config.reward, config.template)
     out, saved, config = setup.open_stage(config, "ppo", world)

@@ -30,7 +30,7 @@ class Config(TextConfig):
 
 
 def main(config: Config) -> None:
-    world = start(config.device)
+    world = start(config.device, config.dtype)
     out, saved, config = setup.open_stage(config, "pretrain", world)
     data = open_data(config, "document", out, world, default_files, "pretrain")
     train, valid, tokenizer = data.train, data.valid, data.tokenizer

@@ -38,7 +38,7 @@ CLINIC = ("multi", "single", "task", "general", "safety")  # files of the clinic
 
 
 def main(config: Config) -> None:
-    world = start(config.device)
+    world = start(config.device, config.dtype)
     out, saved, config = setup.open_stage(config, "sft", world)
     data = open_data(config, "dialogue", out, world, default_files, *CLINIC)
     train, valid, tokenizer = data.train, data.valid, data.tokenizer

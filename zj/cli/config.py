@@ -23,7 +23,7 @@ import textwrap
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union
@@ -121,6 +121,17 @@ class _Field:
         wanted = str if typing.get_origin(kind) is Literal else int | float if kind is float else kind
         return isinstance(value, wanted) and (kind is bool or not isinstance(value, bool))
 
+    @property
+    def expected(self) -> str:
+        """What `accepts` accepts, in words."""
+        kind, _ = _without_none(self.kind)
+        words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+        if typing.get_origin(kind) is Literal:
+            return f"one of {', '.join(map(json.dumps, typing.get_args(kind)))}"
+        if typing.get_origin(kind) is tuple:
+            return "a list of texts" if typing.get_args(kind)[0] is str else "a list of whole numbers"
+        return words[kind]
+
 
 def _flatten(config: type, prefix: str = "", defaults: Any = None) -> Iterator[_Field]:
     """All fields, nested ones too; `defaults` is the default instance of a nested class."""
@@ -186,8 +197,7 @@ def _recipe_as_flags(file: Path, fields: dict[str, _Field], parser: argparse.Arg
         if key not in fields:
             parser.error(f"{file}: unknown key {key!r}{_did_you_mean(key, fields)}")
         if not fields[key].accepts(value):
-            expected = getattr(_without_none(fields[key].kind)[0], "__name__", str(fields[key].kind))
-            parser.error(f"{file}: {key} is {value!r}, expected {expected}")
+            parser.error(f"{file}: {key} is {value!r}, expected {fields[key].expected}")
         flags += fields[key].as_flags(value)
     return flags
 
@@ -210,8 +220,14 @@ def _check_flags(arguments: list[str], parser: argparse.ArgumentParser) -> None:
             parser.error(f"unknown flag {flag}{_did_you_mean(flag, known)}")
 
 
-def _did_you_mean(word: str, known: Any) -> str:
-    return "".join(f" (did you mean {name}?)" for name in difflib.get_close_matches(word, list(known), n=1))
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The known names that are closest, as a whole or in their last part: --lr is led to --optim.lr."""
+    by_spelling: dict[str, list[str]] = {}
+    for name in known:
+        for spelling in dict.fromkeys((name.lstrip("-"), name.rpartition(".")[2].lstrip("-"))):
+            by_spelling.setdefault(spelling, []).append(name)
+    closest = difflib.get_close_matches(word.lstrip("-"), by_spelling, n=1)
+    return "".join(f" (did you mean {' or '.join(by_spelling[spelling])}?)" for spelling in closest)
 
 
 def _without_none(kind: Any) -> tuple[Any, bool]:

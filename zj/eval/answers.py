@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from tqdm import tqdm
@@ -18,7 +17,7 @@ from zj.data.template import choose_template, encode_prompt, load_template
 from zj.data.tokenizer import Tokenizer
 from zj.inference.engine import Sampling, stream
 from zj.model import Llama, Packed, sequence_logprobs
-from zj.weights import config_of, load_model
+from zj.weights import check_directory, config_of, load_model
 from zj.weights.huggingface import check_tokenizer_fits
 
 
@@ -69,8 +68,7 @@ def check_chat_model(path: str, flag: str, max_new_tokens: int, base: str = "", 
 
     To be called for all models before the first is loaded. It reads tokenizer, format and config and no weights.
     """
-    if not Path(path).is_dir():
-        raise ValueError(f"{flag}: no directory {path}, expected that of a model or an adapter")
+    check_directory(flag, path)
     try:
         Tokenizer.load(path)
         choose_template(template, path)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from zj.cli import check_range
 from zj.data.template import TEMPLATES, first_template
 from zj.lora import ALL_LINEAR
 from zj.train import Optim, Stop
-from zj.weights import levels
+from zj.weights import check_directory, levels
 
 S = TypeVar("S", bound="StageConfig")
 
@@ -116,7 +115,7 @@ def with_template(config: S) -> S:
     """
     if not isinstance(config, TextConfig):
         return config
-    below = levels(config.model, config.base) if config.model and Path(config.model).is_dir() else []
+    below = levels(config.model, config.base) if config.model else []
     return replace(config, template=first_template(config.template, below))
 
 
@@ -135,10 +134,9 @@ def check_adapter(lora: Lora, dropout: bool = True) -> None:
 
 
 def need(config: Any, *flags: str) -> None:
-    """ValueError if one of these flags is missing or its directory does not exist."""
+    """ValueError if one of these flags is missing, or its directory is absent or holds no result yet."""
     for flag in flags:
         value = getattr(config, flag)
         if not value:
             raise ValueError(f"--{flag} is missing: the directory of a model or an adapter")
-        if not Path(value).is_dir():
-            raise ValueError(f"--{flag} {value}: no such directory")
+        check_directory(f"--{flag}", value)

@@ -18,7 +18,7 @@ from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
 from zj.lora import add_adapter, count_parameters
 from zj.model import Llama, LlamaConfig, Packed
-from zj.stages.config import StageConfig, TextConfig, with_template
+from zj.stages.config import StageConfig, TextConfig, need, with_template
 from zj.stages.identity import KINDS, contents_of
 from zj.train import ALONE, DTYPES, Identity, World, open_run, replace_folder, shard, sync_tree, write_text
 from zj.weights import check_base_is_used, check_stackable, config_of, load_model, save_llama
@@ -32,6 +32,9 @@ Pack = tuple[Packed, Tensor]  # (sequences, which tokens are counted [N])
 
 def open_stage(config: S, stage: str, world: World) -> tuple[Path, dict[str, Any] | None, S]:
     """(OUT, state to go on from or None, config with what --resume-with has changed); see `open_run`."""
+    need(config, *(flag for flag in ("model", "base") if getattr(config, flag)))
+    if (tokenizer := getattr(config, "tokenizer", "")) and not Path(tokenizer).exists():
+        raise ValueError(f"--tokenizer {tokenizer}: no such file or directory")
     check_base_is_used(config.base, config.model, getattr(config, "reward", ""))
     config = with_template(config)
     identity = world.on_rank_zero(lambda: Identity(stage, config, contents_of(config), KINDS))
