@@ -40,7 +40,7 @@ def main(config: Config) -> None:
     records, report = read(config.data, config.kind, config.on_bad_row, config.repeats, config.ranking_tool_input)
     lines = "".join(json.dumps(as_json(record), ensure_ascii=False) + "\n" for record in records)
     if config.out == "-":
-        sys.stdout.write(visible(lines, json=True))
+        sys.stdout.write(visible(lines, as_json=True))
         print(report, file=sys.stderr)
         return
     out.parent.mkdir(parents=True, exist_ok=True)

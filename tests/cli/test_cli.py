@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -197,6 +198,37 @@ def test_a_full_disk_is_one_line(monkeypatch, capsys, error, line):
     with pytest.raises(SystemExit if line else OSError):
         cli.run_command(main, Part)
     assert capsys.readouterr().err == (f"s.py: error: {line}\n" if line else "")
+
+
+def explode(config):
+    raise SystemExit("s.py: stopped:\x1b an explosion")
+
+
+@pytest.mark.parametrize(
+    ("main", "flags", "status", "line"),
+    [
+        (print, ["--width", "x"], 2, "s.py: error: argument --width: invalid int value: 'x'"),
+        (explode, [], 1, "s.py: stopped:\\x1b an explosion"),
+    ],
+)
+def test_the_summary_of_torchrun_ends_with_the_message(tmp_path, monkeypatch, capsys, main, flags, status, line):
+    """torchrun shows what the first rank that failed has left; the others wait, so that this is rank 0."""
+    file, waited = tmp_path / "error.json", []
+    monkeypatch.setattr(sys, "argv", ["s.py", *flags])
+    monkeypatch.setattr("time.sleep", lambda seconds: waited.append((seconds, file.exists())))
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(file))
+        with pytest.raises(SystemExit) as stop:
+            cli.run_command(main, Part)
+        assert stop.value.code == status and capsys.readouterr().err == f"{line}\n"
+        assert json.loads(file.read_text())["message"] == line
+        file.unlink()
+    assert waited == [(3, False)]
+    monkeypatch.delenv("TORCHELASTIC_ERROR_FILE")  # control: without torchrun
+    with pytest.raises(SystemExit):
+        cli.run_command(main, Part)
+    assert not file.exists()
 
 
 @dataclass(frozen=True)

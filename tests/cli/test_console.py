@@ -14,7 +14,6 @@ import pytest
 from tqdm import tqdm
 
 from zj.cli import guard_console, print_styled, run_command, typed, visible
-from zj.cli.console import one_line
 
 HOSTILE = "".join(map(chr, [*range(9), *range(11, 32), *range(127, 160), 0x61C, 0x200E, 0x200F])) + "".join(
     map(chr, [*range(0x2028, 0x202F), *range(0x2066, 0x206A)])
@@ -42,7 +41,6 @@ def test_control_characters_become_visible():
     assert all(visible(character) == ascii(character)[1:-1] for character in HOSTILE)
     assert not set(visible(HOSTILE)) & set(HOSTILE)
     assert visible(HARMLESS) == HARMLESS  # control
-    assert one_line("a\n b\x1b\r\n c") == "a b\\x1b c"
 
 
 def test_all_that_is_printed_passes_the_guard(console):

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import errno
 import inspect
-import json
 import opcode
-import os
 import sys
-import time
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -16,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import parse
-from .console import guard_console, one_line
+from .console import fail, guard_console
 
 Command = tuple[Callable[[Any], None], type[Any]]  # a function and the dataclass that it takes
 
@@ -42,25 +39,14 @@ def run_command(main: Callable[[Any], None] | Mapping[str, Command], config: typ
     except (ValueError, OSError) as error:
         if not is_users_mistake(error):
             raise
-        line = f"{script}: error: {_message(error)}"
-        _tell_torchrun(line)
-        if os.environ.get("RANK", "0") != "0":  # if rank 0 reports the same, torchrun ends this process before
-            time.sleep(3)
-        print(line, file=sys.stderr)
-        sys.exit(2)
-    except SystemExit as stop:  # a message, e.g. of an explosion, or a status
-        if isinstance(stop.code, str):
-            _tell_torchrun(one_line(stop.code))
+        fail(f"{script}: error: {_message(error)}")
+    except SystemExit as stop:
+        if isinstance(stop.code, str):  # a message, e.g. of an explosion
+            fail(stop.code, status=1)
         raise
     except KeyboardInterrupt:
         print(f"\n{script}: interrupted", file=sys.stderr)
         sys.exit(130)
-
-
-def _tell_torchrun(line: str) -> None:
-    """Leave a message where torchrun looks for it: its summary, printed below its own traceback, then shows it."""
-    if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
-        Path(file).write_text(json.dumps({"message": line, "timestamp": int(time.time())}), encoding="utf-8")
 
 
 def is_users_mistake(error: Exception) -> bool:
@@ -77,4 +63,4 @@ def is_users_mistake(error: Exception) -> bool:
 
 
 def _message(error: Exception) -> str:
-    return one_line(f"{error.filename or 'disk'}: {error.strerror}" if isinstance(error, OSError) else str(error))
+    return f"{error.filename or 'disk'}: {error.strerror}" if isinstance(error, OSError) else str(error)

@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union
 
-from .console import one_line
+from .console import fail
 
 C = TypeVar("C")
 _HELP = partial(argparse.RawDescriptionHelpFormatter, max_help_position=34, width=110)
@@ -261,4 +261,4 @@ def _toml_value(value: Any) -> str:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {one_line(message)}\n")
+        fail(f"{self.prog}: error: {message}")

@@ -7,13 +7,16 @@ its title, and a mark of direction shows text in another order. So `guard_consol
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import select
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 # C0 but tab and newline, DEL, C1, marks of direction, line and paragraph separators
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -21,17 +24,12 @@ _BAR = re.compile(r"(\r|(?:\x1b\[A)+|)(.*?)(\r?)", re.DOTALL)  # what tqdm write
 PASTE = 0.05  # seconds after a line within which another one is of the same paste
 
 
-def visible(text: str, json: bool = False) -> str:
+def visible(text: str, as_json: bool = False) -> str:
     """The text with every control character but tab and newline as its escape: ESC as \\x1b, U+202E as \\u202e.
 
-    `json`: of JSON lines, with ESC as \\u001b, so that they read back as the same.
+    `as_json`: of JSON lines, with ESC as \\u001b, so that they read back as the same.
     """
-    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}" if json else ascii(match[0])[1:-1], text)
-
-
-def one_line(message: str) -> str:
-    """A message as one line without control characters."""
-    return visible(" ".join(message.split()))
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}" if as_json else ascii(match[0])[1:-1], text)
 
 
 def guard_console() -> None:
@@ -72,6 +70,20 @@ class _Guarded:
 def print_styled(text: str) -> None:
     """Print text with colour codes of our own to stdout; the caller has made the rest of it `visible`."""
     getattr(sys.stdout, "stream", sys.stdout).write(text + "\n")
+
+
+def fail(message: str, status: int = 2) -> NoReturn:
+    """Exit with a message, one line on stderr.
+
+    torchrun prints a traceback of its own and then a summary with what a rank has left in its error file: the message.
+    """
+    line = visible(" ".join(message.split()))
+    if os.environ.get("RANK", "0") != "0":  # if rank 0 reports the same, torchrun ends this process before
+        time.sleep(3)
+    if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        Path(file).write_text(json.dumps({"message": line, "timestamp": int(time.time())}), encoding="utf-8")
+    print(line, file=sys.stderr, flush=True)
+    sys.exit(status)
 
 
 # ---- input
