@@ -18,6 +18,7 @@ from zj.plan.apply import apply_memory_plan
 from zj.stages import setup
 from zj.stages.config import TextConfig
 from zj.stages.encoded import open_data
+from zj.stages.next_command import next_command
 from zj.stages.run_state import Run, cross_entropy_step
 from zj.train import DTYPES, Log, Optimizer, start
 
@@ -57,7 +58,9 @@ def main(config: Config) -> None:
             validation = run.validate(valid, data.prompts, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, **metrics, **speed, **validation)
             run.save_if_due()
-    world.print(f"{out}: done, {run.best_loss}; next: python scripts/train_sft.py --model {out}")
+    dialogues = {"data": "FILE"} if config.data else {}  # those of a user are for the user to name
+    sft = next_command("train_sft", config, model=out, out=f"{out}-sft", **dialogues)
+    world.print(f"{out}: done, {run.best_loss}; next: {sft}")
     world.leave()
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shlex
+import shutil
+import sys
 
 import pytest
 
+from zj.stages.config import StageConfig
+from zj.stages.next_command import next_command
 from zj.train import Optim, start
 
 STAGES = ("train_pretrain", "train_sft", "train_reward", "train_dpo", "train_ppo")
@@ -78,3 +84,52 @@ def test_an_optimizer_that_cannot_work_is_refused(changed):
     with pytest.raises(ValueError, match=f"^{name.replace('_', '-')} is {value}, expected "):
         Optim(**changed)
     Optim(beta1=0.0, beta2=0.999, eps=1e-12, weight_decay=0.1, warmup=1.0, clip=float("inf"))  # control
+
+
+SHORT = ("--device", "cpu", "--dtype", "bf16", "--epochs", 1, "--batch-size", 32, "--valid-fraction", 0.25)
+
+
+def last_command(done) -> list[str]:
+    """The words of the command that a run's last line advises."""
+    assert done.status == 0, done.err
+    script, *words = shlex.split(done.out.splitlines()[-1].partition("python scripts/")[2])
+    assert words.count("--dtype") == words.count("--device") == 1
+    return [script.removesuffix(".py"), *words]
+
+
+def test_what_pretraining_advises_works_when_it_is_pasted(command, corpus, tmp_path):
+    flags = ("--out", tmp_path / "my run", *SHORT, "--size", "nano", "--vocab-size", 400, "--lora.rank", 0)
+    words = last_command(command("train_pretrain", "--data", corpus / "documents.jsonl", *flags))
+    assert words[words.index("--data") + 1] == "FILE"  # the user's dialogues
+    words[words.index("FILE")] = str(corpus / "dialogues.jsonl")
+    assert command(*words).status == 0 and (tmp_path / "my run-sft" / "adapter_config.json").is_file()
+
+
+def test_what_a_reward_model_advises_works_when_it_is_pasted(command, line, tmp_path):
+    flags = ("--model", line.base, "--data", line.rankings, "--out", tmp_path / "my run", *SHORT)
+    done = command(*last_command(command("train_reward", *flags)))
+    assert done.status == 0 and "were held out by" in done.out and "accuracy: " in done.out
+
+
+@pytest.mark.parametrize("script", ["train_sft", "train_dpo"])
+def test_what_advises_to_talk_works_where_the_base_was_given(command, line, tmp_path, monkeypatch, script):
+    moved = shutil.copytree(line.sft, tmp_path / "moved")
+    settings = json.loads((moved / "adapter_config.json").read_text())
+    (moved / "adapter_config.json").write_text(json.dumps(settings | {"base_model_name_or_path": "/absent"}))
+    data = line.dialogues if script == "train_sft" else line.rankings
+    flags = ("--model", moved, "--base", line.base, "--data", data, "--out", tmp_path / "my run", *SHORT)
+    words = last_command(command(script, *flags))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("我头痛\n"))
+    done = command(*words, "--max-new-tokens", 2)
+    assert done.status == 0 and done.out.endswith("\n\n"), done.err
+    assert command("chat", "--model", moved).status == 2  # control: of this one the base is not found
+
+
+def test_a_stage_takes_the_recipe_beside_that_of_the_run(tmp_path, monkeypatch):
+    for name in ("pretrain", "sft"):
+        (tmp_path / f"{name}.toml").write_text("")
+    config = StageConfig(out=str(tmp_path))
+    for recipe, words in ((tmp_path / "pretrain.toml", f" --config {tmp_path}/sft.toml"), ("other/pretrain.toml", "")):
+        monkeypatch.setattr(sys, "argv", ["here/train_pretrain.py", "--config", str(recipe)])
+        assert next_command("train_sft", config, model="a b") == f"python here/train_sft.py{words} --model 'a b'"
+        assert next_command("chat", config, model="a") == "python here/chat.py --model a"

@@ -41,7 +41,7 @@ def parse(config: type[C], arguments: list[str], script: str = "script", descrip
     parser.add_argument("--config", metavar="FILE", help="a TOML recipe; flags win over it")
     for field in fields.values():
         field.add_to(parser)
-    recipe = _recipe_path(arguments)
+    recipe = recipe_path(arguments)
     from_recipe = [] if recipe is None else _recipe_as_flags(Path(recipe), fields, parser)
     _check_flags(arguments, parser)
     values = {key: field.default for key, field in fields.items()}
@@ -175,7 +175,7 @@ def _build(config: type[C], values: dict[str, Any], prefix: str = "") -> C:
         raise
 
 
-def _recipe_path(arguments: list[str]) -> str | None:
+def recipe_path(arguments: list[str]) -> str | None:
     """The file of --config, anywhere among the flags."""
     for index, word in enumerate(arguments):
         if word == "--config" and index + 1 < len(arguments):
