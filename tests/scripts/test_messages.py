@@ -9,6 +9,7 @@ import shutil
 import sys
 
 import pytest
+import torch
 
 from zj.stages.config import StageConfig
 from zj.stages.next_command import next_command
@@ -84,6 +85,14 @@ def test_an_optimizer_that_cannot_work_is_refused(changed):
     with pytest.raises(ValueError, match=f"^{name.replace('_', '-')} is {value}, expected "):
         Optim(**changed)
     Optim(beta1=0.0, beta2=0.999, eps=1e-12, weight_decay=0.1, warmup=1.0, clip=float("inf"))  # control
+
+
+def test_a_run_on_one_rank_shards_nothing_and_says_so(command, line, tmp_path):
+    flags = ("--model", line.base, "--data", line.dialogues, "--out", tmp_path / "run", *SHORT)
+    done = command("train_sft", *flags, "--shard", "zero2")
+    assert done.status == 0 and "--shard zero2: with one rank there is nothing to shard" in done.out, done.err
+    assert 'shard = "none"' in (tmp_path / "run" / "config.toml").read_text()
+    assert not torch.distributed.is_initialized()
 
 
 SHORT = ("--device", "cpu", "--dtype", "bf16", "--epochs", 1, "--batch-size", 32, "--valid-fraction", 0.25)

@@ -13,6 +13,7 @@ from zj.train import Optim, Stop
 from zj.weights import check_directory, levels
 
 S = TypeVar("S", bound="StageConfig")
+Shard = Literal["none", "zero2", "zero3"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class StageConfig:
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of frozen weights and of the forward pass; AdamW is always fp32
     memory_gb: float = 0.0  # GB of memory for a step: as many blocks recompute as that needs (0: none)
     compile: bool = False  # torch.compile the blocks: faster in 16 bit, after a minute or more at the start
-    shard: Literal["none", "zero2", "zero3"] = "none"  # sharding over ranks: none, ZeRO-2 or ZeRO-3 (FSDP2)
+    shard: Shard = "none"  # sharding over ranks: none, ZeRO-2 or ZeRO-3 (FSDP2)
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
     lora: Lora = Lora()
@@ -131,6 +132,14 @@ def check_adapter(lora: Lora, dropout: bool = True) -> None:
         raise ValueError("--lora.rank is 0, expected 1 or more: this stage trains adapters on a frozen backbone")
     if lora.dropout and not dropout:
         raise ValueError(f"--lora.dropout is {lora.dropout}, expected 0: policy and reference begin as one")
+
+
+def useful_shard(config: StageConfig, ranks: int) -> Shard:
+    """--shard, or "none" where it would only cost memory: on one rank FSDP2 keeps weights and a gathered copy of them.
+
+    Where all weights are trained in 16 bit, the ones it keeps are the fp32 masters that the optimizer would have.
+    """
+    return "none" if ranks == 1 and (config.lora.rank or config.dtype == "fp32") else config.shard
 
 
 def need(config: Any, *flags: str) -> None:
