@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -46,8 +47,13 @@ def test_no_script_passes_them_on(command, hostile, model, tmp_path):
     assert TITLE[-5:] in out.read_text(encoding="utf-8")  # control: in the file it is as it was
 
 
-def test_records_on_stdout_read_back_as_they_were(command, hostile, tmp_path):
-    screen, file = command("convert", "--data", hostile, "--out", "-").out, tmp_path / "file.jsonl"
+@pytest.mark.parametrize("encoding", ["utf-8", "gbk", "ascii"])
+def test_records_on_stdout_read_back_as_they_were(command, hostile, tmp_path, monkeypatch, encoding):
+    raw, file = io.BytesIO(), tmp_path / "file.jsonl"
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding, write_through=True))
+        command("convert", "--data", hostile, "--out", "-")
+        screen = raw.getvalue().decode(encoding)
     command("convert", "--data", hostile, "--out", file)
     written = file.read_text(encoding="utf-8")
     assert screen != written  # control
