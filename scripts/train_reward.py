@@ -93,7 +93,7 @@ def main(config: Config) -> None:
             validation = validate(run, head, valid, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, loss=loss, **rates(tables, world), **stats, **speed, **validation)
             run.save_if_due()
-    held_out = {"held_out_of": out} if valid else {}
+    held_out = {"held_out_of": out} if valid and not config.valid_data else {}
     score = next_command("score", config, reward=out, kind="ranking", data=data, **held_out)
     world.print(f"{out}: done, {run.best_loss}; score with it: {score}")
     world.leave()

@@ -227,9 +227,9 @@ def test_what_a_run_held_out_is_scored_wherever_its_data_lie_now(command, line, 
     found = [json.loads(row)["id"] for row in (tmp_path / "scores.jsonl").read_text().splitlines()]
     assert sorted(found) == sorted(f"new-{n}" for n in held_out) and "warning" not in done.out
     trained_on = f"warning: {len(rows) - len(held_out)} of {len(rows)} records were not held out by {trained}: "
-    assert trained_on + "their scores say nothing" in command("score", *flags, "--data", line.rankings).out
+    assert trained_on + "their numbers say nothing" in command("score", *flags, "--data", line.rankings).out
     other = command("score", *flags, "--data", tmp_path / "moved.jsonl").out  # control: the run had other bytes
-    assert trained_on + "if it was trained on these data, their scores" in other
+    assert trained_on + "if it was trained on these data, their numbers" in other
 
 
 def test_where_nothing_is_held_out_it_is_an_error(command, line, trained, tmp_path):

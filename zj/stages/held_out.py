@@ -43,7 +43,7 @@ def about_training(run: str | Path, records: Sequence[Record], files: Sequence[s
     condition = "" if contents and contents[1] == data_digest(files) else "if it was trained on these data, "
     return (
         f"warning: {trained:,} of {len(records):,} records were not held out by {run}: {condition}"
-        f"their scores say nothing about new ones (--held-out-of {run} leaves them out)"
+        f"their numbers say nothing about new ones (--held-out-of {run} leaves them out)"
     )
 
 
