@@ -2,37 +2,38 @@
 
 python scripts/chat.py --model runs/sft
 python scripts/chat.py --model base --adapter runs/sft runs/dpo        (then /adapter dpo, /adapter none)
+python scripts/chat.py --model runs/sft < questions.txt > answers.txt
+
+At a terminal a pasted question may have several lines. From a pipe or a file every line is a question; stdout then gets
+the answers alone, an empty line after each, and stderr all else.
 """
 
 from __future__ import annotations
 
-import io
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from zj import NOTICE
-from zj.cli import run_command
+from zj.cli import is_interactive, run_command, typed
 from zj.data.prompt_formats import choose_template, stored_template
 from zj.data.records import Prompt, Turn
 from zj.data.template import encode_prompt, stop_ids
 from zj.data.tokenizer import Tokenizer, has_tokenizer
 from zj.inference.engine import Sampling, stream
 from zj.train import DTYPES, start
-from zj.weights import check_base, check_base_is_used, config_of, load_model, load_peft
+from zj.weights import check_base, check_base_is_used, check_directory, config_of, load_model, load_peft
 from zj.weights.huggingface import check_tokenizer_fits
-
-with suppress(ImportError):  # not on every system
-    import readline  # noqa: F401  gives input() line editing and a history
 
 HELP = """/reset           forget the conversation
 /adapter NAME    answer with another adapter, or with none; without NAME: list them
 /help            this text
-/exit            leave (as Ctrl-D does); Ctrl-C stops an answer"""
+/exit /quit /q   leave (as Ctrl-D does); Ctrl-C stops an answer"""
+LEAVE = ("/exit", "/quit", "/q")
 REPLACEMENT = "\ufffd"  # an incomplete character decodes to this
 
 
@@ -47,7 +48,7 @@ class Config:
     top_p: float = 0.9  # sample from the most probable tokens with this total probability; 1 keeps all
     top_k: int = 0  # sample from this many most probable tokens; 0 keeps all
     repetition_penalty: float = 1.0  # above 1, tokens of the text so far become less probable
-    max_new_tokens: int = 0  # longest answer, in tokens; older turns are dropped to fit (0: 512, or half the positions)
+    max_new_tokens: int = 0  # tokens of the longest answer; older turns make room (0: 512, at most half the positions)
     seed: int = 0  # of sampling: the same seed and conversation give the same answer
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the weights
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
@@ -56,33 +57,26 @@ class Config:
 def main(config: Config) -> None:
     chat = Chat(config)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore Ctrl-C in background jobs
-    print(f"{NOTICE}\n{chat.describe()}; /help lists the commands", flush=True)
+    tell(f"{NOTICE}\n{chat.describe()}; /help lists the commands\n")
     try:
-        for line in user_lines():
-            if line == "/exit":
+        for question in map(str.strip, typed("患者：")):
+            if question in LEAVE:
                 return
-            if line.startswith("/"):
-                print(chat.command(line), flush=True)
-            elif line:
-                print("医生：", end="", flush=True)
-                print(f"{chat.answer(line)}\n", flush=True)
+            if question.startswith("/"):
+                tell(chat.command(question) + "\n")
+            elif question:
+                print("医生：" if is_interactive() else "", end="", flush=True)
+                note = chat.answer(question)
+                print(flush=True)
+                tell(note)
+                print(flush=True)
     except KeyboardInterrupt:  # at the prompt; during an answer `ctrl_c_stops` handles it
-        print()
+        tell("\n")
 
 
-def user_lines() -> Iterator[str]:
-    """Lines of input, until its end."""
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="replace")
-    while True:
-        try:
-            line = input("患者：")
-        except EOFError:
-            print()
-            return
-        if not sys.stdin.isatty():
-            print(line)  # a terminal echoes it
-        yield line.strip()
+def tell(text: str) -> None:
+    """Print what is no answer: at a terminal to stdout, else to stderr."""
+    print(text, end="", flush=True, file=sys.stdout if is_interactive() else sys.stderr)
 
 
 class Chat:
@@ -101,7 +95,7 @@ class Chat:
         self.max_new_tokens = config.max_new_tokens or min(512, positions // 2)
         self.room = positions - self.max_new_tokens  # tokens that a prompt may have
         _check_room(self)
-        device = start(config.device).device
+        device = start(config.device, config.dtype).device
         self.model = load_model(config.model, DTYPES[config.dtype], device, base=config.base, strict=False)
         check_tokenizer_fits(self.model, len(self.tokenizer))
         for name, folder in folders.items():
@@ -136,17 +130,12 @@ class Chat:
         return f"({name} answers from now on; the conversation goes on)"
 
     def answer(self, user: str) -> str:
-        """Stream the answer to stdout and keep the turn; returns why prompt or answer are incomplete, or ""."""
+        """Stream the answer to stdout and keep the turn; returns lines on why prompt or answer are incomplete."""
         self.ends = stop_ids(self.tokenizer, self.templates[self.adapter])
         prompt = Prompt("chat", user, self.history, self.config.system, where="--system")
         template = self.templates[self.adapter]
         ids = encode_prompt(prompt, self.tokenizer, template, self.room)
-        whole = len(ids) == len(encode_prompt(prompt, self.tokenizer, template))
-        note = (
-            ""
-            if whole
-            else f"\n(the oldest turns were left out: beside the answer there is room for {self.room} tokens)"
-        )
+        note = self._left_out(prompt, template)
         new_ids: list[int] = []
         with ctrl_c_stops() as stopped:
             for text in whole_characters(self._new_ids(ids, new_ids), self.tokenizer):
@@ -157,7 +146,16 @@ class Chat:
             self.history += ((user, answer),)
         if new_ids and new_ids[-1] in self.ends:
             return note
-        return ("\n(stopped)" if stopped else f"\n(cut at --max-new-tokens {self.max_new_tokens})") + note
+        return ("(stopped)\n" if stopped else f"(cut at --max-new-tokens {self.max_new_tokens})\n") + note
+
+    def _left_out(self, prompt: Prompt, template: str) -> str:
+        """A line on what of the conversation does not fit, or ""."""
+        turns, alone = (
+            len(encode_prompt(part, self.tokenizer, template)) > self.room
+            for part in (prompt, replace(prompt, history=()))
+        )
+        what = "the beginning of the question was" if alone else "the oldest turns were"
+        return f"({what} left out: beside the answer there is room for {self.room} tokens)\n" if turns else ""
 
     def _new_ids(self, prompt: list[int], collected: list[int]) -> Iterator[int]:
         """New ids as they are sampled, also appended to `collected`."""
@@ -202,8 +200,10 @@ def _folders(config: Config) -> dict[str, str]:
     """Adapter name -> its directory. The name is the last part of the path."""
     if not config.model:
         raise ValueError("--model is missing: the directory of a model, or of an adapter")
+    check_directory("--model", config.model)
     folders: dict[str, str] = {}
     for folder in config.adapter:
+        check_directory("--adapter", folder)
         name = Path(folder).resolve().name.replace(".", "_")
         if name in folders or name == "none":
             raise ValueError(f"--adapter {folder}: the name {name} is taken, expected directories of different names")

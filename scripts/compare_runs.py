@@ -11,10 +11,11 @@ from pathlib import Path
 from zj.cli import run_command
 from zj.train import read_run
 
-HEADER = ("run", "stage", "before", "after", "best", "at step", "steps", "tokens", "tokens/s", "minutes")
+HEADER = ("run", "stage", "before", "after", "result", "of step", "steps", "tokens", "tokens/s", "minutes")
 
 
-LEGEND = """before, after: on data held out from training
+LEGEND = """before, after: on data held out from training, at the start and at the end
+result: of the model that the run's directory holds, and its step; ppo keeps the last model, the others the best one
 pretrain, sft: cross-entropy, nats per counted token; reward, dpo: ranking loss, nats per prompt (lower is better)
 ppo: mean calibrated reward of an answer (higher is better)"""
 
@@ -42,19 +43,19 @@ def main(config: Config) -> None:
 def summary(folder: Path) -> tuple[str, ...]:
     """The row of one run. Raises ValueError if the directory is not a run with a validation."""
     stage, rows = read_run(folder)
-    measure, sign = ("valid_score", -1) if stage == "ppo" else ("valid_loss", 1)
+    measure = "valid_score" if stage == "ppo" else "valid_loss"
     validations = [(row[measure], row["step"]) for row in rows if row.get(measure) is not None]
     steps = [row for row in rows if "tokens" in row]
     if not validations or not steps:
         raise ValueError(f"--runs {folder}: nothing was validated there yet")
-    best, best_step = min(validations, key=lambda pair: sign * pair[0])
+    result, result_step = validations[-1] if stage == "ppo" else min(validations, key=lambda pair: pair[0])
     tokens, seconds = sum(row["tokens"] for row in steps), sum(row["seconds"] for row in steps)
-    scores = [f"{score:.3f}" for score in (validations[0][0], validations[-1][0], best)]
+    scores = [f"{score:.3f}" for score in (validations[0][0], validations[-1][0], result)]
     return (
         folder.name,
         stage,
         *scores,
-        str(best_step),
+        str(result_step),
         str(steps[-1]["step"]),
         f"{tokens:,}",
         f"{tokens / seconds:,.0f}",

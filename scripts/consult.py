@@ -19,7 +19,7 @@ from zj.data.tokenizer import Tokenizer
 from zj.eval.answers import check_answer_length
 from zj.inference import generate
 from zj.train import DTYPES, start
-from zj.weights import check_base_is_used, check_tokenizer_fits, config_of, load_model
+from zj.weights import check_base_is_used, check_directory, check_tokenizer_fits, config_of, load_model
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ def main(config: Config) -> None:
     for flag in ("model", "data"):
         if not getattr(config, flag):
             raise ValueError(f"--{flag} is missing")
-    device = start(config.device).device
+    check_directory("--model", config.model)
+    device = start(config.device, config.dtype).device
     dialogues, report = read(config.data, "dialogue")
     print(report)
     held_out = split(dialogues, config.valid_fraction)[1][: config.number]
@@ -68,6 +69,8 @@ def consult(config: Config, model, tokenizer: Tokenizer, template: str, dialogue
     for question, _ in dialogue.turns:
         prompt = Prompt(dialogue.id, question, history, dialogue.system)
         ids = encode_prompt(prompt, tokenizer, template, config.max_tokens)
+        if len(encode_prompt(prompt, tokenizer, template)) > config.max_tokens:
+            print(f"(older turns are left out of the prompt: --max-tokens {config.max_tokens})")
         eos_ids, length = stop_ids(tokenizer, template), config.max_new_tokens
         (new_ids,) = generate(model, [ids], length, temperature=config.temperature, eos_ids=eos_ids, seed=config.seed)
         answer = tokenizer.decode(new_ids).strip()

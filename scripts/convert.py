@@ -8,13 +8,14 @@ Reading the output gives the same records again. The report of what was read goe
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from zj.cli import run_command
+from zj.cli import run_command, visible
 from zj.data.readers import read
 from zj.data.records import as_json
 from zj.data.report import count
@@ -38,9 +39,10 @@ def main(config: Config) -> None:
     if config.out != "-" and out.exists():
         raise ValueError(f"--out {out}: is there already, expected the name of a new file")
     records, report = read(config.data, config.kind, config.on_bad_row, config.repeats, config.ranking_tool_input)
-    lines = "".join(json.dumps(as_json(record), ensure_ascii=False) + "\n" for record in records)
+    unicode = config.out != "-" or codecs.lookup(sys.stdout.encoding).name == "utf-8"  # other consoles lack characters
+    lines = "".join(json.dumps(as_json(record), ensure_ascii=not unicode) + "\n" for record in records)
     if config.out == "-":
-        sys.stdout.write(lines)
+        sys.stdout.write(visible(lines, as_json=True))
         print(report, file=sys.stderr)
         return
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,7 @@ from zj.data.template import encode_all
 from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
 from zj.stages.config import need
+from zj.stages.held_out import about_training, held_out_by
 from zj.stages.setup import read_records, tell_positions
 from zj.stages.validation import group_names, held_out_losses
 from zj.train import ALONE, DTYPES, World, start, to_json, write_text
@@ -40,6 +41,7 @@ class LossConfig:
     base: str = ""  # directory of the base of the adapters that are read (none: the one that they name)
     data: tuple[str, ...] = ()  # files or directories of dialogues or documents (see --kind)
     kind: Literal["dialogue", "document"] = "dialogue"  # what the rows are read as
+    held_out_of: str = ""  # directory of a run; only the records that it held out are measured (none: all)
     limit: int = 0  # most records, a fair sample of the data (0: all)
     template: str = ""  # prompt format (none: the one stored with the model)
     max_tokens: int = 0  # longest sequence, in tokens; older turns are left out to fit (0: the model's positions)
@@ -67,7 +69,12 @@ def loss(config: LossConfig) -> None:
     shape = config_of(config.model, config.base, strict=False)
     max_tokens = config.max_tokens or shape.max_position_embeddings
     tell_positions(max_tokens, shape, ALONE)
-    records = split(read_records(config.data, config.kind, config.on_bad_row), 0)[0][: config.limit or None]
+    records = read_records(config.data, config.kind, config.on_bad_row)
+    if config.held_out_of:
+        records = held_out_by(config.held_out_of, records)
+    elif warning := about_training(config.model, records, config.data):
+        print(warning)
+    records = split(records, 0)[0][: config.limit or None]
     examples, counts = encode_all(records, tokenizer, template, max_tokens)
     print(f"{counts}{too_long(counts.dropped, counts.records, 'dialogues', max_tokens)}")
     if not examples:
@@ -75,7 +82,7 @@ def loss(config: LossConfig) -> None:
     record_of = {record.where: record for record in records}
     names = group_names([group_of(record_of[example.where]) for example in examples])
 
-    world = World(0, 1, start(config.device).device)
+    world = World(0, 1, start(config.device, config.dtype).device)
     model = load_model(config.model, DTYPES[config.dtype], world.device, base=config.base, strict=False)
     check_tokenizer_fits(model, len(tokenizer))
     prepack_frozen(model.requires_grad_(False))

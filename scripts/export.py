@@ -21,7 +21,16 @@ from zj.data.sentencepiece_tokenizer import SentencePieceTokenizer
 from zj.data.tokenizer import Tokenizer, has_tokenizer
 from zj.lora import merge_adapter
 from zj.model import Llama, LlamaConfig, Packed
-from zj.weights import check_base_is_used, check_tokenizer_fits, is_adapter, levels, load_beside, load_model, save_llama
+from zj.weights import (
+    check_base_is_used,
+    check_directory,
+    check_tokenizer_fits,
+    is_adapter,
+    levels,
+    load_beside,
+    load_model,
+    save_llama,
+)
 from zj.weights.delta import apply_delta
 from zj.weights.huggingface import stored_dtype
 from zj.weights.vocabulary import extend_vocabulary
@@ -154,8 +163,9 @@ def _write_tokenizer(out: Path, tokenizer: Tokenizer | None, template: str | Non
 
 
 def _directory(path: str, flag: str) -> Path:
-    if not path or not Path(path).is_dir():
-        raise ValueError(f"{flag} is {path!r}, expected a directory")
+    if not path:
+        raise ValueError(f"{flag} is missing: a directory")
+    check_directory(flag, path)
     return Path(path)
 
 

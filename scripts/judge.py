@@ -157,7 +157,7 @@ def sample_answers(
 
 
 def open_chat_model(config: Config, name: str, folder: str) -> ChatModel:
-    device = start(config.device).device
+    device = start(config.device, config.dtype).device
     return load_chat_model(folder, f"--models {name}", DTYPES[config.dtype], device, config.base, config.template)
 
 

@@ -24,7 +24,9 @@ from zj.model import LlamaConfig
 from zj.plan.flops import Step, step_of
 from zj.plan.job import Job, build, count
 from zj.plan.memory import Memory, fitted, peaks
+from zj.stages.config import useful_shard
 from zj.train import to_json, write_text
+from zj.weights import check_directory
 
 CARDS = (24, 40, 80, 141)  # GB; an 80 GB card has 80 GiB, the 7 % between are left to CUDA and to fragmentation
 
@@ -36,7 +38,7 @@ class Config:
     model: str = ""  # Hugging Face model directory; only config.json is read (none: --size)
     size: str = "13b"  # size of the model
     gpus: int = 1  # number of GPUs
-    shard: Literal["recipe", "none", "zero2", "zero3"] = "recipe"  # sharding over GPUs; recipe: the recipe's value
+    shard: Literal["recipe", "none", "zero2", "zero3"] = "recipe"  # over GPUs; recipe: its value
     memory_gb: float = 0.0  # GB per GPU that a step may use (0: the recipe's value)
     tokens: int = 0  # tokens of an epoch of training data; for PPO, of the prompts (0: time per step only)
     records: int = 0  # documents, dialogues, rankings or prompts in an epoch (0: as few as --max-tokens allows)
@@ -80,9 +82,11 @@ def job_of(config: Config) -> Job:
     script = import_module(f"{__package__ or ''}.train_{config.stage}".lstrip("."))
     recipe = parse(script.Config, ["--config", config.recipe] if config.recipe else [], "plan.py")
     recipe = replace(recipe, memory_gb=config.memory_gb or recipe.memory_gb)
+    if config.model:
+        check_directory("--model", config.model)
     shape = LlamaConfig.from_hf(config.model) if config.model else LlamaConfig.named(config.size)
-    shard = recipe.shard if config.shard == "recipe" else config.shard
-    return fitted(Job(config.stage, recipe, shape, config.gpus, shard))
+    recipe = replace(recipe, shard=recipe.shard if config.shard == "recipe" else config.shard)
+    return fitted(Job(config.stage, recipe, shape, config.gpus, useful_shard(recipe, config.gpus)))
 
 
 def lengths(config: Config, recipe: Any) -> tuple[int, int, int]:

@@ -77,7 +77,7 @@ def main(config: Config) -> None:
 
 def sample(config: Config, questions: list[Question], per_question: int) -> list[list[str]]:
     """`per_question` sampled answers to each question; with the same seed a smaller number gives the first of them."""
-    device = start(config.device).device
+    device = start(config.device, config.dtype).device
     chat_model = load_chat_model(config.model, "--model", DTYPES[config.dtype], device, config.base, config.template)
     answers = generate_answers(
         chat_model,

@@ -1,7 +1,7 @@
 """Scores of a reward model: of answers in a file, or of n sampled answers, of which the best is kept (best-of-n).
 
     python scripts/score.py --reward runs/reward --data dialogues.jsonl --out scores.jsonl
-    python scripts/score.py --reward runs/reward --kind ranking --data clinic/ranking.jsonl
+    python scripts/score.py --reward runs/reward --kind ranking --data clinic/ranking.jsonl --held-out-of runs/reward
     python scripts/score.py --reward runs/reward --model runs/sft --best-of 8 --data clinic/exam.jsonl --out best.jsonl
 
 Scores are calibrated: mean 0 and standard deviation 1 on answers of the reward model's training data.
@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from tqdm import tqdm
@@ -28,6 +28,7 @@ from zj.eval.answers import ChatModel, check_answer_length, generate_answers
 from zj.inference.cpu import prepack_frozen
 from zj.rl import pair_accuracy
 from zj.stages.config import Lora, need
+from zj.stages.held_out import about_training, held_out_by
 from zj.stages.preferences import Ranked, ranked_packs, rates
 from zj.stages.roles import Reward, add_policy, backbone_of, check_same_tokenizer, load_reward, score_packs
 from zj.stages.setup import read_records, tell_positions
@@ -43,6 +44,7 @@ class Config:
     data: tuple[str, ...] = ()  # files or directories of dialogues or rankings (see --kind); of prompts for --best-of
     template: str = ""  # prompt format (none: the one stored with the reward model, which has to be --model's)
     kind: Literal["dialogue", "ranking"] = "dialogue"  # score a dialogue's last answer, or all answers of a ranking
+    held_out_of: str = ""  # directory of a run; only the records that it held out are scored (none: all)
     out: str = ""  # file of scores to write, one JSON object per line (none: only the summary)
     model: str = ""  # for --best-of: who answers; the reward model's base or an adapter of it, as in train_ppo.py
     best_of: int = 0  # answers to sample per prompt; the one with the highest score is kept (0: off)
@@ -92,15 +94,26 @@ def main(config: Config) -> None:
     if config.best_of:
         need(config, "model")
         check_same_tokenizer(config.model, config.reward, config.template)
-        rows = best_of(config, read_records(config.data, "prompt", config.on_bad_row))
-    elif config.kind == "ranking":
-        rows = score_rankings(load_scorer(config), read_records(config.data, "ranking", config.on_bad_row))
+        rows = best_of(config, read_data(config, "prompt"))
     else:
-        rows = score_dialogues(load_scorer(config), read_records(config.data, "dialogue", config.on_bad_row))
+        records = read_data(config, config.kind)
+        rows = (score_rankings if config.kind == "ranking" else score_dialogues)(load_scorer(config), records)
     if config.out:
         write_text(out, "".join(to_json(row) + "\n" for row in rows))
         print(f"{out}: {len(rows):,} rows")
     print(NOTICE)
+
+
+def read_data(config: Config, kind: str) -> list[Any]:
+    """The records of --data, of which --held-out-of leaves some; prints how many were trained on."""
+    records = read_records(config.data, kind, config.on_bad_row)
+    if not config.held_out_of:
+        if kind != "prompt" and (warning := about_training(config.reward, records, config.data)):
+            print(warning)
+        return records
+    held_out = held_out_by(config.held_out_of, records)
+    print(f"{len(held_out):,} of {len(records):,} records were held out by {config.held_out_of} and are scored")
+    return held_out
 
 
 # ---- answers in a file
@@ -191,12 +204,17 @@ class Scored:
 
 
 def score(scorer: Scorer, prompts: Sequence[tuple[Prompt, Sequence[str]]]) -> list[Scored]:
-    """The scores of the answers to each prompt, in order; prints how many prompts are too long."""
-    encoded = [
-        encode_answers(prompt, texts, scorer.tokenizer, scorer.template, scorer.max_tokens) for prompt, texts in prompts
-    ]
-    if too_long := sum(not group for group in encoded):
-        print(f"{too_long:,} of {len(encoded):,} too long for --max-tokens {scorer.max_tokens}, left out")
+    """The scores of the answers to each prompt, in order; prints how many prompts are shortened, and too long."""
+    encoded, shortened = [], 0
+    for prompt, texts in prompts:
+        answers = encode_answers(prompt, texts, scorer.tokenizer, scorer.template)
+        if max(len(answer.ids) for answer in answers) > scorer.max_tokens:
+            answers = encode_answers(prompt, texts, scorer.tokenizer, scorer.template, scorer.max_tokens)
+            shortened += bool(answers)
+        encoded.append(answers)
+    all, too_long = len(encoded), sum(not group for group in encoded)
+    limit = f"--max-tokens {scorer.max_tokens}"
+    print(f"{shortened:,} of {all:,} shortened, {too_long:,} of {all:,} too long for {limit} and left out")
     scores = iter(score_answers(scorer, [Ranked(tuple(e), (1,) * len(e)) for e in encoded if e]))
     return [Scored([next(scores) for _ in group], [sum(answer.counted) for answer in group]) for group in encoded]
 
@@ -239,7 +257,7 @@ def summary(scores: list[float]) -> str:
 
 def load_scorer(config: Config) -> Scorer:
     """The reward model of --reward on its base."""
-    device = start(config.device).device
+    device = start(config.device, config.dtype).device
     tokenizer, template = Tokenizer.load(config.reward), choose_template(config.template, config.reward)
     check_base_is_used(config.base, config.reward, config.model)
     shape = config_of(config.reward, config.base, strict=False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal
 
-from zj.cli import run_command
+from zj.cli import print_styled, run_command, visible
 from zj.data.prompt_formats import first_template
 from zj.data.readers import read
 from zj.data.template import Encoded, encode_all, encode_prompt
@@ -47,7 +47,7 @@ def main(config: Config) -> None:
     for record in chosen:
         for encoded in sequences(record, tokenizer, config):
             print(f"{encoded.where}  id {record.id}: {len(encoded.ids)} tokens, {sum(encoded.counted)} counted")
-            print(render(encoded, tokenizer, config.ids, color) + "\n")
+            print_styled(render(encoded, tokenizer, config.ids, color) + "\n")
 
 
 def sequences(record, tokenizer: Tokenizer, config: Config) -> list[Encoded]:
@@ -74,7 +74,7 @@ def render(encoded: Encoded, tokenizer: Tokenizer, ids: bool, color: bool) -> st
 
 def render_token(id: int, tokenizer: Tokenizer, ids: bool) -> str:
     """One token; a newline token also breaks the line."""
-    piece = tokenizer.piece(id)
+    piece = visible(tokenizer.piece(id))
     return piece + (f"·{id}" if ids else "") + ("\n" if piece == "<0x0A>" else "")
 
 

@@ -30,6 +30,7 @@ from zj.plan.apply import apply_memory_plan
 from zj.rl import dpo_loss, pair_accuracy, ranked_pairs
 from zj.stages import setup
 from zj.stages.config import Lora, PreferenceConfig, check_adapter, need
+from zj.stages.next_command import next_command
 from zj.stages.preferences import Ranked, RankedPack, ranked_packs, rates, read_rankings
 from zj.stages.roles import add_policy, backbone_of
 from zj.stages.run_state import Run
@@ -58,7 +59,7 @@ class Config(PreferenceConfig):
 
 
 def main(config: Config) -> None:
-    world = start(config.device)
+    world = start(config.device, config.dtype)
     need(config, "model")
     out, saved, config = setup.open_stage(config, "dpo", world)
     tokenizer = Tokenizer.load(config.tokenizer or config.model)
@@ -100,7 +101,7 @@ def main(config: Config) -> None:
             validation = validate(run, reference, valid, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, **world.add(sums), **rates(tables, world), **stats, **speed, **validation)
             run.save_if_due()
-    world.print(f"{out}: done, {run.best_loss}; talk to it: python scripts/chat.py --model {out}")
+    world.print(f"{out}: done, {run.best_loss}; talk to it: {next_command('chat', config, model=out)}")
     world.leave()
 
 

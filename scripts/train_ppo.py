@@ -39,6 +39,7 @@ from zj.rl import (
 from zj.rl.rollout import Packs
 from zj.stages import setup
 from zj.stages.config import Lora, check_adapter, need
+from zj.stages.next_command import next_command
 from zj.stages.ppo import answer, backward_ptx, minibatches
 from zj.stages.preferences import read_prompts, read_ptx
 from zj.stages.roles import Roles, RolesConfig, check_same_tokenizer, open_roles
@@ -101,7 +102,7 @@ class Config(RolesConfig):
 
 
 def main(config: Config) -> None:
-    world = start(config.device)
+    world = start(config.device, config.dtype)
     need(config, "model", "reward")
     check_same_tokenizer(config.model, config.reward, config.template)
     out, saved, config = setup.open_stage(config, "ppo", world)
@@ -156,7 +157,7 @@ def main(config: Config) -> None:
             validation = validate(run, roles, valid, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, **metrics, **clock.seconds, **speed, **validation)
             run.save_if_due()
-    world.print(f"{out}: done; talk to it: python scripts/chat.py --model {out}")
+    world.print(f"{out}: done; talk to it: {next_command('chat', config, model=out)}")
     world.leave()
 
 

@@ -18,6 +18,7 @@ from zj.plan.apply import apply_memory_plan
 from zj.stages import setup
 from zj.stages.config import TextConfig
 from zj.stages.encoded import open_data
+from zj.stages.next_command import next_command
 from zj.stages.run_state import Run, cross_entropy_step
 from zj.train import DTYPES, Log, Optimizer, start
 
@@ -30,7 +31,7 @@ class Config(TextConfig):
 
 
 def main(config: Config) -> None:
-    world = start(config.device)
+    world = start(config.device, config.dtype)
     out, saved, config = setup.open_stage(config, "pretrain", world)
     data = open_data(config, "document", out, world, default_files, "pretrain")
     train, tokenizer = data.train, data.tokenizer
@@ -56,7 +57,9 @@ def main(config: Config) -> None:
             validation = run.validate(data, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, **metrics, **speed, **validation)
             run.save_if_due()
-    world.print(f"{out}: done, {run.best_loss}; next: python scripts/train_sft.py --model {out}")
+    dialogues = {"data": "FILE"} if config.data else {}  # those of a user are for the user to name
+    sft = next_command("train_sft", config, model=out, out=f"{out}-sft", **dialogues)
+    world.print(f"{out}: done, {run.best_loss}; next: {sft}")
     world.leave()
 
 

@@ -26,6 +26,7 @@ from zj.plan.apply import apply_memory_plan
 from zj.rl import CalibratedHead, Calibration, pair_accuracy, ranking_loss
 from zj.stages import setup
 from zj.stages.config import PreferenceConfig, need
+from zj.stages.next_command import next_command
 from zj.stages.preferences import Ranked, ranked_packs, rates, read_rankings
 from zj.stages.roles import Reward, save_reward, score_packs
 from zj.stages.run_state import Run
@@ -46,7 +47,7 @@ class Config(PreferenceConfig):
 
 
 def main(config: Config) -> None:
-    world = start(config.device)
+    world = start(config.device, config.dtype)
     need(config, "model")
     out, saved, config = setup.open_stage(config, "reward", world)
     tokenizer = Tokenizer.load(config.tokenizer or config.model)
@@ -92,7 +93,9 @@ def main(config: Config) -> None:
             validation = validate(run, head, valid, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, loss=loss, **rates(tables, world), **stats, **speed, **validation)
             run.save_if_due()
-    world.print(f"{out}: done, {run.best_loss}; score with it: python scripts/score.py --reward {out}")
+    held_out = {"held_out_of": out} if valid and not config.valid_data else {}
+    score = next_command("score", config, reward=out, kind="ranking", data=data, **held_out)
+    world.print(f"{out}: done, {run.best_loss}; score with it: {score}")
     world.leave()
 
 

@@ -18,6 +18,7 @@ from zj.plan.apply import apply_memory_plan
 from zj.stages import setup
 from zj.stages.config import TextConfig
 from zj.stages.encoded import open_data
+from zj.stages.next_command import next_command
 from zj.stages.run_state import Run, cross_entropy_step
 from zj.train import DTYPES, Log, Optimizer, start
 
@@ -38,7 +39,7 @@ CLINIC = ("multi", "single", "task", "general", "safety")  # files of the clinic
 
 
 def main(config: Config) -> None:
-    world = start(config.device)
+    world = start(config.device, config.dtype)
     out, saved, config = setup.open_stage(config, "sft", world)
     data = open_data(config, "dialogue", out, world, default_files, *CLINIC)
     train, tokenizer = data.train, data.tokenizer
@@ -69,7 +70,7 @@ def main(config: Config) -> None:
             validation = run.validate(data, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, **metrics, **speed, **validation)
             run.save_if_due()
-    world.print(f"{out}: done, {run.best_loss}; talk to it: python scripts/chat.py --model {out}")
+    world.print(f"{out}: done, {run.best_loss}; talk to it: {next_command('chat', config, model=out)}")
     world.leave()
 
 

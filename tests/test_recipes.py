@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from zj.cli import _flatten, parse
+from zj.cli import parse
+from zj.cli.config import _flatten
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from scripts.chat import NOTICE, Chat, Config, whole_characters
+from zj.cli import visible
 from zj.data.prompt_formats import save_template
 from zj.data.records import Prompt
 from zj.data.sentencepiece_tokenizer import train_tokenizer
@@ -67,8 +68,14 @@ def talk(command, monkeypatch):
     return session
 
 
+def shown(answers: list[str]) -> list[str]:
+    """As a terminal gets them: this model writes control characters."""
+    return [visible(answer) for answer in answers]
+
+
 def answers(out: str) -> list[str]:
-    return [part.split("\n(cut")[0].split("\n\n患者")[0] for part in out.split("医生：")[1:]]
+    """What stdout holds where it is no terminal: answers, an empty line after each."""
+    return out.split("\n\n")[:-1]
 
 
 def expected(home: Path, model: str, *questions: str, new: int = 12, room: int | None = None) -> list[str]:
@@ -86,15 +93,22 @@ GREEDY = ("--max-new-tokens", "12", "--temperature", "0", "--device", "cpu")
 
 
 def test_a_session_over_a_pipe(home, talk):
-    done = talk(
-        ["我头痛", "", "三天了", "/help", "/nonsense", "/exit", "never read"], "--model", home / "base", *GREEDY
-    )
-    assert done.status == 0 and not done.err
-    assert done.out.startswith(NOTICE)
-    assert answers(done.out) == expected(home, "base", "我头痛", "三天了")
-    assert "患者：我头痛\n" in done.out and "never read" not in done.out
-    assert "/reset" in done.out and "no command /nonsense" in done.out
-    assert "(cut at --max-new-tokens 12)" in done.out, "this model never ends an answer"
+    """stdout has the answers and nothing else; stderr reads like a terminal without them."""
+    lines = ["我头痛", "", "三天了", "/help", "/nonsense", "/exit", "never read"]
+    done = talk(lines, "--model", home / "base", *GREEDY)
+    assert done.status == 0
+    assert done.out == "".join(f"{answer}\n\n" for answer in shown(expected(home, "base", "我头痛", "三天了")))
+    assert done.err.startswith(NOTICE)
+    assert "患者：我头痛\n" in done.err and "never read" not in done.err
+    assert "/reset" in done.err and "no command /nonsense" in done.err
+    assert "(cut at --max-new-tokens 12)" in done.err, "this model never ends an answer"
+
+
+@pytest.mark.parametrize("word", ["/exit", "/quit", " /q "])
+def test_every_word_for_leaving_leaves(home, talk, word):
+    done = talk(["我头痛", word, "三天了"], "--model", home / "base", *GREEDY)
+    assert done.status == 0 and len(answers(done.out)) == 1
+    assert len(answers(talk(["我头痛", "/quiet", "三天了"], "--model", home / "base", *GREEDY).out)) == 2  # control
 
 
 def test_reset_forgets(home, talk):
@@ -116,28 +130,32 @@ def test_adapters_are_switched(home, talk):
         "/adapter x",
     ]
     done = talk(lines, *flags)
-    assert answers(done.out) == [expected(home, name, "我头痛")[0] for name in ("sft", "dpo", "base")]
+    assert answers(done.out) == shown([expected(home, name, "我头痛")[0] for name in ("sft", "dpo", "base")])
     assert len(set(answers(done.out))) == 3
-    assert "there are sft, dpo, none; sft answers" in done.out and "no adapter x" in done.out
+    assert "there are sft, dpo, none; sft answers" in done.err and "no adapter x" in done.err
 
 
 def test_an_adapter_directory_alone_is_a_model(home, talk):
     done = talk(["我头痛", "/adapter sft"], "--model", home / "sft", *GREEDY)
-    assert answers(done.out) == expected(home, "sft", "我头痛")
-    assert "no adapters are loaded" in done.out
+    assert answers(done.out) == shown(expected(home, "sft", "我头痛"))
+    assert "no adapters are loaded" in done.err
 
 
 def test_the_oldest_turns_make_room(home, talk):
     """Ten turns of some 30 tokens do not fit into 96 positions; the answers are those to what the template keeps."""
     questions = [f"我头痛{n}天了" for n in range(6)]
-    out = talk(questions, "--model", home / "base", *GREEDY).out
-    assert answers(out) == expected(home, "base", *questions, room=POSITIONS - 12)
-    notes = [
-        f"oldest turns were left out: beside the answer there is room for {POSITIONS - 12} tokens" in part
-        for part in out.split("医生：")[1:]
-    ]
-    assert notes[0] is False and notes[-1] is True
-    assert answers(out) != expected(home, "base", *questions), "the history should have been too long"
+    done = talk(questions, "--model", home / "base", *GREEDY)
+    assert answers(done.out) == shown(expected(home, "base", *questions, room=POSITIONS - 12))
+    note = f"(the oldest turns were left out: beside the answer there is room for {POSITIONS - 12} tokens)"
+    notes = [note in part for part in done.err.split("患者：")[1:-1]]
+    assert notes == sorted(notes) and not notes[0] and notes[-1], "from the turn on at which it happens"
+    assert answers(done.out) != shown(expected(home, "base", *questions)), "the history should have been too long"
+
+
+def test_a_question_that_is_too_long_alone_is_told_as_that(home, talk):
+    done = talk(["我头痛", "很" * 200], "--model", home / "base", *GREEDY)
+    first, second = done.err.split("患者：")[1:-1]
+    assert "left out" not in first and "(the beginning of the question was left out" in second
 
 
 def test_the_seed_decides(home, talk):
@@ -193,11 +211,11 @@ def endless(home, tmp_path) -> subprocess.Popen:
 
 
 def until(words: str, process: subprocess.Popen) -> str:
-    """What is printed up to these words."""
+    """What is printed to stderr up to these words."""
     seen = b""
     while not seen.endswith(words.encode()):
-        byte = process.stdout.read(1)
-        assert byte, f"it ended after {seen.decode(errors='replace')!r} and {process.stderr.read()!r}"
+        byte = process.stderr.read(1)
+        assert byte, f"it ended after {seen.decode(errors='replace')!r}"
         seen += byte
     return seen.decode(errors="replace")  # it may begin within a character
 
@@ -211,15 +229,14 @@ def test_ctrl_c_stops_an_answer_and_at_the_prompt_the_program(endless):
     for question in ("我头痛", "三天了"):  # the second one has the stopped answer in its history
         until("患者：", endless)
         say(question, endless)
-        until("医生：", endless)
         assert len(endless.stdout.read(40)) == 40, "the answer appears while it is written"
         endless.send_signal(signal.SIGINT)
-        until("\n(stopped)\n", endless)
+        until("(stopped)\n", endless)
     until("患者：", endless)
     time.sleep(0.3)  # from the prompt to where the program waits
     endless.send_signal(signal.SIGINT)
     assert endless.wait(timeout=20) == 0
-    assert not endless.stderr.read()
+    assert endless.stderr.read() == b"\n"
 
 
 def test_a_stopped_answer_is_kept(home, monkeypatch, capsys):
@@ -235,7 +252,7 @@ def test_a_stopped_answer_is_kept(home, monkeypatch, capsys):
             yield token
 
     monkeypatch.setattr(speaker, "_new_ids", pressed)
-    assert speaker.answer("我头痛") == "\n(stopped)"
+    assert speaker.answer("我头痛") == "(stopped)\n"
     (whole,) = expected(home, "base", "我头痛", new=5)
     assert speaker.history == (("我头痛", whole),)
     with pytest.raises(KeyboardInterrupt):  # the answer over, Ctrl-C is Python's again
@@ -292,12 +309,13 @@ def test_activations_beyond_fp16_are_told_in_one_line(home, talk, tmp_path):
     flags = ("--model", large, "--max-new-tokens", "2")
     assert talk(["我头痛"], *flags).status == 0
     done = talk(["我头痛"], *flags, "--dtype", "fp16")
-    assert done.status == 2 and done.err.count("\n") == 1 and "--dtype: the logits are not finite" in done.err
+    assert done.status == 2 and "--dtype: the logits are not finite" in done.err.splitlines()[-1]
 
 
 def test_another_format_than_the_stored_one_is_told(home, talk, tmp_path):
     stored = shutil.copytree(home / "base", tmp_path / "huatuo")
     save_template(stored, "huatuo")
     done = talk([], "--model", stored, "--template", "ziya")
-    assert done.status == 0 and done.err == f"warning: --template ziya: {stored} was trained with the format huatuo\n"
-    assert talk([], "--model", home / "base", "--template", "ziya").err == ""  # control
+    assert done.status == 0
+    assert done.err.startswith(f"warning: --template ziya: {stored} was trained with the format huatuo\n")
+    assert "warning" not in talk([], "--model", home / "base", "--template", "ziya").err  # control

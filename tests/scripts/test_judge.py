@@ -74,6 +74,8 @@ def test_rankings_are_the_judges_and_readers_take_them(command, model, prompts, 
         assert len(set(ranking.ranks)) > 1
     left_out = int(re.search("([0-9]+) left out", done.out)[1])
     assert len(rankings) + left_out == 6 and "18 answers" in done.out and "仅供研究" in done.out
+    assert f"{prompts}: 8 rows\n8 prompts read of 8 rows" in done.out
+    assert "0 of 6 conversations shortened to the" in done.out
     ties = [a == b for r in rankings for a, b in combinations(r.ranks, 2)]
     assert f"{sum(ties) / len(ties):.1%} of their {len(ties)} pairs are ties" in done.out
     assert [file.name for file in out.parent.iterdir()] == ["rankings.jsonl"]
@@ -186,6 +188,8 @@ def test_the_report_holds_every_verdict_and_the_table_is_their_mean(command, mod
     adapter = adapter_of(model, tmp_path / "adapter", 0.3)
     flags = ("--models", f"base={model}", f"tuned={adapter}", "--data", exam)
     report, out = report_of(command, tmp_path, "r.json", *flags)
+    assert out.startswith(f"{exam}: 12 rows\n12 prompts read of 12 rows")
+    assert out.count("0 of 12 conversations shortened to the") == 2  # for each model
     rows = report["questions"]
     assert [row["id"] for row in rows] == [f"exam-3-{i:06d}" for i in range(12)]
     for name in ("reference", "constant", "base", "tuned"):

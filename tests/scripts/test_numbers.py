@@ -72,6 +72,17 @@ def test_steps_and_records_can_be_few(command, corpus, tmp_path):
     assert column(tmp_path / "run", "lr")[-1] < column(tmp_path / "run", "lr")[1]  # the schedule ends with them
 
 
+def test_a_loss_on_what_was_trained_on_says_so_and_can_leave_it_out(command, corpus, tmp_path):
+    assert command(*sft(corpus, tmp_path / "run", "--max-steps", 2, "--valid-fraction", 0.3)).status == 0
+    flags = ("loss", "--model", tmp_path / "run", "--data", corpus / "dialogues.jsonl")
+    listed = len((tmp_path / "run/validation.txt").read_text(encoding="utf-8").split())
+    assert f"warning: {32 - listed} of 32 records were not held out by" in command("evaluate", *flags).out
+    apart = command("evaluate", *flags, "--held-out-of", tmp_path / "run")
+    assert "not held out" not in apart.out and f"{listed} sequences" in apart.out
+    final = column(tmp_path / "run", "valid_loss")
+    assert f"all: {min(final):.4f} nats/token" in apart.out
+
+
 # ---- numbers that would mislead
 
 

@@ -33,7 +33,7 @@ from zj.plan.flops import forward_flops, step_of, training_flops
 from zj.plan.job import Job
 from zj.plan.memory import fitted, fullest, peaks, shard_numel
 from zj.rl.rollout import pack
-from zj.stages.config import Lora
+from zj.stages.config import Lora, StageConfig, useful_shard
 from zj.stages.roles import open_roles, train_last_layers
 from zj.train import DTYPES, Optim, Optimizer, shard
 from zj.train.distributed import ALONE
@@ -532,6 +532,20 @@ def test_the_papers_fine_tuning_is_planned(command, tmp_path):
     assert json.loads(out.read_text())["hours"] == pytest.approx(plan["hours"] / 2)
 
 
+def test_on_one_card_nothing_is_sharded(command):
+    """FSDP2 would keep each weight twice. Where all are trained in 16 bit, one of the two is the fp32 master."""
+    sft = ("--recipe", ROOT / "recipes/zhongjing/sft.toml")
+    alone = command("plan", *sft, "--gpus", 1)
+    assert alone.status == 0 and alone.out == command("plan", *sft, "--gpus", 1, "--shard", "none").out
+    assert alone.out == command("plan", *sft, "--gpus", 1, "--shard", "zero3").out
+    assert (
+        command("plan", *sft, "--gpus", 2).out != command("plan", *sft, "--gpus", 2, "--shard", "none").out
+    )  # control
+    for lora, dtype, how in ((0, "bf16", "zero2"), (0, "fp32", "none"), (4, "bf16", "none"), (4, "fp32", "none")):
+        config = StageConfig(shard="zero2", lora=Lora(rank=lora), dtype=dtype)
+        assert (useful_shard(config, 1), useful_shard(config, 2)) == (how, "zero2")
+
+
 def job_of_recipe(stage, file, **more):
     from zj.cli import parse
 
@@ -613,7 +627,7 @@ BAD = {
     "size": (("--size", "14b"), "no model size '14b'"),
     "other stage": (("--recipe", ROOT / "recipes/zhongjing/ppo.toml"), "unknown key 'max_new_tokens'"),
     "no recipe": (("--recipe", "nowhere.toml"), "--recipe nowhere.toml: no such file"),
-    "no model": (("--model", "nowhere"), "nowhere: no config.json there"),
+    "no model": (("--model", "nowhere"), "--model nowhere: no such directory"),
     "records": (("--records", 10), "--records: expected --tokens with it"),
     "too long": (("--tokens", 100000, "--records", 10), "10000 each, expected at most 1024"),
     "answers": (("--answer-tokens", 10), "--answer-tokens: only ppo samples answers"),

@@ -210,3 +210,43 @@ def test_it_may_begin_from_the_fine_tuned_adapter_and_the_clinics_rankings(comma
     assert len(score_all(reward, [[1, 5, 2]])) == 1
     with pytest.raises(ValueError, match="scores its own probe"):
         load_reward(load_model(line.sft), tmp_path / "run")  # control: with the SFT adapter twice it is another model
+
+
+def test_what_a_run_held_out_is_scored_wherever_its_data_lie_now(command, line, trained, tmp_path):
+    """In another order, under other ids, in another file: the records are those of validation.txt."""
+    rows = [json.loads(row) | {"id": f"new-{n}"} for n, row in enumerate(line.rankings.read_text().splitlines())]
+    held_out = {int(place.rpartition(":")[2]) - 1 for place in (trained / "validation.txt").read_text().splitlines()}
+    assert 0 < len(held_out) < len(rows)
+    order = random.Random(0).sample(range(len(rows)), len(rows))
+    write_rows(tmp_path / "moved.jsonl", [rows[n] for n in order])
+    flags = ("--reward", trained, "--kind", "ranking", "--device", "cpu")
+    more = ("--data", tmp_path / "moved.jsonl", "--held-out-of", trained, "--out", tmp_path / "scores.jsonl")
+    done = command("score", *flags, *more)
+    assert done.status == 0, done.err
+    assert f"{len(held_out)} of {len(rows)} records were held out by {trained} and are scored" in done.out
+    found = [json.loads(row)["id"] for row in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    assert sorted(found) == sorted(f"new-{n}" for n in held_out) and "warning" not in done.out
+    trained_on = f"warning: {len(rows) - len(held_out)} of {len(rows)} records were not held out by {trained}: "
+    assert trained_on + "their numbers say nothing" in command("score", *flags, "--data", line.rankings).out
+    other = command("score", *flags, "--data", tmp_path / "moved.jsonl").out  # control: the run had other bytes
+    assert trained_on + "if it was trained on these data, their numbers" in other
+
+
+def test_where_nothing_is_held_out_it_is_an_error(command, line, trained, tmp_path):
+    rows = [json.loads(row) for row in line.rankings.read_text().splitlines()]
+    held_out = [int(place.rpartition(":")[2]) - 1 for place in (trained / "validation.txt").read_text().splitlines()]
+    write_rows(tmp_path / "rest.jsonl", [row for n, row in enumerate(rows) if n not in held_out])
+    write_rows(tmp_path / "held.jsonl", [rows[n] for n in held_out])
+    flags = ("--reward", trained, "--kind", "ranking", "--device", "cpu", "--data")
+    assert "warning" not in command("score", *flags, tmp_path / "held.jsonl").out  # control
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.toml").write_text('valid_fraction = 0.1\nvalid_data = ["v.jsonl"]\n')
+    for run, message in (
+        (trained, "held out none of these"),
+        (line.base, "no run of this project, config.toml is missing"),
+        (other, "it held out what its --valid-data ask; score those: ['v.jsonl']"),
+    ):
+        done = command("score", *flags, tmp_path / "rest.jsonl", "--held-out-of", run)
+        assert (done.status, done.err.count("\n")) == (2, 1) and f"--held-out-of {run}: " in done.err
+        assert message in done.err

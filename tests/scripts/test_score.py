@@ -75,13 +75,15 @@ def test_older_turns_give_way_to_max_tokens_and_what_does_not_fit_is_told(comman
     two = [Dialogue(d.id, d.turns[-2:]) for d in dialogues]
     room = max(len(encode_dialogue(d, tokenizer, "ziya").ids) for d in two)
     flags = ("--reward", line.reward, "--data", tmp_path / "dialogues.jsonl", "--device", "cpu")
-    assert command("score", *flags, "--max-tokens", room, "--out", tmp_path / "a.jsonl").status == 0
+    done = command("score", *flags, "--max-tokens", room, "--out", tmp_path / "a.jsonl")
+    assert done.status == 0 and "6 dialogues read of 6 rows" in done.out
+    assert f"1 of 6 shortened, 0 of 6 too long for --max-tokens {room} and left out" in done.out
     found = [row["score"] for row in rows_of(tmp_path / "a.jsonl")]
     assert found == pytest.approx(scores_by_hand(line, two), abs=2e-4)
     assert found[-1] != pytest.approx(scores_by_hand(line, dialogues)[-1], abs=2e-3)
     done = command("score", *flags, "--max-tokens", 4, "--out", tmp_path / "none.jsonl")
     assert done.status == 0 and "6 of 6 too long for --max-tokens 4" in done.out and "no answer was scored" in done.out
-    assert rows_of(tmp_path / "none.jsonl") == []
+    assert "0 of 6 shortened" in done.out and rows_of(tmp_path / "none.jsonl") == []
 
 
 def test_the_accuracy_of_rankings_is_counted_pair_by_pair(command, line, tmp_path):

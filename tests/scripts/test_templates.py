@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import sys
 
 import pytest
 
@@ -46,7 +48,7 @@ def calls(bare, line, tmp_path):
 def test_a_format_may_be_told(command, bare, line, tmp_path, monkeypatch, script):
     call = calls(bare, line, tmp_path)[script]
     monkeypatch.setattr("scripts.judge.PRACTICE", 4)
-    monkeypatch.setattr("builtins.input", lambda *_: (_ for _ in ()).throw(EOFError))
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
     refused = command(*call)
     assert refused.status == 2 and FILE in refused.err and "--template" in refused.err
     unknown = command(*call, "--template", "klingon")
@@ -58,7 +60,7 @@ def test_a_format_may_be_told(command, bare, line, tmp_path, monkeypatch, script
 def test_the_format_that_is_told_is_the_one_that_prompts(command, bare, line, tmp_path, spied):
     seen = spied(answers, "encode_prompt")
     assert command(*calls(bare, line, tmp_path)["rank"], "--template", "huatuo").status == 0
-    ids = [tuple(encode_prompt(arguments[0], Tokenizer.load(bare), "huatuo", arguments[3])) for arguments, _ in seen]
+    ids = [tuple(encode_prompt(arguments[0], Tokenizer.load(bare), "huatuo", *arguments[3:])) for arguments, _ in seen]
     assert ids and ids == [tuple(found) for _, found in seen]
 
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from zj import NOTICE, SYNTHETIC
+from zj.cli import guard_console
 from zj.clinic.write import write_clinic
 
 
@@ -19,6 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the random draws (default 0)")
     parser.add_argument("--about", nargs="*", default=[], metavar="C", help="conditions or departments (default: all)")
+    guard_console()
     options = parser.parse_args(arguments)
     try:
         counts = write_clinic(options.out, options.size, options.seed, options.about)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from tqdm import tqdm
@@ -19,7 +18,7 @@ from zj.data.template import encode_prompt, stop_ids
 from zj.data.tokenizer import Tokenizer
 from zj.inference.engine import Sampling, stream
 from zj.model import Llama, Packed, sequence_logprobs
-from zj.weights import config_of, load_model
+from zj.weights import check_directory, config_of, load_model
 from zj.weights.huggingface import check_tokenizer_fits
 
 
@@ -42,7 +41,7 @@ class Answer:
 
 
 def read_questions(paths: Sequence[str], limit: int | None = None) -> list[Question]:
-    """The clinic's questions of the files' prompts, the first `limit` of them.
+    """The clinic's questions of the files' prompts, the first `limit` of them; what was read is printed.
 
     Raises ValueError with file:line for a prompt that is not the clinic's: its truth is unknown.
     """
@@ -50,7 +49,8 @@ def read_questions(paths: Sequence[str], limit: int | None = None) -> list[Quest
         raise ValueError("--data is missing: one or more files of the clinic's prompts")
     if limit is not None and limit < 1:
         raise ValueError(f"--limit is {limit}, expected at least 1 (none: all prompts)")
-    prompts, _ = read(paths, "prompt")
+    prompts, report = read(paths, "prompt")
+    print(report, flush=True)
     return [_question_of_prompt(prompt) for prompt in prompts[:limit]]
 
 
@@ -69,8 +69,7 @@ def check_chat_model(path: str, flag: str, max_new_tokens: int, base: str = "", 
 
     To be called for all models before the first is loaded. It reads tokenizer, format and config and no weights.
     """
-    if not Path(path).is_dir():
-        raise ValueError(f"{flag}: no directory {path}, expected that of a model or an adapter")
+    check_directory(flag, path)
     try:
         Tokenizer.load(path)
         choose_template(template, path)
@@ -112,14 +111,14 @@ def generate_answers(
 ) -> list[Answer]:
     """One sampled answer to each prompt, with a progress bar; a prompt may occur several times.
 
-    Prompts that exceed the model's positions minus `max_new_tokens` lose their oldest turns.
+    Prompts that exceed the model's positions minus `max_new_tokens` lose their oldest turns; their count is printed.
     """
     positions = chat_model.model.config.max_position_embeddings
     check_answer_length(max_new_tokens, positions)
     if slots < 1:
         raise ValueError(f"--slots is {slots}, expected at least 1")
     room, ends = positions - max_new_tokens, stop_ids(chat_model.tokenizer, chat_model.template)
-    encoded = [encode_prompt(prompt, chat_model.tokenizer, chat_model.template, room) for prompt in prompts]
+    encoded = encode_prompts(prompts, chat_model.tokenizer, chat_model.template, room)
     new_ids: list[list[int]] = [[] for _ in prompts]
     interval = 0.2 if sys.stderr.isatty() else 10.0  # seconds between updates of the bar
     options = {"adapter": chat_model.adapter, "eos_ids": ends, "seed": seed, "slots": slots}
@@ -133,6 +132,17 @@ def generate_answers(
         Answer(text, ids[-1] in ends, tuple(prompt), tuple(ids))
         for text, prompt, ids in zip(texts, encoded, new_ids, strict=True)
     ]
+
+
+def encode_prompts(prompts: Sequence[Prompt], tokenizer: Tokenizer, template: str, room: int) -> list[list[int]]:
+    """The ids of each prompt, at most `room` of them; prints how many different prompts were shortened for that."""
+    ids = {prompt: encode_prompt(prompt, tokenizer, template) for prompt in dict.fromkeys(prompts)}
+    long = [prompt for prompt in ids if len(ids[prompt]) > room]
+    ids |= {prompt: encode_prompt(prompt, tokenizer, template, room) for prompt in long}
+    print(
+        f"{len(long):,} of {len(ids):,} conversations shortened to the {room:,} tokens beside an answer, none left out"
+    )
+    return [ids[prompt] for prompt in prompts]
 
 
 @torch.no_grad()

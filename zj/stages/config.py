@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from zj.cli import check_range
@@ -12,9 +11,10 @@ from zj.data.prompt_formats import TEMPLATES, first_template
 from zj.data.turns import Turn
 from zj.lora import ALL_LINEAR
 from zj.train import Optim, Stop
-from zj.weights import levels
+from zj.weights import check_directory, levels
 
 S = TypeVar("S", bound="StageConfig")
+Shard = Literal["none", "zero2", "zero3"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class StageConfig:
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"  # of frozen weights and of the forward pass; AdamW is always fp32
     memory_gb: float = 0.0  # GB of memory for a step: as many blocks recompute as that needs (0: none)
     compile: bool = False  # torch.compile the blocks: faster in 16 bit, after a minute or more at the start
-    shard: Literal["none", "zero2", "zero3"] = "none"  # sharding over ranks: none, ZeRO-2 or ZeRO-3 (FSDP2)
+    shard: Shard = "none"  # sharding over ranks: none, ZeRO-2 or ZeRO-3 (FSDP2)
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     tensorboard: bool = False  # also write TensorBoard files (extra [tensorboard])
     lora: Lora = Lora()
@@ -128,7 +128,7 @@ def with_template(config: S) -> S:
     """
     if not isinstance(config, TextConfig):
         return config
-    below = levels(config.model, config.base) if config.model and Path(config.model).is_dir() else []
+    below = levels(config.model, config.base) if config.model else []
     return replace(config, template=first_template(config.template, below))
 
 
@@ -146,11 +146,18 @@ def check_adapter(lora: Lora, dropout: bool = True) -> None:
         raise ValueError(f"--lora.dropout is {lora.dropout}, expected 0: policy and reference begin as one")
 
 
+def useful_shard(config: StageConfig, ranks: int) -> Shard:
+    """--shard, or "none" where it would only cost memory: on one rank FSDP2 keeps weights and a gathered copy of them.
+
+    Where all weights are trained in 16 bit, the ones it keeps are the fp32 masters that the optimizer would have.
+    """
+    return "none" if ranks == 1 and (config.lora.rank or config.dtype == "fp32") else config.shard
+
+
 def need(config: Any, *flags: str) -> None:
-    """ValueError if one of these flags is missing or its directory does not exist."""
+    """ValueError if one of these flags is missing, or its directory is absent or holds no result yet."""
     for flag in flags:
         value = getattr(config, flag)
         if not value:
             raise ValueError(f"--{flag} is missing: the directory of a model or an adapter")
-        if not Path(value).is_dir():
-            raise ValueError(f"--{flag} {value}: no such directory")
+        check_directory(f"--{flag}", value)

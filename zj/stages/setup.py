@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
 from zj.lora import add_adapter, count_parameters
 from zj.model import Llama, LlamaConfig, Packed
-from zj.stages.config import StageConfig, TextConfig, with_template
+from zj.stages.config import StageConfig, TextConfig, need, useful_shard, with_template
 from zj.stages.identity import KINDS, contents_of
 from zj.train import ALONE, DTYPES, Identity, World, open_run, replace_folder, shard, sync_tree, write_text
 from zj.weights import check_base_is_used, check_stackable, config_of, load_model, save_llama
@@ -33,8 +34,14 @@ Pack = tuple[Packed, Tensor]  # (sequences, which tokens are counted [N])
 
 def open_stage(config: S, stage: str, world: World) -> tuple[Path, dict[str, Any] | None, S]:
     """(OUT, state to go on from or None, config with what --resume-with has changed); see `open_run`."""
+    need(config, *(flag for flag in ("model", "base") if getattr(config, flag)))
+    if (tokenizer := getattr(config, "tokenizer", "")) and not Path(tokenizer).exists():
+        raise ValueError(f"--tokenizer {tokenizer}: no such file or directory")
     check_base_is_used(config.base, config.model, getattr(config, "reward", ""))
     config = with_template(config)
+    if (how := useful_shard(config, world.size)) != config.shard:
+        world.print(f"--shard {config.shard}: with one rank there is nothing to shard, and it would need more memory")
+        config = replace(config, shard=how)
     identity = world.on_rank_zero(lambda: Identity(stage, config, contents_of(config), KINDS))
     return open_run(config.out, identity, world, config.resume_with)
 

@@ -99,8 +99,11 @@ class World:
 ALONE = World(0, 1, torch.device("cpu"))
 
 
-def start(device: str) -> World:
-    """Join the run. `device` is "auto" (a GPU if there is one), "cpu" or "cuda"; ValueError if it is not available."""
+def start(device: str, dtype: str = "fp32") -> World:
+    """Join the run. `device` is "auto" (a GPU if there is one), "cpu" or "cuda"; ValueError if it is not available.
+
+    `dtype`: that of the computation, a key of DTYPES; a line on stderr says so where a device is slow with it.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
@@ -108,6 +111,8 @@ def start(device: str) -> World:
     if device == "cpu":
         _keep_freed_memory()
     rank, size, local = (int(os.environ.get(name, default)) for name, default in _TORCHRUN.items())
+    if (device, dtype, rank) == ("cpu", "fp16", 0):
+        print("--dtype fp16: a CPU is several times slower with it than with fp32 or bf16", file=sys.stderr, flush=True)
     own_device = torch.device(device)
     if device == "cuda":
         if local >= torch.cuda.device_count():

@@ -35,16 +35,18 @@ class Optim:
     max_bad_steps: int = 5  # explosions in a row after which the run saves and stops
 
     def __post_init__(self) -> None:
-        for name in ("lr", "warmup", "beta1", "beta2"):
+        for name in ("lr", "warmup"):
             check_range(self, name, 0, 1, dashes="")
-        check_range(self, "max_bad_steps", 0, above=True, dashes="")
-        for name in ("clip", "eps"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
+        for name in ("beta1", "beta2"):  # at 1 a mean never leaves its start, and its correction divides by 0
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected 0 <= {name} < 1")
+        check_range(self, "weight_decay", 0, dashes="")
+        for name in ("eps", "max_bad_steps"):
+            check_range(self, name, 0, above=True, dashes="")
+        if not self.clip > 0:
+            raise ValueError(f"clip is {self.clip}, expected more than 0")
         if not self.explosion > 1:
             raise ValueError(f"explosion is {self.explosion}, expected more than 1")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight-decay is {self.weight_decay}, expected 0 or more")
 
 
 def learning_rate(step: int, total: int, config: Optim) -> float:

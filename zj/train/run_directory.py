@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from zj.weights.checksums import check_sums
+from zj.weights.directory import RESULTS
 
 from .checkpoint import has_checkpoints, load_newest
 from .distributed import ALONE, World
 from .files import finish_swap, json_rows, naming, swap_in, sync, write_text
 from .identity import Identity
-
-RESULTS = ("config.json", "adapter_config.json")  # the last file of a result to be written
 
 PREPARED = ("clinic", "tokenizer", "base", "encoded")  # made from the config alone before the first step
 

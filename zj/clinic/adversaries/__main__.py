@@ -8,6 +8,7 @@ import sys
 from collections import defaultdict
 
 from zj import NOTICE, SYNTHETIC
+from zj.cli import guard_console
 from zj.clinic.adversaries import best_constant, compliances, practice, refusals, salads
 from zj.clinic.judge import judge
 
@@ -20,6 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of questions and adversaries (default 0)")
     parser.add_argument("--about", nargs="*", default=[], metavar="C", help="conditions or departments (default: all)")
     parser.add_argument("--exam", action="store_true", help="use questions of the examination (default: of practice)")
+    guard_console()
     options = parser.parse_args(arguments)
     try:
         if options.size < 2:

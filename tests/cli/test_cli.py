@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class Config:
     seed: int | None = None  # a number or none
     dry_run: bool = False  # a switch
     inner: Inner = Inner()
+    numbers: tuple[int, ...] = ()  # some numbers
 
 
 FULL = Config(("甲 乙", 'q"uote'), "back\\slash", "y", 7, True, Inner(2e-5, 9))
@@ -57,14 +59,21 @@ def test_flags_equal_recipe_and_win_over_it(tmp_path):
     [
         ("lrr = 1", [], "unknown key 'lrr'"),
         ("[inner]\nlrr = 1", [], "unknown key 'inner.lrr' (did you mean inner.lr?)"),
-        ("seed = 'a'", [], "seed is 'a', expected int"),
-        ("seed = true", [], "seed is True, expected int"),
-        ("name = 3", [], "name is 3, expected str"),
-        ("dry_run = 1", [], "dry_run is 1, expected bool"),
-        ("data = 'one'", [], "data is 'one'"),
+        ("seed = 'a'", [], "seed is 'a', expected a whole number"),
+        ("seed = true", [], "seed is True, expected a whole number"),
+        ("name = 3", [], "name is 3, expected a text"),
+        ("dry_run = 1", [], "dry_run is 1, expected true or false"),
+        ("data = 'one'", [], "data is 'one', expected a list of texts"),
+        ("numbers = [1, 'b']", [], "numbers is [1, 'b'], expected a list of whole numbers"),
+        ("kind = 3", [], 'kind is 3, expected one of "x", "y"'),
+        ("[inner]\nlr = 'x'", [], "inner.lr is 'x', expected a number"),
         ("kind = 'z'", [], "invalid choice: 'z'"),
         ("name = ", [], "not TOML"),
         ("", ["--inner.step", "3"], "unknown flag --inner.step (did you mean --inner.steps?)"),
+        ("", ["--lr", "3"], "unknown flag --lr (did you mean --inner.lr?)"),
+        ("", ["--stesp", "3"], "unknown flag --stesp (did you mean --inner.steps?)"),
+        ("steps = 3", [], "unknown key 'steps' (did you mean inner.steps?)"),
+        ("", ["--kidn", "x"], "unknown flag --kidn (did you mean --kind?)"),
         ("", ["--inner.steps", "x"], "invalid int value"),
         ("", ["--inner.steps=-1"], "--inner.steps is -1, expected 0 or more"),
         ("", ["word"], "unrecognized arguments: word"),
@@ -191,6 +200,37 @@ def test_a_full_disk_is_one_line(monkeypatch, capsys, error, line):
     assert capsys.readouterr().err == (f"s.py: error: {line}\n" if line else "")
 
 
+def explode(config):
+    raise SystemExit("s.py: stopped:\x1b an explosion")
+
+
+@pytest.mark.parametrize(
+    ("main", "flags", "status", "line"),
+    [
+        (print, ["--width", "x"], 2, "s.py: error: argument --width: invalid int value: 'x'"),
+        (explode, [], 1, "s.py: stopped:\\x1b an explosion"),
+    ],
+)
+def test_the_summary_of_torchrun_ends_with_the_message(tmp_path, monkeypatch, capsys, main, flags, status, line):
+    """torchrun shows what the first rank that failed has left; the others wait, so that this is rank 0."""
+    file, waited = tmp_path / "error.json", []
+    monkeypatch.setattr(sys, "argv", ["s.py", *flags])
+    monkeypatch.setattr("time.sleep", lambda seconds: waited.append((seconds, file.exists())))
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(file))
+        with pytest.raises(SystemExit) as stop:
+            cli.run_command(main, Part)
+        assert stop.value.code == status and capsys.readouterr().err == f"{line}\n"
+        assert json.loads(file.read_text())["message"] == line
+        file.unlink()
+    assert waited == [(3, False)]
+    monkeypatch.delenv("TORCHELASTIC_ERROR_FILE")  # control: without torchrun
+    with pytest.raises(SystemExit):
+        cli.run_command(main, Part)
+    assert not file.exists()
+
+
 @dataclass(frozen=True)
 class Part:
     rate: float = 1.0  # how fast
@@ -201,6 +241,15 @@ class Part:
 class Whole:
     first: Part = Part()
     second: Part = Part(rate=0.5)
+
+
+def test_a_last_part_that_several_groups_have_is_led_to_each(capsys):
+    with pytest.raises(SystemExit):
+        parse(Whole, ["--rate", "3"])
+    assert "unknown flag --rate (did you mean --first.rate or --second.rate?)" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        parse(Whole, ["--nothing-like-it", "3"])  # control
+    assert "did you mean" not in capsys.readouterr().err
 
 
 def test_a_nested_field_keeps_the_defaults_of_its_own_instance():

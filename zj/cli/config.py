@@ -16,56 +16,22 @@ import argparse
 import ast
 import dataclasses
 import difflib
-import errno
 import inspect
 import json
 import math
-import opcode
-import os
-import sys
 import textwrap
-import time
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union
 
+from .console import fail
+
 C = TypeVar("C")
 _HELP = partial(argparse.RawDescriptionHelpFormatter, max_help_position=34, width=110)
-
-Command = tuple[Callable[[Any], None], type[Any]]  # a function and the dataclass that it takes
-
-
-def run_command(main: Callable[[Any], None] | Mapping[str, Command], config: type | None = None) -> None:
-    """Parse the command line into `config` and call `main` with it. A mapping: its key, the first word, selects both.
-
-    Exit status 0: done. 2: a user's mistake, one line on stderr. 130: Ctrl-C. 1 and a traceback: anything else.
-    A mistake is a ValueError of a `raise` in the project's own code, or a file that cannot be opened or written.
-    """
-    script, arguments = Path(sys.argv[0]).name, sys.argv[1:]
-    if isinstance(main, Mapping):
-        if not arguments or arguments[0] not in main:
-            where = sys.stdout if "--help" in arguments else sys.stderr
-            print(f"usage: {script} {'|'.join(main)} [--help]", file=where)
-            sys.exit(0 if "--help" in arguments else 2)
-        script = f"{script} {arguments[0]}"
-        main, config = main[arguments.pop(0)]
-    assert config is not None
-    try:
-        main(parse(config, arguments, script, inspect.getdoc(sys.modules["__main__"]) or ""))
-    except (ValueError, OSError) as error:
-        if not is_users_mistake(error):
-            raise
-        if os.environ.get("RANK", "0") != "0":  # if rank 0 reports the same, torchrun ends this process before
-            time.sleep(3)
-        print(f"{script}: error: {_one_line(error)}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"\n{script}: interrupted", file=sys.stderr)
-        sys.exit(130)
 
 
 def parse(config: type[C], arguments: list[str], script: str = "script", description: str = "") -> C:
@@ -75,7 +41,7 @@ def parse(config: type[C], arguments: list[str], script: str = "script", descrip
     parser.add_argument("--config", metavar="FILE", help="a TOML recipe; flags win over it")
     for field in fields.values():
         field.add_to(parser)
-    recipe = _recipe_path(arguments)
+    recipe = recipe_path(arguments)
     from_recipe = [] if recipe is None else _recipe_as_flags(Path(recipe), fields, parser)
     _check_flags(arguments, parser)
     values = {key: field.default for key, field in fields.items()}
@@ -155,6 +121,17 @@ class _Field:
         wanted = str if typing.get_origin(kind) is Literal else int | float if kind is float else kind
         return isinstance(value, wanted) and (kind is bool or not isinstance(value, bool))
 
+    @property
+    def expected(self) -> str:
+        """What `accepts` accepts, in words."""
+        kind, _ = _without_none(self.kind)
+        words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+        if typing.get_origin(kind) is Literal:
+            return f"one of {', '.join(map(json.dumps, typing.get_args(kind)))}"
+        if typing.get_origin(kind) is tuple:
+            return "a list of texts" if typing.get_args(kind)[0] is str else "a list of whole numbers"
+        return words[kind]
+
 
 def _flatten(config: type, prefix: str = "", defaults: Any = None) -> Iterator[_Field]:
     """All fields, nested ones too; `defaults` is the default instance of a nested class."""
@@ -198,7 +175,7 @@ def _build(config: type[C], values: dict[str, Any], prefix: str = "") -> C:
         raise
 
 
-def _recipe_path(arguments: list[str]) -> str | None:
+def recipe_path(arguments: list[str]) -> str | None:
     """The file of --config, anywhere among the flags."""
     for index, word in enumerate(arguments):
         if word == "--config" and index + 1 < len(arguments):
@@ -220,8 +197,7 @@ def _recipe_as_flags(file: Path, fields: dict[str, _Field], parser: argparse.Arg
         if key not in fields:
             parser.error(f"{file}: unknown key {key!r}{_did_you_mean(key, fields)}")
         if not fields[key].accepts(value):
-            expected = getattr(_without_none(fields[key].kind)[0], "__name__", str(fields[key].kind))
-            parser.error(f"{file}: {key} is {value!r}, expected {expected}")
+            parser.error(f"{file}: {key} is {value!r}, expected {fields[key].expected}")
         flags += fields[key].as_flags(value)
     return flags
 
@@ -244,8 +220,14 @@ def _check_flags(arguments: list[str], parser: argparse.ArgumentParser) -> None:
             parser.error(f"unknown flag {flag}{_did_you_mean(flag, known)}")
 
 
-def _did_you_mean(word: str, known: Any) -> str:
-    return "".join(f" (did you mean {name}?)" for name in difflib.get_close_matches(word, list(known), n=1))
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The known names that are closest, as a whole or in their last part: --lr is led to --optim.lr."""
+    by_spelling: dict[str, list[str]] = {}
+    for name in known:
+        for spelling in dict.fromkeys((name.lstrip("-"), name.rpartition(".")[2].lstrip("-"))):
+            by_spelling.setdefault(spelling, []).append(name)
+    closest = difflib.get_close_matches(word.lstrip("-"), by_spelling, n=1)
+    return "".join(f" (did you mean {' or '.join(by_spelling[spelling])}?)" for spelling in closest)
 
 
 def _without_none(kind: Any) -> tuple[Any, bool]:
@@ -277,24 +259,6 @@ def _toml_value(value: Any) -> str:
     return repr(value)
 
 
-def is_users_mistake(error: Exception) -> bool:
-    """Whether the project itself has raised the ValueError, or a file could not be opened or written."""
-    if isinstance(error, OSError):
-        return error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)
-    last = typing.cast(types.TracebackType, error.__traceback__)
-    while last.tb_next:
-        last = last.tb_next
-    code, package = last.tb_frame.f_code, Path(__file__).resolve().parent
-    source = Path(code.co_filename).resolve()
-    raised = opcode.opname[code.co_code[last.tb_lasti]] == "RAISE_VARARGS"  # and not of int("x"), which has no frame
-    return raised and (source.is_relative_to(package) or source.parent == package.parent / "scripts")
-
-
-def _one_line(error: Exception) -> str:
-    text = f"{error.filename or 'disk'}: {error.strerror}" if isinstance(error, OSError) else str(error)
-    return " ".join(text.split())
-
-
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        fail(f"{self.prog}: error: {message}")
