@@ -124,11 +124,9 @@ def _end_of_positions(raw: dict, family: str) -> dict:
     if not used or "sliding_window" not in raw:
         return {}
     window, positions = _size_of(raw, "sliding_window"), raw.get(_POSITIONS, _MOST)
-    if window >= positions:
-        return {}
-    if family != "mistral":
+    if window < positions and family != "mistral":
         raise ValueError(f"sliding_window is {window}, less than the {positions} positions: not computed here")
-    return {_POSITIONS: window, "positions_end": True}
+    return {_POSITIONS: min(window, positions), "positions_end": True}
 
 
 def _rope(raw: dict) -> tuple[float, RopeScaling | None]:
