@@ -48,7 +48,8 @@ class Llama(nn.Module):
 
         Log-probs are computed in here because a sharded `lm_head` is whole only during the root's forward.
         `adapter` names the LoRA to apply; ValueError for a name that `add_adapter` has not made.
-        `cache` holds the keys and values of earlier tokens, for generation.
+        `cache` holds the keys and values of earlier tokens, for generation. ValueError for a sequence beyond the
+        positions of a network that is computed up to them (`LlamaConfig.positions_end`).
         """
         if self.config.positions_end:
             self.config.check_positions(max(packed.attended[2] if packed.parents else packed.lengths), "a sequence has")
