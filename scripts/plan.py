@@ -81,6 +81,7 @@ def job_of(config: Config) -> Job:
     recipe = parse(script.Config, ["--config", config.recipe] if config.recipe else [], "plan.py")
     recipe = replace(recipe, memory_gb=config.memory_gb or recipe.memory_gb)
     shape = LlamaConfig.from_hf(config.model) if config.model else LlamaConfig.named(config.size)
+    shape.check_positions(recipe.max_tokens, "--max-tokens of the recipe is")
     shard = recipe.shard if config.shard == "recipe" else config.shard
     return fitted(Job(config.stage, recipe, shape, config.gpus, shard))
 

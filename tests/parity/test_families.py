@@ -130,6 +130,19 @@ def test_what_is_saved_is_the_familys_own_form(pair):
     assert {key: written[key] for key in expected} == expected
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("family", ["Qwen2", "Qwen2.5 with YaRN", "Qwen3"])
+def test_half_precision_arithmetic_is_no_worse_than_theirs(tmp_path, family, half):
+    """Both are compared with fp64 on the same rounded weights."""
+    theirs(family).save_pretrained(tmp_path)
+    expected = our_logits(load_llama(tmp_path, half).double(), PROMPT)
+    them = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=half).eval()
+    off = (our_logits(load_llama(tmp_path, half), PROMPT).double() - expected).norm()
+    their_off = (their_logits(them, PROMPT).double() - expected).norm()
+    assert off < 1.5 * their_off and off < 10 * torch.finfo(half).eps * expected.norm()
+
+
 def test_adapters_travel_both_ways(pair):
     peft = pytest.importorskip("peft")
     them, us, folder = pair

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,6 +16,9 @@ from tests.weights.test_huggingface import assert_equal, edit_config, make, stat
 from zj.inference import generate
 from zj.lora import adapter_parameters, add_adapter
 from zj.model import Llama, LlamaConfig, Packed
+from zj.plan.job import Job
+from zj.plan.memory import sampled
+from zj.stages.run_state import greedy_answers
 from zj.stages.setup import tell_positions
 from zj.train import ALONE
 from zj.weights import load_beside, load_llama, load_model, load_peft, save_llama, save_peft
@@ -208,11 +213,27 @@ def test_a_fused_tensor_that_does_not_divide_is_named(published):
     name = next(name for name in tensors if "c_attn.weight" in name or "W_pack" in name)
     tensors[name] = torch.cat([tensors[name], tensors[name][:1]])
     save_file(tensors, folder / "model.safetensors")
-    with pytest.raises(ValueError, match=rf"model.safetensors: {name} has 97 rows, expected 3 equal blocks"):
+    with pytest.raises(ValueError, match=rf"model.safetensors: {name} is \[97, 32\], expected 3 equal blocks"):
         load_llama(folder)
     tensors[name] = torch.cat([tensors[name], tensors[name][:2]])  # 99: blocks of another height than a projection
     save_file(tensors, folder / "model.safetensors")
     with pytest.raises(ValueError, match=r"q_proj.weight is \[33, 32\], config.json asks for \[32, 32\]"):
+        load_llama(folder)
+
+
+def test_a_tensor_by_both_names_is_refused(published):
+    """And one without rows is no part of the network, by its name."""
+    folder, _ = published
+    tensors = {name: t[...] for name, t in open_raw(folder).items()}
+    save_file(tensors | {"x": torch.tensor(1.0)}, folder / "model.safetensors")
+    with pytest.raises(ValueError, match="x is no part of this network"):
+        load_llama(folder)
+    save_file(tensors | {"model.layers.0.self_attn.k_proj.weight": torch.ones(32, 32)}, folder / "model.safetensors")
+    with pytest.raises(ValueError, match="model.safetensors: .* is stored as .* already"):
+        load_llama(folder)
+    name = next(name for name in tensors if "c_attn.weight" in name or "W_pack" in name)
+    save_file(tensors | {name: torch.tensor(1.0)}, folder / "model.safetensors")
+    with pytest.raises(ValueError, match=rf"{name} is \[\], expected 3 equal blocks"):
         load_llama(folder)
 
 
@@ -339,6 +360,17 @@ def test_beyond_its_positions_qwen_1_is_refused(tmp_path):
     load_llama(folder)(Packed.of([ids]))  # control: without them it is Qwen2
 
 
+def test_samples_of_a_validation_keep_to_the_positions(tmp_path):
+    """At the largest --max-tokens answers are shorter, and a prompt without room for one is left out."""
+    folder = as_qwen_1(tmp_path / "base", state(random(QWEN2)), QWEN2)
+    model, tokenizer = load_llama(folder), SimpleNamespace(eos_id=-1, decode=len)
+    run = SimpleNamespace(model=model, tokenizer=tokenizer, adapter=None, step=1, config=SimpleNamespace(shard="none"))
+    rows = greedy_answers(cast(Any, run), [[1] * 10, [1] * 30, [1] * 32])
+    assert [(row["prompt"], row["answer"]) for row in rows] == [(10, 22), (30, 2)]
+    recipe = SimpleNamespace(max_tokens=32, valid_fraction=0.1)
+    assert [sampled(Job("sft", recipe, config)) for config in (model.config, QWEN2)] == [(2, 32), (2, 96)]
+
+
 @pytest.mark.parametrize("window, positions", [(16, 16), (64, 32), (None, None), (..., 32)])
 def test_mistral_is_llama_up_to_its_window(tmp_path, window, positions):
     save_llama(make(replace(LLAMA, max_position_embeddings=32)), tmp_path)
@@ -376,7 +408,15 @@ REFUSED = {
     "rope_scaling": {"rope_type": "dynamic", "factor": 2.0},
     "rope_parameters": {"rope_type": "longrope", "factor": 2.0, "short_factor": [1.0]},
 }
-QWEN_1_ALONE = {"no_bias": False, "rotary_pct": 0.5, "scale_attn_weights": False, "emb_dropout_prob": 0.1}
+QWEN_1_ALONE = {
+    "seq_length": None,
+    "intermediate_size": 191,
+    "use_logn_attn": 1,
+    "no_bias": False,
+    "rotary_pct": 0.5,
+    "scale_attn_weights": False,
+    "emb_dropout_prob": 0.1,
+}
 
 
 @pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3"])
@@ -411,6 +451,7 @@ RELATED = {
     "layers with a window": {"model_type": "qwen3", "layer_types": ["full_attention", "sliding_attention"]},
     "a window of LLaMA": {"sliding_window": 16},
     "another family": {"model_type": "gemma2"},
+    "a list of families": {"model_type": ["llama"]},
     "two scalings": {
         "rope_scaling": {"type": "linear", "factor": 2.0},
         "rope_parameters": {"rope_type": "linear", "factor": 4.0},

@@ -61,7 +61,7 @@ def _fused(model: Llama, adapter: str | None) -> Llama:
             return FusedBlock(part, adapter)
         if part is model.lm_head:
             twin = copy.copy(part)
-            twin.product = product
+            twin.product = lambda x, weight, _: product(x, weight)  # a head has no bias
             return twin
         return None
 
@@ -170,10 +170,10 @@ def _fused_weight(layers: Sequence[Any], rows: Sequence[slice], size: int) -> Te
 # ---- the kernels need Triton, which comes with torch for CUDA
 
 
-def product(x: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`F.linear` without a gradient; one row on a GPU by a kernel that reads the weight at the rate of memory."""
-    if len(x) > 1 or not x.is_cuda or bias is not None:
-        return F.linear(x, matrix, bias)
+def product(x: Tensor, matrix: Tensor) -> Tensor:
+    """x W^T without a gradient; one row on a GPU by a kernel that reads the weight at the rate of memory."""
+    if len(x) > 1 or not x.is_cuda:
+        return F.linear(x, matrix)
     from .kernels import vector_product
 
     return vector_product(x, matrix)

@@ -95,6 +95,10 @@ class LlamaConfig:
                 "window, or Qwen-1's NTK and logn, would act, which are not computed here"
             )
 
+    def room_behind(self, tokens: int, wanted: int) -> int:
+        """How many of the wanted tokens may follow so many others, see `check_positions`."""
+        return min(wanted, self.max_position_embeddings - tokens) if self.positions_end else wanted
+
 
 SWITCHES = ("qkv_bias", "qk_norm", "rope_scaling", "positions_end", "mistral")
 _WRITTEN: dict[str, tuple[str, dict]] = {  # model_type -> class of transformers, keys beside LLaMA's sizes

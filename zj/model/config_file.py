@@ -42,7 +42,6 @@ _QWEN_1 = {  # key of Qwen-1 -> LLaMA's
     "layer_norm_epsilon": "rms_norm_eps",
     "rotary_emb_base": "rope_theta",
     "rotary_pct": "partial_rotary_factor",
-    "seq_length": _POSITIONS,
 }
 _END_OF_TEXT = 151643  # <|endoftext|>; Qwen-1's config.json has no special ids
 # A size beyond these is a damaged file; a million layers would take hours to build before they were missed.
@@ -62,7 +61,7 @@ _TELLING += "|rope|rotary|scal|window"
 def read_fields(raw: dict) -> dict:
     """The fields of LlamaConfig in a config.json. A null is as good as an absent key. ValueError names the key."""
     family = raw.get("model_type", "llama")
-    if family not in IMPLIED:
+    if not isinstance(family, str) or family not in IMPLIED:
         raise ValueError(f"model_type is {_shown(family)}, this network computes {', '.join(IMPLIED)} only")
     if family == "mistral":
         raw = {"sliding_window": 4096} | raw  # null means none, and an absent key this one
@@ -83,13 +82,13 @@ def read_fields(raw: dict) -> dict:
 
 
 def _with_llamas_keys(raw: dict) -> dict:
-    """Qwen-1's config.json with the keys of LLaMA's; `intermediate_size` is that of both halves of its MLP."""
-    if type(raw.get("intermediate_size")) is int and raw["intermediate_size"] % 2:
-        raise ValueError(f"intermediate_size is {raw['intermediate_size']}, expected the even one of Qwen-1")
-    defaults = {key: _END_OF_TEXT for key in _IDS}
-    renamed = {_QWEN_1[key]: raw[key] for key in _QWEN_1 if key in raw}
-    halved = {"intermediate_size": _size_of(raw, "intermediate_size") // 2}
-    return defaults | {key: value for key, value in raw.items() if key not in _QWEN_1} | renamed | halved
+    """Qwen-1's config.json with the keys of LLaMA's; `intermediate_size` is that of w1 and w2 together."""
+    inner = _size_of(raw, "intermediate_size")
+    if inner % 2:
+        raise ValueError(f"intermediate_size is {inner}, expected twice the width inside Qwen-1's MLP")
+    renamed = {_QWEN_1.get(key, key): value for key, value in raw.items()}
+    sizes = {"intermediate_size": inner // 2, _POSITIONS: _size_of(raw, "seq_length")}
+    return dict.fromkeys(_IDS, _END_OF_TEXT) | renamed | sizes
 
 
 def _refuse_others(raw: dict, family: str) -> None:

@@ -150,7 +150,8 @@ class Attention(nn.Module):
         k, v = self.k_proj(x, adapter).view(heads), self.v_proj(x, adapter).view(heads)  # [N, key/value heads, K]
         if self.qk_norm:
             q, k = self.q_norm(q), self.k_norm(k)
-        mixed = self.attend(rotate(q, rotary), rotate(k, rotary), v, packed, cache)
+        q, k = rotate(q, rotary), rotate(k, rotary)
+        mixed = self.attend(q, k, v, packed, cache)
         return self.o_proj(mixed.reshape(len(x), -1), adapter)
 
 

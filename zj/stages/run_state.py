@@ -266,9 +266,11 @@ def held_out_loss(model: Llama, packs: Iterable[Pack], adapter: str | None, worl
 
 def greedy_answers(run: Run, prompts: list[list[int]], max_new_tokens: int = 64) -> list[dict[str, Any]]:
     """Greedy answers to some prompts, as rows of samples.jsonl. Every rank computes them, rank 0 writes them."""
-    eos = (run.tokenizer.eos_id,)
+    eos, room = (run.tokenizer.eos_id,), run.model.config.room_behind
+    prompts = [prompt for prompt in prompts if room(len(prompt), 1) > 0]
+    limits = [room(len(prompt), max_new_tokens) for prompt in prompts]
     with gathered(run.model, run.config.shard):
-        answers = generate(run.model, prompts, max_new_tokens, adapter=run.adapter, temperature=0.0, eos_ids=eos)
+        answers = generate(run.model, prompts, limits, adapter=run.adapter, temperature=0.0, eos_ids=eos)
     decode = run.tokenizer.decode
     pairs = zip(prompts, answers, strict=True)
     return [{"step": run.step, "prompt": decode(prompt), "answer": decode(answer)} for prompt, answer in pairs]

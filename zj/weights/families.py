@@ -18,9 +18,8 @@ from zj.model.config import LlamaConfig
 
 from .tensors import Stored, open_checkpoint
 
-Table = dict[
-    str, tuple[str, ...]
-]  # part of a name -> the same here; more than one: equal blocks of rows, in this order
+# part of a name -> the same here; where a tensor holds several, the names of its equal blocks of rows
+Table = dict[str, tuple[str, ...]]
 
 QKV = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
 LLAMA: Table = {}
@@ -48,14 +47,17 @@ def open_family(directory: str | Path) -> tuple[LlamaConfig, dict[str, Stored]]:
 def with_own_names(stored: Mapping[str, Stored]) -> dict[str, Stored]:
     """Tensors of any family, or of an adapter, by this network's names; without those that are computed here.
 
-    ValueError if the rows of a tensor that holds several do not divide.
+    ValueError if the rows of a tensor that holds several do not divide, and if a tensor is there by both names.
     """
     table, tensors = table_of(stored), dict[str, Stored]()
     for name, tensor in stored.items():
-        if not name.endswith(COMPUTED):
-            own = own_names(name, table)
-            shared = ".lora_A." in name  # B alone has the rows of the layer
-            tensors |= zip(own, [tensor] * len(own) if shared else blocks_of(tensor, len(own)), strict=True)
+        if name.endswith(COMPUTED):
+            continue
+        own = own_names(name, table)
+        if twice := [other for other in own if other in tensors]:
+            raise ValueError(f"{tensor.file}: {name} is stored as {tensors[twice[0]].name} already")
+        shared = ".lora_A." in name  # B alone has the rows of the layer
+        tensors |= zip(own, [tensor] * len(own) if shared else blocks_of(tensor, len(own)), strict=True)
     return tensors
 
 
@@ -84,11 +86,11 @@ def family_name(name: str, table: Table) -> str:
 
 def blocks_of(tensor: Stored, count: int) -> list[Stored]:
     """Equal blocks of rows, each of which is read by itself."""
-    rows, rest = divmod(tensor.shape[0], count)
-    if rest:
-        raise ValueError(f"{tensor.file}: {tensor.name} has {tensor.shape[0]} rows, expected {count} equal blocks")
     if count == 1:
         return [tensor]
+    if not tensor.shape or tensor.shape[0] % count:
+        raise ValueError(f"{tensor.file}: {tensor.name} is {list(tensor.shape)}, expected {count} equal blocks of rows")
+    rows = tensor.shape[0] // count
     shape = torch.Size((rows, *tensor.shape[1:]))
     spans = [range(start, start + rows) for start in range(0, rows * count, rows)]
     return [replace(tensor, shape=shape, source=Block(tensor.source, span)) for span in spans]

@@ -16,9 +16,9 @@ from zj.model.config import LlamaConfig
 from zj.model.llama import Llama
 
 from .checksums import check_sums
-from .families import open_family
+from .families import open_family, with_own_names
 from .sharded import local, rank_rows, reshard
-from .tensors import Sliceable, Stored, check_finite, write_checkpoint
+from .tensors import Sliceable, Stored, check_finite, open_checkpoint, write_checkpoint
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 SHARD_BYTES = 5_000_000_000
@@ -121,7 +121,7 @@ def check_tokenizer_fits(model: Llama | LlamaConfig, n_ids: int) -> None:
 
 def stored_dtype(path: str | Path) -> torch.dtype:
     """The dtype of the weights in a model directory."""
-    return open_family(path)[1][EMBEDDING].dtype
+    return with_own_names(open_checkpoint(path))[EMBEDDING].dtype
 
 
 def is_delta(stored: Mapping[str, Sliceable]) -> bool:
