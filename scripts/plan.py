@@ -85,6 +85,7 @@ def job_of(config: Config) -> Job:
     if config.model:
         check_directory("--model", config.model)
     shape = LlamaConfig.from_hf(config.model) if config.model else LlamaConfig.named(config.size)
+    shape.check_positions(recipe.max_tokens, "--max-tokens of the recipe is")
     recipe = replace(recipe, shard=recipe.shard if config.shard == "recipe" else config.shard)
     return fitted(Job(config.stage, recipe, shape, config.gpus, useful_shard(recipe, config.gpus)))
 

@@ -19,14 +19,19 @@ PROMPTS = [[1, 5, 9, 33], [40], [1, 63, 62, 61, 60, 59, 58, 3], [7, 7], [12, 30,
 ready = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 
 
-def make(dtype: torch.dtype = torch.float32, tied: bool = False, adapters: tuple[str, ...] = ("policy",)) -> Llama:
+def make(
+    dtype: torch.dtype = torch.float32, tied: bool = False, adapters: tuple[str, ...] = ("policy",), switch: str = ""
+) -> Llama:
     """Random, with logits of size 10 and adapters that matter."""
-    model = Llama(LlamaConfig(64, 32, 96, 2, 4, 2, tie_word_embeddings=tied)).to(dtype)
+    more = {switch: True} if switch else {}
+    model = Llama(LlamaConfig(64, 32, 96, 2, 4, 2, tie_word_embeddings=tied, **more)).to(dtype)
     model.init_weights(0)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if "norm" not in name:
+            if name.endswith(("bias", "q_norm.weight", "k_norm.weight")):
+                weight.uniform_(0.5, 1.5, generator=generator)
+            elif "norm" not in name:
                 weight.mul_(32 if "lm_head" in name else 8)
         for adapter in adapters:
             add_adapter(model, adapter, rank=2, alpha=4)
@@ -147,9 +152,22 @@ def gradients(model: Llama) -> dict[str, torch.Tensor]:
 
 
 @ready
-def test_gradients_are_those_of_the_plain_weights():
+@pytest.mark.parametrize("switch", ["qkv_bias", "qk_norm"])
+def test_logits_of_relatives_are_those_of_the_plain_weights(switch):
+    model = make(switch=switch)
+    view, name = prepacked(model, "policy")
+    assert view is not model and name is None
+    close(logits(view, name), logits(model, "policy"))
+    plain = make()
+    plain.load_state_dict(model.state_dict(), strict=False)
+    assert (logits(plain, "policy") - logits(model, "policy")).abs().max() > 0.1  # control: the switch matters
+
+
+@ready
+@pytest.mark.parametrize("switch", ["", "qkv_bias", "qk_norm"])
+def test_gradients_are_those_of_the_plain_weights(switch):
     """fp32: the same sums in another order, through two blocks and back."""
-    model = make()
+    model = make(switch=switch)
     expected = gradients(model)
     prepack_frozen(model)
     assert is_prepacked(model.model.layers[1].mlp.down_proj)

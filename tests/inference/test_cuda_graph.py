@@ -30,15 +30,20 @@ PROMPTS = [[1, 5, 9, 33], [40], [1, 63, 62, 61, 60, 59, 58, 3], [7, 7], [1, 5, 9
 GPU16 = [torch.float16, torch.bfloat16]
 
 
-def make(kv_heads: int = 2, dtype: torch.dtype = torch.float64, device: str = "cpu", head_dim: int = 8) -> Llama:
+def make(
+    kv_heads: int = 2, dtype: torch.dtype = torch.float64, device: str = "cpu", head_dim: int = 8, switch: str = ""
+) -> Llama:
     """Random, with weights large enough that every token before matters, and an adapter that does."""
-    model = Llama(LlamaConfig(64, 32, 96, 2, 4, kv_heads, head_dim=head_dim)).double()
+    config = LlamaConfig(64, 32, 96, 2, 4, kv_heads, head_dim=head_dim, **({switch: True} if switch else {}))
+    model = Llama(config).double()
     model.init_weights(0)
     add_adapter(model, "policy", rank=2, alpha=4)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if "norm" not in name and "lora" not in name:
+            if name.endswith(("bias", "q_norm.weight", "k_norm.weight")):
+                weight.uniform_(0.5, 1.5, generator=generator)
+            elif "norm" not in name and "lora" not in name:
                 weight.mul_(32 if "lm_head" in name else 8)
         for weight in adapter_parameters(model, "policy").values():
             weight.normal_(0, 0.2, generator=generator)
@@ -136,6 +141,16 @@ def test_replayed_logits_equal_a_full_forward(kv_heads, adapter, stands_in):
     assert worst(model, adapter, model)[0] < 1e-10
     assert len(stands_in) == 1, "recorded once, whatever comes between"
     assert worst_fused(model, adapter, make(kv_heads))[0] < 1e-10
+
+
+@pytest.mark.parametrize("switch", ["qkv_bias", "qk_norm"])
+def test_fused_blocks_know_the_switches(switch, stands_in):
+    """With heads wider than D / H; a block that forgets the switch is far off."""
+    model, exact = (make(2, head_dim=10, switch=switch) for _ in range(2))
+    assert worst_fused(model, "policy", exact)[0] < 1e-10
+    without = make(2, head_dim=10)
+    without.load_state_dict(model.state_dict(), strict=False)
+    assert worst(without, "policy", exact)[0] > 0.1  # control
 
 
 @pytest.mark.parametrize("spoil", ["a place too few", "a place too few of a prompt", "never replayed"])
@@ -266,9 +281,9 @@ def test_layers_side_by_side_are_each_what_they_were(adapter, monkeypatch):
     packed, before = Packed.of(PROMPTS), {name: weight.clone() for name, weight in model.state_dict().items()}
     products = []
 
-    def linear(x, weight):
+    def linear(x, weight, bias=None):
         products.append(len(weight))
-        return F.linear(x, weight)
+        return F.linear(x, weight, bias)
 
     for module in (fused, layer):
         monkeypatch.setattr(module, "F", SimpleNamespace(linear=linear, dropout=F.dropout, silu=F.silu))

@@ -14,9 +14,12 @@ from torch.func import functional_call
 from zj.lora import add_adapter
 from zj.model import Llama, LlamaConfig, Packed, sequence_logprobs
 from zj.model.llama import rotary_angles, rotate
+from zj.model.rope import RopeScaling
 from zj.weights import load_llama
 
 NANO = LlamaConfig.named("nano", vocab_size=64)  # 4 query heads on 2 key/value heads, tied
+QWEN2 = replace(NANO, qkv_bias=True)
+QWEN3 = replace(NANO, qk_norm=True, head_dim=10)
 SEQUENCES = [[1, 5, 9, 33, 2], [1, 7], [40], [1, 63, 62, 61, 60, 59, 58]]
 
 
@@ -27,7 +30,7 @@ def make(config: LlamaConfig = NANO, seed: int = 0) -> Llama:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if "norm" in name:
+            if "norm" in name or name.endswith("bias"):
                 weight.uniform_(0.5, 1.5, generator=generator)
             else:
                 weight.mul_(8)
@@ -50,6 +53,8 @@ def reference_logits(weights: dict[str, torch.Tensor], config: LlamaConfig, ids:
 
     def turned(x):  # [n, heads, width] as width / 2 complex numbers, each turned by position * frequency
         frequency = config.rope_theta ** (-2 * torch.arange(width // 2).double() / width)
+        if config.rope_scaling is not None:
+            frequency = frequency / config.rope_scaling.factor
         pairs = torch.complex(x[..., : width // 2], x[..., width // 2 :])
         pairs = pairs * torch.exp(1j * torch.arange(n).double()[:, None] * frequency)[:, None]
         return torch.cat((pairs.real, pairs.imag), -1)
@@ -58,7 +63,10 @@ def reference_logits(weights: dict[str, torch.Tensor], config: LlamaConfig, ids:
     for i in range(config.num_hidden_layers):
         w = {k.split(f"layers.{i}.")[1]: v for k, v in weights.items() if f"layers.{i}." in k}
         y = norm(x, f"model.layers.{i}.input_layernorm.weight")
-        q, k, v = ((y @ w[f"self_attn.{p}_proj.weight"].T).view(n, -1, width) for p in "qkv")
+        q, k, v = (y @ w[f"self_attn.{p}_proj.weight"].T + w.get(f"self_attn.{p}_proj.bias", 0) for p in "qkv")
+        q, k, v = (t.view(n, -1, width) for t in (q, k, v))
+        if config.qk_norm:
+            q, k = (norm(t, f"model.layers.{i}.self_attn.{p}_norm.weight") for t, p in ((q, "q"), (k, "k")))
         q, k, out = turned(q), turned(k), torch.empty(n, heads, width).double()
         for h in range(heads):
             group = h // (heads // kv)
@@ -79,8 +87,11 @@ def reference_logits(weights: dict[str, torch.Tensor], config: LlamaConfig, ids:
         NANO,
         replace(NANO, tie_word_embeddings=False, num_key_value_heads=4, rope_theta=1e6, rms_norm_eps=1e-2),
         replace(NANO, num_key_value_heads=1, head_dim=10),  # heads wider than D / H
+        QWEN2,
+        QWEN3,
+        replace(NANO, rope_scaling=RopeScaling("linear", 4.0)),
     ],
-    ids=["grouped", "untied", "one key head"],
+    ids=["grouped", "untied", "one key head", "biases", "norms of heads", "linear scaling"],
 )
 @torch.no_grad()
 def test_logits_equal_an_independent_implementation(config):
@@ -90,6 +101,32 @@ def test_logits_equal_an_independent_implementation(config):
         torch.testing.assert_close(got, reference_logits(weights, config, ids), rtol=1e-10, atol=1e-10)
     wrong = reference_logits(weights, replace(config, rope_theta=500.0), SEQUENCES[3])  # control: positions matter
     assert (got - wrong).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_biases_of_zero_and_no_norms_are_llama():
+    plain, biased = make(replace(NANO, head_dim=10)), Llama(replace(QWEN2, head_dim=10)).double()
+    biased.init_weights(0)  # biases start at zero
+    biased.load_state_dict(plain.state_dict(), strict=False)
+    one, other = (torch.cat(logits(model, SEQUENCES)) for model in (plain, biased))
+    assert torch.equal(one, other)
+    biased.model.layers[0].self_attn.k_proj.bias += 1.0
+    assert not torch.allclose(torch.cat(logits(biased, SEQUENCES)), one)  # control: k turns, so that its bias matters
+
+
+@torch.no_grad()
+def test_norms_of_heads_take_the_size_out_of_q_and_k():
+    """Another size of W_q changes LLaMA, and not a network whose q is divided by its own size."""
+    for config, changes in ((NANO, True), (replace(QWEN3, rms_norm_eps=1e-12), False)):
+        model = make(config)
+        before = torch.cat(logits(model, SEQUENCES))
+        model.model.layers[0].self_attn.q_proj.weight.mul_(3)
+        assert torch.allclose(torch.cat(logits(model, SEQUENCES)), before, atol=1e-8) != changes
+
+
+def test_no_family_has_biases_and_norms_of_heads():
+    with pytest.raises(ValueError, match="qkv_bias and qk_norm are both on"):
+        replace(QWEN2, qk_norm=True)
 
 
 # --- symmetries
@@ -185,8 +222,9 @@ def test_rotation_keeps_lengths_and_starts_at_nothing():
 # --- gradients
 
 
-def test_gradients_equal_finite_differences():
-    config = LlamaConfig(7, 8, 6, 1, 2, 1, rms_norm_eps=1e-3)
+@pytest.mark.parametrize("switch", ["", "qkv_bias", "qk_norm"])
+def test_gradients_equal_finite_differences(switch):
+    config = LlamaConfig(7, 8, 6, 1, 2, 1, rms_norm_eps=1e-3, **({switch: True} if switch else {}))
     model = make(config)
     names, values = zip(*model.named_parameters(), strict=True)
     packed = Packed.of([[1, 3, 5], [2, 6]])

@@ -48,6 +48,51 @@ world.leave()
 """
 
 
+BLOCKS = """
+import json, sys
+import torch
+from tests.weights.test_families import Counted
+from zj.model import Packed
+from zj.train import shard, start
+from zj.weights import load_llama
+from zj.weights.families import open_family
+from zj.weights.huggingface import build_llama
+from zj.weights.sharded import local
+
+PACKED = Packed.of([[1, 5, 9, 33, 2], [1, 7]])
+world = start("cpu")
+config, tensors = open_family(sys.argv[1])
+files = {}  # one count for each tensor of the files
+for tensor in tensors.values():
+    holder = tensor.source if hasattr(tensor.source, "rows") else tensor
+    object.__setattr__(holder, "source", files.setdefault(tensor.name, Counted(holder.source)))
+sharded = lambda model: shard(model, [], "zero3", torch.float32, world)
+model = build_llama(config, dict(tensors), torch.float32, "cpu", sharded)
+apart = float((local(model(PACKED)) - load_llama(sys.argv[1])(PACKED)).abs().max())
+own = sum(local(weight).numel() for weight in model.parameters())
+print(json.dumps({"read": sum(file.numbers for file in files.values()), "own": own, "apart": apart}), flush=True)
+world.leave()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["Qwen-1", "Baichuan-7B"])
+def test_a_rank_reads_its_own_rows_of_q_k_and_v_in_one_tensor(family, tmp_path):
+    from tests.weights import test_families as families
+    from tests.weights.test_huggingface import state
+
+    qwen = family == "Qwen-1"
+    config, write = (families.QWEN2, families.as_qwen_1) if qwen else (families.LLAMA, families.as_baichuan)
+    model = families.random(config)
+    folder = write(tmp_path / "m", state(model), config)
+    (tmp_path / "blocks.py").write_text(BLOCKS, encoding="utf-8")
+    done = torchrun(2, tmp_path / "blocks.py", folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    half = sum(p.numel() for p in model.parameters()) // 2
+    assert rows == [{"read": half, "own": half, "apart": 0.0}] * 2
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """1.1 GB of fp16 weights in eleven files."""

@@ -41,6 +41,7 @@ from zj.train.distributed import ALONE
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHAPE = LlamaConfig(300, 64, 160, 4, 4, 2)  # two query heads share a key head
 TOY = LlamaConfig(10, 4, 6, 1, 1, 1)  # weights: root group 2 * 10 * 4 + 4, block 4 * 16 + 3 * 24 + 2 * 4; 228 in all
+RELATIVES = replace(SHAPE, head_dim=48, qkv_bias=True), replace(SHAPE, head_dim=48, qk_norm=True)
 LENGTHS = (200, 312)
 TOKENS = sum(LENGTHS)
 KINDS = {"full": Lora(rank=0), "lora": Lora(rank=4, dropout=0.0), "dropout": Lora(rank=4, dropout=0.1)}
@@ -56,9 +57,9 @@ def job_of(stage="sft", shape=SHAPE, gpus=1, shard="none", recompute=0, **fields
     return Job(stage, recipe_of(stage, **fields), shape, gpus, shard, recompute)
 
 
-def model_of(kind, dtype="fp32", recompute=0):
+def model_of(kind, dtype="fp32", recompute=0, shape=SHAPE):
     """(a model that train_sft.py would make, the adapter that it trains)."""
-    model, lora = Llama(SHAPE), KINDS[kind]
+    model, lora = Llama(shape), KINDS[kind]
     model.init_weights(0)
     model.to(DTYPES[dtype])
     model.recompute = recompute
@@ -190,11 +191,11 @@ def saved_bytes(model, act):
     return sum(size for size, _ in actual.values())
 
 
-def saved_by_real_block(kind, dtype):
-    model, adapter = model_of(kind, dtype)
+def saved_by_real_block(kind, dtype, shape=SHAPE):
+    model, adapter = model_of(kind, dtype, shape=shape)
     x = torch.randn(TOKENS, 64, dtype=DTYPES[dtype], requires_grad=True)
     pack = packed()
-    rotary = rotary_angles(pack.positions, SHAPE, x.dtype)
+    rotary = rotary_angles(pack.positions, shape, x.dtype)
     return saved_bytes(model, lambda: model.model.layers[1](x, rotary, pack, adapter)) - bytes_of(rotary)
 
 
@@ -202,6 +203,20 @@ def saved_by_real_block(kind, dtype):
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "some"])
 def test_activations_of_a_block_to_the_byte(kind, dtype):
     assert saved_by_block(job_of(lora=KINDS[kind], dtype=dtype)) == saved_by_real_block(kind, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", ["full", "lora"])
+@pytest.mark.parametrize("shape", RELATIVES, ids=["Qwen2", "Qwen3"])
+def test_activations_and_weights_of_relatives_to_the_byte(shape, kind, dtype):
+    job = job_of(shape=shape, lora=KINDS[kind], dtype=dtype)
+    assert saved_by_block(job) == saved_by_real_block(kind, dtype, shape)
+    plain = replace(shape, qkv_bias=False, qk_norm=False)
+    more = 4 * (48 * (4 + 2 * 2) if shape.qkv_bias else 2 * 48)  # 4 layers: biases of q, k and v, or two gains
+    without = replace(job, shape=plain)
+    weights, fewer = (peaks(j)["loss"].weights for j in (job, without))
+    assert weights - fewer == more * (4 if dtype == "fp32" else 2)
+    assert (saved_by_block(job) != saved_by_block(without)) == shape.qk_norm
 
 
 class FusedNorm(torch.autograd.Function):
@@ -229,8 +244,9 @@ class Varlen(torch.autograd.Function):
         return out
 
 
+@pytest.mark.parametrize("shape", [SHAPE, RELATIVES[1]], ids=["LLaMA", "Qwen3"])
 @pytest.mark.parametrize("kind", ["full", "lora", "dropout"])
-def test_activations_of_a_block_on_a_gpu_to_the_byte(kind, monkeypatch):
+def test_activations_of_a_block_on_a_gpu_to_the_byte(kind, shape, monkeypatch):
     """Stand-ins for CUDA's kernels, with the shapes and types that those save."""
     monkeypatch.setattr(F, "rms_norm", lambda x, shape, weight, eps: FusedNorm.apply(x, weight, eps))
     monkeypatch.setattr(F, "dropout", lambda x, p, train: torch.native_dropout(x, p, train)[0] if p else x)
@@ -238,9 +254,11 @@ def test_activations_of_a_block_on_a_gpu_to_the_byte(kind, monkeypatch):
     monkeypatch.setattr(
         network, "attend", lambda q, k, v, *_: Varlen.apply(q, k.repeat_interleave(**wide), v.repeat_interleave(**wide))
     )
-    job = job_of(lora=KINDS[kind], dtype="bf16", device="cuda")
-    assert saved_by_block(job) == saved_by_real_block(kind, "bf16")
-    assert saved_by_block(job) != saved_by_block(job_of(lora=KINDS[kind], dtype="bf16"))  # control: not those of a CPU
+    job = job_of(shape=shape, lora=KINDS[kind], dtype="bf16", device="cuda")
+    assert saved_by_block(job) == saved_by_real_block(kind, "bf16", shape)
+    assert saved_by_block(job) != saved_by_block(
+        job_of(shape=shape, lora=KINDS[kind], dtype="bf16")
+    )  # control: not those of a CPU
 
 
 def saved_by_model(kind, dtype, recompute):
@@ -250,7 +268,7 @@ def saved_by_model(kind, dtype, recompute):
 
 def planned_activations(kind, dtype, recompute):
     job = job_of(lora=KINDS[kind], dtype=dtype, recompute=recompute)
-    return peaks(job)["loss"].activations + TOKENS * (norm_bytes(job) + 4)
+    return peaks(job)["loss"].activations + TOKENS * (norm_bytes(job, 64) + 4)
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])

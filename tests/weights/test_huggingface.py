@@ -245,7 +245,7 @@ FILE_FAULTS = {
     "no weights": ("bin", lambda folder: (folder / "pytorch_model.bin").unlink(), ["no weights there"]),
     "no config": ("bin", lambda folder: (folder / "config.json").unlink(), ["no config.json there"]),
     "config binary": ("bin", _replace("config.json", b"\xff\xfe\x00"), ["config.json: not JSON"]),
-    "other network": ("bin", lambda f: edit_config(f, model_type="qwen2"), ["model_type is 'qwen2'"]),
+    "other network": ("bin", lambda f: edit_config(f, model_type="gpt2"), ["model_type is 'gpt2'"]),
     "no width": ("bin", lambda f: edit_config(f, hidden_size=...), ["hidden_size is None"]),
     "outside": (
         "sharded bin",
@@ -280,7 +280,6 @@ FILE_FAULTS = {
         lambda f: edit_config(f, num_attention_heads=3),
         ["config.json: num_attention_heads 3"],
     ),
-    "scaled": ("bin", lambda f: edit_config(f, rope_scaling={"type": "linear", "factor": 2.0}), ["'linear'"]),
 }
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from zj.lora import LoRALinear
 from zj.model import Llama
+from zj.model.llama import Product
 from zj.weights.sharded import has_fsdp, is_sharded
 
 from .view import view
@@ -42,7 +43,7 @@ def prepacked(model: Llama, adapter: str | None) -> tuple[Llama, str | None]:
             return None
         twin: Any = copy.copy(part)
         weight = _reordered(twin.merged(None if part is model.lm_head else adapter))
-        twin.product = lambda x, _: _product(x, weight)
+        twin.product = lambda x, _, bias: _product(x, weight, bias)
         return twin
 
     return view(model, replace), None
@@ -67,11 +68,12 @@ class PrepackedWeight:
         self.forward, self.backward = _reordered(weight), _reordered(weight.T)
         self.version = weight._version  # increases when the weight is changed in place
 
-    def __call__(self, x: Tensor, weight: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """The product with the current weight."""
         if weight._version == self.version and not weight.requires_grad and weight.dtype == x.dtype:
-            return _FrozenLinear.apply(x, self)
-        return F.linear(x, weight)
+            y = _FrozenLinear.apply(x, self)
+            return y if bias is None else y + bias
+        return F.linear(x, weight, bias)
 
     def __reduce__(self) -> tuple[Callable, tuple]:
         return _plain, ()  # a copy of a layer has none
@@ -88,7 +90,7 @@ class _FrozenLinear(torch.autograd.Function):
         return _product(dy, ctx.weight.backward) if ctx.needs_input_grad[0] else None, None
 
 
-def _plain() -> Callable[[Tensor, Tensor], Tensor]:
+def _plain() -> Product:
     return F.linear
 
 
@@ -108,5 +110,5 @@ def _reordered(weight: Tensor) -> Tensor:
     return torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), ROWS)
 
 
-def _product(x: Tensor, weight: Tensor) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x.contiguous(), weight, None, "none", [], "")
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x.contiguous(), weight, bias, "none", [], "")

@@ -61,7 +61,7 @@ def _fused(model: Llama, adapter: str | None) -> Llama:
             return FusedBlock(part, adapter)
         if part is model.lm_head:
             twin = copy.copy(part)
-            twin.product = product
+            twin.product = lambda x, weight, _: product(x, weight)  # a head has no bias
             return twin
         return None
 
@@ -74,7 +74,9 @@ class FusedBlock(nn.Module):
     def __init__(self, block: Block, adapter: str | None):
         super().__init__()
         attention, mlp = block.self_attn, block.mlp
-        self.head_dim, self.attend = attention.head_dim, attention.attend
+        self.head_dim, self.attend, self.qk_norm = attention.head_dim, attention.attend, attention.qk_norm
+        if self.qk_norm:
+            self.q_norm, self.k_norm = attention.q_norm, attention.k_norm
         self.input_layernorm, self.post_attention_layernorm = block.input_layernorm, block.post_attention_layernorm
         self.qkv = FusedLinear([attention.q_proj, attention.k_proj, attention.v_proj], adapter)
         self.o = FusedLinear([attention.o_proj], adapter)
@@ -85,6 +87,8 @@ class FusedBlock(nn.Module):
         decoding = cache is not None and packed.max_len == 1  # sequence s is one token, for slot s
         normed = rms_norm if decoding else (lambda norm, x: norm(x))
         q, k, v = (y.view(len(x), -1, self.head_dim) for y in self.qkv(normed(self.input_layernorm, x)))
+        if self.qk_norm:
+            q, k = self.q_norm(q), self.k_norm(k)
         if decoding:
             mixed = attend_each(q, k, v, rotary, cache.keys, cache.values, cache.used)
         else:
@@ -102,6 +106,8 @@ class FusedLinear:
     def __init__(self, layers: Sequence[Any], adapter: str | None):
         self.widths = tuple(len(layer.weight) for layer in layers)
         pairs = [_low_rank(layer, adapter) for layer in layers]
+        biases = [layer.bias for layer in layers if layer.bias is not None]  # of all layers, or of none
+        self.bias = torch.cat(biases) if biases else None
         self.B: Tensor | None = None  # [sum of widths, sum of ranks], block-diagonal
         if len(layers) == 1 and pairs[0] is None:
             self.matrix = layers[0].weight.detach()
@@ -124,6 +130,8 @@ class FusedLinear:
         """The output of each layer for x [N, width in]: [N, width out], not contiguous. No gradient."""
         y, width = product(x, self.matrix), sum(self.widths)
         out = y[:, :width]
+        if self.bias is not None:
+            out += self.bias
         if self.B is not None:
             out.addmm_(y[:, width : width + self.B.shape[1]], self.B.T, alpha=self.scale)
         return out.split(self.widths, dim=1)

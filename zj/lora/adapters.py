@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -130,17 +131,19 @@ def adapter_layers(model: nn.Module, name: str) -> list[tuple[str, LoRALinear]]:
     return [(path, layer) for path, layer in layers if layer.scale_of(name) is not None]
 
 
-def _linear_layers(model: Llama) -> list[tuple[str, str, nn.Module]]:
+def _linear_layers(model: Llama) -> list[tuple[str, str, Any]]:
     """(path of the parent, name in it, layer) of each linear layer of the blocks."""
     parents = [(path, part) for path, part in model.named_modules() if isinstance(part, Attention | SwiGLU)]
-    return [(path, child, layer) for path, part in parents for child, layer in part.named_children()]
+    return [
+        (path, child, layer) for path, part in parents for child, layer in part.named_children() if child in ALL_LINEAR
+    ]
 
 
 def _insert_lora_layers(model: Llama) -> list[tuple[str, LoRALinear]]:
     """Replace each linear layer of the blocks by a LoRALinear with the same weight and name."""
     for path, child, layer in _linear_layers(model):
         if not isinstance(layer, LoRALinear):
-            adapted = LoRALinear(layer.get_parameter("weight"))
+            adapted = LoRALinear(layer.get_parameter("weight"), layer.bias)
             setattr(model.get_submodule(path), child, adapted.train(layer.training))  # no dropout in evaluation mode
     return list(lora_layers(model))
 

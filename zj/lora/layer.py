@@ -13,15 +13,15 @@ from zj.model.llama import Product
 
 
 class LoRALinear(nn.Module):
-    """Holds the `weight` of the layer it replaces, under the same name, and pairs (A, B) by adapter name.
+    """Holds `weight` and `bias` of the layer it replaces, under the same names, and pairs (A, B) by adapter name.
 
     The adapter is an argument of `forward`: there is no hidden active adapter. A layer that is no target of an adapter
     still has an entry for it (`scales[name]` is None), so that one name is valid in every layer of a model.
     """
 
-    def __init__(self, weight: nn.Parameter):
+    def __init__(self, weight: nn.Parameter, bias: Tensor | None = None):
         super().__init__()
-        self.weight = weight
+        self.weight, self.bias = weight, bias
         self.lora_A = nn.ParameterDict()  # name -> [rank, width_in]
         self.lora_B = nn.ParameterDict()  # name -> [width_out, rank]
         self.scales: dict[str, float | None] = {}  # name -> alpha / rank
@@ -29,7 +29,7 @@ class LoRALinear(nn.Module):
         self.product: Product = F.linear  # as in the model's own Linear
 
     def forward(self, x: Tensor, adapter: str | None = None) -> Tensor:
-        y = self.product(x, self.weight)
+        y = self.product(x, self.weight, self.bias)
         if adapter is None or (scale := self.scale_of(adapter)) is None:
             return y
         A, B = self.lora_A[adapter].to(x.dtype), self.lora_B[adapter].to(x.dtype)

@@ -22,6 +22,7 @@ class Cache:
     """
 
     def __init__(self, config: LlamaConfig, slots: int, capacity: int, dtype: torch.dtype, device: torch.device):
+        config.check_positions(capacity, "a prompt with its answer may have")
         self.varlen = has_varlen_kernel(device, dtype)
         layers, heads, width = config.num_hidden_layers, config.num_key_value_heads, config.head_dim
         if self.varlen:  # [layers, keys and values, slots, capacity, KV, K]

@@ -1,15 +1,13 @@
-"""The shape of a LLaMA, read from and written to Hugging Face's config.json."""
+"""The shape of a LLaMA and the switches of its relatives, read from and written to Hugging Face's config.json."""
 
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
 
-T = TypeVar("T", bool, dict)
-_JSON_NAMES = {bool: "true or false", dict: "an object"}
+from .config_file import read_fields
+from .rope import KEYS, RopeScaling
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,12 @@ class LlamaConfig:
     tie_word_embeddings: bool = False
     bos_token_id: int = 1
     eos_token_id: int = 2
+    # switches, all off in LLaMA
+    qkv_bias: bool = False  # q, k and v have a bias (Qwen2)
+    qk_norm: bool = False  # each head's q and k pass an RMSNorm of width K before they rotate (Qwen3)
+    rope_scaling: RopeScaling | None = None  # rotary frequencies beyond pre-training (Llama 3.1, Qwen2.5)
+    positions_end: bool = False  # beyond max_position_embeddings another network was published: refused there
+    mistral: bool = False  # LLaMA's network; written back under this name
 
     def __post_init__(self) -> None:
         if not self.head_dim:
@@ -36,6 +40,8 @@ class LlamaConfig:
         _exact_div(self, "num_attention_heads", "num_key_value_heads")
         if self.head_dim % 2:
             raise ValueError(f"rotary positions need an even head_dim, found {self.head_dim}")
+        if self.qkv_bias and self.qk_norm:
+            raise ValueError("qkv_bias and qk_norm are both on, no published family has both")
 
     @classmethod
     def named(cls, name: str, vocab_size: int | None = None) -> LlamaConfig:
@@ -61,94 +67,46 @@ class LlamaConfig:
         if not isinstance(raw, dict):
             raise ValueError(f"{file}: found a {type(raw).__name__}, expected a JSON object")
         try:
-            return cls(**_read_fields(raw))
+            return cls(**read_fields(raw))
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from None
 
     def to_hf(self) -> dict:
         """The published spelling, which every version of transformers reads."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return _FIXED | fields | {"architectures": ["LlamaForCausalLM"]}
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in SWITCHES}
+        if self.rope_scaling is not None:
+            kind, scaling = self.rope_scaling.rope_type, asdict(self.rope_scaling)
+            fields["rope_scaling"] = {"rope_type": kind} | {key: scaling[key] for key in KEYS[kind]}
+        if self.mistral:
+            fields["sliding_window"] = self.max_position_embeddings if self.positions_end else None
+        name, more = _WRITTEN[self.family]
+        return {"model_type": self.family, "hidden_act": "silu", **more} | fields | {"architectures": [name]}
+
+    @property
+    def family(self) -> str:
+        """The family that the network is written as. Qwen-1 is written as Qwen2, Baichuan-7B as LLaMA."""
+        return "qwen3" if self.qk_norm else "qwen2" if self.qkv_bias else "mistral" if self.mistral else "llama"
+
+    def check_positions(self, tokens: int, of: str) -> None:
+        """ValueError, beginning with `of`, for a sequence that is longer than the network is computed as published."""
+        if self.positions_end and tokens > self.max_position_embeddings:
+            raise ValueError(
+                f"{of} {tokens:,}, the model has {self.max_position_embeddings:,} positions: beyond them its sliding "
+                "window, or Qwen-1's NTK and logn, would act, which are not computed here"
+            )
+
+    def room_behind(self, tokens: int, wanted: int) -> int:
+        """How many of the wanted tokens may follow so many others, see `check_positions`."""
+        return min(wanted, self.max_position_embeddings - tokens) if self.positions_end else wanted
 
 
-# Other keys of a config.json, and the only value that is implemented here.
-_FIXED = {"model_type": "llama", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
-# A size beyond these is a damaged file; a million layers would take hours to build before they were missed.
-_MOST_LAYERS, _MOST = 1_000, 2**24
-_SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-_OPTIONAL_SIZES = ("num_key_value_heads", "head_dim", "max_position_embeddings")
-_IDS = ("bos_token_id", "eos_token_id")
-
-
-def _read_fields(raw: dict) -> dict:
-    """The fields that the file gives; a null is as good as an absent key. ValueError names the key."""
-    for key, value in _FIXED.items():
-        if raw.get(key, value) != value:
-            raise ValueError(f"{key} is {raw[key]!r}, this network computes {value!r} only")
-    raw = {key: value for key, value in raw.items() if value is not None}
-    if raw.get("partial_rotary_factor", 1) != 1:
-        raise ValueError(f"partial_rotary_factor is {_shown(raw['partial_rotary_factor'])}, all of a head rotates here")
-    fields: dict[str, float] = {key: _size_of(raw, key) for key in _SIZES}
-    fields |= {key: _size_of(raw, key) for key in _OPTIONAL_SIZES if key in raw}
-    fields.setdefault("num_key_value_heads", fields["num_attention_heads"])
-    fields |= {key: _special_id(raw, key) for key in _IDS if raw.get(key, []) != []}
-    if "rms_norm_eps" in raw:
-        fields["rms_norm_eps"] = _positive(raw, "rms_norm_eps")
-    fields["tie_word_embeddings"] = _of_type(raw, "tie_word_embeddings", bool, False)
-    fields["rope_theta"] = _rope_theta(raw)
-    return fields
-
-
-def _rope_theta(raw: dict) -> float:
-    """Both spellings have to say the same: transformers takes the scaling of either."""
-    thetas = [_positive(raw, "rope_theta")] if "rope_theta" in raw else []
-    for spelling in ("rope_parameters", "rope_scaling"):
-        table = {key: value for key, value in _of_type(raw, spelling, dict, {}).items() if value is not None}
-        for kind in [table[key] for key in ("rope_type", "type") if key in table]:
-            if kind != "default":
-                raise ValueError(f"{spelling}: rotary scaling {kind!r} is not computed here, expected 'default'")
-        unknown = table.keys() - {"rope_type", "type", "rope_theta"}
-        if unknown:
-            raise ValueError(f"{spelling}: {min(unknown)} is not understood here, expected plain rotary positions")
-        thetas += [_positive(table, "rope_theta")] if "rope_theta" in table else []
-    if len(set(thetas)) > 1:
-        raise ValueError(f"rope_theta is {' and '.join(map(str, thetas))}, expected one number")
-    return thetas[0] if thetas else 10000.0
-
-
-def _size_of(raw: dict, key: str) -> int:
-    value, most = raw.get(key), _MOST_LAYERS if key == "num_hidden_layers" else _MOST
-    if type(value) is not int or not 0 < value <= most:
-        raise ValueError(f"{key} is {_shown(value)}, expected a positive integer of at most {most:,}")
-    return value
-
-
-def _special_id(raw: dict, key: str) -> int:
-    """Of several stop ids the first ends a training sequence."""
-    value = raw[key][0] if isinstance(raw[key], list) else raw[key]
-    if type(value) is not int or not 0 <= value <= _MOST:
-        raise ValueError(f"{key} is {_shown(raw[key])}, expected an id or a list of ids")
-    return value
-
-
-def _positive(raw: dict, key: str) -> float:
-    value = raw[key]
-    if type(value) not in (int, float) or not 0 < value < math.inf:
-        raise ValueError(f"{key} is {_shown(value)}, expected a positive number")
-    return float(value)
-
-
-def _of_type(raw: dict, key: str, kind: type[T], default: T) -> T:
-    value = raw.get(key, default)
-    if not isinstance(value, kind):
-        raise ValueError(f"{key} is {_shown(value)}, expected {_JSON_NAMES[kind]}")
-    return value
-
-
-def _shown(value: object) -> str:
-    """A value in a message, however long it is."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
+SWITCHES = ("qkv_bias", "qk_norm", "rope_scaling", "positions_end", "mistral")
+_WRITTEN: dict[str, tuple[str, dict]] = {  # model_type -> class of transformers, keys beside LLaMA's sizes
+    "llama": ("LlamaForCausalLM", {"attention_bias": False, "mlp_bias": False}),
+    "mistral": ("MistralForCausalLM", {}),
+    "qwen2": ("Qwen2ForCausalLM", {"use_sliding_window": False}),
+    "qwen3": ("Qwen3ForCausalLM", {"attention_bias": False, "use_sliding_window": False}),
+}
 
 
 def _exact_div(config: LlamaConfig, numerator: str, denominator: str) -> int:

@@ -1,4 +1,4 @@
-"""LLaMA by hand, on packed sequences: the whole before its parts.
+"""LLaMA by hand, on packed sequences: the whole before its parts. Its relatives differ by switches of `LlamaConfig`.
 
 Llama > Block > Attention, SwiGLU > RMSNorm, Linear, rotary positions. Parameters carry Hugging Face's names, so a
 published checkpoint is this module's state dict. Source: Touvron et al. 2023, "LLaMA", section 2.2.
@@ -21,7 +21,7 @@ from .config import LlamaConfig
 from .heads import token_logprobs
 from .packed import Packed
 
-Product = Callable[[Tensor, Tensor], Tensor]
+Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # (x, weight, bias) -> x W^T + b
 Rotary = tuple[Tensor, Tensor]  # cos and sin [N, 1, K] of each token's position
 
 
@@ -48,8 +48,11 @@ class Llama(nn.Module):
 
         Log-probs are computed in here because a sharded `lm_head` is whole only during the root's forward.
         `adapter` names the LoRA to apply; ValueError for a name that `add_adapter` has not made.
-        `cache` holds the keys and values of earlier tokens, for generation.
+        `cache` holds the keys and values of earlier tokens, for generation. ValueError for a sequence beyond the
+        positions of a network that is computed up to them (`LlamaConfig.positions_end`).
         """
+        if self.config.positions_end:
+            self.config.check_positions(max(packed.attended[2] if packed.parents else packed.lengths), "a sequence has")
         x = self.model.embed_tokens(packed.tokens)
         rotary = rotary_angles(packed.positions, self.config, x.dtype)
         for index, block in enumerate(self.model.layers):
@@ -78,6 +81,8 @@ class Llama(nn.Module):
         for name, weight in self.named_parameters():
             if name.endswith(("layernorm.weight", "norm.weight")):
                 weight.fill_(1.0)
+            elif name.endswith("bias"):
+                weight.zero_()
             else:
                 last = name.endswith(("o_proj.weight", "down_proj.weight"))
                 std = 0.02 / (2 * self.config.num_hidden_layers) ** 0.5 if last else 0.02
@@ -123,12 +128,14 @@ class Attention(nn.Module):
     def __init__(self, config: LlamaConfig):
         super().__init__()
         width, kv_heads = config.hidden_size, config.num_key_value_heads
-        self.head_dim = config.head_dim
+        self.head_dim, self.qk_norm = config.head_dim, config.qk_norm
         self.attend = attend  # (q, k, v, packed, cache) -> mixed; `zj.inference` may wrap it
-        self.q_proj = Linear(width, config.num_attention_heads * self.head_dim)
-        self.k_proj = Linear(width, kv_heads * self.head_dim)
-        self.v_proj = Linear(width, kv_heads * self.head_dim)
+        self.q_proj = Linear(width, config.num_attention_heads * self.head_dim, config.qkv_bias)
+        self.k_proj = Linear(width, kv_heads * self.head_dim, config.qkv_bias)
+        self.v_proj = Linear(width, kv_heads * self.head_dim, config.qkv_bias)
         self.o_proj = Linear(config.num_attention_heads * self.head_dim, width)
+        if self.qk_norm:
+            self.q_norm, self.k_norm = (RMSNorm(self.head_dim, config.rms_norm_eps) for _ in range(2))
 
     def forward(
         self,
@@ -139,9 +146,11 @@ class Attention(nn.Module):
         cache: LayerCache | None = None,
     ) -> Tensor:
         heads = (len(x), -1, self.head_dim)
-        q = rotate(self.q_proj(x, adapter).view(heads), rotary)  # [N, H, K]
-        k = rotate(self.k_proj(x, adapter).view(heads), rotary)  # [N, key/value heads, K]
-        v = self.v_proj(x, adapter).view(heads)
+        q = self.q_proj(x, adapter).view(heads)  # [N, H, K]
+        k, v = self.k_proj(x, adapter).view(heads), self.v_proj(x, adapter).view(heads)  # [N, key/value heads, K]
+        if self.qk_norm:
+            q, k = self.q_norm(q), self.k_norm(k)
+        q, k = rotate(q, rotary), rotate(k, rotary)
         mixed = self.attend(q, k, v, packed, cache)
         return self.o_proj(mixed.reshape(len(x), -1), adapter)
 
@@ -172,15 +181,16 @@ class RMSNorm(nn.Module):
 
 
 class Linear(nn.Module):
-    """x W^T, without bias. It knows no adapters: `zj.lora.add_adapter` puts a LoRALinear in its place."""
+    """x W^T + b, as a rule without b. It knows no adapters: `zj.lora.add_adapter` puts a LoRALinear in its place."""
 
-    def __init__(self, width_in: int, width_out: int):
+    def __init__(self, width_in: int, width_out: int, bias: bool = False):
         super().__init__()
         self.weight: Tensor = nn.Parameter(torch.empty(width_out, width_in))
-        self.product: Product = F.linear  # (x, weight) -> x W^T; `zj.inference` may put a faster one here
+        self.bias: Tensor | None = nn.Parameter(torch.empty(width_out)) if bias else None
+        self.product: Product = F.linear  # `zj.inference` may put a faster one here
 
     def forward(self, x: Tensor, adapter: str | None = None) -> Tensor:
-        return self.product(x, self.merged(adapter))
+        return self.product(x, self.merged(adapter), self.bias)
 
     def merged(self, adapter: str | None) -> Tensor:
         """The weight with an adapter merged in."""
@@ -197,8 +207,13 @@ def rotary_angles(positions: Tensor, config: LlamaConfig, dtype: torch.dtype) ->
     exact = torch.promote_types(dtype, torch.float32)
     half = torch.arange(0, config.head_dim, 2, device=positions.device, dtype=exact)
     frequency = 1.0 / config.rope_theta ** (half / config.head_dim)
+    if config.rope_scaling is not None:
+        frequency = config.rope_scaling.divided(frequency, config.rope_theta)
     angle = (positions.to(exact)[:, None] * frequency)[:, None]
-    cos, sin = angle.cos().to(dtype), angle.sin().to(dtype)
+    cos, sin = angle.cos(), angle.sin()
+    if config.rope_scaling is not None:
+        cos, sin = cos * config.rope_scaling.attention_factor, sin * config.rope_scaling.attention_factor
+    cos, sin = cos.to(dtype), sin.to(dtype)
     return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
 
 

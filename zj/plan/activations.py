@@ -14,7 +14,7 @@ from zj.plan.job import Job, linears
 def saved_by_block(job: Job) -> int:
     """Bytes that autograd saves of one block's forward pass of N tokens:
 
-    norms      their inputs, and 1 / rms in fp32
+    norms      their inputs, and 1 / rms in fp32; those of q and k too, where each head has one
     attention  q, k, v, the result, and in fp32 the log of each query's normaliser (Dao 2023, "FlashAttention-2",
                algorithm 1); the varlen kernel takes k and v as wide as q
     SwiGLU     gate, silu(gate), up
@@ -29,7 +29,9 @@ def saved_by_block(job: Job) -> int:
     _, queries, width = layers["o_proj"]
     _, _, keys = layers["k_proj"]
     varlen = cuda and b == 2  # one kernel for all sequences of a pack
-    norms = 2 * (norm_bytes(job) + 4)
+    norms = 2 * (norm_bytes(job, shape.hidden_size) + 4)
+    if shape.qk_norm:
+        norms += norm_bytes(job, queries + keys) + 4 * (shape.num_attention_heads + shape.num_key_value_heads)
     attention = (4 * queries if varlen else 2 * queries + 2 * keys) * b + 4 * shape.num_attention_heads
     swiglu = 3 * shape.intermediate_size * b
     trained = [layers[name] for name in layers if job.full or name in lora.targets]
@@ -44,11 +46,9 @@ def saved_by_block(job: Job) -> int:
     return job.pack * (norms + attention + swiglu + linear) + copied
 
 
-def norm_bytes(job: Job) -> int:
-    """Bytes that a norm saves of each token's input."""
-    if job.recipe.device == "cpu":
-        return job.shape.hidden_size * 4 * (2 if job.full else 1)
-    return job.shape.hidden_size * job.dtype.itemsize
+def norm_bytes(job: Job, width: int) -> int:
+    """Bytes that a norm saves of each token's input of this width."""
+    return width * (4 * (2 if job.full else 1) if job.recipe.device == "cpu" else job.dtype.itemsize)
 
 
 def loss_bytes(job: Job) -> int:
@@ -60,7 +60,7 @@ def loss_bytes(job: Job) -> int:
     Values: hidden states and their gradient in fp32. Scores: two gradients.
     """
     b, states, vocabulary = job.dtype.itemsize, job.pack * job.shape.hidden_size, job.shape.vocab_size
-    norm = job.pack * (norm_bytes(job) + 4)
+    norm = job.pack * (norm_bytes(job, job.shape.hidden_size) + 4)
     if job.stage == "reward":
         return norm + 2 * states * b
     elements = heads.CHUNK_ELEMENTS["cpu" if job.recipe.device == "cpu" else "cuda"]

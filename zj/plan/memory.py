@@ -129,7 +129,8 @@ def sampled(job: Job) -> tuple[int, int]:
         held_out = -(-recipe.valid_limit // job.gpus) if recipe.valid_fraction else 0
         return min(recipe.slots, max(job.rows, held_out)), recipe.max_tokens
     prompt = {"pretrain": 16, "sft": recipe.max_tokens}.get(job.stage, 0)
-    return (SAMPLES[0], prompt + SAMPLES[1]) if prompt and recipe.valid_fraction else (0, 0)
+    answer = job.shape.room_behind(prompt, SAMPLES[1])
+    return (SAMPLES[0], prompt + answer) if prompt and recipe.valid_fraction else (0, 0)
 
 
 def sampling(job: Job, model: Llama, weights: int, optimizer: int) -> Memory:

@@ -100,8 +100,10 @@ def make_once(folder: Path, write: Callable[[Path], object], world: World) -> No
 def tell_positions(max_tokens: int, model: LlamaConfig, world: World) -> None:
     """Print, before the model is loaded, that --max-tokens goes beyond the positions that it was trained with.
 
-    Rotary positions have no table that ends, so it trains; Zhongjing trained Ziya's 2,048 positions with 4,096 tokens.
+    ValueError where another network was published beyond them (`LlamaConfig.positions_end`). Else it trains: rotary
+    positions have no table that ends, and Zhongjing trained Ziya's 2,048 positions with 4,096 tokens.
     """
+    model.check_positions(max_tokens, "--max-tokens is")
     if max_tokens > model.max_position_embeddings:
         world.print(
             f"warning: --max-tokens {max_tokens} is beyond the model's {model.max_position_embeddings} positions "

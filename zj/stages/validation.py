@@ -76,7 +76,10 @@ def greedy_answers(
     adapter: str | None,
     max_new_tokens: int = 64,
 ) -> list[dict[str, str]]:
-    """Prompt and greedy answer as text, of each prompt. Every rank computes them."""
-    answers = generate(model, prompts, max_new_tokens, adapter=adapter, temperature=0.0, eos_ids=eos_ids)
+    """Prompt and greedy answer as text, of each prompt that leaves room for one. Every rank computes them."""
+    room = model.config.room_behind
+    prompts = [prompt for prompt in prompts if room(len(prompt), 1) > 0]
+    limits = [room(len(prompt), max_new_tokens) for prompt in prompts]
+    answers = generate(model, prompts, limits, adapter=adapter, temperature=0.0, eos_ids=eos_ids)
     pairs = zip(prompts, answers, strict=True)
     return [{"prompt": tokenizer.decode(prompt), "answer": tokenizer.decode(answer)} for prompt, answer in pairs]

@@ -19,10 +19,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from zj.model.config import LlamaConfig
+from zj.model.config import SWITCHES
 
 from .adapter_config import is_adapter, read_config
-from .tensors import Stored, open_checkpoint
+from .families import open_family
+from .tensors import Stored
 
 FILE = "base.json"
 ROWS, VOCABULARY_ROWS = 16, 256  # evenly spaced rows that a fingerprint reads, of a matrix and of embedding and head
@@ -106,8 +107,8 @@ def fingerprint(directory: str | Path) -> str:
 
     Of a matrix 16 evenly spaced rows are read, of embedding and head 256 and the last 256 (where a vocabulary grows),
     as fp32: 60 MB of a 13B model. So it tells trained models apart, and not those that differ in a few other rows.
-    The same for a moved directory, other shards, .bin instead of .safetensors and either spelling of config.json;
-    another one in another dtype, since rounding changes the values.
+    The same for a moved directory, other shards, .bin instead of .safetensors, either spelling of config.json, and for
+    what Qwen-1 and Baichuan-7B are written as; another one in another dtype, since rounding changes the values.
     """
     files = [file for file in Path(directory).resolve().iterdir() if file.suffix in (".safetensors", ".bin", ".json")]
     return _fingerprint(Path(directory).resolve(), tuple(sorted((f.name, f.stat().st_mtime_ns) for f in files)))
@@ -116,20 +117,22 @@ def fingerprint(directory: str | Path) -> str:
 @cache
 def _fingerprint(directory: Path, files: tuple[tuple[str, int], ...]) -> str:
     """Files that change have another time, and so another entry of the cache."""
-    stored, config = open_checkpoint(directory), LlamaConfig.from_hf(directory)
+    config, stored = open_family(directory)
     tied = config.tie_word_embeddings
-    settings = {name: value for name, value in asdict(config).items() if name not in _NOT_COUNTED}
+    counted = {name: value for name, value in asdict(config).items() if name not in _NOT_COUNTED}
+    settings = {name: value for name, value in counted.items() if value or name not in SWITCHES}  # as without switches
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name in sorted(stored):
-        if name.endswith("rotary_emb.inv_freq") or (tied and name == HEAD):
-            continue  # stored by some versions and computed by others
+        if tied and name == HEAD:
+            continue  # stored by some versions
         digest.update(name.encode())
         for part in _read_parts(stored[name], name in (EMBEDDING, HEAD)):
             digest.update(part.float().numpy().tobytes())
     return digest.hexdigest()
 
 
-_NOT_COUNTED = ("max_position_embeddings", "bos_token_id", "eos_token_id")  # no number of the network depends on them
+# no number of the network depends on them
+_NOT_COUNTED = ("max_position_embeddings", "bos_token_id", "eos_token_id", "positions_end", "mistral")
 
 
 def _read_parts(tensor: Stored, is_vocabulary: bool) -> Iterator[Tensor]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from zj.lora.adapters import ALL_LINEAR
+
+from .families import Table, family_name
 
 CONFIG = "adapter_config.json"
 SCORE = ("score", "classifier")  # what PEFT saves whole for every sequence classifier
@@ -34,6 +36,7 @@ class AdapterKeys:
 
     file: Path
     keys: dict[str, Any]
+    table: Table = field(default_factory=dict)  # of the family whose names the adapter has
 
     @property
     def base(self) -> str:
@@ -52,15 +55,15 @@ class AdapterKeys:
     def saved(self, names: Iterable[str]) -> list[str]:
         """Those of a model's weights that modules_to_save names."""
         ends = tuple(self.keys.get("modules_to_save") or ())
-        return [name for name in names if ends and name.removesuffix(".weight").endswith(ends)]
+        return [name for name in names if ends and self._path(name).endswith(ends)]
 
     def layers(self, names: Iterable[str]) -> dict[str, tuple[int, float]]:
         """Path of each layer that the adapter changes -> (rank, scale), given the names of a model's weights.
 
         Raises ValueError if a target is no linear layer of a block, or if there is none.
         """
-        paths = [name.removesuffix(".weight") for name in names]
-        targets = [path for path in paths if self._is_target(path)]
+        paths = {name.removesuffix(".weight"): self._path(name) for name in names}
+        targets = [path for path in paths if self._is_target(paths[path], path)]
         other = [path for path in targets if path.rpartition(".")[2] not in ALL_LINEAR]
         if other or not targets:
             found = f"matches {other[0]}" if other else "matches no layer of this model"
@@ -68,16 +71,20 @@ class AdapterKeys:
             raise ValueError(
                 f"{self.file}: target_modules is {wanted!r}, {found}; expected some of {', '.join(ALL_LINEAR)}"
             )
-        return {path: self._rank_and_scale(path) for path in targets}
+        return {path: self._rank_and_scale(paths[path]) for path in targets}
 
-    def _is_target(self, path: str) -> bool:
+    def _path(self, name: str) -> str:
+        """The adapter's own path of the layer with this weight or bias."""
+        return family_name(name.removesuffix(".weight").removesuffix(".bias"), self.table)
+
+    def _is_target(self, path: str, own_path: str) -> bool:
         targets, excluded = self.keys.get("target_modules") or [], self.keys.get("exclude_modules")
         saved = self.keys.get("modules_to_save") or []
         if (excluded and _matches(excluded, path)) or any(re.match(rf"(.*\.)?{name}($|\.)", path) for name in saved):
             return False
         if isinstance(targets, str):
             all_linear = targets.lower() == "all-linear"
-            return path.rpartition(".")[2] in ALL_LINEAR if all_linear else bool(re.fullmatch(targets, path))
+            return own_path.rpartition(".")[2] in ALL_LINEAR if all_linear else bool(re.fullmatch(targets, path))
         return path in targets or (_matches(targets, path) and self._is_chosen_block(path))
 
     def _is_chosen_block(self, path: str) -> bool:

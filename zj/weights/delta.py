@@ -18,11 +18,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from zj.model.config import LlamaConfig
-
 from .checksums import check_sums
+from .families import open_family
 from .huggingface import EMBEDDING, HEAD, SHARD_BYTES, check_network, is_delta, refuse_delta, shapes_of, write_llama
-from .tensors import Sliceable, Stored, open_checkpoint
+from .tensors import Sliceable, Stored
 
 Kind = Literal["embeddings whole", "embeddings added"]
 DIFFERENCE, WHOLE = 0.25, 0.6  # length of a row / that of the base's row: below the first, above the second
@@ -42,9 +41,9 @@ def apply_delta(
     the delta's). Raises ValueError if the two do not belong together, if `base` is a delta or `delta` is none, if the
     kind of the delta cannot be told, and for numbers that are not finite.
     """
-    config, delta_tensors, base_tensors = LlamaConfig.from_hf(delta), open_checkpoint(delta), open_checkpoint(base)
+    (config, delta_tensors), (base_config, base_tensors) = open_family(delta), open_family(base)
     check_network(delta_tensors, config, Path(delta))
-    check_network(base_tensors, LlamaConfig.from_hf(base), Path(base))
+    check_network(base_tensors, base_config, Path(base))
     for directory in (base, delta):
         check_sums(Path(directory))
     refuse_delta(base_tensors, Path(base))

@@ -1,7 +1,7 @@
 """Hugging Face model directories in and out. Delta weights (differences to a base model) are refused: see delta.py.
 
-A published checkpoint is this network's state dict: names and shapes are compared one by one, and a tensor that is
-missing, surplus or of another shape is an error.
+A published checkpoint is this network's state dict, but for the names of some families (families.py): names and shapes
+are compared one by one, and a tensor that is missing, surplus or of another shape is an error.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from zj.model.config import LlamaConfig
 from zj.model.llama import Llama
 
 from .checksums import check_sums
+from .families import open_family, with_own_names
 from .sharded import local, rank_rows, reshard
 from .tensors import Sliceable, Stored, check_finite, open_checkpoint, write_checkpoint
 
@@ -40,8 +41,7 @@ def load_llama(path: str | Path, dtype: torch.dtype = torch.float32, device: str
 
 def open_llama(path: str | Path) -> tuple[LlamaConfig, dict[str, Sliceable]]:
     """(config, weights by name) of a Hugging Face directory; names and shapes are checked, nothing is read yet."""
-    config = LlamaConfig.from_hf(path)
-    stored = open_checkpoint(path)
+    config, stored = open_family(path)
     check_network(stored, config, Path(path))
     check_sums(Path(path))
     refuse_delta(stored, Path(path))
@@ -121,7 +121,7 @@ def check_tokenizer_fits(model: Llama | LlamaConfig, n_ids: int) -> None:
 
 def stored_dtype(path: str | Path) -> torch.dtype:
     """The dtype of the weights in a model directory."""
-    return open_checkpoint(path)[EMBEDDING].dtype
+    return with_own_names(open_checkpoint(path))[EMBEDDING].dtype
 
 
 def is_delta(stored: Mapping[str, Sliceable]) -> bool:
@@ -156,9 +156,7 @@ def shapes_of(config: LlamaConfig) -> dict[str, torch.Size]:
 
 
 def check_network(stored: dict[str, Stored], config: LlamaConfig, path: Path) -> None:
-    """Compare names and shapes with the network's; drop rotary frequencies and a tied head."""
-    for name in [name for name in stored if name.endswith("rotary_emb.inv_freq")]:
-        del stored[name]  # older checkpoints store the rotary frequencies, which are computed here
+    """Compare names and shapes with the network's; drop a tied head."""
     if config.tie_word_embeddings and HEAD in stored:
         _check_tied(stored.pop(HEAD), stored.get(EMBEDDING), path)
     expected = shapes_of(config)

@@ -1,4 +1,8 @@
-"""PEFT adapter directories in and out: adapter_config.json and adapter_model.safetensors, PEFT's own keys."""
+"""PEFT adapter directories in: adapter_config.json and adapter_model.safetensors, PEFT's own keys.
+
+An adapter of a layer that holds several (c_attn, W_pack) becomes one of each: B A of a block of rows is that block of
+B times the same A.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from zj.model.llama import Llama
 from .adapter_base import base_of, levels
 from .adapter_config import AdapterKeys, is_adapter, read_config
 from .checksums import check_sums
+from .families import table_of, with_own_names
 from .huggingface import EMBEDDING, HEAD, Prepare, build_llama, open_llama
 from .tensors import Sliceable, Stored, open_tensors
 
@@ -170,9 +175,9 @@ def len_of(tensor: Sliceable) -> int:
 
 def open_adapter(path: Path, weights: Mapping[str, Sliceable], head: Sliceable | None = None) -> Adapter:
     """An adapter directory, checked against the weights of its base and the head that is wanted, if one is."""
-    config = read_config(path, head is not None)
-    names = [name for name in weights if name.endswith(".weight")]
-    stored, expected, layers = _open_tensors(path), dict[str, list[int]](), config.layers(names)
+    config, stored, expected = read_config(path, head is not None), _open_tensors(path), dict[str, list[int]]()
+    config, stored = replace(config, table=table_of(stored)), with_own_names(stored)
+    layers = config.layers(name for name in weights if name.endswith(".weight"))
     for layer, (rank, _) in layers.items():
         width_out, width_in = weights[f"{layer}.weight"].shape
         expected |= {key_of(layer, "A"): [rank, width_in], key_of(layer, "B"): [width_out, rank]}
@@ -203,7 +208,7 @@ def check_stackable(path: str | Path, base: str | Path = "", strict: bool = True
 
 def refuse_saved(path: str | Path) -> None:
     """ValueError for an adapter directory that saves whole modules: no other shares its base or stands on it."""
-    stored = _open_tensors(Path(path)) if is_adapter(path) else {}
+    stored = with_own_names(_open_tensors(Path(path))) if is_adapter(path) else {}
     whole = [key.removeprefix(PREFIX) for key in stored if ".lora_" not in key and key != SCORE]
     if whole:
         raise ValueError(
