@@ -34,10 +34,10 @@ Repeats = Literal["once", "keep"]
 R = TypeVar("R")
 Read = tuple[list[R], Report]
 
-# Marks of templates that are not ours; they would be trained on as text.
+# Marks of formats that give special tokens, or that other programs have: here they would be trained on as text.
 OTHER_MARKS = re.compile(
     r"</?s>|<\|(?:im_start|im_end|endoftext|eot_id|begin_of_text|start_header_id|end_header_id|user|assistant|system)\|>"
-    r"|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<eo[hmas]>|###\s*(?:Instruction|Response|Human|Assistant|回答)[:：]"
+    r"|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<eo[hmas]>|###\s*(?:Instruction|Response|Human|Assistant|回答)[:：]|<reserved_10\d>|\bASSISTANT:"
 )
 JSON_START = re.compile(r'\s*(\{\s*["}]|\[\s*[\[{"\]])')
 
@@ -115,7 +115,7 @@ def read(
         text = "\n".join(texts_of(record))
         if (":" in text or "：" in text) and (name := marks_in(text)):  # every mark has one; to look for it is quick
             report.marks[name] += 1
-        if ("<" in text or "[" in text or "##" in text) and (mark := OTHER_MARKS.search(text)):
+        if ("<" in text or "[" in text or "##" in text or "ASSISTANT:" in text) and (mark := OTHER_MARKS.search(text)):
             report.other_marks[mark.group()] += 1
     return records, report
 
