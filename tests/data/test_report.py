@@ -171,14 +171,14 @@ TWO = (("我头疼三天了", "多喝水。"), ("还要吃药吗", "请到医院
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_an_answer_of_weight_0_is_in_the_context_and_not_counted(template, tokenizer):
-    whole = encode_dialogue(Dialogue("a", TWO), tokenizer, template)
+def test_an_answer_of_weight_0_is_in_the_context_and_not_counted(template, rich):
+    whole = encode_dialogue(Dialogue("a", TWO), rich, template)
     first, last = (
-        encode_dialogue(Dialogue("a", TWO, trained=t), tokenizer, template) for t in ((True, False), (False, True))
+        encode_dialogue(Dialogue("a", TWO, trained=t), rich, template) for t in ((True, False), (False, True))
     )
     assert whole.ids == first.ids == last.ids
     assert [a != b for a, b in zip(first.counted, last.counted, strict=True)] == whole.counted
-    only = encode_dialogue(Dialogue("a", TWO[:1]), tokenizer, template)
+    only = encode_dialogue(Dialogue("a", TWO[:1]), rich, template)
     assert first.counted == only.counted + [False] * (len(whole.ids) - len(only.ids))
 
 

@@ -18,8 +18,8 @@ from zj.lora import adapter_parameters, add_adapter
 from zj.model import Llama, LlamaConfig, Packed
 from zj.plan.job import Job
 from zj.plan.memory import sampled
-from zj.stages.run_state import greedy_answers
 from zj.stages.setup import tell_positions
+from zj.stages.validation import greedy_answers
 from zj.train import ALONE
 from zj.weights import load_beside, load_llama, load_model, load_peft, save_llama, save_peft
 from zj.weights.adapter_base import fingerprint
@@ -364,8 +364,7 @@ def test_samples_of_a_validation_keep_to_the_positions(tmp_path):
     """At the largest --max-tokens answers are shorter, and a prompt without room for one is left out."""
     folder = as_qwen_1(tmp_path / "base", state(random(QWEN2)), QWEN2)
     model, tokenizer = load_llama(folder), SimpleNamespace(eos_id=-1, decode=len)
-    run = SimpleNamespace(model=model, tokenizer=tokenizer, adapter=None, step=1, config=SimpleNamespace(shard="none"))
-    rows = greedy_answers(cast(Any, run), [[1] * 10, [1] * 30, [1] * 32])
+    rows = greedy_answers(model, [[1] * 10, [1] * 30, [1] * 32], cast(Any, tokenizer), (-1,), None)
     assert [(row["prompt"], row["answer"]) for row in rows] == [(10, 22), (30, 2)]
     recipe = SimpleNamespace(max_tokens=32, valid_fraction=0.1)
     assert [sampled(Job("sft", recipe, config)) for config in (model.config, QWEN2)] == [(2, 32), (2, 96)]

@@ -221,7 +221,7 @@ def first_template(name: str, directories: Iterable[str | Path]) -> str:
         first = first or directory
         if stored_template(directory):
             return choose_template(name, directory)
-    if first and not name:
+    if first and not name and any((Path(first) / file).is_file() for file in ("config.json", "adapter_config.json")):
         _warn(f"{first} stores no prompt format, {DEFAULT} is taken; --template names another")
     return name or DEFAULT
 
