@@ -18,10 +18,11 @@ from typing import Any, Literal, TypeVar, overload
 from zj.data.fields import Notes
 from zj.data.files import Paths, files_of, find_files, suffix
 from zj.data.formats import to_records
-from zj.data.json_rows import ROW_LIMIT, json_rows, row_too_long
+from zj.data.json_rows import json_rows
 from zj.data.rankings import RankingToolInput, is_from_ranking_tool
 from zj.data.records import Dialogue, Document, Prompt, Ranking, Record
 from zj.data.report import FileReport, Report
+from zj.data.sizes import ROW_LIMIT, row_too_long
 from zj.data.tables import Rows, delimiter_of, read_parquet, read_table, read_xlsx
 from zj.data.template import marks_in
 from zj.data.text import read_bytes, read_text
