@@ -23,6 +23,7 @@ from zj.data.tokenizer import Tokenizer
 from zj.lora import merge_adapter
 from zj.model import Llama, LlamaConfig, Packed
 from zj.weights import check_base_is_used, check_tokenizer_fits, is_adapter, levels, load_beside, load_model, save_llama
+from zj.weights.checksums import add_settings
 from zj.weights.delta import apply_delta
 from zj.weights.huggingface import stored_dtype
 from zj.weights.vocabulary import extend_vocabulary
@@ -152,6 +153,7 @@ def _write_tokenizer(out: Path, tokenizer: Tokenizer | None, template: str | Non
         print(f"warning: there is no {TOKENIZER}, so {out} has no tokenizer")
         return
     save_tokenizer(out, tokenizer, template)
+    add_settings(out)
     if reason := why_not_exact(tokenizer):
         print(f"warning: other programs may read texts as other ids than this one does: of the tokenizer, {reason}")
     if template is None:

@@ -198,7 +198,7 @@ def logprobs_to_json(key: str, logprobs: Logprobs) -> str:
 
 
 def read_logprobs(file: Path, key: str, world: World) -> Logprobs:
-    """The log-probs in a file that was written under the same key. None of them for a damaged one, which is reported."""
+    """The log-probs of a file of the same key; none for a damaged one, which is reported."""
     if not file.exists():
         return {}
     try:

@@ -39,6 +39,7 @@ from zj.train import (
     save_checkpoint,
 )
 from zj.weights import save_llama, save_peft
+from zj.weights.checksums import add_settings
 from zj.weights.sharded import is_sharded, reshard
 
 C = TypeVar("C", bound=StageConfig)
@@ -209,6 +210,8 @@ class Run(Generic[C]):
             save_llama(self.model, folder, writes=writes, special_ids=self.tokenizer.special_ids)
         else:
             save_peft(self.model, self.adapter, folder, self.base, writes=writes, bottom=self.config.base)
+        if writes:
+            add_settings(folder)
 
 
 def cross_entropy_step(run: Run, packs: list[Pack]) -> tuple[dict[str, float], int]:

@@ -22,6 +22,7 @@ from zj.stages.config import StageConfig, TextConfig, with_template
 from zj.stages.identity import KINDS, contents_of
 from zj.train import ALONE, DTYPES, Identity, World, open_run, replace_folder, shard, sync_tree, write_text
 from zj.weights import check_base_is_used, check_stackable, config_of, load_model, save_llama
+from zj.weights.checksums import check_settings
 from zj.weights.huggingface import check_tokenizer_fits
 
 R = TypeVar("R", bound=Record)
@@ -34,6 +35,8 @@ def open_stage(config: S, stage: str, world: World) -> tuple[Path, dict[str, Any
     """(OUT, state to go on from or None, config with what --resume-with has changed); see `open_run`."""
     check_base_is_used(config.base, config.model, getattr(config, "reward", ""))
     config = with_template(config)
+    if tokenizer := getattr(config, "tokenizer", ""):  # a model's own files are checked when it is loaded
+        check_settings(Path(tokenizer))
     identity = world.on_rank_zero(lambda: Identity(stage, config, contents_of(config), KINDS))
     return open_run(config.out, identity, world, config.resume_with)
 

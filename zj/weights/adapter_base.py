@@ -142,9 +142,9 @@ def _read_parts(tensor: Stored, is_vocabulary: bool) -> Iterator[Tensor]:
         yield tensor[max(0, rows - most) :]
 
 
-def write_fingerprint(path: Path, base: Path) -> None:
-    """Record the base in an adapter directory."""
-    (path / FILE).write_text(json.dumps({"fingerprint": fingerprint(base)}) + "\n", encoding="utf-8")
+def write_fingerprint(file: Path, base: Path) -> None:
+    """Record the base of an adapter."""
+    file.write_text(json.dumps({"fingerprint": fingerprint(base)}) + "\n", encoding="utf-8")
 
 
 def _find(path: Path, base: str) -> Path:
