@@ -13,8 +13,11 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import sentencepiece
+from numpy.typing import NDArray
 
 from zj.data.sentencepiece_model import CONTROL, UNUSED, WITHOUT_PREFIX, SentencePieceModel
 
@@ -112,6 +115,21 @@ class Tokenizer:
         return [
             [known[piece]] if piece in known else bare.encode(piece[0].replace("▁", " ")) or unknown for piece in wanted
         ]
+
+    def count_bytes(self, ids: Any) -> int:
+        """How many of these ids are bytes of characters that the vocabulary lacks, three or so of each. ASCII is none.
+
+        A line end is a byte in every tokenizer of LLaMA's kind, and one token all the same.
+        """
+        return int(self._is_byte[np.asarray(ids, dtype=np.intp)].sum())
+
+    @cached_property
+    def _is_byte(self) -> NDArray[np.bool_]:
+        """[number of ids]"""
+        table = np.zeros(len(self), bool)
+        pieces = ((id, self._sp.id_to_piece(id)) for id in range(self._sp.vocab_size()) if self._sp.is_byte(id))
+        table[[id for id, piece in pieces if int(piece[3:5], 16) > 127]] = True  # <0x80> …
+        return table
 
     def piece(self, id: int) -> str:
         """The vocabulary's spelling of an id, for display."""
