@@ -39,7 +39,7 @@ CHARACTERS = 100_000  # of the records that a process encodes at a time
 SAMPLES = 2  # prompts that every validation answers
 MOST_BYTES = 0.02  # of all tokens, without a warning
 MANY_BYTES = (
-    "WARNING: each character that the tokenizer lacks costs about three tokens. One that is trained on all data has "
+    "WARNING: each character that the tokenizer lacks costs about three tokens. One of all data, or of more pieces, has "
     "them (scripts/train_tokenizer.py, then --tokenizer); scripts/export.py extend gives it to a model"
 )
 TRAINED = (
