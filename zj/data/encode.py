@@ -15,13 +15,13 @@ import json
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from hashlib import blake2b
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,8 +30,9 @@ from tqdm import tqdm
 from zj.data.batching import group_of, split, without_repeats
 from zj.data.readers import OnBadRow, Repeats, read, texts_of
 from zj.data.records import Dialogue, Document, Prompt
-from zj.data.store import Block, Store, Writer, ids_type
-from zj.data.template import Counts, encode_all, encode_prompt
+from zj.data.sequences import Counts
+from zj.data.store import Block, Ragged, Store, Writer, ids_type
+from zj.data.template import encode_prompt, encode_spans
 from zj.data.tokenizer import Tokenizer, train_tokenizer
 
 TextRecord = Dialogue | Document
@@ -39,8 +40,8 @@ CHARACTERS = 100_000  # of the records that a process encodes at a time
 SAMPLES = 2  # prompts that every validation answers
 MOST_BYTES = 0.02  # of all tokens, without a warning
 MANY_BYTES = (
-    "WARNING: each character that the tokenizer lacks costs about three tokens. One of all data, or of more pieces, has "
-    "them (scripts/train_tokenizer.py, then --tokenizer); scripts/export.py extend gives it to a model"
+    "WARNING: each character that the tokenizer lacks costs about three tokens. A tokenizer of all data, or of more "
+    "pieces, has them (scripts/train_tokenizer.py, then --tokenizer); scripts/export.py extend gives it to a model"
 )
 TRAINED = (
     "the tokenizer is trained on these data alone; if other stages follow, train it on the data of all: "
@@ -203,15 +204,30 @@ class Encoder:
         return ids_type(len(self.tokenizer))
 
     def __call__(self, records: Sequence[TextRecord]) -> Encoding:
-        examples, counts = encode_all(records, self.tokenizer, self.template, self.max_tokens)
-        record_of = {record.where: record for record in records}
-        sources = [record_of[example.where] for example in examples]
-        block = Block.of(examples, [group_of(record) for record in sources], self.ids_type)
-        digests = [blake2b(ids.tobytes(), digest_size=16).digest() for ids in block.parts["ids"]]
-        dialogues = (record for record in sources if isinstance(record, Dialogue))
-        questions = dict.fromkeys(Prompt("", d.turns[0][0], system=d.system) for d in dialogues)
-        spelled = self.tokenizer.count_bytes(block.parts["ids"].values)
-        return Encoding(block, counts, spelled, digests, list(questions)[:SAMPLES])
+        sequences, counts = encode_spans(records, self.tokenizer, self.template, self.max_tokens)
+        groups = {record.where: group_of(record) for record in records}
+        block = Block.of(sequences, [groups[sequence.where] for sequence in sequences], self.ids_type)
+        ids = block.parts["ids"]
+        kept = {sequence.where for sequence in sequences}
+        dialogues = (record for record in records if isinstance(record, Dialogue) and record.where in kept)
+        spelled = self.tokenizer.count_bytes(ids.values)
+        return Encoding(block, counts, spelled, _digests(ids), _first_questions(dialogues))
+
+
+def _digests(rows: Ragged) -> list[bytes]:
+    """Of the bytes of each row."""
+    data = rows.values.tobytes()
+    ends = [0, *(rows.ends * rows.values.itemsize).tolist()]
+    return [blake2b(data[start:end], digest_size=16).digest() for start, end in pairwise(ends)]
+
+
+def _first_questions(dialogues: Iterable[Dialogue]) -> list[Prompt]:
+    found: dict[Prompt, None] = {}
+    for dialogue in dialogues:
+        found[Prompt("", dialogue.turns[0][0], system=dialogue.system)] = None
+        if len(found) == SAMPLES:
+            break
+    return list(found)
 
 
 # ---- processes

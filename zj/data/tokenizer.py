@@ -38,6 +38,7 @@ class Tokenizer:
         except RuntimeError:
             raise ValueError(f"{file}: found no SentencePiece model, expected a {MODEL}") from None
         self.added = {piece: id for piece, id in added.items() if piece not in PADDING}  # special tokens and their ids
+        self._parts: dict[str, list[int]] = {}
         size = self._sp.vocab_size()
         self._control_ids = {i for i in range(size) if self._sp.is_control(i) or self._sp.is_unknown(i)}
         _check_added(self.added, self._sp, file)
@@ -66,6 +67,16 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Ids of a text, never a special id. LLaMA models put a space before it."""
         return self._sp.encode(text)
+
+    def encode_each(self, texts: list[str]) -> list[list[int]]:
+        """`encode` of many texts, in less time where they are short."""
+        return self._sp.encode(texts, num_threads=1)
+
+    def encode_part(self, text: str) -> list[int]:
+        """`encode` of a part of a template, which comes again and again: not to be changed."""
+        if text not in self._parts:
+            self._parts[text] = self.encode(text)
+        return self._parts[text]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids. Special ids and ids beyond the vocabulary are skipped."""
