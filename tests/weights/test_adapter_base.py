@@ -151,6 +151,25 @@ def test_the_base_may_be_told_relative_to_the_adapter(saved, monkeypatch):
     assert base_of(saved).samefile(saved.parent / "base")  # as PEFT reads it: relative to where one stands
 
 
+def test_a_fingerprint_of_another_version_is_not_compared(saved, other, capsys):
+    """The base is asked for by name; a record without a version is of the first one."""
+    file = saved / "base.json"
+    record = json.loads(file.read_text())
+    assert record["version"] == 1
+    unlist(file)
+    file.write_text(json.dumps({"fingerprint": record["fingerprint"]}))
+    load_model(saved)
+    with pytest.raises(ValueError, match="are others"):
+        load_model(saved, base=other)
+    file.write_text(json.dumps(record | {"version": 2, "fingerprint": "of other tensors"}))
+    with pytest.raises(ValueError, match=r"base.json: a fingerprint of version 2, .* computes version 1: --base says"):
+        load_model(saved)
+    load_model(saved, base=saved.parent / "base")
+    assert capsys.readouterr().err == ""
+    load_model(saved, base=other)
+    assert "it has no base.json of version 1" in capsys.readouterr().err
+
+
 def test_base_wins_over_what_is_written(saved, other):
     forget_base(saved)
     assert base_of(saved, other).samefile(other) and base_of(saved).samefile(saved.parent / "base")
