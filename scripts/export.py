@@ -15,11 +15,11 @@ from typing import Any, Literal
 import torch
 
 from zj.cli import run_command
-from zj.data.huggingface import save_tokenizer, why_not_exact
 from zj.data.template import FILE as TEMPLATE
 from zj.data.template import TEMPLATES, choose_template, load_template
 from zj.data.tokenizer import MODEL as TOKENIZER
 from zj.data.tokenizer import Tokenizer
+from zj.data.tokenizer_files import save_tokenizer, why_not_exact
 from zj.lora import merge_adapter
 from zj.model import Llama, LlamaConfig, Packed
 from zj.weights import check_base_is_used, check_tokenizer_fits, is_adapter, levels, load_beside, load_model, save_llama

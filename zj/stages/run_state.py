@@ -16,9 +16,9 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from zj.data.huggingface import save_tokenizer
 from zj.data.template import Encoded
 from zj.data.tokenizer import Tokenizer
+from zj.data.tokenizer_files import save_tokenizer
 from zj.inference import generate
 from zj.model import Llama, sequence_logprobs
 from zj.stages.config import StageConfig

@@ -95,7 +95,8 @@ def check_base(path: str | Path, base: str | Path, strict: bool = True) -> None:
         _warn(f"{message}. What follows is not what was trained")
     if not recorded and written and Path(written).name != base.resolve().name:
         _warn(
-            f"{path}: its base is called {written}, not {base}; it has no {FILE} of version {VERSION} to tell whether they are the same"
+            f"{path}: its base is called {written}, not {base}; it has no {FILE} of version {VERSION} to tell whether "
+            "they are the same"
         )
 
 
