@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from scripts import train_dpo
-from tests.line import best, rankings
+from tests.line import best, rankings, unlist
 from tests.scripts.conftest import column, instead, least_gb, result, told
 from zj.data.batching import split
 from zj.data.readers import read
@@ -114,6 +114,7 @@ def test_the_cache_is_used_again_and_made_again_when_the_model_has_changed(comma
         shutil.copytree(getattr(line, name), tmp_path / name)
     config = tmp_path / "sft" / "adapter_config.json"
     config.write_text(config.read_text().replace(str(line.base), str(tmp_path / "base")))
+    unlist(config)
     flags = training(line, tmp_path / "run", "--model", tmp_path / "sft", "--save-every", 2)
     killed(Optimizer, "step", 2)(*flags)
     assert sum(computed) == 48 * 4  # each answer once
