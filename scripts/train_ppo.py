@@ -18,7 +18,8 @@ from torch import Tensor
 from zj.cli import check_range, run_command
 from zj.clinic import default_files
 from zj.data.batching import batch, epochs, pack_plan, steps_per_epoch
-from zj.data.template import Encoded, choose_template
+from zj.data.sequences import Encoded
+from zj.data.template import choose_template
 from zj.data.tokenizer import Tokenizer
 from zj.lora import adapter_parameters
 from zj.model import sequence_logprobs, sequence_values

@@ -13,10 +13,10 @@ import torch
 from tests.data.conftest import LINES
 from tests.line import backbone, say_something
 from zj.cli import run_command
-from zj.data.huggingface import save_tokenizer
 from zj.data.records import Prompt
 from zj.data.template import TEMPLATES, encode_prompt
 from zj.data.tokenizer import Tokenizer, train_tokenizer
+from zj.data.tokenizer_files import save_tokenizer
 from zj.inference import generate
 from zj.lora import add_adapter
 from zj.weights import load_model, save_llama, save_peft

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from zj.data.huggingface import save_tokenizer
 from zj.data.template import load_template
 from zj.data.tokenizer import Tokenizer, train_tokenizer
+from zj.data.tokenizer_files import save_tokenizer
 from zj.lora import adapter_parameters, add_adapter
 from zj.model import Llama, LlamaConfig, Packed
 from zj.weights import load_llama, load_model, save_llama, save_peft

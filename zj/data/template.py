@@ -13,10 +13,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from operator import add
 from pathlib import Path
 
 from zj.data.records import Dialogue, Document, Prompt
+from zj.data.sequences import Counts, Encoded, Spanned
 from zj.data.tokenizer import Tokenizer
 
 FILE = "template.json"
@@ -65,58 +65,39 @@ def marks_in(text: str) -> str:
     return next((name for name, marks in MARKS.items() if marks.search(text)), "")
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """One sequence. `counted[i]`: token i is trained on (part of an answer, or its EOS)."""
-
-    ids: list[int]
-    counted: list[bool]
-    where: str  # file:line of the record
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many records were encoded, shortened and dropped."""
-
-    records: int = 0
-    shortened: int = 0  # dialogues without their oldest turns
-    dropped: int = 0  # dialogues whose last turn alone is too long
-    nothing_to_count: int = 0  # dropped sequences without a token that is trained on
-    sequences: int = 0
-    tokens: int = 0
-    counted: int = 0
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(*map(add, vars(self).values(), vars(other).values()))
-
-    def __str__(self) -> str:
-        return (
-            f"{self.records:,} records: {self.shortened:,} shortened, {self.dropped:,} dropped, "
-            f"{self.nothing_to_count:,} with nothing to count; "
-            f"{self.sequences:,} sequences, {self.tokens:,} tokens, {self.counted:,} counted"
-        )
-
-
 def encode_all(
     records: Iterable[Dialogue | Document], tokenizer: Tokenizer, template: str, max_tokens: int | None = None
 ) -> tuple[list[Encoded], Counts]:
     """(records encoded for training, in order; counts of what was shortened and dropped)."""
-    encoded: list[Encoded] = []
-    total = shortened = dropped = empty = 0
+    sequences, counts = encode_spans(records, tokenizer, template, max_tokens)
+    return [sequence.encoded() for sequence in sequences], counts
+
+
+def encode_spans(
+    records: Iterable[Dialogue | Document], tokenizer: Tokenizer, template: str, max_tokens: int | None = None
+) -> tuple[list[Spanned], Counts]:
+    """`encode_all`, with the tokens that are trained on as spans."""
+    records, sequences = list(records), list[Spanned]()
+    documents = iter(tokenizer.encode_each([record.text for record in records if isinstance(record, Document)]))
+    shortened = dropped = empty = 0
     for record in records:
-        total += 1
         if isinstance(record, Document):
-            pieces = encode_document(record, tokenizer, max_tokens)
+            pieces = _cut(next(documents), record.where, tokenizer, max_tokens)
+        elif layout := _lay_out(record.system, record.turns, tokenizer, template, max_tokens, record.trained):
+            pieces = [Spanned(layout.ids, layout.spans, record.where)]
+            shortened += layout.dropped_turns > 0
         else:
-            layout = _lay_out(record.system, record.turns, tokenizer, template, max_tokens, record.trained)
-            pieces = [Encoded(layout.ids, layout.counted, record.where)] if layout else []
-            shortened += layout is not None and layout.dropped_turns > 0
-            dropped += layout is None
-        counted_pieces = [piece for piece in pieces if any(piece.counted)]
-        empty += len(pieces) - len(counted_pieces)
-        encoded += counted_pieces
-    tokens, counted = sum(len(e.ids) for e in encoded), sum(e.counted.count(True) for e in encoded)
-    return encoded, Counts(total, shortened, dropped, empty, len(encoded), tokens, counted)
+            pieces = []
+            dropped += 1
+        counted = [piece for piece in pieces if piece.spans]
+        empty += len(pieces) - len(counted)
+        sequences += counted
+    tokens, spans = (
+        sum(len(sequence.ids) for sequence in sequences),
+        [x for sequence in sequences for x in sequence.spans],
+    )
+    trained = sum(spans[1::2]) - sum(spans[::2])
+    return sequences, Counts(len(records), shortened, dropped, empty, len(sequences), tokens, trained)
 
 
 def encode_dialogue(dialogue: Dialogue, tokenizer: Tokenizer, template: str, max_tokens: int | None = None) -> Encoded:
@@ -129,7 +110,7 @@ def encode_dialogue(dialogue: Dialogue, tokenizer: Tokenizer, template: str, max
         raise ValueError(
             f"{dialogue.where}: found a last turn that exceeds --max-tokens {max_tokens}, expected it to fit"
         )
-    return Encoded(layout.ids, layout.counted, dialogue.where)
+    return Spanned(layout.ids, layout.spans, dialogue.where).encoded()
 
 
 def encode_prompt(prompt: Prompt, tokenizer: Tokenizer, template: str, max_tokens: int | None = None) -> list[int]:
@@ -169,12 +150,17 @@ def encode_answers(
 
 def encode_document(document: Document, tokenizer: Tokenizer, max_tokens: int | None = None) -> list[Encoded]:
     """BOS, text, EOS in consecutive pieces of at most `max_tokens`. The first token of a piece is not predicted."""
-    ids = [tokenizer.bos_id, *tokenizer.encode(document.text), tokenizer.eos_id]
+    pieces = _cut(tokenizer.encode(document.text), document.where, tokenizer, max_tokens)
+    return [piece.encoded() for piece in pieces]
+
+
+def _cut(text: list[int], where: str, tokenizer: Tokenizer, max_tokens: int | None) -> list[Spanned]:
+    ids = [tokenizer.bos_id, *text, tokenizer.eos_id]
     step = len(ids) if max_tokens is None else max_tokens
     if step < 2:
         raise ValueError(f"--max-tokens {max_tokens}: expected at least 2")
-    pieces = [ids[at : at + step] for at in range(0, len(ids), step)]
-    return [Encoded(piece, [False] + [True] * (len(piece) - 1), document.where) for piece in pieces]
+    pieces = [ids[at : at + step] for at in range(0, len(ids), step)] if len(ids) > step else [ids]
+    return [Spanned(piece, [1, len(piece)] if len(piece) > 1 else [], where) for piece in pieces]
 
 
 def save_template(directory: str | Path, name: str) -> None:
@@ -235,7 +221,7 @@ def _warn(message: str) -> None:
 @dataclass(frozen=True)
 class _Layout:
     ids: list[int]
-    counted: list[bool]
+    spans: list[int]  # of the tokens that are trained on
     dropped_turns: int  # the oldest ones
 
 
@@ -251,8 +237,9 @@ def _lay_out(
     style = _find_template(template)
     head = [tokenizer.bos_id]
     if system or style.system:
-        head += tokenizer.encode((system or style.system) + style.after_system)
-    between = tokenizer.encode(style.between) if style.between else []
+        encode = tokenizer.encode if system else tokenizer.encode_part
+        head += encode((system or style.system) + style.after_system)
+    between = tokenizer.encode_part(style.between) if style.between else []
     parts = [(_question(user, tokenizer, style), _answer(answer, tokenizer)) for user, answer in turns]
 
     first = 0
@@ -262,12 +249,13 @@ def _lay_out(
         if first == len(parts):
             return None
 
-    ids, counted = head, [False] * len(head)
+    ids, spans = head, []
     for number, (question, answer) in enumerate(parts[first:], first):
-        prefix = between + question if number > first else question
-        ids += prefix + answer
-        counted += [False] * len(prefix) + [trained[number] if trained else True] * len(answer)
-    return _Layout(ids, counted, first)
+        ids += between + question if number > first else question
+        if not trained or trained[number]:
+            spans += [len(ids), len(ids) + len(answer)]
+        ids += answer
+    return _Layout(ids, spans, first)
 
 
 def _question(user: str, tokenizer: Tokenizer, style: Template) -> list[int]:
@@ -275,8 +263,10 @@ def _question(user: str, tokenizer: Tokenizer, style: Template) -> list[int]:
     for part in style.ask:
         if part in style.specials:
             ids.append(tokenizer.special(part))
-        else:
+        elif "{user}" in part:
             ids += tokenizer.encode(part.replace("{user}", user))
+        else:
+            ids += tokenizer.encode_part(part)
     return ids
 
 
