@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from zj.data.readers import read
-from zj.data.template import Encoded
+from zj.data.sequences import Encoded
 from zj.lora import adapter_parameters, add_adapter, copy_adapter
 from zj.model import Llama, LlamaConfig, ScalarHead, sequence_logprobs
 from zj.plan.job import Job

@@ -15,10 +15,10 @@ from typing import Any, Literal
 import torch
 
 from zj.cli import run_command
-from zj.data.huggingface import save_tokenizer, why_not_exact
 from zj.data.prompt_formats import FILE, TEMPLATES, choose_template, load_template, stored_template
 from zj.data.sentencepiece_tokenizer import SentencePieceTokenizer
 from zj.data.tokenizer import Tokenizer, has_tokenizer
+from zj.data.tokenizer_files import save_tokenizer, why_not_exact
 from zj.lora import merge_adapter
 from zj.model import Llama, LlamaConfig, Packed
 from zj.weights import (
@@ -31,6 +31,7 @@ from zj.weights import (
     load_model,
     save_llama,
 )
+from zj.weights.checksums import add_settings
 from zj.weights.delta import apply_delta
 from zj.weights.huggingface import stored_dtype
 from zj.weights.vocabulary import extend_vocabulary
@@ -156,6 +157,7 @@ def _write_tokenizer(out: Path, tokenizer: Tokenizer | None, template: str | Non
         print(f"warning: there is no tokenizer, so {out} has no tokenizer")
         return
     save_tokenizer(out, tokenizer, template)
+    add_settings(out)
     if reason := why_not_exact(tokenizer):
         print(f"warning: other programs may read texts as other ids than this one does: of the tokenizer, {reason}")
     if template is None:

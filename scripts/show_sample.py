@@ -13,7 +13,8 @@ from typing import Literal
 from zj.cli import print_styled, run_command, visible
 from zj.data.prompt_formats import first_template
 from zj.data.readers import read
-from zj.data.template import Encoded, encode_all, encode_prompt
+from zj.data.sequences import Encoded
+from zj.data.template import encode_all, encode_prompt
 from zj.data.tokenizer import Tokenizer
 
 GREEN, GREY, END = "\x1b[32m", "\x1b[90m", "\x1b[0m"

@@ -8,6 +8,7 @@ Source: IIMedGPT, equation 4; Rafailov et al. 2023, equation 7.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -153,18 +154,19 @@ def best_answers(pack: RankedPack) -> Tensor:
     return pack.counted & best.repeat_interleave(pack.packed.bounds.diff().long())
 
 
+Logprobs = dict[str, list[float]]  # key of a prompt -> of its answers
+
+
 class Reference:
     """Log-probs of whole answers under the frozen adapter "reference": computed for each pack, or cached."""
 
     def __init__(self, model: Llama, config: Config, world: World, out: Path, *lists: list[Ranked]):
         self.model = model
-        self.cache: dict[str, list[float]] = {}
+        self.cache: Logprobs = {}
         if config.reference == "live":
             return
         file, key = out / "reference.json", fingerprint(config)
-        if file.exists():
-            stored = json.loads(file.read_text(encoding="utf-8"))
-            self.cache = stored["logprobs"] if stored["key"] == key else {}
+        self.cache = read_logprobs(file, key, world)
         with gathered(model, config.shard):
             for ranked in lists:
                 missing = [n for n, prompt in enumerate(ranked) if prompt.key not in self.cache]
@@ -175,7 +177,7 @@ class Reference:
                         self.cache |= {ranked[n].key: v.tolist() for n, v in zip(pack.prompts, values, strict=True)}
         for part in world.gather(self.cache):
             self.cache |= part
-        world.on_rank_zero(lambda: write_text(file, to_json({"key": key, "logprobs": self.cache})))
+        world.on_rank_zero(lambda: write_text(file, logprobs_to_json(key, self.cache)))
 
     def of(self, ranked: list[Ranked], pack: RankedPack) -> Tensor:
         """Log-probs [M] of a pack's answers; the pack was made from `ranked`."""
@@ -188,6 +190,26 @@ class Reference:
     def _compute(self, pack: RankedPack) -> Tensor:
         logprobs, _ = sequence_logprobs(self.model, pack.packed, pack.counted, "reference")
         return pack.packed.sums(logprobs)[pack.answers]
+
+
+def logprobs_to_json(key: str, logprobs: Logprobs) -> str:
+    content = to_json({"key": key, "logprobs": logprobs})
+    return to_json({"key": key, "logprobs": logprobs, "sha256": hashlib.sha256(content.encode()).hexdigest()})
+
+
+def read_logprobs(file: Path, key: str, world: World) -> Logprobs:
+    """The log-probs of a file of the same key; none for a damaged one, which is reported."""
+    if not file.exists():
+        return {}
+    try:
+        text = file.read_text(encoding="utf-8")
+        stored = json.loads(text)
+        if text == logprobs_to_json(stored["key"], stored["logprobs"]):
+            return stored["logprobs"] if stored["key"] == key else {}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    world.print(f"{file}: damaged, or of another version; the reference's log-probs are computed again")
+    return {}
 
 
 def fingerprint(config: Config) -> str:

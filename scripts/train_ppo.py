@@ -19,7 +19,8 @@ from zj.cli import check_range, run_command
 from zj.clinic import default_files
 from zj.data.batching import batch, epochs, pack_plan, steps_per_epoch
 from zj.data.prompt_formats import choose_template
-from zj.data.template import Encoded, stop_ids
+from zj.data.sequences import Encoded
+from zj.data.template import stop_ids
 from zj.data.tokenizer import Tokenizer
 from zj.lora import adapter_parameters
 from zj.model import sequence_logprobs, sequence_values

@@ -56,6 +56,14 @@ def make_line(folder: Path) -> Line:
     return Line(*(folder / name for name in names))
 
 
+def unlist(file: Path) -> None:
+    """Take a file that is changed on purpose out of the SHA256SUMS beside it, as the error advises."""
+    listing = file.parent / "SHA256SUMS"
+    if listing.exists():
+        rows = listing.read_text(encoding="utf-8").splitlines(keepends=True)
+        listing.write_text("".join(row for row in rows if row.split()[1] != file.name), encoding="utf-8")
+
+
 def make_other(folder: Path, base: Path) -> Path:
     """Another base of the same shape, with the same tokenizer: one number differs."""
     shutil.copytree(base, folder)

@@ -11,7 +11,7 @@ import pytest
 
 from zj.data.batching import batch, epochs, group_of, mix, mix_counts, order, pack_plan, parse_mix, steps_per_epoch
 from zj.data.records import Dialogue, Document, Prompt, Ranking
-from zj.data.template import Encoded
+from zj.data.sequences import Encoded
 from zj.stages.setup import collate
 
 

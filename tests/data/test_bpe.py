@@ -10,11 +10,11 @@ import sys
 import pytest
 
 from tests.data.conftest import LINES, SPECIALS
-from zj.data.huggingface import save_tokenizer
 from zj.data.prompt_formats import load_template, published_template
 from zj.data.records import Document
 from zj.data.template import encode_document, stop_ids
 from zj.data.tokenizer import Tokenizer
+from zj.data.tokenizer_files import save_tokenizer
 
 PARTS = [*"头疼三天，。é \n\t0123'sabcAB😷龘\u3000", "  ", "\n\n\n", "e\u0301", "aspirin", " the", *SPECIALS]
 

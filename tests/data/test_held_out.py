@@ -8,6 +8,7 @@ import unicodedata
 
 import pytest
 
+from zj.data import held_out
 from zj.data.batching import is_validation, question, split, without_repeats
 from zj.data.held_out import hash_position, normalised
 from zj.data.readers import read
@@ -289,3 +290,15 @@ def test_plain_text_tells_its_lines(tmp_path):
     for record in valid:
         name, _, line = record.where.rpartition(":")
         assert name == str(file) and record.text.startswith(lines[int(line) - 1]) and int(line) % 3 == 1
+
+
+def test_text_that_is_folded_character_by_character_is_folded_as_any_other():
+    """Where marks may join their neighbours it is folded as a whole; both give the same for every text."""
+    characters = [chr(code) for code in (*range(0x180), *range(0x370, 0x400), *range(0x2000, 0x2070))]
+    characters += [chr(code) for code in (*range(0x3000, 0x3100), *range(0xFE10, 0xFFEF), 0x300, 0x307, 0x338)]
+    rng, plain = random.Random(0), 0
+    for text in [*characters, *("".join(rng.choices(characters, k=2)) for _ in range(20_000)), *QUESTIONS]:
+        plain += held_out._PLAIN.fullmatch(text) is not None
+        assert normalised(text) == (held_out._fold(text) or text), ascii(text)
+    assert 1000 < plain < 20_000
+    assert held_out._PLAIN.fullmatch("一e\u0301") is None  # control

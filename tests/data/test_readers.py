@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from zj.data.readers import ROW_LIMIT, read
+from zj.data.readers import ROW_LIMIT, read, read_any
 from zj.data.records import Dialogue, Document, Prompt, Ranking, as_json
 
 TWO = (("头疼怎么办？", "疼了几天？"), ("三天。", "请到神经内科就诊。"))
@@ -591,3 +591,22 @@ def test_reading_eight_thousand_rows_takes_about_a_second(shared_data):
     start = time.perf_counter()
     read(shared_data / "bentsao/llama_data.json", "dialogue")
     assert time.perf_counter() - start < 2  # 0.7 s on a busy machine
+
+
+def test_a_file_of_any_kind(write):
+    """The kind is that of all rows, else that of the first; a ranking without its answers is not a question."""
+    rows = [{"prompt": "问", "responses": ["一", "二"], "ranks": [1, 2]}] * 3
+    mixed = [{"text": "文"}, {"query": "问", "response": "答"}]
+    assert [type(record) for record in read_any(write("r.json", rows))[0]] == [Ranking] * 3
+    assert [type(record) for record in read_any(write("m.json", mixed))[0]] == [Document] * 2
+    assert [type(record) for record in read_any(write("d.json", mixed[1:]))[0]] == [Dialogue]
+    broken = write("b.jsonl", "\n".join(map(json.dumps, [*rows, {"prompt": "问", "responses": [], "ranks": []}])))
+    with pytest.raises(ValueError, match=r"b\.jsonl:4: found"):
+        read_any(broken)
+    assert len(read_any(broken, "skip")[0]) == 3
+    first_is_bad = write("f.jsonl", "\n".join(map(json.dumps, [{"query": "问"}, *mixed[1:], *mixed[1:]])))
+    assert [type(record) for record in read_any(first_is_bad, "skip")[0]] == [Dialogue] * 2
+    asked = [{"instruction": "", "input": "问", "output": ""}]
+    assert [type(record) for record in read_any(write("p.json", asked))[0]] == [Prompt]
+    with pytest.raises(ValueError, match=r"n\.jsonl:1: found keys no, expected a document"):
+        read_any(write("n.jsonl", {"no": "kind"}))

@@ -37,13 +37,24 @@ def data(write) -> Path:
 
 
 def test_train_tokenizer(write, tmp_path):
-    text, talk = write("a.txt", "\n".join(LINES)), write("b.jsonl", {"query": "头疼", "response": "多喝水"})
-    done = script("train_tokenizer.py", "--data", text, talk, "--vocab-size", 400, "--out", tmp_path / "out")
+    """On files of all kinds: the ranked answers are known as well as the questions, and it says how well."""
+    files = [
+        write("a.txt", "\n".join(LINES)),
+        write("b.jsonl", {"system": "乾坤", "query": "头疼", "response": "多喝水"}),
+        write("c.jsonl", {"prompt": "咳嗽怎么办", "responses": ["煎服枇杷膏", "看呼吸科"], "ranks": [1, 2]}),
+        write("d.jsonl", {"prompt": "失眠怎么办"}),
+    ]
+    talk = files[1]
+    done = script("train_tokenizer.py", "--data", *files, "--vocab-size", 420, "--out", tmp_path / "out")
     assert done.returncode == 0 and done.stderr == ""
-    assert (
-        f"\n{len(LINES) + 1} documents read of {len(LINES) + 1} rows, 0 rows skipped, 0 repeats kept\n" in done.stdout
-    )
-    assert len(Tokenizer.load(tmp_path / "out")) == 400
+    for kind, rows in {"document": len(LINES), "dialogue": 1, "ranking": 1, "prompt": 1}.items():
+        assert f"{rows} {kind}" in done.stdout or kind == "prompt"  # a question alone is a document, too
+    tokenizer = Tokenizer.load(tmp_path / "out")
+    assert len(tokenizer) == 420 and tokenizer.count_bytes(tokenizer.encode("枇杷膏失眠")) == 0
+    assert tokenizer.count_bytes(tokenizer.encode("乾坤")) == 6  # control: a system text is not trained on
+    told = [row for row in done.stdout.splitlines() if "of the tokens are bytes" in row]
+    assert [row.partition(":")[0] for row in told] == list(map(str, files)), told
+    assert ["; 0.00% of" in row for row in told] == [False, True, True, True]  # 420 pieces are too few for all of it
 
     before = (tmp_path / "out/tokenizer.model").read_bytes()
     again = script("train_tokenizer.py", "--data", talk, "--vocab-size", 300, "--out", tmp_path / "out")

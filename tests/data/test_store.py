@@ -7,8 +7,8 @@ import random
 import numpy as np
 import pytest
 
-from zj.data.store import Block, Store, Writer, ids_type, spans_of
-from zj.data.template import Encoded
+from zj.data.sequences import Encoded, Spanned, flags_of, spans_of
+from zj.data.store import Block, Store, Writer, ids_type
 
 
 def examples(seed: int, count: int, vocabulary: int) -> list[Encoded]:
@@ -26,7 +26,7 @@ def stored(folder, written, groups, sizes, vocabulary):
         start = 0
         for size in sizes:
             part = slice(start, start + size)
-            writer.append(Block.of(written[part], groups[part], ids_type(vocabulary)))
+            writer.append(Block.of([*map(Spanned.of, written[part])], groups[part], ids_type(vocabulary)))
             start += size
     return Store(folder, ids_type(vocabulary), names)
 
@@ -57,7 +57,7 @@ def test_the_type_holds_every_id():
     for kind in ("uint16", "int32"):
         assert np.array([2**16 - 1], kind).tolist() == [2**16 - 1]
     with pytest.raises(OverflowError):  # control: it would not fit
-        Block.of([Encoded([2**16], [True], "")], [("", "")], "uint16")
+        Block.of([Spanned([2**16], [0, 1], "")], [("", "")], "uint16")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,8 @@ def test_the_type_holds_every_id():
     [([], []), ([0, 0], []), ([1], [0, 1]), ([0, 1, 1, 0, 1], [1, 3, 4, 5]), ([1, 1, 0], [0, 2])],
 )
 def test_spans(counted, spans):
-    assert spans_of([bool(flag) for flag in counted]) == spans
+    flags = [bool(flag) for flag in counted]
+    assert spans_of(flags) == spans and flags_of(spans, len(flags)) == flags
 
 
 @pytest.mark.parametrize("name", ["ids.bin", "ids.ends", "spans.bin", "where.ends", "groups.bin"])

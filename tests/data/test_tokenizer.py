@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 
+import numpy as np
 import pytest
 
 from tests.data.conftest import LINES
@@ -247,3 +248,11 @@ def test_a_published_tokenizer_with_ziyas_added_tokens(shared_data, tmp_path):
     shutil.copy(shared_data / "tokenizers/mistral_v1.model", tmp_path / "tokenizer.model")
     (tmp_path / "added_tokens.json").write_text('{"<human>": 32000, "<bot>": 32001}')
     assert len(Tokenizer.load(tmp_path)) == 32_002
+
+
+def test_bytes_of_characters_that_the_vocabulary_lacks(tokenizer):
+    """Three of each in UTF-8, an emoji has four. A line end is a byte, too, and lacks nothing."""
+    for text, bytes in (("头疼", 0), ("头疼\n\n", 0), ("头疼龘", 3), ("龘😀", 7), ("", 0)):
+        ids = tokenizer.encode(text)
+        assert tokenizer.count_bytes(ids) == bytes == tokenizer.count_bytes(np.array(ids, np.uint16)), text
+    assert tokenizer.count_bytes([tokenizer.eos_id, len(tokenizer) - 1]) == 0

@@ -14,12 +14,12 @@ import torch
 from tests.data.conftest import LINES, SPECIALS, bpe  # noqa: F401  a fixture
 from tests.line import backbone, say_something
 from zj.cli import run_command
-from zj.data.huggingface import save_tokenizer
 from zj.data.prompt_formats import TEMPLATES
 from zj.data.records import Prompt
 from zj.data.sentencepiece_tokenizer import train_tokenizer
 from zj.data.template import encode_prompt, stop_ids
 from zj.data.tokenizer import Tokenizer
+from zj.data.tokenizer_files import save_tokenizer
 from zj.inference import generate
 from zj.lora import add_adapter
 from zj.weights import load_model, save_llama, save_peft

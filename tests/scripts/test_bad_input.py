@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from tests.line import make_other, make_reward
+from tests.line import make_other, make_reward, unlist
 from zj.clinic import question
 from zj.data.prompt_formats import save_template
 from zj.data.records import as_json
@@ -76,6 +76,7 @@ def spoiled(model, tmp_path, how):
         (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 100}))
     elif how == "config is no JSON":
         (folder / "config.json").write_text("{")
+    unlist(folder / "config.json")
     return folder
 
 

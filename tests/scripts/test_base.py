@@ -14,9 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from scripts import judge
-from tests.line import Line, make_line, make_other
+from tests.line import Line, make_line, make_other, unlist
 from tests.scripts.test_judge import write_prompts
 from zj.weights import adapter_base, load_model
+from zj.weights.checksums import file_digest
 
 SMALL = ("--device", "cpu", "--max-tokens", 60, "--batch-size", 8, "--epochs", 1, "--valid-limit", 2)
 
@@ -131,6 +132,34 @@ def test_an_adapter_that_replaces_the_embedding_is_merged_before_another_is_trai
     assert command(name, *flags, "--model", tmp_path / "merged").status == 0  # control
 
 
+def test_results_vouch_for_every_file_that_is_read_with_them(command, moved, tmp_path):
+    """Adapter, reward model and merged model; and a tokenizer that is taken from one of them."""
+    line, base, _ = moved
+    for name in ("train_sft", "train_reward"):
+        script, *flags = call(name, line, tmp_path / name)
+        assert command(script, *flags, "--base", base).status == 0
+    sft, merged = tmp_path / "train_sft", tmp_path / "merged"
+    assert command("export", "merge", "--model", sft, "--base", base, "--out", merged).status == 0
+    kinds = {sft: "adapter_", tmp_path / "train_reward": "adapter_", merged: ""}
+    for folder, kind in kinds.items():
+        rows = (folder / "SHA256SUMS").read_text().splitlines()
+        listed = {name: digest for digest, name in (row.split("  ") for row in rows)}
+        assert all(file_digest(folder / name) == digest for name, digest in listed.items())
+        expected = {f"{kind}model.safetensors", f"{kind}config.json", "tokenizer.model", "template.json"}
+        expected |= {"tokenizer.json", "tokenizer_config.json", "generation_config.json"}
+        expected |= {"base.json"} if kind else set()
+        expected |= {"reward.json"} if "reward" in folder.name else set()
+        assert listed.keys() == expected
+    with (merged / "template.json").open("a") as file:
+        file.write(" ")
+    script, *flags = call("train_sft", line, tmp_path / "next")
+    for more in (("--model", merged), ("--base", base, "--tokenizer", merged)):
+        refused = command(script, *flags, *more)
+        assert refused.status == 2 and "template.json: changed since it was written" in refused.err, refused.err
+    unlist(merged / "template.json")
+    assert command(script, *flags, "--model", merged).status == 0
+
+
 @pytest.fixture
 def stacked(line, tmp_path) -> Path:
     """An adapter on an adapter that stands in place of its base's embedding."""
@@ -140,6 +169,7 @@ def stacked(line, tmp_path) -> Path:
     save_file(load_file(file) | {f"base_model.model.{embedding}": whole}, file)
     (lower / "SHA256SUMS").unlink()
     (top / "base.json").unlink()
+    (top / "SHA256SUMS").unlink()
     settings = json.loads((top / "adapter_config.json").read_text())
     (top / "adapter_config.json").write_text(json.dumps(settings | {"base_model_name_or_path": str(lower)}))
     return top

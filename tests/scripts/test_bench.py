@@ -12,7 +12,7 @@ import torch
 
 from bench import limits, ppo, preferences
 from bench.base import Base
-from zj.data.template import Encoded
+from zj.data.sequences import Encoded
 from zj.model import Llama, LlamaConfig, Packed
 from zj.plan import flops as workload
 from zj.plan.job import Job

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from scripts.chat import NOTICE, Chat, Config, whole_characters
+from tests.line import unlist
 from zj.cli import visible
 from zj.data.prompt_formats import save_template
 from zj.data.records import Prompt
@@ -201,6 +202,7 @@ def endless(home, tmp_path) -> subprocess.Popen:
     shutil.copytree(home / "base", folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 10**6}))
+    unlist(folder / "config.json")
     flags = ["--model", str(folder), "--max-new-tokens", str(10**5), "--device", "cpu"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from scripts import train_dpo
-from tests.line import best, rankings
+from tests.line import best, rankings, unlist
 from tests.scripts.conftest import column, instead, least_gb, result, told
 from zj.data.batching import split
 from zj.data.readers import read
@@ -114,6 +114,7 @@ def test_the_cache_is_used_again_and_made_again_when_the_model_has_changed(comma
         shutil.copytree(getattr(line, name), tmp_path / name)
     config = tmp_path / "sft" / "adapter_config.json"
     config.write_text(config.read_text().replace(str(line.base), str(tmp_path / "base")))
+    unlist(config)
     flags = training(line, tmp_path / "run", "--model", tmp_path / "sft", "--save-every", 2)
     killed(Optimizer, "step", 2)(*flags)
     assert sum(computed) == 48 * 4  # each answer once
@@ -126,6 +127,24 @@ def test_the_cache_is_used_again_and_made_again_when_the_model_has_changed(comma
         assert sum(computed) == 48 * 4, file
     computed.clear()
     assert command(*flags).status == 0 and not computed
+
+
+def _flipped(text):
+    at = text.index("-", text.index("logprobs")) + 1  # the first digit of a log-prob
+    return text[:at] + str(9 - int(text[at])) + text[at + 1 :]
+
+
+@pytest.mark.parametrize("damage", [_flipped, lambda text: text[: len(text) // 2], lambda text: "[" * 9999])
+def test_a_damaged_cache_is_computed_again(command, killed, line, tmp_path, computed, damage):
+    flags, file = training(line, tmp_path / "run", "--save-every", 2), tmp_path / "run" / "reference.json"
+    killed(Optimizer, "step", 1)(*flags)
+    whole = file.read_text(encoding="utf-8")
+    file.write_text(damage(whole), encoding="utf-8")
+    computed.clear()
+    done = command(*flags)
+    assert done.status == 0 and sum(computed) == 48 * 4
+    assert f"{file}: damaged, or of another version; the reference's log-probs are computed again" in done.out
+    assert file.read_text(encoding="utf-8") == whole
 
 
 POINTS = [(Run, "save", 1), (Run, "save", 3), (train_dpo.Reference, "_compute", 1), (Log, "step", 5)]

@@ -18,6 +18,7 @@ from tests.scripts.conftest import result, told
 from zj.data.batching import group_of, split, without_repeats
 from zj.data.encode import Job, encode
 from zj.data.readers import read
+from zj.data.sentencepiece_tokenizer import train_tokenizer
 from zj.data.store import Store
 from zj.data.template import encode_all
 from zj.data.tokenizer import Tokenizer
@@ -75,6 +76,23 @@ def test_other_processes_write_the_same_bytes(corpus, model, tmp_path, monkeypat
     here, there = ({f.relative_to(d): f.read_bytes() for f in d.rglob("*") if f.is_file()} for d in folders(tmp_path))
     assert here == there and len(here) == 17 and said["here"] == said["there"]
     assert "train: 100%" in capfd.readouterr().err
+
+
+def test_the_share_of_bytes_is_told_and_warned_about_where_it_is_large(corpus, model, tmp_path):
+    """A tokenizer that never saw the text spells it in bytes; and whoever trains one here is told of the other way."""
+    own = train_tokenizer(["abcdefghij klmnop"] * 9, tmp_path / "own", 280)
+    for name, tokenizer, many in (("known", model, False), ("strange", own.file.parent, True), ("new", "", False)):
+        said: list[str] = []
+        (tmp_path / name).mkdir()
+        encode(job(corpus, model, "document", tokenizer=str(tokenizer), vocab_size=420), tmp_path / name, said.append)
+        used = Tokenizer.load(tokenizer or tmp_path / name / "tokenizer")
+        ids = [id for store in sides(tmp_path / name) for example in store for id in example.ids]
+        share = json.loads((tmp_path / name / "index.json").read_text(encoding="utf-8"))["bytes"]
+        assert share == pytest.approx(used.count_bytes(ids) / len(ids), abs=2e-3)  # what is left out counts, too
+        assert (share > 0.9) is many
+        assert f"{share:.2%} of the tokens are bytes of characters that the tokenizer lacks" in said
+        assert any("WARNING" in line and "train_tokenizer.py" in line for line in said) is many
+        assert any("trained on these data alone" in line for line in said) is (name == "new")
 
 
 def folders(folder: Path) -> list[Path]:

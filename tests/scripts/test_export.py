@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from zj.data.huggingface import save_tokenizer
 from zj.data.prompt_formats import load_template
 from zj.data.sentencepiece_tokenizer import train_tokenizer
 from zj.data.tokenizer import Tokenizer
+from zj.data.tokenizer_files import save_tokenizer
 from zj.lora import adapter_parameters, add_adapter
 from zj.model import Llama, LlamaConfig, Packed
 from zj.weights import load_llama, load_model, save_llama, save_peft

@@ -19,8 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from scripts import plan
 from tests.fake_ranks import first_of
 from zj.data.batching import epochs
+from zj.data.sequences import Encoded
 from zj.data.store import Block, Store, Writer, ids_type
-from zj.data.template import Encoded
 from zj.inference import generate
 from zj.lora import ALL_LINEAR, add_adapter, copy_adapter
 from zj.model import Llama, LlamaConfig, Packed, ScalarHead, heads, sequence_logprobs, sequence_values, token_logprobs

@@ -14,8 +14,9 @@ from tests.scripts.conftest import least_gb
 from zj.cli import parse
 from zj.data.batching import split
 from zj.data.prompt_formats import load_template
+from zj.data.sequences import Encoded
 from zj.data.store import Store
-from zj.data.template import Encoded, encode_all
+from zj.data.template import encode_all
 from zj.lora import adapter_parameters
 from zj.model import Packed, llama, sequence_logprobs
 from zj.stages import setup

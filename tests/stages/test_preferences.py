@@ -16,7 +16,8 @@ from tests.rl.tiny import tiny
 from zj.data.batching import split
 from zj.data.readers import read
 from zj.data.records import Dialogue, Prompt, Ranking
-from zj.data.template import Encoded, encode_dialogue, encode_prompt
+from zj.data.sequences import Encoded
+from zj.data.template import encode_dialogue, encode_prompt
 from zj.data.tokenizer import Tokenizer
 from zj.lora import adapter_parameters
 from zj.model import Packed, ScalarHead, sequence_logprobs

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.line import unlist
 from tests.weights.test_peft import PACKED, adapted, edit, make
 from zj.lora import adapter_parameters, add_adapter
 from zj.model import Llama, LlamaConfig
@@ -52,6 +53,12 @@ def save_other(folder):
 
 
 # --- the fingerprint
+
+
+def forget_base(adapter):
+    """As PEFT writes one, without the record of its base."""
+    (adapter / "base.json").unlink()
+    unlist(adapter / "base.json")
 
 
 def test_the_fingerprint_is_that_of_the_numbers_and_not_of_the_files(saved, tmp_path):
@@ -103,7 +110,7 @@ def test_another_base_of_the_same_shape_is_refused_and_in_a_chat_warned_about(sa
 
 
 def test_an_adapter_that_records_nothing_is_warned_about_once_where_the_name_differs(saved, other, capsys):
-    (saved / "base.json").unlink()
+    forget_base(saved)
     load_model(saved)
     assert capsys.readouterr().err == ""  # control: the name is the same
     for _ in range(2):
@@ -114,6 +121,7 @@ def test_an_adapter_that_records_nothing_is_warned_about_once_where_the_name_dif
 
 def test_a_damaged_record_is_named(saved):
     (saved / "base.json").write_text("{}")
+    unlist(saved / "base.json")
     with pytest.raises(ValueError, match="base.json: damaged"):
         load_model(saved)
 
@@ -143,8 +151,27 @@ def test_the_base_may_be_told_relative_to_the_adapter(saved, monkeypatch):
     assert base_of(saved).samefile(saved.parent / "base")  # as PEFT reads it: relative to where one stands
 
 
+def test_a_fingerprint_of_another_version_is_not_compared(saved, other, capsys):
+    """The base is asked for by name; a record without a version is of the first one."""
+    file = saved / "base.json"
+    record = json.loads(file.read_text())
+    assert record["version"] == 1
+    unlist(file)
+    file.write_text(json.dumps({"fingerprint": record["fingerprint"]}))
+    load_model(saved)
+    with pytest.raises(ValueError, match="are others"):
+        load_model(saved, base=other)
+    file.write_text(json.dumps(record | {"version": 2, "fingerprint": "of other tensors"}))
+    with pytest.raises(ValueError, match=r"base.json: a fingerprint of version 2, .* computes version 1: --base says"):
+        load_model(saved)
+    load_model(saved, base=saved.parent / "base")
+    assert capsys.readouterr().err == ""
+    load_model(saved, base=other)
+    assert "it has no base.json of version 1" in capsys.readouterr().err
+
+
 def test_base_wins_over_what_is_written(saved, other):
-    (saved / "base.json").unlink()
+    forget_base(saved)
     assert base_of(saved, other).samefile(other) and base_of(saved).samefile(saved.parent / "base")
     with pytest.raises(ValueError, match="--base nowhere: no such directory"):
         base_of(saved, "nowhere")
@@ -160,7 +187,7 @@ def test_base_wins_over_what_is_written(saved, other):
 )
 def test_a_base_that_is_not_here_is_asked_for_in_one_line(saved, base, words):
     edit(saved, base_model_name_or_path=base)
-    (saved / "base.json").unlink()
+    forget_base(saved)
     with pytest.raises(ValueError, match=words) as error:
         load_model(saved)
     assert "\n" not in str(error.value)
@@ -203,7 +230,7 @@ def test_an_adapter_trained_on_an_adapter_is_written_as_one_of_the_lowest_base(s
 def test_adapters_of_others_on_adapters_are_read(saved, tmp_path):
     """Nothing here writes them; `--base` is that of the lowest."""
     save_peft(adapted(rank=2), "a", tmp_path / "top", base=saved.parent / "base")
-    (tmp_path / "top" / "base.json").unlink()
+    forget_base(tmp_path / "top")
     edit(tmp_path / "top", base_model_name_or_path=str(saved))
     shutil.move(saved.parent / "base", tmp_path / "elsewhere")
     assert base_of(tmp_path / "top", tmp_path / "elsewhere") == saved
@@ -240,6 +267,7 @@ def change_config(folder, **keys):
     file = folder / "config.json"
     raw = json.loads(file.read_text()) | keys
     file.write_text(json.dumps({key: value for key, value in raw.items() if value is not ...}))
+    unlist(file)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +292,7 @@ def test_a_config_that_computes_otherwise_is_another_model(saved, keys):
 def test_adapters_that_name_each_other_are_told_in_one_line(saved, tmp_path):
     two = shutil.copytree(saved, tmp_path / "runs" / "two")
     for folder, base in ((saved, two), (two, saved)):
-        (folder / "base.json").unlink()
+        forget_base(folder)
         edit(folder, base_model_name_or_path=str(base))
     for read in (load_model, config_of, base_of, lambda path: list(levels(path)), check_stackable, model_digest):
         with pytest.raises(ValueError, match="name each other as their base") as error:
@@ -310,7 +338,7 @@ def test_what_stands_on_saved_modules_is_told_at_every_level(saved, tmp_path):
     file, embedding = saved / "adapter_model.safetensors", "base_model.model.model.embed_tokens.weight"
     top = shutil.copytree(saved, tmp_path / "runs" / "top")
     edit(top, base_model_name_or_path=str(saved))
-    (top / "base.json").unlink()
+    forget_base(top)
     check_stackable(top)  # control
     save_file(load_file(file) | {embedding: load_llama(saved.parent / "base").model.embed_tokens.weight}, file)
     for folder in (saved, top):

@@ -1,17 +1,20 @@
-"""Every byte of a weight file that was written here is vouched for."""
+"""Every byte of a model directory that was written here is vouched for."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import shutil
 import subprocess
 
 import pytest
 
+from tests.line import unlist
 from zj.lora import add_adapter
 from zj.model import Llama, LlamaConfig
 from zj.weights import load_llama, load_model, load_peft, save_llama, save_peft
+from zj.weights.checksums import add_settings
 from zj.weights.delta import apply_delta
 
 SUMS = "SHA256SUMS"
@@ -36,10 +39,11 @@ def flip(file, place):
     file.write_bytes(content)
 
 
-def test_the_sums_are_those_of_every_shard(sharded):
+def test_the_sums_are_those_of_every_file(sharded):
     listed = dict(reversed(row.split("  ")) for row in (sharded / SUMS).read_text().splitlines())
-    shards = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sharded.glob("*.safetensors")}
-    assert listed == shards and len(shards) > 2
+    others = [file for file in sharded.iterdir() if file.name != SUMS]
+    assert listed == {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in others}
+    assert {"config.json", "model.safetensors.index.json"} < listed.keys() and len(listed) > 4
 
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="no sha256sum here")
@@ -94,6 +98,42 @@ def test_sums_that_say_nothing_are_refused(sharded, line, words):
         load_llama(sharded)
 
 
+def test_settings_that_were_changed_are_named_before_they_are_used(sharded):
+    """An edit that is meant takes its line away; a config that computes otherwise is noticed by nothing else."""
+    file = sharded / "config.json"
+    whole = json.loads(file.read_text())
+    for changed in (json.dumps(whole | {"rms_norm_eps": 1e-3}), json.dumps(whole | {"hidden_size": 48}), "{"):
+        file.write_text(changed)
+        with pytest.raises(ValueError, match=r"config.json: changed since .* \(meant so\? remove its line there\)"):
+            load_llama(sharded)
+    file.write_text(json.dumps(whole | {"rms_norm_eps": 1e-3}))
+    unlist(file)
+    assert load_llama(sharded).config.rms_norm_eps == 1e-3
+    flip(next(sharded.glob("*.safetensors")), -5)  # control: the other lines stay
+    with pytest.raises(ValueError, match="damaged"):
+        load_llama(sharded)
+
+
+def test_settings_are_listed_as_they_are_and_foreign_lines_stay(sharded):
+    """The listing of a published model may name its weights alone, or pages too."""
+    (sharded / "README.md").write_text("a page")
+    lines = (sharded / SUMS).read_text() + f"{hashlib.sha256(b'a page').hexdigest()}  README.md\n"
+    (sharded / SUMS).write_text(lines)
+    (sharded / "template.json").write_text('{"template": "ziya"}')
+    add_settings(sharded)
+    listed = (sharded / SUMS).read_text().splitlines()
+    assert len(listed) == len(lines.splitlines()) + 1 and {*lines.splitlines()} < {*listed}
+    load_llama(sharded)
+    (sharded / "template.json").write_text('{"template": "huatuo"}')
+    with pytest.raises(ValueError, match="template.json: changed since it was written"):
+        load_llama(sharded)
+    add_settings(sharded)
+    load_llama(sharded)
+    (sharded / "template.json").unlink()
+    with pytest.raises(ValueError, match=r"1 of them absent, first template.json \(meant so\? remove its line\)"):
+        load_llama(sharded)
+
+
 def test_both_sides_of_a_delta_are_checked(sharded, tmp_path):
     shard = max(sharded.glob("*.safetensors"))
     flip(shard, -5)
@@ -109,5 +149,6 @@ def test_others_may_read_what_they_may_read_beside_it(sharded):
 
 def test_another_model_in_the_same_place_has_its_own(sharded):
     save_llama(make(), sharded)
-    assert (sharded / SUMS).read_text().endswith("  model.safetensors\n")
+    listed = [row.split("  ")[1] for row in (sharded / SUMS).read_text().splitlines()]
+    assert listed == ["model.safetensors", "config.json"]
     load_llama(sharded)

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from zj.model import LlamaConfig, Packed
 from zj.model.llama import Llama
 from zj.weights import load_llama
-from zj.weights.delta import apply_delta
+from zj.weights.delta import _Sum, apply_delta
 from zj.weights.huggingface import is_delta
 from zj.weights.tensors import open_checkpoint
 
@@ -101,6 +101,24 @@ def test_the_result_computes_what_the_trained_model_does_and_the_delta_would_not
         {k: v.float() for k, v in torch.load(delta / "pytorch_model.bin").items() if "inv" not in k}
     )
     assert (wanted - unmerged.logits(unmerged(packed))).norm() > 0.5 * wanted.norm()  # control: deltas alone babble
+
+
+@pytest.mark.parametrize("rows", [..., slice(None), slice(3, 9), slice(38, 45), slice(44, 50), slice(1, 50, 7)])
+def test_rows_of_a_sum_read_no_others(rows):
+    """A rank of a sharded model takes its rows; those of a larger vocabulary are the delta's alone."""
+    base, delta = torch.randn(40, 4), torch.randn(52, 4)
+    read: list[int] = []
+
+    class Reading(torch.Tensor):
+        def __getitem__(self, index):
+            found = torch.Tensor.__getitem__(self.as_subclass(torch.Tensor), index)
+            read.append(len(found))
+            return found
+
+    whole = torch.cat([base, torch.zeros(12, 4)]) + delta
+    found = _Sum(base.as_subclass(Reading), delta.as_subclass(Reading))[rows]
+    assert torch.equal(found, whole[rows]) and max(read) == len(whole[rows])
+    assert torch.equal(whole[:40], base + delta[:40])  # both are as they were
 
 
 def test_a_delta_is_refused_as_a_model_with_the_command_that_helps(published):

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.line import unlist
 from zj.lora import add_adapter
 from zj.model import Llama, LlamaConfig
 from zj.weights import check_tokenizer_fits, load_llama, save_llama
@@ -50,6 +51,7 @@ def edit_config(folder: Path, **changes) -> None:
     raw = json.loads((folder / "config.json").read_text())
     raw |= changes
     (folder / "config.json").write_text(json.dumps({k: v for k, v in raw.items() if v is not ...}))
+    unlist(folder / "config.json")
 
 
 def write(folder: Path, tensors: dict[str, torch.Tensor], form: str, config: LlamaConfig = UNTIED) -> Path:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.line import unlist
 from zj.lora import ALL_LINEAR, adapter_parameters, add_adapter, merge_adapter
 from zj.model import Llama, LlamaConfig, Packed, ScalarHead
 from zj.weights import load_model, load_peft, load_peft_with_head, peft_save, save_llama, save_peft
@@ -48,6 +49,7 @@ def saved(tmp_path):
 def edit(folder, **changes) -> None:
     raw = json.loads((folder / "adapter_config.json").read_text()) | changes
     (folder / "adapter_config.json").write_text(json.dumps({k: v for k, v in raw.items() if v is not ...}))
+    unlist(folder / "adapter_config.json")
 
 
 # --- what is written
@@ -218,6 +220,7 @@ def test_an_adapter_of_another_model_names_the_tensor_and_both_shapes(saved):
 
 def test_broken_directories_are_named(saved, tmp_path):
     refuse(make(), tmp_path / "none", "no adapter_config.json there; expected a PEFT adapter directory")
+    (saved / "SHA256SUMS").unlink()
     content = (saved / "adapter_model.safetensors").read_bytes()
     (saved / "adapter_model.safetensors").write_bytes(content[:-9])
     refuse(make(), saved, "adapter_model.safetensors: broken or cut off")

@@ -28,7 +28,7 @@ class BpeTokenizer(Tokenizer):
     _library: Any  # what encodes and decodes
 
     def __init__(self, file: Path, added: dict[str, int], bos_id: int | None, size: int):
-        self.file, self.added, self.bos_id = file, added, bos_id
+        self.file, self.added, self.bos_id, self._parts = file, added, bos_id, {}
         self.eos_ids = _ends(file, added)
         self.size = max(size, *(id + 1 for id in added.values()))
         names = (file.name, *COMPANIONS)
@@ -88,6 +88,11 @@ class FastTokenizer(BpeTokenizer):
 
     def encode(self, text: str) -> list[int]:
         return self._library.encode(_whole(text), add_special_tokens=False).ids
+
+    def encode_each(self, texts: list[str]) -> list[list[int]]:
+        return [
+            encoding.ids for encoding in self._library.encode_batch([*map(_whole, texts)], add_special_tokens=False)
+        ]
 
     def decode_text(self, ids: list[int]) -> str:
         return self._library.decode(ids, skip_special_tokens=False)

@@ -15,31 +15,41 @@ import json
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from hashlib import blake2b
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 from tqdm import tqdm
 
 from zj.data.batching import group_of, without_repeats
-from zj.data.readers import OnBadRow, Repeats, read
+from zj.data.readers import OnBadRow, Repeats, read, texts_of
 from zj.data.records import Dialogue, Document, Prompt
 from zj.data.report import too_long
 from zj.data.sentencepiece_tokenizer import train_tokenizer
+from zj.data.sequences import Counts
 from zj.data.sides import about_both, sides
-from zj.data.store import Block, Store, Writer, ids_type
-from zj.data.template import Counts, encode_all, encode_prompt
+from zj.data.store import Block, Ragged, Store, Writer, ids_type
+from zj.data.template import encode_prompt, encode_spans
 from zj.data.tokenizer import Tokenizer
 
 TextRecord = Dialogue | Document
 CHARACTERS = 100_000  # of the records that a process encodes at a time
 SAMPLES = 2  # prompts that every validation answers
+MOST_BYTES = 0.02  # of all tokens, without a warning
+MANY_BYTES = (
+    "WARNING: each character that the tokenizer lacks costs about three tokens. A tokenizer of all data, or of more "
+    "pieces, has them (scripts/train_tokenizer.py, then --tokenizer); scripts/export.py extend gives it to a model"
+)
+TRAINED = (
+    "the tokenizer is trained on these data alone; if other stages follow, train it on the data of all: "
+    "python scripts/train_tokenizer.py --data FILE ... --out DIR, then --tokenizer DIR"
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,9 @@ def encode(job: Job, folder: Path, report: Callable[[str], object], workers: int
     held_out_lines = "".join(f"{record.where or record.id}\n" for record in held_out)
     (folder / "validation.txt").write_text(held_out_lines, encoding="utf-8")
     if not job.tokenizer:
-        train_tokenizer((text for r in held_in for text in _trained_texts(r)), folder / "tokenizer", job.vocab_size)
+        texts = (text for record in held_in for text in texts_of(record, system=False))
+        train_tokenizer(texts, folder / "tokenizer", job.vocab_size)
+        keep_and_report(TRAINED)
     encoder = Encoder(job.tokenizer or str(folder / "tokenizer"), job.template, job.max_tokens)
     encoder(held_in[:1])  # what is wrong with tokenizer or template is an error here, not in a worker
 
@@ -89,12 +101,16 @@ def encode(job: Job, folder: Path, report: Callable[[str], object], workers: int
         train = _encode_side(held_in, mapped, folder / "train", groups, bar, valid.digests)
     long = too_long(train.counts.dropped, train.counts.records, "dialogues", job.max_tokens)
     keep_and_report(f"training: {train.counts}{long}\nvalidation: {valid.counts}")
+    share = (train.spelled + valid.spelled) / max(1, train.counts.tokens + valid.counts.tokens)
+    keep_and_report(f"{share:.2%} of the tokens are bytes of characters that the tokenizer lacks")
+    if share > MOST_BYTES:
+        keep_and_report(MANY_BYTES)
     if train.left_out:
         keep_and_report(f"training: {train.left_out:,} left out, the same as held-out ones once they are shortened")
     if train.left_out == train.counts.sequences:
         raise ValueError(f"--data: nothing to train on is left with --max-tokens {job.max_tokens} ({train.counts})")
     prompts = _sample_prompts(Store(folder / "valid", encoder.ids_type, groups), valid.questions, encoder)
-    index = {"messages": messages, "ids": encoder.ids_type, "groups": groups, "prompts": prompts}
+    index = {"messages": messages, "ids": encoder.ids_type, "groups": groups, "prompts": prompts, "bytes": share}
     (folder / "index.json").write_text(json.dumps(index, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -109,11 +125,6 @@ def read_records(job: Job, files: tuple[str, ...], report: Callable[[str], objec
     different = without_repeats(documents) if job.repeats == "once" else documents
     report(f"{len(documents) - len(different):,} documents repeat others but for their typing, left out")
     return [*different]
-
-
-def _trained_texts(record: TextRecord) -> list[str]:
-    """What a tokenizer is trained on."""
-    return [record.text] if isinstance(record, Document) else [text for turn in record.turns for text in turn]
 
 
 def _sample_prompts(valid: Store, questions: list[Prompt], encoder: Encoder) -> list[list[int]]:
@@ -132,6 +143,7 @@ Mapped = Callable[[Sequence[Sequence[TextRecord]]], Iterator["Encoding"]]  # por
 class Side:
     counts: Counts = Counts()
     left_out: int = 0
+    spelled: int = 0  # tokens that are bytes of characters that the tokenizer lacks
     digests: set[bytes] = field(default_factory=set)  # of the ids of each held-out example
     questions: list[Prompt] = field(default_factory=list)  # the first questions of dialogues, different ones
 
@@ -159,6 +171,7 @@ def _encode_side(
                 block = block.without({index for index, digest in enumerate(digests) if digest in held_out})
             writer.append(block)
             side.counts += encoding.counts
+            side.spelled += encoding.spelled
             side.left_out += len(digests) - len(block.groups)
             side.questions = [*dict.fromkeys(side.questions + encoding.questions)][:SAMPLES]
             progress.update(len(part))
@@ -169,7 +182,7 @@ def _parts(records: Sequence[TextRecord]) -> Iterator[Sequence[TextRecord]]:
     """The records in portions of about `CHARACTERS` characters."""
     start = size = 0
     for index, record in enumerate(records, 1):
-        size += sum(map(len, _trained_texts(record)))
+        size += sum(map(len, texts_of(record, system=False)))
         if size >= CHARACTERS or index == len(records):
             yield records[start:index]
             start, size = index, 0
@@ -181,6 +194,7 @@ class Encoding:
 
     block: Block
     counts: Counts
+    spelled: int  # tokens that are bytes of characters that the tokenizer lacks
     digests: list[bytes]  # of the ids of each example
     questions: list[Prompt]  # the first questions of dialogues, different ones
 
@@ -200,14 +214,30 @@ class Encoder:
         return ids_type(len(self.tokenizer))
 
     def __call__(self, records: Sequence[TextRecord]) -> Encoding:
-        examples, counts = encode_all(records, self.tokenizer, self.template, self.max_tokens)
-        record_of = {record.where: record for record in records}
-        sources = [record_of[example.where] for example in examples]
-        block = Block.of(examples, [group_of(record) for record in sources], self.ids_type)
-        digests = [blake2b(ids.tobytes(), digest_size=16).digest() for ids in block.parts["ids"]]
-        dialogues = (record for record in sources if isinstance(record, Dialogue))
-        questions = dict.fromkeys(Prompt("", d.turns[0][0], system=d.system) for d in dialogues)
-        return Encoding(block, counts, digests, list(questions)[:SAMPLES])
+        sequences, counts = encode_spans(records, self.tokenizer, self.template, self.max_tokens)
+        groups = {record.where: group_of(record) for record in records}
+        block = Block.of(sequences, [groups[sequence.where] for sequence in sequences], self.ids_type)
+        ids = block.parts["ids"]
+        kept = {sequence.where for sequence in sequences}
+        dialogues = (record for record in records if isinstance(record, Dialogue) and record.where in kept)
+        spelled = self.tokenizer.count_bytes(ids.values)
+        return Encoding(block, counts, spelled, _digests(ids), _first_questions(dialogues))
+
+
+def _digests(rows: Ragged) -> list[bytes]:
+    """Of the bytes of each row."""
+    data = rows.values.tobytes()
+    ends = [0, *(rows.ends * rows.values.itemsize).tolist()]
+    return [blake2b(data[start:end], digest_size=16).digest() for start, end in pairwise(ends)]
+
+
+def _first_questions(dialogues: Iterable[Dialogue]) -> list[Prompt]:
+    found: dict[Prompt, None] = {}
+    for dialogue in dialogues:
+        found[Prompt("", dialogue.turns[0][0], system=dialogue.system)] = None
+        if len(found) == SAMPLES:
+            break
+    return list(found)
 
 
 # ---- processes

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +19,41 @@ from zj.data.conversation import MESSAGE_KEYS
 from zj.data.fields import TRAINED, is_empty, means_something, preview
 from zj.data.files import suffix
 from zj.data.messages import CONTENT_KEYS, ROLE_KEYS
+from zj.data.sizes import ROW_LIMIT, check_whole_object, row_too_long
 from zj.data.tables import KEYS, Header, Rows
 
-ROW_LIMIT = 10_000_000  # characters; a longer row means a malformed file
 ROW_KEYS = ("data", "rows", "train", "test", "validation", "valid", "dev", "examples", "items", "samples", "records")
 MESSAGE_FIELDS = {*ROLE_KEYS, *CONTENT_KEYS, *TRAINED, "name", "tool_calls"}
+MOST_MESSAGES = 100_000  # of a conversation
 SPACE = re.compile(r"[ \t\r\n]*")  # JSON's white space
 
 
 def json_rows(text: str, path: Path) -> Rows:
     """(line, row) for each row; in place of a row that cannot be parsed, a ValueError."""
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    first, start = _parse_or_none(lines[0][1]), text.lstrip()[:1]
-    if start == "[" and not (isinstance(first, list) and len(lines) > 1):
+    lines, start = _lines(text), text.lstrip()[:1]
+    (number, line), second = next(lines), next(lines, None)
+    if start == "[" and (second is None or not isinstance(_parse_row(line), list)):
         return _array(text, path)
-    if first is None and not (len(lines) > 1 and lines[1][1].startswith("{")):
-        one_object = start == "{"  # an object over many lines
-    else:
-        in_lines = suffix(path) in (".jsonl", ".ndjson")  # one row, unless it holds rows
-        one_object = len(lines) == 1 and isinstance(first, dict) and (not in_lines or _is_keyed(first))
-    return _object(text, path, lines[0][0]) if one_object else ((number, _parse_line(line)) for number, line in lines)
+    if start == "{" and (second is None or not second[1].startswith("{")):
+        check_whole_object(path, number, len(text if second else line))
+        if second is None:  # an object, unless the line is one row of JSON lines
+            one_object = suffix(path) not in (".jsonl", ".ndjson") or _is_keyed(row := _parse(line)) or row is None
+        else:  # an object over many lines
+            one_object = _parse_row(line) is None
+        if one_object:
+            return _object(text, path, number)
+    return ((number, _parse_line(line)) for number, line in _lines(text))
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """(number, line) of the lines that are not blank."""
+    number = at = 0
+    while at <= len(text):
+        end = text.find("\n", at)
+        end = len(text) if end < 0 else end
+        line, number, at = text[at:end], number + 1, end + 1
+        if line.strip():
+            yield number, line
 
 
 class _Decoder(json.JSONDecoder):
@@ -67,7 +83,13 @@ class _Decoder(json.JSONDecoder):
 DECODER = _Decoder()
 
 
-def _parse_or_none(line: str) -> Any:
+def _parse_row(line: str) -> Any:
+    """A row; None for what is none or too long."""
+    return _parse(line) if len(line) <= ROW_LIMIT else None
+
+
+def _parse(line: str) -> Any:
+    """None for broken JSON."""
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
@@ -90,10 +112,13 @@ def _parse_line(line: str) -> Any:
 
 def _array(text: str, path: Path) -> Rows:
     """The elements of an array; an array of messages is one conversation."""
-    rows = [(line, row) for line, _, row, _ in _elements(text, path)]
-    if all(isinstance(row, dict) and _is_message(row) for _, row in rows) and rows:
-        return iter([(rows[0][0], [row for _, row in rows])])
-    return iter(rows)
+    elements = ((line, row) for line, _, row, _ in _elements(text, path))
+    messages: list[tuple[int, Any]] = []
+    for line, row in elements:
+        messages.append((line, row))
+        if not (isinstance(row, dict) and _is_message(row)) or len(messages) > MOST_MESSAGES:
+            return chain(messages, elements)
+    return iter([(messages[0][0], [row for _, row in messages])] if messages else [])
 
 
 def _is_message(row: dict) -> bool:
@@ -216,7 +241,3 @@ def _expect(text: str, at: int, mark: str) -> int:
     if text[at : at + 1] != mark:
         raise json.JSONDecodeError(f"no {mark!r} here", text, at)
     return at + 1
-
-
-def row_too_long(length: int) -> ValueError:
-    return ValueError(f"found a row of {length:,} characters, expected at most {ROW_LIMIT:,}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
@@ -18,11 +19,12 @@ from typing import Any, Literal, TypeVar, overload
 from zj.data.fields import Notes
 from zj.data.files import Paths, files_of, find_files, suffix
 from zj.data.formats import to_records
-from zj.data.json_rows import ROW_LIMIT, json_rows, row_too_long
+from zj.data.json_rows import json_rows
 from zj.data.prompt_formats import marks_in
 from zj.data.rankings import RankingToolInput, is_from_ranking_tool
 from zj.data.records import Dialogue, Document, Prompt, Ranking, Record
 from zj.data.report import FileReport, Report
+from zj.data.sizes import ROW_LIMIT, row_too_long
 from zj.data.tables import Rows, delimiter_of, read_parquet, read_table, read_xlsx
 from zj.data.text import read_bytes, read_text
 
@@ -120,6 +122,34 @@ def read(
     return records, report
 
 
+def read_any(path: Path, on_bad_row: OnBadRow = "stop") -> Read[Any]:
+    """`read` of one file of any kind: the first of all rows, else that of the first row.
+
+    A file whose first row is bad for all kinds is, with "skip", of the kind of most rows. Raises ValueError as `read`.
+    """
+    kinds: tuple[Kind, ...] = ("dialogue", "ranking", "document")
+    errors: dict[Kind, ValueError] = {}
+    for kind in kinds:
+        try:
+            return read(path, kind)
+        except ValueError as error:
+            errors[kind] = error
+    ends = {kind: re.match(rf"{re.escape(str(path))}:(\d+)", str(error)) for kind, error in errors.items()}
+    lines = {kind: int(end[1]) if end else 0 for kind, end in ends.items()}
+    farthest = max(kinds, key=lambda kind: (lines[kind], kind == "document"))
+    if lines[farthest] > min(lines.values()):
+        return read(path, farthest, on_bad_row)
+    found: list[Read[Any]] = []
+    for kind in kinds if on_bad_row == "skip" else ():
+        with suppress(ValueError):
+            found.append(read(path, kind, "skip"))
+    if found:
+        return max(found, key=lambda part: len(part[0]))
+    with suppress(ValueError):  # a question in any form, which a row without its answers would pass for
+        return read(path, "prompt", on_bad_row)
+    raise errors["document"]
+
+
 def _records(
     rows: Rows,
     path: Path,
@@ -168,14 +198,15 @@ def _content(record: Record) -> Hashable:
     return _content(record.prompt), record.answers, record.ranks
 
 
-def texts_of(record: Record) -> list[str]:
-    """All texts of a record."""
+def texts_of(record: Record, system: bool = True) -> list[str]:
+    """All texts of a record, with or without its system text."""
     if isinstance(record, Document):
         return [record.text]
     if isinstance(record, Ranking):
-        return [*texts_of(record.prompt), *record.answers]
+        return [*texts_of(record.prompt, system), *record.answers]
     turns = record.turns if isinstance(record, Dialogue) else record.history
-    return [record.system, *chain.from_iterable(turns), *([record.user] if isinstance(record, Prompt) else [])]
+    last = [record.user] if isinstance(record, Prompt) else []
+    return [*([record.system] if system else []), *chain.from_iterable(turns), *last]
 
 
 def _about_tool(path: Path, tool: RankingToolInput | None) -> str:

@@ -13,8 +13,11 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import sentencepiece
+from numpy.typing import NDArray
 
 from zj.data.sentencepiece_model import CONTROL, UNUSED, WITHOUT_PREFIX, SentencePieceModel
 from zj.data.tokenizer import ADDED, MODEL, Tokenizer
@@ -35,6 +38,7 @@ class SentencePieceTokenizer(Tokenizer):
         except RuntimeError:
             raise ValueError(f"{file}: found no SentencePiece model, expected a {MODEL}") from None
         self.added = {piece: id for piece, id in added.items() if piece not in PADDING}  # special tokens and their ids
+        self._parts = {}
         size = self._sp.vocab_size()
         self._control_ids = {i for i in range(size) if self._sp.is_control(i) or self._sp.is_unknown(i)}
         _check_added(self.added, self._sp, file)
@@ -57,6 +61,9 @@ class SentencePieceTokenizer(Tokenizer):
 
     def encode(self, text: str) -> list[int]:
         return self._sp.encode(text)
+
+    def encode_each(self, texts: list[str]) -> list[list[int]]:
+        return self._sp.encode(texts, num_threads=1)
 
     def decode(self, ids: Iterable[int]) -> str:
         size = self._sp.vocab_size()
@@ -104,6 +111,21 @@ class SentencePieceTokenizer(Tokenizer):
         return [
             [known[piece]] if piece in known else bare.encode(piece[0].replace("▁", " ")) or unknown for piece in wanted
         ]
+
+    def count_bytes(self, ids: Any) -> int:
+        """Three or so of each character that the vocabulary lacks. ASCII is none.
+
+        A line end is a byte in every tokenizer of LLaMA's kind, and one token all the same.
+        """
+        return int(self._is_byte[np.asarray(ids, dtype=np.intp)].sum())
+
+    @cached_property
+    def _is_byte(self) -> NDArray[np.bool_]:
+        """[number of ids]"""
+        table = np.zeros(len(self), bool)
+        pieces = ((id, self._sp.id_to_piece(id)) for id in range(self._sp.vocab_size()) if self._sp.is_byte(id))
+        table[[id for id, piece in pieces if int(piece[3:5], 16) > 127]] = True  # <0x80> …
+        return table
 
     def piece(self, id: int) -> str:
         names = {i: piece for piece, i in self.added.items()}

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zj.data.template import Encoded
+from zj.data.sequences import Encoded, Spanned, flags_of
 
 Array = NDArray[Any]
 PARTS = {"ids": "", "spans": "int32", "where": "uint8"}  # name -> type of its values; that of ids is the store's
@@ -38,8 +38,10 @@ class Ragged(Sequence[Array]):
 
     @classmethod
     def of(cls, rows: Sequence[Any], dtype: Any) -> Ragged:
-        """From lists of numbers."""
+        """From lists of numbers, or of bytes."""
         ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
+        if rows and isinstance(rows[0], bytes):
+            return cls(np.frombuffer(b"".join(rows), dtype), ends)
         return cls(np.fromiter(chain.from_iterable(rows), dtype, ends[-1] if rows else 0), ends)
 
     @classmethod
@@ -67,10 +69,10 @@ class Block:
     groups: list[tuple[str, str]]
 
     @classmethod
-    def of(cls, examples: Sequence[Encoded], groups: Sequence[tuple[str, str]], dtype: str) -> Block:
+    def of(cls, examples: Sequence[Spanned], groups: Sequence[tuple[str, str]], dtype: str) -> Block:
         rows: dict[str, Sequence[Any]] = {
             "ids": [example.ids for example in examples],
-            "spans": [spans_of(example.counted) for example in examples],
+            "spans": [example.spans for example in examples],
             "where": [example.where.encode(errors="surrogatepass") for example in examples],
         }
         return cls({name: Ragged.of(rows[name], PARTS[name] or dtype) for name in PARTS}, list(groups))
@@ -80,15 +82,6 @@ class Block:
         kept = [index for index in range(len(self.groups)) if index not in left_out]
         parts = {name: Ragged.of([rows[n] for n in kept], rows.values.dtype) for name, rows in self.parts.items()}
         return Block(parts, [self.groups[n] for n in kept])
-
-
-def spans_of(counted: Sequence[bool]) -> list[int]:
-    """[from, to, from, to, …] of the runs of True."""
-    flags, spans, end = bytes(counted), [], 0
-    while (start := flags.find(True, end)) >= 0:
-        end = flags.find(False, start) % (len(flags) + 1)  # -1, there is none: the length
-        spans += [start, end]
-    return spans
 
 
 class Writer:
@@ -137,10 +130,8 @@ class Store(Sequence[Encoded]):
 
     def __getitem__(self, index: int) -> Encoded:  # type: ignore[override]
         ids, spans, where = (part[index] for part in self._parts.values())
-        counted = np.zeros(len(ids), bool)
-        for start, end in spans.reshape(-1, 2):
-            counted[start:end] = True
-        return Encoded(ids.tolist(), counted.tolist(), where.tobytes().decode(errors="surrogatepass"))
+        place = where.tobytes().decode(errors="surrogatepass")
+        return Encoded(ids.tolist(), flags_of(spans.tolist(), len(ids)), place)
 
     @property
     def groups(self) -> list[tuple[str, str]]:

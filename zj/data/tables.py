@@ -12,8 +12,11 @@ from typing import Any
 from zj.data.conversation import ANSWER_KEYS, MESSAGE_KEYS, QUESTION_KEYS
 from zj.data.fields import UNNAMED, preview
 from zj.data.rankings import PAIR_KEYS
+from zj.data.sizes import ROW_LIMIT, check_unpacked, is_too_much, row_too_long, unzipped
 
 KEYS = {*QUESTION_KEYS, *ANSWER_KEYS, *MESSAGE_KEYS, "text", "rank1", *(key for pair in PAIR_KEYS for key in pair)}
+PARQUET_ROWS = 1024  # that are unpacked at a time
+LEAST = 64  # bytes that a row of a parquet file counts with at least; eight cells of a sheet, empty ones too
 NAME = re.compile(r"[\w.:()-]{0,40}")  # of a column; a sentence with commas has blanks
 Rows = Iterator[tuple[int, Any]]  # (line, row, or in its place the ValueError of a row that cannot be parsed)
 
@@ -47,6 +50,8 @@ class Header:
             return ValueError(f"found {len(cells)} columns, expected {len(self.names)}: {columns}")
         if [str(cell).strip("\ufeff ") for cell in cells] == self.names:
             return ValueError("found the header once more, expected a row")
+        if (length := sum(len(cell) for cell in cells if isinstance(cell, str))) > ROW_LIMIT:
+            return row_too_long(length)
         row = dict(zip(self.names, cells, strict=True))
         for n in self._unnamed:
             value = str("" if cells[n] is None else cells[n]).strip()
@@ -121,29 +126,49 @@ CELL = {mark: re.compile(rf'"((?:[^"]|"")*+)"(?={mark}|\n|\Z)|([^{mark}\n]*)') f
 def read_parquet(data: bytes, path: Path) -> Rows:
     """Rows of a parquet file; its "line" is the number of the row."""
     parquet = _library("pyarrow.parquet", path)
+    rows: list[Any] = []
+    size = 0
     try:
-        table = parquet.read_table(io.BytesIO(data))
+        file = parquet.ParquetFile(io.BytesIO(data))
+        stated = sum(file.metadata.row_group(n).total_byte_size for n in range(file.metadata.num_row_groups))
+        if not is_too_much(stated, len(data)):
+            for batch in file.iter_batches(PARQUET_ROWS):  # a text that is stored once may be that of all rows
+                size += batch.nbytes + LEAST * batch.num_rows
+                if is_too_much(size, len(data)):
+                    break
+                rows += batch.to_pylist()
     except Exception as error:  # pyarrow has errors of its own
         raise ValueError(f"{path}: found a broken parquet file ({_first_line(error)})") from None
-    return enumerate(table.to_pylist(), 1)
+    check_unpacked(path, max(stated, size), len(data))
+    return enumerate(rows, 1)
 
 
 def read_xlsx(data: bytes, path: Path) -> Rows:
     """Rows of an Excel workbook with one sheet that holds something; the first line is the header."""
     openpyxl = _library("openpyxl", path)
+    check_unpacked(path, unzipped(data), len(data))
+    sheets: dict[str, list[list[Any]]] = {}
+    size = 0
     try:
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-        sheets = {sheet.title: [list(row) for row in sheet.iter_rows(values_only=True)] for sheet in book.worksheets}
+        for sheet in book.worksheets:
+            rows = sheets[sheet.title] = []
+            for row in sheet.iter_rows(values_only=True):
+                size += len(row) * LEAST // 8
+                if is_too_much(size, len(data)):  # a cell far to the right stands for all that are left of it
+                    break
+                rows.append(list(row))
     except Exception as error:  # those of zipfile and of an XML parser too
         raise ValueError(f"{path}: found a broken xlsx file ({_first_line(error)})") from None
+    check_unpacked(path, size, len(data))
     filled = {title: rows for title, rows in sheets.items() if any(cell is not None for row in rows for cell in row)}
     if len(filled) != 1:
         raise ValueError(f"{path}: found {len(filled)} sheets with rows ({', '.join(filled)}), expected one")
-    ((names, *rows),) = filled.values()
+    ((names, *body),) = filled.values()
     header = Header(names, path)
     return (
         (line, header.row([_cell_text(cell) for cell in row]))
-        for line, row in enumerate(rows, 2)
+        for line, row in enumerate(body, 2)
         if any(cell is not None for cell in row)
     )
 

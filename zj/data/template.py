@@ -11,65 +11,46 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
-from operator import add
 
 from zj.data.prompt_formats import Template, find_template
 from zj.data.records import Dialogue, Document, Prompt
+from zj.data.sequences import Counts, Encoded, Spanned
 from zj.data.tokenizer import Tokenizer
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """One sequence. `counted[i]`: token i is trained on (part of an answer, or its EOS)."""
-
-    ids: list[int]
-    counted: list[bool]
-    where: str  # file:line of the record
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many records were encoded, shortened and dropped."""
-
-    records: int = 0
-    shortened: int = 0  # dialogues without their oldest turns
-    dropped: int = 0  # dialogues whose last turn alone is too long
-    nothing_to_count: int = 0  # dropped sequences without a token that is trained on
-    sequences: int = 0
-    tokens: int = 0
-    counted: int = 0
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(*map(add, vars(self).values(), vars(other).values()))
-
-    def __str__(self) -> str:
-        return (
-            f"{self.records:,} records: {self.shortened:,} shortened, {self.dropped:,} dropped, "
-            f"{self.nothing_to_count:,} with nothing to count; "
-            f"{self.sequences:,} sequences, {self.tokens:,} tokens, {self.counted:,} counted"
-        )
 
 
 def encode_all(
     records: Iterable[Dialogue | Document], tokenizer: Tokenizer, template: str, max_tokens: int | None = None
 ) -> tuple[list[Encoded], Counts]:
     """(records encoded for training, in order; counts of what was shortened and dropped)."""
-    encoded: list[Encoded] = []
-    total = shortened = dropped = empty = 0
+    sequences, counts = encode_spans(records, tokenizer, template, max_tokens)
+    return [sequence.encoded() for sequence in sequences], counts
+
+
+def encode_spans(
+    records: Iterable[Dialogue | Document], tokenizer: Tokenizer, template: str, max_tokens: int | None = None
+) -> tuple[list[Spanned], Counts]:
+    """`encode_all`, with the tokens that are trained on as spans."""
+    records, sequences = list(records), list[Spanned]()
+    documents = iter(tokenizer.encode_each([record.text for record in records if isinstance(record, Document)]))
+    shortened = dropped = empty = 0
     for record in records:
-        total += 1
         if isinstance(record, Document):
-            pieces = encode_document(record, tokenizer, max_tokens)
+            pieces = _cut(next(documents), record.where, tokenizer, max_tokens)
+        elif layout := _lay_out(record.system, record.turns, tokenizer, template, max_tokens, record.trained):
+            pieces = [Spanned(layout.ids, layout.spans, record.where)]
+            shortened += layout.dropped_turns > 0
         else:
-            layout = _lay_out(record.system, record.turns, tokenizer, template, max_tokens, record.trained)
-            pieces = [Encoded(layout.ids, layout.counted, record.where)] if layout else []
-            shortened += layout is not None and layout.dropped_turns > 0
-            dropped += layout is None
-        counted_pieces = [piece for piece in pieces if any(piece.counted)]
-        empty += len(pieces) - len(counted_pieces)
-        encoded += counted_pieces
-    tokens, counted = sum(len(e.ids) for e in encoded), sum(e.counted.count(True) for e in encoded)
-    return encoded, Counts(total, shortened, dropped, empty, len(encoded), tokens, counted)
+            pieces = []
+            dropped += 1
+        counted = [piece for piece in pieces if piece.spans]
+        empty += len(pieces) - len(counted)
+        sequences += counted
+    tokens, spans = (
+        sum(len(sequence.ids) for sequence in sequences),
+        [x for sequence in sequences for x in sequence.spans],
+    )
+    trained = sum(spans[1::2]) - sum(spans[::2])
+    return sequences, Counts(len(records), shortened, dropped, empty, len(sequences), tokens, trained)
 
 
 def encode_dialogue(dialogue: Dialogue, tokenizer: Tokenizer, template: str, max_tokens: int | None = None) -> Encoded:
@@ -82,7 +63,7 @@ def encode_dialogue(dialogue: Dialogue, tokenizer: Tokenizer, template: str, max
         raise ValueError(
             f"{dialogue.where}: found a last turn that exceeds --max-tokens {max_tokens}, expected it to fit"
         )
-    return Encoded(layout.ids, layout.counted, dialogue.where)
+    return Spanned(layout.ids, layout.spans, dialogue.where).encoded()
 
 
 def encode_prompt(prompt: Prompt, tokenizer: Tokenizer, template: str, max_tokens: int | None = None) -> list[int]:
@@ -122,12 +103,17 @@ def encode_answers(
 
 def encode_document(document: Document, tokenizer: Tokenizer, max_tokens: int | None = None) -> list[Encoded]:
     """BOS, text, EOS in consecutive pieces of at most `max_tokens`. The first token of a piece is not predicted."""
-    ids = [*tokenizer.beginning, *tokenizer.encode(document.text), tokenizer.eos_id]
+    pieces = _cut(tokenizer.encode(document.text), document.where, tokenizer, max_tokens)
+    return [piece.encoded() for piece in pieces]
+
+
+def _cut(text: list[int], where: str, tokenizer: Tokenizer, max_tokens: int | None) -> list[Spanned]:
+    ids = [*tokenizer.beginning, *text, tokenizer.eos_id]
     step = len(ids) if max_tokens is None else max_tokens
     if step < 2:
         raise ValueError(f"--max-tokens {max_tokens}: expected at least 2")
-    pieces = [ids[at : at + step] for at in range(0, len(ids), step)]
-    return [Encoded(piece, [False] + [True] * (len(piece) - 1), document.where) for piece in pieces]
+    pieces = [ids[at : at + step] for at in range(0, len(ids), step)] if len(ids) > step else [ids]
+    return [Spanned(piece, [1, len(piece)] if len(piece) > 1 else [], where) for piece in pieces]
 
 
 def stop_ids(tokenizer: Tokenizer, template: str) -> tuple[int, ...]:
@@ -141,7 +127,7 @@ def stop_ids(tokenizer: Tokenizer, template: str) -> tuple[int, ...]:
 @dataclass(frozen=True)
 class _Layout:
     ids: list[int]
-    counted: list[bool]
+    spans: list[int]  # of the tokens that are trained on
     dropped_turns: int  # the oldest ones
 
 
@@ -174,12 +160,13 @@ def _lay_out(
         if first == len(turns):
             return None
 
-    ids, counted = tokenizer.beginning, [False] * len(tokenizer.beginning)
+    ids, spans = tokenizer.beginning, list[int]()
     for number in range(first, len(turns)):
-        prefix, answer = question(number, number == first), answers[number]
-        ids += prefix + answer
-        counted += [False] * len(prefix) + [trained[number] if trained else True] * len(answer)
-    return _Layout(ids, counted, first)
+        ids += question(number, number == first)
+        if not trained or trained[number]:
+            spans += [len(ids), len(ids) + len(answers[number])]
+        ids += answers[number]
+    return _Layout(ids, spans, first)
 
 
 def _question(user: str, tokenizer: Tokenizer, style: Template, system: str, begins: bool, last: bool) -> list[int]:
@@ -196,8 +183,10 @@ def _question(user: str, tokenizer: Tokenizer, style: Template, system: str, beg
     for special, group in groupby(parts, key=style.specials.__contains__):
         if special:
             ids += map(tokenizer.special, group)
+        elif PLACES.search(text := "".join(group)):
+            ids += tokenizer.encode(PLACES.sub(lambda place: texts[place[0]], text))
         else:
-            ids += tokenizer.encode(PLACES.sub(lambda place: texts[place[0]], "".join(group)))
+            ids += tokenizer.encode_part(text)
     return ids
 
 

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
-import zlib
 from collections import Counter
 from pathlib import Path
 
-UNPACK = {
-    b"\x1f\x8b": ("gzip", gzip.decompress),
-    b"BZh": ("bz2", bz2.decompress),
-    b"\xfd7zXZ\0": ("xz", lzma.decompress),
-}
+from zj.data.sizes import check_file, unpacked
+
 # What other files begin with, and what to do with them.
 FOREIGN = {
     b"(\xb5/\xfd": "a zstd file, unpack it (zstd -d FILE)",
@@ -45,7 +38,9 @@ FREQUENT = set(
 
 def read_text(path: Path, data: bytes) -> tuple[str, str]:
     """(text, name of its encoding). Line ends become \\n. Raises ValueError for anything but text."""
-    text, encoding = _decode(path, _unpacked(path, data))
+    data = unpacked(path, data)
+    _refuse_foreign(path, data)
+    text, encoding = _decode(path, data)
     if "\0" in text:
         raise ValueError(f"{path}: byte {text.index(chr(0))}: found binary data, expected UTF-8 text")
     if not text.strip():
@@ -55,25 +50,18 @@ def read_text(path: Path, data: bytes) -> tuple[str, str]:
 
 def read_bytes(path: Path) -> bytes:
     try:
+        check_file(path, path.stat().st_size)
         return path.read_bytes()
     except OSError as error:
         raise ValueError(f"--data {path}: cannot be read ({error.strerror})") from None
 
 
-def _unpacked(path: Path, data: bytes) -> bytes:
-    for magic, (name, unpack) in UNPACK.items():
-        if data.startswith(magic):
-            try:
-                data = unpack(data)
-            except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
-                raise ValueError(f"{path}: found a broken {name} file ({error})") from None
-            break
+def _refuse_foreign(path: Path, data: bytes) -> None:
     for magic, advice in FOREIGN.items():
         if data.startswith(magic):
             raise ValueError(f"{path}: found {advice}: expected rows of text, a parquet or an xlsx file")
     if data[257:262] == b"ustar":
         raise ValueError(f"{path}: found a tar archive, unpack it (tar xf FILE): expected rows of text")
-    return data
 
 
 def _decode(path: Path, data: bytes) -> tuple[str, str]:

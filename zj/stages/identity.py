@@ -65,8 +65,8 @@ WEIGHTS = re.compile(r".*model.*\.(safetensors|bin)")
 def model_digest(folder: Path, base: str = "") -> str:
     """Of a model directory, or of an adapter's and its bases', wherever they lie: "files=…", or "files=… sums=…".
 
-    files: settings and weights, of which a large file is read in part. sums: what SHA256SUMS lists, if it is there;
-    the files themselves are compared with that when they are loaded.
+    files: settings and weights, of which a large file is read in part. sums: those of the weights in SHA256SUMS, if it
+    is there; the files themselves are compared with that when they are loaded.
     """
     files = [file for file in folder.iterdir() if file.name in SETTINGS or WEIGHTS.fullmatch(file.name)]
     files += files_read(folder)
@@ -78,8 +78,9 @@ def model_digest(folder: Path, base: str = "") -> str:
         parts.append(json.dumps(settings, sort_keys=True))
     digest = f"files={_short(' '.join(parts))}"
     if listing.is_file():
-        lines = listing.read_text(encoding="utf-8").replace("*", " ").splitlines()
-        digest += f" sums={_short(' '.join(sorted(' '.join(line.split()) for line in lines)))}"
+        rows = (line.replace("*", " ").split() for line in listing.read_text(encoding="utf-8").splitlines())
+        weights = sorted(" ".join(row) for row in rows if row and WEIGHTS.fullmatch(row[-1]))
+        digest += f" sums={_short(' '.join(weights))}"
     return digest
 
 

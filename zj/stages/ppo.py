@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from zj.data.batching import batch, epochs, order
-from zj.data.template import Encoded, stop_ids
+from zj.data.sequences import Encoded
+from zj.data.template import stop_ids
 from zj.inference import generate
 from zj.stages import setup
 from zj.stages.run_state import Run, backward_cross_entropy

@@ -16,8 +16,9 @@ from zj.data.batching import is_validation, pack_plan, question, without_repeats
 from zj.data.readers import read
 from zj.data.records import Prompt, Ranking
 from zj.data.report import too_long
+from zj.data.sequences import Encoded
 from zj.data.sides import without_questions
-from zj.data.template import Encoded, encode_all, encode_answers, encode_prompt
+from zj.data.template import encode_all, encode_answers, encode_prompt
 from zj.data.tokenizer import Tokenizer
 from zj.data.turns import asks_nothing, choose_turns
 from zj.model import Packed

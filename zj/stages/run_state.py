@@ -16,9 +16,9 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from zj.data.huggingface import save_tokenizer
 from zj.data.template import stop_ids
 from zj.data.tokenizer import Tokenizer
+from zj.data.tokenizer_files import save_tokenizer
 from zj.model import Llama, sequence_logprobs
 from zj.stages.config import StageConfig
 from zj.stages.encoded import Data
@@ -40,6 +40,7 @@ from zj.train import (
     save_checkpoint,
 )
 from zj.weights import save_llama, save_peft
+from zj.weights.checksums import add_settings
 from zj.weights.sharded import is_sharded, reshard
 
 C = TypeVar("C", bound=StageConfig)
@@ -247,6 +248,8 @@ class Run(Generic[C]):
             save_llama(self.model, folder, writes=writes, special_ids=self.tokenizer.special_ids)
         else:
             save_peft(self.model, self.adapter, folder, self.base, writes=writes, bottom=self.config.base)
+        if writes:
+            add_settings(folder)
 
 
 def cross_entropy_step(run: Run, packs: list[Pack]) -> tuple[dict[str, float], int]:

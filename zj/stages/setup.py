@@ -14,8 +14,8 @@ from torch import Tensor
 from zj.data.batching import pack_plan
 from zj.data.readers import OnBadRow, Repeats, read
 from zj.data.records import Record
+from zj.data.sequences import Encoded
 from zj.data.sides import about_both, sides
-from zj.data.template import Encoded
 from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
 from zj.lora import add_adapter, count_parameters
@@ -24,6 +24,7 @@ from zj.stages.config import StageConfig, TextConfig, need, useful_shard, with_t
 from zj.stages.identity import KINDS, contents_of
 from zj.train import ALONE, DTYPES, Identity, World, open_run, replace_folder, shard, sync_tree, write_text
 from zj.weights import check_base_is_used, check_stackable, config_of, load_model, save_llama
+from zj.weights.checksums import check_settings
 from zj.weights.huggingface import check_tokenizer_fits
 
 R = TypeVar("R", bound=Record)
@@ -42,6 +43,8 @@ def open_stage(config: S, stage: str, world: World) -> tuple[Path, dict[str, Any
     if (how := useful_shard(config, world.size)) != config.shard:
         world.print(f"--shard {config.shard}: with one rank there is nothing to shard, and it would need more memory")
         config = replace(config, shard=how)
+    if tokenizer := getattr(config, "tokenizer", ""):  # a model's own files are checked when it is loaded
+        check_settings(Path(tokenizer))
     identity = world.on_rank_zero(lambda: Identity(stage, config, contents_of(config), KINDS))
     return open_run(config.out, identity, world, config.resume_with)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 
 from zj.data.batching import Group, parse_mix
-from zj.data.template import Encoded
+from zj.data.sequences import Encoded
 from zj.data.tokenizer import Tokenizer
 from zj.inference import generate
 from zj.model import Llama, sequence_logprobs

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from functools import cache
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -26,6 +27,7 @@ from .families import open_family
 from .tensors import Stored
 
 FILE = "base.json"
+VERSION = 1  # of `fingerprint`: what it covers. A file without one is of version 1
 ROWS, VOCABULARY_ROWS = 16, 256  # evenly spaced rows that a fingerprint reads, of a matrix and of embedding and head
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
@@ -93,7 +95,10 @@ def check_base(path: str | Path, base: str | Path, strict: bool = True) -> None:
             raise ValueError(message)
         _warn(f"{message}. What follows is not what was trained")
     if not recorded and written and Path(written).name != base.resolve().name:
-        _warn(f"{path}: its base is called {written}, not {base}; it has no {FILE} to tell whether they are the same")
+        _warn(
+            f"{path}: its base is called {written}, not {base}; it has no {FILE} of version {VERSION} to tell whether "
+            "they are the same"
+        )
 
 
 def same_base(one: Path, other: Path) -> bool:
@@ -145,9 +150,10 @@ def _read_parts(tensor: Stored, is_vocabulary: bool) -> Iterator[Tensor]:
         yield tensor[max(0, rows - most) :]
 
 
-def write_fingerprint(path: Path, base: Path) -> None:
-    """Record the base in an adapter directory."""
-    (path / FILE).write_text(json.dumps({"fingerprint": fingerprint(base)}) + "\n", encoding="utf-8")
+def write_fingerprint(file: Path, base: Path) -> None:
+    """Record the base of an adapter."""
+    record = {"version": VERSION, "fingerprint": fingerprint(base)}
+    file.write_text(json.dumps(record) + "\n", encoding="utf-8")
 
 
 def _find(path: Path, base: str) -> Path:
@@ -161,6 +167,11 @@ def _find(path: Path, base: str) -> Path:
         if is_adapter(base):
             raise ValueError(f"--base {base}: is an adapter, expected the directory of the model below all adapters")
         return Path(base)
+    if (version := _read_record(path)[0]) != VERSION:
+        raise ValueError(
+            f"{path / FILE}: a fingerprint of version {version!r}, this program computes version {VERSION}: "
+            "--base says where its base is, which then is not compared"
+        )
     fitting = (place for place in chain(there, _moved(path, written)) if recorded and _fits_whole(place, recorded))
     found = next(fitting, there[0] if there else None)
     if found is None:
@@ -179,13 +190,20 @@ def _moved(path: Path, written: str) -> Iterator[Path]:
 
 
 def _recorded(path: Path) -> str:
-    """The fingerprint in an adapter directory; "" if there is none."""
+    """The fingerprint in an adapter directory; "" if there is none, or one of another version."""
+    version, recorded = _read_record(path)
+    return recorded if version == VERSION else ""
+
+
+def _read_record(path: Path) -> tuple[Any, str]:
+    """(version, fingerprint)"""
     file = path / FILE
     if not file.is_file():
-        return ""
+        return VERSION, ""
     try:
-        return str(json.loads(file.read_text(encoding="utf-8"))["fingerprint"])
-    except (ValueError, KeyError, TypeError) as error:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        return record.get("version", VERSION), str(record["fingerprint"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file}: damaged ({error!r}), expected the fingerprint of the base") from None
 
 

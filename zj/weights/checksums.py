@@ -1,8 +1,12 @@
-"""Checksums of the weights in the format of `sha256sum`: a damaged file is an error that names it."""
+"""Checksums of a model directory in the format of `sha256sum`: a damaged file is an error that names it.
+
+Listed are the weights and the small files that decide what they compute: config, adapter, tokenizer, prompt format.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +16,29 @@ from .sharded import rank_share
 
 SUMS = "SHA256SUMS"
 MOST_BYTES = 1 << 20  # of a listing: a model has some hundreds of files
+SETTINGS = (
+    *("config.json", "adapter_config.json", "base.json", "reward.json", "template.json"),
+    *("tokenizer.model", "added_tokens.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"),
+)
 
 
 def write_sums(listing: Path, files: Mapping[str, Path]) -> None:
     """List the checksums of files; the keys are their final names."""
     digests = _digests(files.values())
-    listing.write_text("".join(f"{digests[file]}  {name}\n" for name, file in files.items()), encoding="utf-8")
+    _write(listing, {name: digests[file] for name, file in files.items()})
+
+
+def _write(listing: Path, digests: Mapping[str, str]) -> None:
+    listing.write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()), encoding="utf-8")
+
+
+def add_settings(directory: Path) -> None:
+    """List the small files of a directory in its SHA256SUMS as they are now. The lines of other files stay."""
+    listing, draft = directory / SUMS, directory / f".writing-{SUMS}"
+    files = [directory / name for name in SETTINGS if (directory / name).is_file()]
+    sums = {file: digest for file, digest in _read_sums(listing).items() if file.name not in SETTINGS}
+    _write(draft, {file.name: digest for file, digest in (sums | _digests(files)).items()})
+    os.replace(draft, listing)
 
 
 def check_sums(directory: Path, share: bool = True) -> None:
@@ -25,18 +46,30 @@ def check_sums(directory: Path, share: bool = True) -> None:
 
     ValueError names a file that has changed or is absent. Reads all files: seconds for 10 GB.
     """
-    listing = directory / SUMS
-    if not listing.is_file():
-        return
-    expected = _read_sums(listing)
-    digests = _digests(rank_share(list(expected)) if share else expected)
-    for file, digest in digests.items():
+    expected = _read_sums(directory / SUMS)
+    _check(expected, rank_share(list(expected)) if share else expected)
+
+
+def check_settings(directory: Path) -> None:
+    """`check_sums` for the small files alone, on every rank: before they are read."""
+    expected = _read_sums(directory / SUMS)
+    _check(expected, [file for file in expected if file.name in SETTINGS])
+
+
+def _check(expected: Mapping[Path, str], files: Iterable[Path]) -> None:
+    for file, digest in _digests(files).items():
         if digest != expected[file]:
-            raise ValueError(f"{file}: damaged, its checksum is not the one in {SUMS} (meant so? remove {SUMS})")
+            found = "changed since it was written" if file.name in SETTINGS else "damaged"
+            raise ValueError(
+                f"{file}: {found}, its checksum is not the one in {SUMS} (meant so? remove its line there)"
+            )
 
 
 def _read_sums(listing: Path) -> dict[Path, str]:
-    sums = {}
+    """Digests of the listed files, all of which are there. {} without a listing."""
+    sums: dict[Path, str] = {}
+    if not listing.is_file():
+        return sums
     if listing.stat().st_size > MOST_BYTES:
         raise ValueError(f"{listing}: has {listing.stat().st_size:,} bytes, expected at most {MOST_BYTES:,}")
     for number, line in enumerate(listing.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
@@ -48,7 +81,10 @@ def _read_sums(listing: Path) -> dict[Path, str]:
         sums[listing.parent / row[2]] = row[1]
     absent = [file for file in sums if not file.is_file()]
     if absent:
-        raise ValueError(f"{listing}: names {len(sums)} files, {len(absent)} of them absent, first {absent[0].name}")
+        raise ValueError(
+            f"{listing}: names {len(sums)} files, {len(absent)} of them absent, first {absent[0].name} "
+            "(meant so? remove its line)"
+        )
     return sums
 
 

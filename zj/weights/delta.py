@@ -116,10 +116,10 @@ class _Sum:
     def dtype(self) -> torch.dtype:
         return self.delta.dtype
 
-    def __getitem__(self, index: Any) -> Tensor:
-        total = torch.zeros(self.shape)
-        total[: self.base.shape[0]] = self.base[...]  # rows that the base lacks are zeros
-        return (total + self.delta[...].float())[index].to(self.dtype)
+    def __getitem__(self, rows: Any) -> Tensor:
+        """These rows, a slice, or all of them (...); those that the base lacks, which are the last, are the delta's."""
+        delta, base = self.delta[rows].float(), self.base[rows].float()
+        return torch.cat([base + delta[: len(base)], delta[len(base) :]]).to(self.dtype)
 
 
 def _counterpart(base_tensors: Mapping[str, Stored], delta_tensors: Mapping[str, Stored], name: str) -> Stored:

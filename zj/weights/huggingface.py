@@ -15,7 +15,7 @@ import torch
 from zj.model.config import LlamaConfig
 from zj.model.llama import Llama
 
-from .checksums import check_sums
+from .checksums import check_settings, check_sums
 from .families import open_family, with_own_names
 from .sharded import local, rank_rows, reshard
 from .tensors import Sliceable, Stored, check_finite, open_checkpoint, write_checkpoint
@@ -41,6 +41,7 @@ def load_llama(path: str | Path, dtype: torch.dtype = torch.float32, device: str
 
 def open_llama(path: str | Path) -> tuple[LlamaConfig, dict[str, Sliceable]]:
     """(config, weights by name) of a Hugging Face directory; names and shapes are checked, nothing is read yet."""
+    check_settings(Path(path))
     config, stored = open_family(path)
     check_network(stored, config, Path(path))
     check_sums(Path(path))

@@ -21,7 +21,7 @@ from zj.model.llama import Llama
 
 from .adapter_base import base_of, levels
 from .adapter_config import AdapterKeys, is_adapter, read_config
-from .checksums import check_sums
+from .checksums import check_settings, check_sums
 from .families import table_of, with_own_names
 from .huggingface import EMBEDDING, HEAD, Prepare, build_llama, open_llama
 from .tensors import Sliceable, Stored, open_tensors
@@ -175,6 +175,7 @@ def len_of(tensor: Sliceable) -> int:
 
 def open_adapter(path: Path, weights: Mapping[str, Sliceable], head: Sliceable | None = None) -> Adapter:
     """An adapter directory, checked against the weights of its base and the head that is wanted, if one is."""
+    check_settings(path)
     config, stored, expected = read_config(path, head is not None), _open_tensors(path), dict[str, list[int]]()
     config, stored = replace(config, table=table_of(stored)), with_own_names(stored)
     layers = config.layers(name for name in weights if name.endswith(".weight"))

@@ -132,18 +132,21 @@ def _targets_of(layers: Mapping[str, LowRank], names: Iterable[str]) -> list[str
 
 def _write(path: Path, config: dict[str, Any], tensors: dict[str, Tensor], base: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
-    (path / f".writing-{CONFIG}").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    save_file(dict(tensors), path / f".writing-{SAFE}", metadata={"format": "pt"})
-    shutil.copymode(path / f".writing-{CONFIG}", path / f".writing-{SAFE}")  # safetensors sets 0600
-    write_sums(path / f".writing-{SUMS}", {SAFE: path / f".writing-{SAFE}"})
+    drafts = {name: path / f".writing-{name}" for name in (SAFE, FILE, SUMS, CONFIG)}
+    drafts[CONFIG].write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    save_file(dict(tensors), drafts[SAFE], metadata={"format": "pt"})
+    shutil.copymode(drafts[CONFIG], drafts[SAFE])  # safetensors sets 0600
+    if base.is_dir():
+        write_fingerprint(drafts[FILE], base)
+    else:
+        drafts.pop(FILE)
+    write_sums(drafts[SUMS], {name: draft for name, draft in drafts.items() if name != SUMS})
     for old in (CONFIG, SUMS, FILE):
         (path / old).unlink(missing_ok=True)
-    if base.is_dir():
-        write_fingerprint(path, base)
-    for file in (SAFE, SUMS):
-        os.replace(path / f".writing-{file}", path / file)
-    compare_stored(open_tensors(path / SAFE), tensors)
-    os.replace(path / f".writing-{CONFIG}", path / CONFIG)
+    for name, draft in drafts.items():
+        if name == CONFIG:
+            compare_stored(open_tensors(path / SAFE), tensors)
+        os.replace(draft, path / name)
 
 
 def _whole(number: float) -> float:

@@ -182,11 +182,11 @@ def write_checkpoint(
             shard = {name: check_finite(on_host(tensors[name][...]), name, directory) for name in names}
             save_file(shard, temporary[file], metadata={"format": "pt"})
             shutil.copymode(temporary["config.json"], temporary[file])  # safetensors sets 0600
-        write_sums(temporary[SUMS], {file: temporary[file] for file in shards})
-        for old in _old_files(directory):
-            old.unlink()
         if len(shards) == 1:
             temporary.pop(SAFE + INDEX).unlink()
+        write_sums(temporary[SUMS], {name: file for name, file in temporary.items() if name != SUMS})
+        for old in _old_files(directory):
+            old.unlink()
         for name, written in temporary.items():
             os.replace(written, directory / name)
     finally:
