@@ -11,6 +11,7 @@ import sys
 import pytest
 import torch
 
+from tests.line import unlist
 from zj.stages.config import StageConfig
 from zj.stages.next_command import next_command
 from zj.train import Optim, start
@@ -124,6 +125,7 @@ def test_what_a_reward_model_advises_works_when_it_is_pasted(command, line, tmp_
 def test_what_advises_to_talk_works_where_the_base_was_given(command, line, tmp_path, monkeypatch, script):
     moved = shutil.copytree(line.sft, tmp_path / "moved")
     settings = json.loads((moved / "adapter_config.json").read_text())
+    unlist(moved / "adapter_config.json")
     (moved / "adapter_config.json").write_text(json.dumps(settings | {"base_model_name_or_path": "/absent"}))
     data = line.dialogues if script == "train_sft" else line.rankings
     flags = ("--model", moved, "--base", line.base, "--data", data, "--out", tmp_path / "my run", *SHORT)

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from scripts import plan
 from tests.fake_ranks import first_of
 from zj.data.batching import epochs
-from zj.data.sequences import Encoded
+from zj.data.sequences import Spanned
 from zj.data.store import Block, Store, Writer, ids_type
 from zj.inference import generate
 from zj.lora import ALL_LINEAR, add_adapter, copy_adapter
@@ -572,7 +572,7 @@ def job_of_recipe(stage, file, **more):
 
 
 def test_the_planned_bytes_of_data_are_those_of_files_and_lists(tmp_path):
-    examples = [Encoded([1, *range(500, 500 + n)], [False] + [True] * n, f"{n:>50}") for n in range(1, 301)]
+    examples = [Spanned([1, *range(500, 500 + n)], [1, n + 1], f"{n:>50}") for n in range(1, 301)]
     tokens = sum(len(example.ids) for example in examples)
     for vocabulary in (60_000, 70_000):
         folder, shape = tmp_path / str(vocabulary), replace(SHAPE, vocab_size=vocabulary)

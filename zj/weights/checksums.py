@@ -19,6 +19,7 @@ MOST_BYTES = 1 << 20  # of a listing: a model has some hundreds of files
 SETTINGS = (
     *("config.json", "adapter_config.json", "base.json", "reward.json", "template.json"),
     *("tokenizer.model", "added_tokens.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"),
+    *("qwen.tiktoken", "special_tokens_map.json", "vocab.json", "merges.txt"),
 )
 
 
