@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from zj.lora import adapter_parameters, add_adapter
+from zj.lora import adapter_parameters, add_adapter, train_embeddings
 from zj.weights import load_beside, load_llama, load_model, load_peft, save_peft
 
 pytestmark = pytest.mark.parity
@@ -86,6 +86,23 @@ def test_their_form_is_read_as_they_read_it(tmp_path, form):
     close(our_logits(us, PROMPT, "x"), expected, FP32)
     save_peft(us, "x", tmp_path / "ours", base=tmp_path / "base")
     close(their_logits(open_theirs(tmp_path / "ours"), PROMPT), expected, FP32)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("tied", [True, False])
+def test_trained_embeddings_are_read_by_peft(tmp_path, tied):
+    theirs(tied, FP32).save_pretrained(tmp_path / "base")
+    us = load_llama(tmp_path / "base")
+    bare = our_logits(us, PROMPT)
+    add_adapter(us, "x", rank=2, alpha=4)
+    train_embeddings(us)
+    for weight in {id(p): p for p in us.parameters() if p.requires_grad}.values():
+        weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(len(weight))))
+    save_peft(us, "x", tmp_path / "ours", base=tmp_path / "base")
+    expected = our_logits(us, PROMPT, "x")
+    assert (expected - bare).abs().max() > 0.02  # control
+    close(their_logits(open_theirs(tmp_path / "ours"), PROMPT), expected, FP32)
+    close(our_logits(load_model(tmp_path / "ours"), PROMPT), expected, FP32)
 
 
 def open_theirs(adapter: Path):

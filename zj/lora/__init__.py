@@ -10,6 +10,7 @@ from .adapters import (
     freeze_adapter,
     merge_adapter,
     remove_adapter,
+    train_embeddings,
 )
 from .layer import LoRALinear
 
@@ -24,4 +25,5 @@ __all__ = [
     "freeze_adapter",
     "merge_adapter",
     "remove_adapter",
+    "train_embeddings",
 ]

@@ -67,6 +67,14 @@ def add_adapter_to(
             parameter.requires_grad_(False)
 
 
+def train_embeddings(model: Llama, dtype: torch.dtype | None = None) -> None:
+    """Make embedding and head trainable beside an adapter, in `dtype` (None: as they are). A tied head stays tied."""
+    for module in (model.model.embed_tokens, model.lm_head):
+        module.weight = nn.Parameter(module.weight.detach().to(dtype or module.weight.dtype))
+    if model.config.tie_word_embeddings:
+        model.lm_head.weight = model.model.embed_tokens.weight
+
+
 def copy_adapter(model: Llama, source: str, target: str) -> None:
     """Copy adapter `source` to a frozen `target`: the reference of PPO and DPO. Raises ValueError as `add_adapter`."""
     _check_name(model, target)

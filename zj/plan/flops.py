@@ -85,8 +85,9 @@ def training_flops(job: Job, length: float, scored: float, layers: int = 0) -> f
     _, inner, width = linears(job.shape)["down_proj"]
     recomputed = 2 * (blocks + adapter - (total * inner * width if job.full else 0)) + attention
     backward = (reached * (gradients * blocks + 4 * adapter + 2.5 * attention) + twice * recomputed) / total
-    again = 2 if job.full or job.dtype != torch.float32 else 0  # in fp32 a frozen head's logits are computed once
-    return forward_flops(job, length, scored) + backward + (gradients + again) * scored * head
+    trained = job.full or job.recipe.lora.train_embeddings
+    again = 2 if trained or job.dtype != torch.float32 else 0  # in fp32 a frozen head's logits are computed once
+    return forward_flops(job, length, scored) + backward + ((4 if trained else 2) + again) * scored * head
 
 
 def ppo_flops(job: Job, length: float, scored: float) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zj.lora import ALL_LINEAR, add_adapter, freeze_adapter
+from zj.lora import ALL_LINEAR, add_adapter, freeze_adapter, train_embeddings
 from zj.model import Llama, LlamaConfig, ScalarHead
 from zj.stages.roles import train_last_layers
 from zj.train import DTYPES
@@ -74,6 +74,8 @@ def build(job: Job) -> tuple[Llama, list[nn.Parameter]]:
         scalars = [ScalarHead(width)] if job.stage in ("reward", "ppo") else []
         if job.stage == "ppo":
             scalars.append(ScalarHead(width).requires_grad_(False))
+        if lora.train_embeddings:
+            train_embeddings(model, torch.float32 if job.shard != "none" else None)
     for name in () if job.full else frozen:
         freeze_adapter(model, name)
     if job.stage == "ppo" and job.recipe.last_layers:

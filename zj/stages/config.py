@@ -23,6 +23,7 @@ class Lora:
     alpha: float = 32.0  # the correction is scaled by alpha / rank
     dropout: float = 0.1  # part of the adapter's input that is dropped in training
     targets: tuple[str, ...] = ALL_LINEAR  # layers that get an adapter
+    train_embeddings: bool = False  # also train embedding and head, whole, for marks of a format that are new to a base
 
     def __post_init__(self) -> None:
         check_range(self, "rank", 0, dashes="")
@@ -30,6 +31,8 @@ class Lora:
             raise ValueError(f"dropout is {self.dropout}, expected 0 <= dropout < 1")
         if not self.alpha > 0:
             raise ValueError(f"alpha is {self.alpha}, expected more than 0")
+        if self.train_embeddings and not self.rank:
+            raise ValueError("train-embeddings: without an adapter (rank 0) all weights are trained anyway")
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,8 @@ def check_adapter(lora: Lora, dropout: bool = True) -> None:
     """ValueError without an adapter to train, and for dropout where the stage has none."""
     if lora.rank < 1:
         raise ValueError("--lora.rank is 0, expected 1 or more: this stage trains adapters on a frozen backbone")
+    if lora.train_embeddings:
+        raise ValueError("--lora.train-embeddings: the adapters of this stage share one base, which stays as it is")
     if lora.dropout and not dropout:
         raise ValueError(f"--lora.dropout is {lora.dropout}, expected 0: policy and reference begin as one")
 

@@ -18,7 +18,7 @@ from zj.data.sequences import Encoded
 from zj.data.sides import about_both, sides
 from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
-from zj.lora import add_adapter, count_parameters
+from zj.lora import add_adapter, count_parameters, train_embeddings
 from zj.model import Llama, LlamaConfig, Packed
 from zj.stages.config import StageConfig, TextConfig, need, useful_shard, with_template
 from zj.stages.identity import KINDS, contents_of
@@ -128,6 +128,8 @@ def find_model(config: TextConfig, tokenizer: Tokenizer, out: Path, world: World
         check_tokenizer_fits(model, len(tokenizer))
         if adapter:
             add_adapter(model, adapter, lora.rank, lora.alpha, lora.dropout, lora.targets, config.seed)
+        if lora.train_embeddings:
+            train_embeddings(model, torch.float32 if sharded else None)
         shard(model, [], config.shard, compute, world)
 
     dtype = torch.float32 if sharded and not adapter else compute  # sharded trainable weights are fp32

@@ -21,7 +21,8 @@ from zj.model.llama import Llama
 from .adapter_base import FILE, base_of, write_fingerprint
 from .adapter_config import CONFIG, is_adapter
 from .checksums import SUMS, write_sums
-from .peft import SAFE, SCORE, LowRank, key_of, open_adapter, refuse_saved
+from .huggingface import EMBEDDING, HEAD
+from .peft import PREFIX, SAFE, SCORE, LowRank, key_of, open_adapter, refuse_saved
 from .sharded import reshard
 from .tensors import check_finite, compare_stored, on_host, open_tensors
 
@@ -39,6 +40,7 @@ def save_peft(
 
     If `base` is an adapter, which was merged before this one was trained, the two are written as one, of the model
     below (`bottom`: its directory, if not the one that the lower adapter names): PEFT opens no adapter on an adapter.
+    Embedding and head are saved with it if they are trained (`zj.lora.train_embeddings`).
     With a `head` it is a reward model, which PEFT opens as a sequence classifier with one label.
     The weights are read again and compared; adapter_config.json appears last. With a sharded model every rank calls
     this, and one of them `writes`. ValueError: unknown name, base empty or gone, numbers that are not finite.
@@ -56,6 +58,9 @@ def save_peft(
             A, B = (check_finite(on_host(m), key_of(layer, k), path) for k, m in zip("AB", pair[:2], strict=True))
             layers[layer] = LowRank(A, B, pair[2])
     tensors = {}
+    for module, part in (("embed_tokens", model.model.embed_tokens), ("lm_head", model.lm_head)):
+        if part.weight.requires_grad:  # a tied head too: PEFT saves it as a weight of its own
+            tensors[WHOLE[module]] = check_finite(on_host(part.weight), WHOLE[module], path).clone()
     if head is not None:
         reshard(head)
         tensors[SCORE] = check_finite(on_host(head.weight), SCORE, path)
@@ -69,7 +74,7 @@ def save_peft(
     config = _PLAIN | {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM" if head is None else "SEQ_CLS",
-        "modules_to_save": None if head is None else ["score"],
+        "modules_to_save": [name for name, key in WHOLE.items() if key in tensors] or None,
         "base_model_name_or_path": str(base.resolve() if base.is_dir() else base),
         **ranks,
         "lora_dropout": next(part.dropout[name] for _, part in adapter_layers(model, name)),
@@ -93,6 +98,9 @@ def stacked(lower: Mapping[str, LowRank], upper: Mapping[str, LowRank]) -> dict[
             both[path] = LowRank(A, B, two.scale)
     return both
 
+
+# PEFT's names of modules that are saved whole -> keys.
+WHOLE = {"embed_tokens": PREFIX + EMBEDDING, "lm_head": PREFIX + HEAD, "score": SCORE}
 
 # PEFT's options beyond plain LoRA, without effect.
 _PLAIN: dict[str, Any] = {
