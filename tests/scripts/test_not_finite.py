@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 
 import pytest
+import torch
 
 from zj.train import Optimizer
+from zj.weights import load_model, save_llama
 
 FLAGS = ("--size", "nano", "--vocab-size", 400, "--device", "cpu", "--batch-size", 8, "--optim.lr", "5e-3")
 RESULTS = ("config.json", "adapter_config.json", "model.safetensors", "adapter_model.safetensors")
@@ -62,6 +65,21 @@ def test_a_validation_loss_that_is_not_finite_stops_the_run(command, corpus, tmp
     assert "Traceback" not in first.err
     later = command(*sft(corpus, tmp_path / "b", "--epochs", 1, "--valid-every", 2))
     assert later.status == 1 and not any((tmp_path / "b" / name).exists() for name in RESULTS)
+
+
+def test_the_first_block_that_overflows_is_named(command, model, corpus, tmp_path):
+    """As Qwen's activations do in fp16."""
+    net = load_model(model)
+    with torch.no_grad():
+        for part in ("up_proj", "down_proj"):  # finite in fp16, their products are not
+            net.model.layers[1].get_submodule(f"mlp.{part}").weight.mul_(1e5)
+    shutil.copytree(model, tmp_path / "base")
+    save_llama(net, tmp_path / "base")
+    flags = (*sft(corpus, tmp_path / "a"), "--model", tmp_path / "base", "--dtype")
+    done = command(*flags, "fp16")
+    assert done.status == 2 and "--dtype fp16: fp16 ends at 65504, take bf16; the validation loss is nan" in done.err
+    assert "block 1 of 0 to 1 is the first whose output is not finite" in done.err
+    assert "not finite" not in command(*flags, "bf16").err  # control
 
 
 def test_training_beyond_the_positions_is_told_before_the_model_is_loaded(command, model, corpus, tmp_path):

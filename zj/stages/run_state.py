@@ -23,7 +23,7 @@ from zj.model import Llama, sequence_logprobs
 from zj.stages.config import StageConfig
 from zj.stages.encoded import Data
 from zj.stages.setup import Pack, cross_entropy, seed_dropout
-from zj.stages.validation import format_losses, greedy_answers, held_out_losses
+from zj.stages.validation import first_overflow, format_losses, greedy_answers, held_out_losses
 from zj.train import (
     Explosion,
     Log,
@@ -184,11 +184,9 @@ class Run(Generic[C]):
         if not data.valid:
             return {}
         names = data.valid_groups[: self.config.valid_limit]
-        loss, of_group = held_out_losses(
-            *(self.model, data.valid, names, self.config.tokens_per_pack, self.adapter, self.world),
-            before_pack=self.stop_before_training,
-        )
-        self.keep_best(loss)
+        what = (self.model, data.valid, names, self.config.tokens_per_pack, self.adapter, self.world)
+        loss, of_group = held_out_losses(*what, before_pack=self.stop_before_training)
+        self.keep_best(loss, "" if math.isfinite(loss) else first_overflow(*what))
         with gathered(self.model, self.config.shard):
             ends = stop_ids(self.tokenizer, self.template)
             answers = greedy_answers(self.model, data.prompts, self.tokenizer, ends, self.adapter)
@@ -202,15 +200,16 @@ class Run(Generic[C]):
             keep_rows(self.out / "samples.jsonl", lambda row: row["step"] < self.step)
             append_rows(self.out / "samples.jsonl", rows)
 
-    def keep_best(self, loss: float) -> None:
+    def keep_best(self, loss: float, where: str = "") -> None:
         """Save the model to OUT/best if this validation loss is the lowest so far.
 
-        A loss that is not finite is no loss: ValueError before the first step, Explosion later.
+        A loss that is not finite is no loss: ValueError before the first step, Explosion later; `where` completes it.
         """
         if not math.isfinite(loss):
-            found = f"the validation loss is {loss} at step {self.step}"
+            found = f"the validation loss is {loss} at step {self.step}{where}"
             if self.step == 0:
-                raise ValueError(f"--dtype {self.config.dtype}: {found}, expected a number (fp16 ends at 65504)")
+                advice = ": fp16 ends at 65504, take bf16" if self.config.dtype == "fp16" else ""
+                raise ValueError(f"--dtype {self.config.dtype}{advice}; {found}")
             raise Explosion(f"{found}; lower --optim.lr or look at the data")
         if loss < self.best:
             self.best, self.best_step = loss, self.step

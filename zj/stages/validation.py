@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from zj.data.batching import Group, parse_mix
 from zj.data.sequences import Encoded
@@ -48,6 +51,28 @@ def held_out_losses(
     loss, tokens = world.sum(loss, tokens)  # type: ignore[assignment]
     sums, counts = world.add(sums), world.add(counts)  # type: ignore[assignment]
     return loss / max(tokens, 1), {name: sums[name] / max(counts[name], 1) for name in sums}
+
+
+def first_overflow(model: Llama, *arguments: Any) -> str:
+    """A clause that names the first block whose output is not finite in `held_out_losses(model, *arguments)`, or ""."""
+    found: list[int] = []
+
+    def note(number: int, block: nn.Module, inputs: Any, output: Tensor) -> None:
+        if not torch.isfinite(output).all():
+            found.append(number)
+
+    blocks = list(model.model.layers)
+    hooks = [block.register_forward_hook(partial(note, number)) for number, block in enumerate(blocks)]
+    try:
+        held_out_losses(model, *arguments)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    world: World = arguments[-1]
+    numbers = [number for part in world.gather(found) for number in part]
+    return (
+        f"; block {min(numbers)} of 0 to {len(blocks) - 1} is the first whose output is not finite" if numbers else ""
+    )
 
 
 def group_names(groups: Sequence[Group], mix: str = "") -> list[str]:
