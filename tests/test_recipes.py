@@ -41,7 +41,8 @@ ZHONGJING = {
     "optim.schedule": "cosine",
     "lora.rank": 16,
 }  # section 4.1, Table 4
-IIMEDGPT = {"dtype": "bf16", "valid_fraction": 0.1, "optim.schedule": "cosine", "max_tokens": 4096}  # section 4.1
+IIMEDGPT = {"dtype": "bf16", "valid_fraction": 0.1, "optim.schedule": "cosine"}  # section 4.1; not its 4,096 tokens:
+# Qwen-14B ends at 2,048 positions, which its recipes say
 STATED = {
     "zhongjing/pretrain": ZHONGJING
     | {"optim.lr": 5e-5, "lora.rank": 32, "epochs": 4, "batch_size": 16 * 4, "lora.dropout": 0.1},
@@ -69,7 +70,7 @@ def test_what_the_papers_state_stands_in_their_recipes(recipe):
 
 
 def test_every_recipe_of_a_paper_is_compared_with_it():
-    papers = {f"{f.parent.name}/{f.stem}" for f in RECIPES if f.parent.name not in ("tiny", "real")}
+    papers = {f"{f.parent.name}/{f.stem}" for f in RECIPES if f.parent.name not in ("tiny", "real", "qwen3")}
     assert papers == set(STATED)
 
 
