@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The whole line, from a bare checkout to an aligned small doctor: pre-training, fine-tuning, ranked answers, reward
 # model, PPO and DPO on the synthetic clinic's dermatology, then an examination on questions that trained nothing.
-#   bash scripts/demo.sh [--quick] [--seed S] [--seeds N] [--ranks N] [--out DIR]     a seed: 17 minutes on 2 cores; --quick: 2
-#   --seed S: first seed (0); --seeds N: so many in a row, each in a directory of its own
+#   bash scripts/demo.sh [--quick] [--seed S] [--seeds N] [--ranks N] [--family F] [--out DIR]
+#   a seed takes 17 minutes on 2 cores, --quick 2; --seed S: first seed (0); --seeds N: so many in a row, each in a
+#   directory of its own; --family llama or qwen3: the network that is trained
 set -euo pipefail
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=600 # seconds that torchrun leaves a step after a signal (its own: 30)
 trap 'exit 130' INT TERM # a stage that is interrupted saves and ends well; what follows must not begin
@@ -12,6 +13,7 @@ quick=no
 first=0
 seeds=1
 ranks=1
+family=llama
 out=runs/demo
 while [ $# -gt 0 ]; do
     case "$1" in
@@ -19,9 +21,10 @@ while [ $# -gt 0 ]; do
         --seed) first="${2:?--seed needs a number}" && shift ;;
         --seeds) seeds="${2:?--seeds needs a number}" && shift ;;
         --ranks) ranks="${2:?--ranks needs a number}" && shift ;;
+        --family) family="${2:?--family needs a name}" && shift ;;
         --out) out="${2:?--out needs a directory}" && shift ;;
-        -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0" && exit 0 ;;
-        *) echo "demo.sh: error: unknown flag $1 (--quick, --seed S, --seeds N, --ranks N, --out DIR)" >&2 && exit 2 ;;
+        -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0" && exit 0 ;;
+        *) echo "demo.sh: error: unknown flag $1 (--quick, --seed S, --seeds N, --ranks N, --family F, --out DIR)" >&2 && exit 2 ;;
     esac
     shift
 done
@@ -30,6 +33,11 @@ for number in "--seeds $seeds" "--ranks $ranks"; do
         echo "demo.sh: error: ${number% *} is ${number#* }, expected 1 or more" >&2 && exit 2 ;;
     esac
 done
+case "$family" in
+    llama) shape=tiny ;;
+    qwen3) shape=tiny-qwen3 out="$out-qwen3" ;;
+    *) echo "demo.sh: error: --family is $family, expected llama or qwen3" >&2 && exit 2 ;;
+esac
 case "$first" in '' | *[!0-9]*) echo "demo.sh: error: --seed is $first, expected 0 or more" >&2 && exit 2 ;; esac
 
 if [ "$quick" = yes ]; then
@@ -63,7 +71,7 @@ line() { # seed, directory: all five stages and the examination
             --vocab-size "$vocabulary"
 
     say "2/8 pre-training a tiny LLaMA from scratch"
-    train pretrain --config recipes/tiny/pretrain.toml --tokenizer "$run/tokenizer" \
+    train pretrain --config recipes/tiny/pretrain.toml --size "$shape" --tokenizer "$run/tokenizer" \
         --data "$clinic/pretrain.jsonl" --seed "$seed" --out "$run/pretrain"
 
     say "3/8 supervised fine-tuning on consultations"

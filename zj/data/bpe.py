@@ -173,9 +173,9 @@ def _ends(file: Path, added: Mapping[str, int]) -> tuple[int, ...]:
     eos = _json(file.with_name("tokenizer_config.json")).get("eos_token")
     name = str(eos.get("content") if isinstance(eos, dict) else eos)
     ends += [added[name]] if name in added else []
-    for other in ("generation_config.json", "config.json"):
-        ids = _json(file.with_name(other)).get("eos_token_id")
-        ends += [id for id in (ids if isinstance(ids, list) else [ids]) if type(id) is int and id >= 0]
+    generation, config = (_json(file.with_name(f"{name}.json")) for name in ("generation_config", "config"))
+    ids = generation.get("eos_token_id", config.get("eos_token_id"))
+    ends += [id for id in (ids if isinstance(ids, list) else [ids]) if type(id) is int and id >= 0]
     if not ends:
         raise ValueError(f"{file}: found no end of text, expected an eos_token in tokenizer_config.json beside it")
     return tuple(dict.fromkeys(ends))

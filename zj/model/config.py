@@ -131,6 +131,9 @@ def _size(vocab: int, width: int, inner: int, layers: int, heads: int, **more: o
 SIZES: dict[str, dict] = {
     "nano": _size(512, 32, 96, 2, 4, kv_heads=2, tie_word_embeddings=True),  # unit tests
     "tiny": _size(4000, 192, 512, 4, 6, kv_heads=2, tie_word_embeddings=True),  # demo, minutes on a laptop
+    "tiny-qwen3": _size(
+        4000, 192, 512, 4, 6, kv_heads=2, tie_word_embeddings=True, qk_norm=True
+    ),  # the demo's other family
     "mini": _size(5000, 384, 1024, 6, 6, tie_word_embeddings=True),  # real text, half an hour on a laptop
     "small": _size(8000, 512, 1376, 8, 8),  # bench, and a first GPU
     "1b": _size(32000, 2048, 5632, 22, 32, kv_heads=4),  # TinyLlama-1.1B
