@@ -2,9 +2,11 @@
 
 from .adapters import (
     ALL_LINEAR,
+    BLOOM_LINEAR,
     adapter_parameters,
     add_adapter,
     add_adapter_to,
+    chosen,
     copy_adapter,
     count_parameters,
     freeze_adapter,
@@ -15,10 +17,12 @@ from .layer import LoRALinear
 
 __all__ = [
     "ALL_LINEAR",
+    "BLOOM_LINEAR",
     "LoRALinear",
     "adapter_parameters",
     "add_adapter",
     "add_adapter_to",
+    "chosen",
     "copy_adapter",
     "count_parameters",
     "freeze_adapter",

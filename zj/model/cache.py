@@ -24,7 +24,7 @@ class Cache:
     def __init__(self, config: LlamaConfig, slots: int, capacity: int, dtype: torch.dtype, device: torch.device):
         config.check_positions(capacity, "a prompt with its answer may have")
         self.varlen = has_varlen_kernel(device, dtype)
-        layers, heads, width = config.num_hidden_layers, config.num_key_value_heads, config.head_dim
+        layers, heads, width = config.num_hidden_layers, config.num_key_value_heads, config.key_width
         if self.varlen:  # [layers, keys and values, slots, capacity, KV, K]
             self.stored = torch.zeros(layers, 2, slots, capacity, heads, width, dtype=dtype, device=device)
         else:  # the entries of one head are contiguous; zeros, since a masked entry still counts, as 0 times its value
