@@ -29,21 +29,22 @@ def add_adapter(
     """Add a new trainable adapter to `model`: A is random, B is zero, so that the output is unchanged.
 
     rank >= 1 (full-parameter training uses no adapter); alpha / rank scales the correction; dropout is a
-    probability; targets is any subset of the network's linear layers, see `chosen`. The base weights are frozen. A and B are fp32 (fp64 for an fp64
-    base). Raises ValueError for a name already taken, a name with a dot, an unknown target, a number out of range.
+    probability; targets are names of linear layers, see `chosen_layers`. The base weights are frozen. A and B are fp32
+    (fp64 for an fp64 base). Raises ValueError for a name already taken, a name with a dot, an unknown target, a number
+    out of range.
     """
     if rank < 1:
         raise ValueError(f"adapter {name!r}: rank is {rank}, expected at least 1")
     layers = _linear_layers(model)
     try:
-        targets = chosen(targets, [child for _, child, _ in layers])
+        targets = chosen_layers(targets, [child for _, child, _ in layers])
     except ValueError as error:
         raise ValueError(f"adapter {name!r}: {error}") from None
     paths = (f"{path}.{child}" for path, child, _ in layers if child in targets)
     add_adapter_to(model, name, dict.fromkeys(paths, (rank, alpha / rank)), dropout, seed)
 
 
-def chosen(targets: Iterable[str], layers: Iterable[str]) -> list[str]:
+def chosen_layers(targets: Iterable[str], layers: Iterable[str]) -> list[str]:
     """The names of a network's linear layers that are targets. ALL_LINEAR, the default, is all layers of any network.
 
     ValueError for an unknown target and for none.

@@ -42,20 +42,13 @@ class BloomConfig(LlamaConfig):
         return read_bloom_fields(raw)
 
     def to_hf(self) -> dict:
-        same = (
-            "vocab_size",
-            "hidden_size",
-            "layer_norm_epsilon",
-            "tie_word_embeddings",
-            "bos_token_id",
-            "eos_token_id",
-        )
+        same = ("vocab_size", "hidden_size", "layer_norm_epsilon", "tie_word_embeddings")
         return {
             "model_type": "bloom",
             "n_layer": self.num_hidden_layers,
             "n_head": self.num_attention_heads,
             "seq_length": self.max_position_embeddings,
-            **{name: getattr(self, name) for name in same},
+            **{name: getattr(self, name) for name in (*same, "bos_token_id", "eos_token_id")},
             "apply_residual_connection_post_layernorm": False,
             "hidden_dropout": 0.0,
             "attention_dropout": 0.0,

@@ -45,12 +45,7 @@ _QWEN_1 = {  # key of Qwen-1 -> LLaMA's
 }
 _BLOOM_NAMES = {"n_layer": "num_hidden_layers", "n_head": "num_attention_heads", "n_embed": "hidden_size"}
 _BLOOM_ONLY = {"apply_residual_connection_post_layernorm": False, "hidden_dropout": 0, "attention_dropout": 0}
-_BLOOM_HARMLESS = (
-    "bias_dropout_fusion",
-    "skip_bias_add",
-    "skip_bias_add_qkv",
-    "offset_alibi",
-)  # of pre-training's code
+_BLOOM_HARMLESS = ("bias_dropout_fusion", "skip_bias_add", "skip_bias_add_qkv", "offset_alibi")  # of its pre-training
 _END_OF_TEXT = 151643  # <|endoftext|>; Qwen-1's config.json has no special ids
 # A size beyond these is a damaged file; a million layers would take hours to build before they were missed.
 _MOST_LAYERS, _MOST = 1_000, 2**24

@@ -90,16 +90,13 @@ def linears(shape: LlamaConfig) -> dict[str, tuple[str, int, int]]:
     """The linear layers of a block: name -> (name of the input, width in, width out)."""
     width, inner = shape.hidden_size, shape.intermediate_size
     queries, keys = (heads * shape.head_dim for heads in (shape.num_attention_heads, shape.num_key_value_heads))
-    if isinstance(shape, BloomConfig):
-        layers = {
-            "query_key_value": ("normed", width, 3 * width),
-            "dense": ("mixed", width, width),
-            "dense_h_to_4h": ("normed again", width, inner),
-            "dense_4h_to_h": ("product", inner, width),
-        }
-        assert tuple(layers) == BLOOM_LINEAR
-        return layers
-    layers = {
+    of_bloom = {
+        "query_key_value": ("normed", width, 3 * width),
+        "dense": ("mixed", width, width),
+        "dense_h_to_4h": ("normed again", width, inner),
+        "dense_4h_to_h": ("product", inner, width),
+    }
+    of_llama = {
         "q_proj": ("normed", width, queries),
         "k_proj": ("normed", width, keys),
         "v_proj": ("normed", width, keys),
@@ -108,5 +105,5 @@ def linears(shape: LlamaConfig) -> dict[str, tuple[str, int, int]]:
         "up_proj": ("normed again", width, inner),
         "down_proj": ("product", inner, width),
     }
-    assert tuple(layers) == ALL_LINEAR
-    return layers
+    assert (tuple(of_llama), tuple(of_bloom)) == (ALL_LINEAR, BLOOM_LINEAR)
+    return of_bloom if isinstance(shape, BloomConfig) else of_llama
