@@ -89,10 +89,11 @@ def read_bloom_fields(raw: dict) -> dict:
     if raw.get("model_type") != "bloom":
         raise ValueError(f"model_type is {_shown(raw.get('model_type'))}, expected 'bloom'")
     raw = {key: value for key, value in raw.items() if value is not None}
+    sizes = {"vocab_size": _size_of(raw, "vocab_size")}
     for key, other in _BLOOM_NAMES.items():
-        if raw.get(key, raw.get(other)) != raw.setdefault(other, raw.get(key)):
+        if key in raw and raw.get(other, raw[key]) != raw[key]:
             raise ValueError(f"{key} is {_shown(raw[key])} and {other} {_shown(raw[other])}, expected the same")
-    sizes = {key: _size_of(raw, key) for key in ("vocab_size", *_BLOOM_NAMES.values())}
+        sizes[other] = _size_of(raw, other if other in raw else key)
     only = {"n_inner": 4 * sizes["hidden_size"], **_BLOOM_ONLY}
     _refuse_values(raw, only)
     _refuse_unread(raw, {*sizes, *_BLOOM_NAMES, *only, *_BLOOM_HARMLESS, *_IDS, "layer_norm_epsilon"})
