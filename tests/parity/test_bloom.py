@@ -8,12 +8,14 @@ import torch
 from zj.inference import generate
 from zj.lora import adapter_parameters, add_adapter, merge_adapter
 from zj.model import Packed, sequence_logprobs
-from zj.weights import load_model, load_peft, save_llama, save_peft
+from zj.weights import load_model, load_peft, load_peft_with_head, save_llama, save_peft
 from zj.weights.families import BLOOM, family_name
 
 pytestmark = pytest.mark.parity
 transformers = pytest.importorskip("transformers")
+from tests.line import PROBE, make_line  # noqa: E402
 from tests.parity.test_parity import PROMPT, close, our_logits, their_adapter, their_logits  # noqa: E402
+from tests.scripts.test_bloom import bloom  # noqa: E402
 
 FP32 = torch.float32
 TARGETS = {
@@ -150,3 +152,18 @@ def test_adapters_are_written_for_them(pair, targets):
     read = peft.AutoPeftModelForCausalLM.from_pretrained(folder / "adapter", dtype=FP32).eval()
     close(their_logits(read, PROMPT), our_logits(us, PROMPT, "x"), FP32)
     assert (our_logits(us, PROMPT, "x") - our_logits(us, PROMPT)).abs().max() > 0.05
+
+
+@torch.no_grad()
+def test_peft_opens_a_reward_model_and_gives_its_raw_scores(tmp_path):
+    peft = pytest.importorskip("peft")
+    line, sequences = make_line(tmp_path, bloom), [*PROBE, [1, *range(40, 90), 2]]
+    classifier = transformers.AutoModelForSequenceClassification
+    bare = classifier.from_pretrained(line.base, num_labels=1, dtype=FP32).eval()
+    them = peft.PeftModel.from_pretrained(bare, line.reward).eval()
+    us = load_model(line.base)
+    head = load_peft_with_head(us, line.reward, "x")
+    packed = Packed.of(sequences)
+    scores = head(us(packed, "x")[packed.last]).tolist()
+    assert [them(torch.tensor([ids])).logits.item() for ids in sequences] == pytest.approx(scores, abs=1e-5)
+    assert max(scores) - min(scores) > 0.05

@@ -31,6 +31,7 @@ from zj.plan.flops import forward_flops, training_flops
 from zj.plan.memory import peaks
 from zj.stages.config import Lora
 from zj.train import DTYPES, Optim, Optimizer
+from zj.weights.huggingface import shapes_of
 
 SHAPE = BloomConfig.of(300, 64, 4, 4)
 KINDS_HERE = ("full", "lora", "dropout")
@@ -119,6 +120,13 @@ def test_targets_are_its_own():
     assert widest_lora(model, Lora()).targets == ("dense", "dense_4h_to_h", "dense_h_to_4h", "query_key_value")
     with pytest.raises(ValueError, match="expected some of query_key_value, dense"):
         peaks(job_of(shape=SHAPE, lora=KINDS["some"]))
+
+
+def test_bloomz_7b1_has_as_many_weights_as_its_card_says():
+    """7,069,016,064, of which 1,027,604,480 are the embedding's: BigScience's model card of bloom-7b1."""
+    shapes = shapes_of(BloomConfig.of(250880, 4096, 30, 32))
+    assert sum(shape.numel() for shape in shapes.values()) == 7_069_016_064
+    assert shapes["model.embed_tokens.weight"].numel() == 1_027_604_480
 
 
 def test_plan_reads_a_config(tmp_path, capsys):

@@ -18,7 +18,8 @@ class Cache:
         hidden = model(packed, cache=cache)
         cache.drop(0)                                   # done; the last sequence moves into slot 0
 
-    Memory: 2 * layers * key/value heads * K numbers for each of slots * capacity tokens, allocated at once.
+    Memory: 2 * layers * key/value heads * K numbers (of a Bloom K + 8: ALiBi is a part of its keys) for each of slots *
+    capacity tokens, allocated at once.
     """
 
     def __init__(self, config: LlamaConfig, slots: int, capacity: int, dtype: torch.dtype, device: torch.device):

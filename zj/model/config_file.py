@@ -65,7 +65,8 @@ def read_fields(raw: dict) -> dict:
     """The fields of LlamaConfig in a config.json. A null is as good as an absent key. ValueError names the key."""
     family = raw.get("model_type", "llama")
     if not isinstance(family, str) or family not in IMPLIED:
-        raise ValueError(f"model_type is {_shown(family)}, this network computes {', '.join(IMPLIED)} only")
+        known = ", ".join(IMPLIED)
+        raise ValueError(f"model_type is {_shown(family)}, this network computes {known} only, and another one bloom")
     if family == "mistral":
         raw = {"sliding_window": 4096} | raw  # null means none, and an absent key this one
     raw = {key: value for key, value in raw.items() if value is not None}
