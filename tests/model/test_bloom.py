@@ -93,6 +93,21 @@ def test_the_bias_is_as_exact_as_fp32_in_any_dtype(dtype):
         assert (expected.to(dtype).double() - expected).abs().max() > 4  # control
 
 
+@pytest.mark.gpu
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_kernel_for_16_bit_has_the_bias_too(dtype):
+    """A GPU is no further from fp64 on the same rounded weights than three times what a CPU is."""
+    exact, rounded = network(BloomConfig.of(64, 6 * 64, 2, 6)), network(BloomConfig.of(64, 6 * 64, 2, 6))
+    rounded.init_weights(0)
+    for one, other in zip(exact.parameters(), rounded.to(dtype).parameters(), strict=True):
+        one.data = other.data.double()
+    packed = Packed.of([[n % 64 for n in range(700)], [1, 5, 9], [3] * 90])
+    expected, on_cpu = exact(packed), rounded(packed).double()
+    on_gpu = rounded.cuda()(packed.to("cuda")).double().cpu()
+    assert (on_gpu - expected).norm() < 3 * (on_cpu - expected).norm()
+
+
 # --- packs, branches, cache
 
 
