@@ -70,7 +70,7 @@ def test_activations_of_a_block_on_a_gpu_to_the_byte(kind, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS_HERE)
-@pytest.mark.parametrize("recompute", [0, 1, 4])
+@pytest.mark.parametrize("recompute", [0, 4])
 def test_activations_and_the_peak_of_a_pack_within_a_tenth(kind, recompute, monkeypatch):
     monkeypatch.setattr(heads, "CHUNK_ELEMENTS", dict.fromkeys(("cpu", "cuda"), 1 << 14))
     job = job_of(shape=SHAPE, lora=KINDS[kind], dtype="fp32", recompute=recompute)
