@@ -20,7 +20,7 @@ from zj.data.sentencepiece_tokenizer import SentencePieceTokenizer
 from zj.data.tokenizer import Tokenizer, has_tokenizer
 from zj.data.tokenizer_files import save_tokenizer, why_not_exact
 from zj.lora import merge_adapter
-from zj.model import Llama, LlamaConfig, Packed
+from zj.model import Llama, LlamaConfig, Packed, config_from_hf
 from zj.weights import (
     check_base_is_used,
     check_directory,
@@ -80,7 +80,7 @@ def apply(config: DeltaConfig) -> None:
     base, delta = _directory(config.base, "--base"), _directory(config.delta, "--delta")
     out = _empty_directory(config.out)
     tokenizer, template = _tokenizer_of(delta), _template_of(delta, config.template, "")
-    kind = apply_delta(base, delta, out, special_ids=_special_ids(tokenizer, LlamaConfig.from_hf(delta)))
+    kind = apply_delta(base, delta, out, special_ids=_special_ids(tokenizer, config_from_hf(delta)))
     _write_tokenizer(out, tokenizer, template)
     print(f"{out}: {base} + {delta} ({kind}), in {stored_dtype(out)}")
 
@@ -92,7 +92,7 @@ def extend(config: ExtendConfig) -> None:
     if not config.tokenizer:
         raise ValueError("--tokenizer is missing: the new tokenizer.model, or its directory")
     old, new = Tokenizer.load(source), Tokenizer.load(config.tokenizer)
-    check_tokenizer_fits(LlamaConfig.from_hf(source), len(old))
+    check_tokenizer_fits(config_from_hf(source), len(old))
     if not (isinstance(old, SentencePieceTokenizer) and isinstance(new, SentencePieceTokenizer)):
         raise ValueError("--tokenizer: only a SentencePiece vocabulary is extended, by another one")
     rows = new.rows_from(old)

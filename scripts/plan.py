@@ -20,7 +20,7 @@ import numpy as np
 from zj.cli import parse, run_command
 from zj.data.batching import steps_per_epoch
 from zj.data.store import ids_type
-from zj.model import LlamaConfig
+from zj.model import LlamaConfig, config_from_hf
 from zj.plan.flops import Step, step_of
 from zj.plan.job import Job, build, count
 from zj.plan.memory import Memory, fitted, peaks
@@ -84,7 +84,7 @@ def job_of(config: Config) -> Job:
     recipe = replace(recipe, memory_gb=config.memory_gb or recipe.memory_gb)
     if config.model:
         check_directory("--model", config.model)
-    shape = LlamaConfig.from_hf(config.model) if config.model else LlamaConfig.named(config.size)
+    shape = config_from_hf(config.model) if config.model else LlamaConfig.named(config.size)
     shape.check_positions(recipe.max_tokens, "--max-tokens of the recipe is")
     recipe = replace(recipe, shard=recipe.shard if config.shard == "recipe" else config.shard)
     return fitted(Job(config.stage, recipe, shape, config.gpus, useful_shard(recipe, config.gpus)))

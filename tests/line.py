@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,8 @@ class Line:
     dialogues: Path  # the same prompts with a good answer: prompts for PPO, and PTX data
 
 
-def make_line(folder: Path) -> Line:
-    """Everything that PPO starts from, written into `folder`."""
+def make_line(folder: Path, base: Callable[[int], Llama] | None = None) -> Line:
+    """Everything that PPO starts from, written into `folder`; `base` makes the model of a vocabulary (None: LLaMA)."""
     rows = rankings()
     write_rows(folder / "rankings.jsonl", rows)
     write_rows(folder / "pairs.jsonl", [pair(row) for row in rows])
@@ -49,7 +49,7 @@ def make_line(folder: Path) -> Line:
     texts = [text for row in rows for text in (row["prompt"], *row["responses"])]
     tokenizer = train_tokenizer(texts, folder / "base", 320)
     save_template(folder / "base", "ziya")
-    save_llama(backbone(len(tokenizer)), folder / "base")
+    save_llama((base or backbone)(len(tokenizer)), folder / "base")
     make_sft(folder / "sft", folder / "base")
     make_reward(folder / "reward", folder / "base")
     names = ("base", "sft", "reward", "rankings.jsonl", "pairs.jsonl", "dialogues.jsonl")

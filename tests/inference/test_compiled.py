@@ -10,7 +10,7 @@ import torch
 from zj.inference import generate
 from zj.inference.compiled import compile_blocks
 from zj.lora import adapter_parameters, add_adapter
-from zj.model import Llama, LlamaConfig, Packed, sequence_logprobs
+from zj.model import BloomConfig, Llama, LlamaConfig, Packed, network, sequence_logprobs
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,8 +23,11 @@ PACKS = [
 ]
 
 
-def make(dtype=torch.float64, recompute=0) -> Llama:
-    model = Llama(LlamaConfig(64, 32, 96, 3, 4, 2)).to(dtype)
+LLAMA, BLOOM = LlamaConfig(64, 32, 96, 3, 4, 2), BloomConfig.of(64, 48, 3, 6)
+
+
+def make(dtype=torch.float64, recompute=0, shape=LLAMA) -> Llama:
+    model = network(shape).to(dtype)
     model.init_weights(0)
     generator = torch.Generator().manual_seed(1)
     for adapter in ("policy", "value"):
@@ -50,13 +53,13 @@ def outcome(model: Llama, sequences: list[list[int]], adapter: str) -> list[torc
     logprobs, entropy = sequence_logprobs(model, packed, packed.positions > 0, adapter)
     (logprobs.sum() + 0.1 * entropy.sum()).backward()
     gradients = [weight.grad for weight in adapter_parameters(model, adapter).values() if weight.grad is not None]
-    assert len(gradients) == 3 * 7 * 2
+    assert len(gradients) == 3 * (4 if model.config == BLOOM else 7) * 2
     return [logprobs.detach(), entropy.detach(), *(gradient.clone() for gradient in gradients)]
 
 
-@pytest.mark.parametrize("recompute", [0, 2, 3])
-def test_values_and_gradients_are_those_of_plain_blocks(recompute):
-    plain, fused = make(recompute=recompute), make(recompute=recompute)
+@pytest.mark.parametrize("recompute, shape", [(0, LLAMA), (2, LLAMA), (3, LLAMA), (2, BLOOM)])
+def test_values_and_gradients_are_those_of_plain_blocks(recompute, shape):
+    plain, fused = (make(recompute=recompute, shape=shape) for _ in range(2))
     compile_blocks(fused)
     for sequences in PACKS:
         for adapter in ("policy", "value"):

@@ -21,7 +21,7 @@ from zj.inference.cuda_graph import CudaGraph
 from zj.inference.fused import FusedBlock, attend_each, fast
 from zj.inference.sampling import Chosen
 from zj.lora import adapter_parameters, add_adapter, layer, merge_adapter
-from zj.model import Cache, Llama, LlamaConfig, Packed
+from zj.model import Bloom, BloomConfig, Cache, Llama, LlamaConfig, Packed
 from zj.model import cache as cache_module
 from zj.model.attention import attend_slots
 from zj.model.llama import rotary_angles, rotate
@@ -34,8 +34,17 @@ def make(
     kv_heads: int = 2, dtype: torch.dtype = torch.float64, device: str = "cpu", head_dim: int = 8, switch: str = ""
 ) -> Llama:
     """Random, with weights large enough that every token before matters, and an adapter that does."""
-    config = LlamaConfig(64, 32, 96, 2, 4, kv_heads, head_dim=head_dim, **({switch: True} if switch else {}))
-    model = Llama(config).double()
+    shape = LlamaConfig(64, 32, 96, 2, 4, kv_heads, head_dim=head_dim, **({switch: True} if switch else {}))
+    return filled(Llama(shape), dtype, device)
+
+
+def make_bloom(dtype: torch.dtype = torch.float64, device: str = "cpu", head_dim: int = 8) -> Llama:
+    """A Bloom of six heads."""
+    return filled(Bloom(BloomConfig.of(64, 6 * head_dim, 2, 6)), dtype, device)
+
+
+def filled(model: Llama, dtype: torch.dtype, device: str) -> Llama:
+    model.double()
     model.init_weights(0)
     add_adapter(model, "policy", rank=2, alpha=4)
     generator = torch.Generator().manual_seed(1)
@@ -151,6 +160,20 @@ def test_fused_blocks_know_the_switches(switch, stands_in):
     without = make(2, head_dim=10)
     without.load_state_dict(model.state_dict(), strict=False)
     assert worst(without, "policy", exact)[0] > 0.1  # control
+
+
+@pytest.mark.parametrize("adapter", [None, "policy"])
+def test_a_bloom_has_the_same_steps_by_its_plain_blocks(adapter, stands_in):
+    """And its adapter is not lost, as it would be with blocks that have merged it."""
+    model = make_bloom()
+    assert worst(model, adapter, model)[0] < 1e-10 and len(stands_in) == 1
+    with fast(model, adapter) as (view, name):
+        assert not is_fused(view) and name == adapter
+    said = generate(model, PROMPTS, 6, adapter=adapter, temperature=0, eos_ids=())
+    for prompt, answer in zip(PROMPTS, said, strict=True):
+        hidden = model(Packed.of([prompt + answer[:-1]]), adapter)
+        assert model.logits(hidden)[len(prompt) - 1 :].argmax(-1).tolist() == answer
+    assert adapter is None or said != generate(model, PROMPTS, 6, temperature=0, eos_ids=())  # control
 
 
 @pytest.mark.parametrize("spoil", ["a place too few", "a place too few of a prompt", "never replayed"])
@@ -444,6 +467,17 @@ def slots(dtype, kv_heads, width, device="cuda"):
 
 def host(*tensors):
     return [t.double().cpu() if t.is_floating_point() else t.cpu() for t in tensors]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("adapter", [None, "policy"])
+@pytest.mark.parametrize("dtype", GPU16)
+def test_a_cuda_graph_of_a_bloom_equals_a_full_forward(dtype, adapter):
+    model, exact = make_bloom(dtype, "cuda", 64), make_bloom(head_dim=64)
+    for weight, rounded in zip(exact.parameters(), model.parameters(), strict=True):
+        weight.data = rounded.data.double().cpu()
+    found, plain = worst(model, adapter, exact)
+    assert found < 3 * plain
 
 
 @pytest.mark.gpu

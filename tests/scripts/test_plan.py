@@ -27,6 +27,7 @@ from zj.model import Llama, LlamaConfig, Packed, ScalarHead, heads, sequence_log
 from zj.model import llama as network
 from zj.model.cache import Cache
 from zj.model.llama import rotary_angles
+from zj.model.network import network as network_of
 from zj.plan.activations import norm_bytes, saved_by_block
 from zj.plan.apply import widest_lora
 from zj.plan.flops import forward_flops, step_of, training_flops
@@ -59,7 +60,7 @@ def job_of(stage="sft", shape=SHAPE, gpus=1, shard="none", recompute=0, **fields
 
 def model_of(kind, dtype="fp32", recompute=0, shape=SHAPE):
     """(a model that train_sft.py would make, the adapter that it trains)."""
-    model, lora = Llama(shape), KINDS[kind]
+    model, lora = network_of(shape), KINDS[kind]
     model.init_weights(0)
     model.to(DTYPES[dtype])
     model.recompute = recompute

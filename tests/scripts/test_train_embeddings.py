@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tests.scripts.conftest import column
 from zj.cli import parse
 from zj.lora import add_adapter, train_embeddings
-from zj.model import Llama, LlamaConfig
+from zj.model import BloomConfig, Llama, LlamaConfig, network
 from zj.plan.job import Job, build
 from zj.plan.memory import state_bytes
 from zj.weights import load_model, save_llama
@@ -92,3 +92,9 @@ def test_a_tied_head_stays_tied():
     assert model.lm_head.weight is model.model.embed_tokens.weight and model.lm_head.weight.requires_grad
     trained = {name for name, p in model.named_parameters() if p.requires_grad and ".lora_" not in name}
     assert trained == {"model.embed_tokens.weight"}
+
+
+def test_a_bloom_is_refused():
+    config = BloomConfig(96, 32, 128, 2, 4, 4)
+    with pytest.raises(ValueError, match="--lora.train-embeddings: only of LLaMA and its relatives, found a Bloom"):
+        train_embeddings(network(config))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.fake_ranks import first_of
-from zj.model import Llama, LlamaConfig, Packed, sequence_logprobs
+from zj.model import BloomConfig, LlamaConfig, Packed, network, sequence_logprobs
 from zj.train import shard
 
 
@@ -16,11 +16,14 @@ def two():
         yield world
 
 
+@pytest.mark.parametrize(
+    "shape", [LlamaConfig(40, 16, 24, 3, 2, 2), BloomConfig.of(40, 16, 3, 2)], ids=["LLaMA", "Bloom"]
+)
 @pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("how", ["none", "zero2", "zero3"])
-def test_blocks_share_what_a_pack_has_cached(two, monkeypatch, how, compute):
+def test_blocks_share_what_a_pack_has_cached(two, monkeypatch, how, compute, shape):
     """Every block gets the same Packed, in 16 bit too: what a sequence attends to is computed once a pack."""
-    model = Llama(LlamaConfig(40, 16, 24, 3, 2, 2))
+    model = network(shape)
     model.init_weights(0)
     shard(model, [], how, compute, two)
     computed, attended = [], Packed.attended.func

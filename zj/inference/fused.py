@@ -40,7 +40,8 @@ def fast(model: Llama, adapter: str | None) -> Iterator[tuple[Llama, str | None]
     unknown adapter.
     """
     weight, running = model.lm_head.weight, _generations.get(model, 0)
-    fusible = has_varlen_kernel(weight.device, weight.dtype) and not has_fsdp(model) and not running
+    plain = has_fsdp(model) or not isinstance(model.model.layers[0], Block)  # sharded, or a Bloom
+    fusible = has_varlen_kernel(weight.device, weight.dtype) and not plain and not running
     _generations[model] = running + 1
     try:
         yield (_fused(model, adapter), None) if fusible else prepacked(model, adapter)

@@ -2,9 +2,11 @@
 
 from .adapters import (
     ALL_LINEAR,
+    BLOOM_LINEAR,
     adapter_parameters,
     add_adapter,
     add_adapter_to,
+    chosen_layers,
     copy_adapter,
     count_parameters,
     freeze_adapter,
@@ -16,10 +18,12 @@ from .layer import LoRALinear
 
 __all__ = [
     "ALL_LINEAR",
+    "BLOOM_LINEAR",
     "LoRALinear",
     "adapter_parameters",
     "add_adapter",
     "add_adapter_to",
+    "chosen_layers",
     "copy_adapter",
     "count_parameters",
     "freeze_adapter",

@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from zj.model.llama import Attention, Llama, SwiGLU
+from zj.model.bloom import Bloom
+from zj.model.llama import Linear, Llama
 
 from .layer import LoRALinear
 
-ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # of LLaMA
+BLOOM_LINEAR = ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h")
 
 
 def add_adapter(
@@ -28,17 +30,33 @@ def add_adapter(
     """Add a new trainable adapter to `model`: A is random, B is zero, so that the output is unchanged.
 
     rank >= 1 (full-parameter training uses no adapter); alpha / rank scales the correction; dropout is a
-    probability; targets is any subset of ALL_LINEAR. The base weights are frozen. A and B are fp32 (fp64 for an fp64
-    base). Raises ValueError for a name already taken, a name with a dot, an unknown target, a number out of range.
+    probability; targets are names of linear layers, see `chosen_layers`. The base weights are frozen. A and B are fp32
+    (fp64 for an fp64 base). Raises ValueError for a name already taken, a name with a dot, an unknown target, a number
+    out of range.
     """
     if rank < 1:
         raise ValueError(f"adapter {name!r}: rank is {rank}, expected at least 1")
-    chosen = {targets} if isinstance(targets, str) else set(targets)
-    unknown = chosen - set(ALL_LINEAR)
-    if unknown or not chosen:
-        raise ValueError(f"adapter {name!r}: targets {sorted(unknown)}, expected some of {', '.join(ALL_LINEAR)}")
-    paths = (f"{path}.{child}" for path, child, _ in _linear_layers(model) if child in chosen)
+    layers = _linear_layers(model)
+    try:
+        targets = chosen_layers(targets, [child for _, child, _ in layers])
+    except ValueError as error:
+        raise ValueError(f"adapter {name!r}: {error}") from None
+    paths = (f"{path}.{child}" for path, child, _ in layers if child in targets)
     add_adapter_to(model, name, dict.fromkeys(paths, (rank, alpha / rank)), dropout, seed)
+
+
+def chosen_layers(targets: Iterable[str], layers: Iterable[str]) -> list[str]:
+    """The names of a network's linear layers that are targets. ALL_LINEAR, the default, is all layers of any network.
+
+    ValueError for an unknown target and for none.
+    """
+    names = list(dict.fromkeys(layers))
+    wanted = {targets} if isinstance(targets, str) else set(targets)
+    if wanted == set(ALL_LINEAR):
+        return names
+    if wanted - set(names) or not wanted:
+        raise ValueError(f"targets {sorted(wanted - set(names))}, expected some of {', '.join(names)}")
+    return [name for name in names if name in wanted]
 
 
 def add_adapter_to(
@@ -68,7 +86,12 @@ def add_adapter_to(
 
 
 def train_embeddings(model: Llama, dtype: torch.dtype | None = None) -> None:
-    """Make embedding and head trainable beside an adapter, in `dtype` (None: as they are). A tied head stays tied."""
+    """Make embedding and head trainable beside an adapter, in `dtype` (None: as they are). A tied head stays tied.
+
+    ValueError for a Bloom: its format needs no new marks, and its saved embedding has another name.
+    """
+    if isinstance(model, Bloom):
+        raise ValueError("--lora.train-embeddings: only of LLaMA and its relatives, found a Bloom")
     for module in (model.model.embed_tokens, model.lm_head):
         module.weight = nn.Parameter(module.weight.detach().to(dtype or module.weight.dtype))
     if model.config.tie_word_embeddings:
@@ -141,10 +164,9 @@ def adapter_layers(model: nn.Module, name: str) -> list[tuple[str, LoRALinear]]:
 
 def _linear_layers(model: Llama) -> list[tuple[str, str, Any]]:
     """(path of the parent, name in it, layer) of each linear layer of the blocks."""
-    parents = [(path, part) for path, part in model.named_modules() if isinstance(part, Attention | SwiGLU)]
-    return [
-        (path, child, layer) for path, part in parents for child, layer in part.named_children() if child in ALL_LINEAR
-    ]
+    parts = model.model.layers.named_modules(prefix="model.layers")
+    children = ((path, child, layer) for path, part in parts for child, layer in part.named_children())
+    return [(path, child, layer) for path, child, layer in children if isinstance(layer, Linear | LoRALinear)]
 
 
 def _insert_lora_layers(model: Llama) -> list[tuple[str, LoRALinear]]:

@@ -18,13 +18,14 @@ class Cache:
         hidden = model(packed, cache=cache)
         cache.drop(0)                                   # done; the last sequence moves into slot 0
 
-    Memory: 2 * layers * key/value heads * K numbers for each of slots * capacity tokens, allocated at once.
+    Memory: 2 * layers * key/value heads * K numbers (of a Bloom K + 8: ALiBi is a part of its keys) for each of slots *
+    capacity tokens, allocated at once.
     """
 
     def __init__(self, config: LlamaConfig, slots: int, capacity: int, dtype: torch.dtype, device: torch.device):
         config.check_positions(capacity, "a prompt with its answer may have")
         self.varlen = has_varlen_kernel(device, dtype)
-        layers, heads, width = config.num_hidden_layers, config.num_key_value_heads, config.head_dim
+        layers, heads, width = config.num_hidden_layers, config.num_key_value_heads, config.key_width
         if self.varlen:  # [layers, keys and values, slots, capacity, KV, K]
             self.stored = torch.zeros(layers, 2, slots, capacity, heads, width, dtype=dtype, device=device)
         else:  # the entries of one head are contiguous; zeros, since a masked entry still counts, as 0 times its value

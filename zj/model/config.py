@@ -57,19 +57,16 @@ class LlamaConfig:
 
         Raises ValueError if the file describes a network that is not implemented here.
         """
-        file = Path(path) / "config.json" if Path(path).is_dir() else Path(path)
-        if not file.is_file():
-            raise ValueError(f"{path}: no config.json there; expected a Hugging Face model directory")
+        file, raw = open_config(path)
         try:
-            raw = json.loads(file.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested too deep
-            raise ValueError(f"{file}: not JSON ({error})") from None
-        if not isinstance(raw, dict):
-            raise ValueError(f"{file}: found a {type(raw).__name__}, expected a JSON object")
-        try:
-            return cls(**read_fields(raw))
+            return cls(**cls.fields_of(raw))
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from None
+
+    @staticmethod
+    def fields_of(raw: dict) -> dict:
+        """The fields in a config.json."""
+        return read_fields(raw)
 
     def to_hf(self) -> dict:
         """The published spelling, which every version of transformers reads."""
@@ -87,6 +84,11 @@ class LlamaConfig:
         """The family that the network is written as. Qwen-1 is written as Qwen2, Baichuan-7B as LLaMA."""
         return "qwen3" if self.qk_norm else "qwen2" if self.qkv_bias else "mistral" if self.mistral else "llama"
 
+    @property
+    def key_width(self) -> int:
+        """Numbers of each head that attention and the cache hold for a token."""
+        return self.head_dim
+
     def check_positions(self, tokens: int, of: str) -> None:
         """ValueError, beginning with `of`, for a sequence that is longer than the network is computed as published."""
         if self.positions_end and tokens > self.max_position_embeddings:
@@ -98,6 +100,20 @@ class LlamaConfig:
     def room_behind(self, tokens: int, wanted: int) -> int:
         """How many of the wanted tokens may follow so many others, see `check_positions`."""
         return min(wanted, self.max_position_embeddings - tokens) if self.positions_end else wanted
+
+
+def open_config(path: str | Path) -> tuple[Path, dict]:
+    """(file, its JSON object) of a config.json, or of a directory that holds one."""
+    file = Path(path) / "config.json" if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise ValueError(f"{path}: no config.json there; expected a Hugging Face model directory")
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested too deep
+        raise ValueError(f"{file}: not JSON ({error})") from None
+    if not isinstance(raw, dict):
+        raise ValueError(f"{file}: found a {type(raw).__name__}, expected a JSON object")
+    return file, raw
 
 
 SWITCHES = ("qkv_bias", "qk_norm", "rope_scaling", "positions_end", "mistral")

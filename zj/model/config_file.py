@@ -43,6 +43,9 @@ _QWEN_1 = {  # key of Qwen-1 -> LLaMA's
     "rotary_emb_base": "rope_theta",
     "rotary_pct": "partial_rotary_factor",
 }
+_BLOOM_NAMES = {"n_layer": "num_hidden_layers", "n_head": "num_attention_heads", "n_embed": "hidden_size"}
+_BLOOM_ONLY = {"apply_residual_connection_post_layernorm": False, "hidden_dropout": 0, "attention_dropout": 0}
+_BLOOM_HARMLESS = ("bias_dropout_fusion", "skip_bias_add", "skip_bias_add_qkv", "offset_alibi")  # of its pre-training
 _END_OF_TEXT = 151643  # <|endoftext|>; Qwen-1's config.json has no special ids
 # A size beyond these is a damaged file; a million layers would take hours to build before they were missed.
 _MOST_LAYERS, _MOST = 1_000, 2**24
@@ -62,7 +65,8 @@ def read_fields(raw: dict) -> dict:
     """The fields of LlamaConfig in a config.json. A null is as good as an absent key. ValueError names the key."""
     family = raw.get("model_type", "llama")
     if not isinstance(family, str) or family not in IMPLIED:
-        raise ValueError(f"model_type is {_shown(family)}, this network computes {', '.join(IMPLIED)} only")
+        known = ", ".join(IMPLIED)
+        raise ValueError(f"model_type is {_shown(family)}, this network computes {known} only, and another one bloom")
     if family == "mistral":
         raw = {"sliding_window": 4096} | raw  # null means none, and an absent key this one
     raw = {key: value for key, value in raw.items() if value is not None}
@@ -81,6 +85,32 @@ def read_fields(raw: dict) -> dict:
     return fields | _end_of_positions(raw, family)
 
 
+def read_bloom_fields(raw: dict) -> dict:
+    """The fields of BloomConfig in a config.json, as `read_fields`. Some sizes have two names."""
+    if raw.get("model_type") != "bloom":
+        raise ValueError(f"model_type is {_shown(raw.get('model_type'))}, expected 'bloom'")
+    raw = {key: value for key, value in raw.items() if value is not None}
+    sizes = {"vocab_size": _size_of(raw, "vocab_size")}
+    for key, other in _BLOOM_NAMES.items():
+        if key in raw and raw.get(other, raw[key]) != raw[key]:
+            raise ValueError(f"{key} is {_shown(raw[key])} and {other} {_shown(raw[other])}, expected the same")
+        sizes[other] = _size_of(raw, other if other in raw else key)
+    only = {"n_inner": 4 * sizes["hidden_size"], **_BLOOM_ONLY}
+    _refuse_values(raw, only)
+    _refuse_unread(raw, {*sizes, *_BLOOM_NAMES, *only, *_BLOOM_HARMLESS, *_IDS, "layer_norm_epsilon"})
+    fields: dict[str, object] = dict(sizes)
+    fields |= {key: _special_id(raw, key) for key in _IDS if raw.get(key, []) != []}
+    if "layer_norm_epsilon" in raw:
+        fields["layer_norm_epsilon"] = _positive(raw, "layer_norm_epsilon")
+    if "seq_length" in raw:
+        fields[_POSITIONS] = _size_of(raw, "seq_length")
+    fields["tie_word_embeddings"] = _of_type(raw, "tie_word_embeddings", bool, True)
+    return fields | {
+        "intermediate_size": 4 * sizes["hidden_size"],
+        "num_key_value_heads": sizes["num_attention_heads"],
+    }
+
+
 def _with_llamas_keys(raw: dict) -> dict:
     """Qwen-1's config.json with the keys of LLaMA's; `intermediate_size` is that of w1 and w2 together."""
     inner = _size_of(raw, "intermediate_size")
@@ -93,16 +123,24 @@ def _with_llamas_keys(raw: dict) -> dict:
 
 def _refuse_others(raw: dict, family: str) -> None:
     """ValueError for a key that changes the network and is not read, and for another value than the one of `ONLY`."""
-    for key, value in ONLY.items():
-        if raw.get(key, value) != value:
-            raise ValueError(f"{key} is {_shown(raw[key])}, this network computes {value!r} only")
+    _refuse_values(raw, ONLY)
     if family == "baichuan" and raw.get("architectures") != ["BaiChuanForCausalLM"]:
         raise ValueError(
             f"architectures is {_shown(raw.get('architectures'))}, expected Baichuan-7B's ['BaiChuanForCausalLM']: "
             "Baichuan-13B has ALiBi and Baichuan2 a normalised head, which are not computed here"
         )
+    _refuse_unread(raw, _READ)
+
+
+def _refuse_values(raw: dict, only: dict) -> None:
+    for key, value in only.items():
+        if raw.get(key, value) != value:
+            raise ValueError(f"{key} is {_shown(raw[key])}, this network computes {value!r} only")
+
+
+def _refuse_unread(raw: dict, read: set[str]) -> None:
     for key, value in raw.items():
-        if key not in _READ and value and re.search(_TELLING, key):
+        if key not in read and value and re.search(_TELLING, key):
             raise ValueError(
                 f"{key} is {_shown(value)}, which is not computed here (does the network not depend on it? remove it)"
             )

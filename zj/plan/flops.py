@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+from zj.lora import chosen_layers
 from zj.plan.job import Job, linears
 
 
@@ -82,7 +83,7 @@ def training_flops(job: Job, length: float, scored: float, layers: int = 0) -> f
     total, gradients = job.shape.num_hidden_layers, 4 if job.full else 2
     reached = layers or total
     twice = max(0, job.recompute - (total - reached))  # blocks whose forward pass is recomputed
-    _, inner, width = linears(job.shape)["down_proj"]
+    _, inner, width = list(linears(job.shape).values())[-1]
     recomputed = 2 * (blocks + adapter - (total * inner * width if job.full else 0)) + attention
     backward = (reached * (gradients * blocks + 4 * adapter + 2.5 * attention) + twice * recomputed) / total
     trained = job.full or job.recipe.lora.train_embeddings
@@ -102,9 +103,9 @@ def flop_parts(job: Job, length: float) -> tuple[int, int, int, float]:
     shape, lora = job.shape, job.recipe.lora
     layers, shapes = shape.num_hidden_layers, linears(shape)
     blocks = layers * sum(wide_in * wide_out for _, wide_in, wide_out in shapes.values())
-    adapted = [] if job.full else [shapes[name] for name in shapes if name in lora.targets]
+    adapted = [] if job.full else [shapes[name] for name in chosen_layers(lora.targets, shapes)]
     adapter = layers * lora.rank * sum(wide_in + wide_out for _, wide_in, wide_out in adapted)
-    attention = layers * 4 * shape.num_attention_heads * shape.head_dim * length / 2
+    attention = layers * 4 * shape.num_attention_heads * shape.key_width * length / 2
     return blocks, adapter, shape.vocab_size * shape.hidden_size, attention
 
 
@@ -120,6 +121,6 @@ def bytes_read(job: Job, length: int, answer: int) -> float:
     blocks, adapter, head, _ = flop_parts(job, length)
     slots = min(job.recipe.slots, job.rows)
     shape = job.shape
-    token = 2 * shape.num_hidden_layers * shape.num_key_value_heads * shape.head_dim
+    token = 2 * shape.num_hidden_layers * shape.num_key_value_heads * shape.key_width
     numbers = blocks + adapter + head + slots * (length + answer / 2) * token
     return job.rows / slots * answer * numbers * job.dtype.itemsize

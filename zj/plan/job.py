@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zj.lora import ALL_LINEAR, add_adapter, freeze_adapter, train_embeddings
-from zj.model import Llama, LlamaConfig, ScalarHead
+from zj.lora import ALL_LINEAR, BLOOM_LINEAR, add_adapter, freeze_adapter, train_embeddings
+from zj.model import BloomConfig, Llama, LlamaConfig, ScalarHead, network
 from zj.stages.roles import train_last_layers
 from zj.train import DTYPES
 
@@ -68,7 +68,7 @@ def build(job: Job) -> tuple[Llama, list[nn.Parameter]]:
     lora, width = job.recipe.lora, job.shape.hidden_size
     with torch.device("meta"):
         # sharded trainable weights are kept in fp32
-        model = Llama(job.shape).to(torch.float32 if job.full and job.shard != "none" else job.dtype)
+        model = network(job.shape).to(torch.float32 if job.full and job.shard != "none" else job.dtype)
         for name in () if job.full else trained + frozen:
             add_adapter(model, name, lora.rank, lora.alpha, lora.dropout, lora.targets)
         scalars = [ScalarHead(width)] if job.stage in ("reward", "ppo") else []
@@ -92,7 +92,13 @@ def linears(shape: LlamaConfig) -> dict[str, tuple[str, int, int]]:
     """The linear layers of a block: name -> (name of the input, width in, width out)."""
     width, inner = shape.hidden_size, shape.intermediate_size
     queries, keys = (heads * shape.head_dim for heads in (shape.num_attention_heads, shape.num_key_value_heads))
-    layers = {
+    of_bloom = {
+        "query_key_value": ("normed", width, 3 * width),
+        "dense": ("mixed", width, width),
+        "dense_h_to_4h": ("normed again", width, inner),
+        "dense_4h_to_h": ("product", inner, width),
+    }
+    of_llama = {
         "q_proj": ("normed", width, queries),
         "k_proj": ("normed", width, keys),
         "v_proj": ("normed", width, keys),
@@ -101,5 +107,5 @@ def linears(shape: LlamaConfig) -> dict[str, tuple[str, int, int]]:
         "up_proj": ("normed again", width, inner),
         "down_proj": ("product", inner, width),
     }
-    assert tuple(layers) == ALL_LINEAR
-    return layers
+    assert (tuple(of_llama), tuple(of_bloom)) == (ALL_LINEAR, BLOOM_LINEAR)
+    return of_bloom if isinstance(shape, BloomConfig) else of_llama

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from zj.inference.engine import PROMPT_TOKENS
-from zj.model import Llama
+from zj.model import BloomConfig, Llama
 from zj.model.cache import Cache
-from zj.plan.activations import loss_bytes, saved_by_block
+from zj.plan.activations import loss_bytes, saved_before_blocks, saved_by_block
 from zj.plan.job import Job, build, count
 
 SAMPLES = 2, 64  # answers in a validation of pre-training or fine-tuning, their longest in tokens
@@ -47,17 +47,17 @@ def peaks(job: Job) -> dict[str, Memory]:
     (model, parameters), layers = build(job), job.shape.num_hidden_layers
     weights, gradients, optimizer = state_bytes(job, parameters)
     of_block, of_input = saved_by_block(job), job.pack * job.shape.hidden_size * job.dtype.itemsize
-    rotary = 2 * job.pack * job.shape.head_dim * job.dtype.itemsize  # cos and sin
+    before = saved_before_blocks(job)
     saved = job.recompute * of_input + (layers - job.recompute) * of_block
     in_block = saved if job.recompute < layers else saved - of_input + of_block
     whole, reduced = gathered_bytes(job, model)
     state = {"weights": weights, "gradients": gradients, "optimizer": optimizer}
     memories = {
-        "loss": Memory(**state, gathered=whole, activations=saved + rotary, loss=loss_bytes(job)),
+        "loss": Memory(**state, gathered=whole, activations=saved + before, loss=loss_bytes(job)),
         "block": Memory(
             **state,
             gathered=whole + reduced,
-            activations=in_block + rotary,
+            activations=in_block + before,
             temporaries=2 * job.pack * job.shape.intermediate_size * job.dtype.itemsize + of_input,
         ),
     }
@@ -141,7 +141,8 @@ def sampling(job: Job, model: Llama, weights: int, optimizer: int) -> Memory:
     shape, b, (slots, longest) = job.shape, job.dtype.itemsize, sampled(job)
     cache = Cache(shape, slots, longest, job.dtype, torch.device("meta")).stored
     tokens = min(PROMPT_TOKENS, slots * longest)
-    inner = 4 if b == 2 and job.recipe.device != "cpu" and job.shard == "none" else 3  # gate and up are one product
+    fused = b == 2 and job.recipe.device != "cpu" and job.shard == "none"  # gate and up are one product
+    inner = 2 if isinstance(shape, BloomConfig) else 4 if fused else 3
     return Memory(
         weights=weights,
         optimizer=optimizer,

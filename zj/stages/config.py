@@ -22,7 +22,7 @@ class Lora:
     rank: int = 16  # rank of the adapters; 0 trains all weights instead
     alpha: float = 32.0  # the correction is scaled by alpha / rank
     dropout: float = 0.1  # part of the adapter's input that is dropped in training
-    targets: tuple[str, ...] = ALL_LINEAR  # layers that get an adapter
+    targets: tuple[str, ...] = ALL_LINEAR  # layers that get an adapter; LLaMA's seven: all, of a Bloom too
     train_embeddings: bool = False  # also train embedding and head, whole, for marks of a format that are new to a base
 
     def __post_init__(self) -> None:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zj.lora.adapters import ALL_LINEAR
+from zj.lora.adapters import ALL_LINEAR, BLOOM_LINEAR
 
 from .families import Table, family_name
 
+LINEAR = (*ALL_LINEAR, *BLOOM_LINEAR)
 CONFIG = "adapter_config.json"
 SCORE = ("score", "classifier")  # what PEFT saves whole for every sequence classifier
 
@@ -64,12 +65,13 @@ class AdapterKeys:
         """
         paths = {name.removesuffix(".weight"): self._path(name) for name in names}
         targets = [path for path in paths if self._is_target(paths[path], path)]
-        other = [path for path in targets if path.rpartition(".")[2] not in ALL_LINEAR]
+        linear = [name for name in LINEAR if any(path.endswith(f".{name}") for path in paths)]
+        other = [path for path in targets if path.rpartition(".")[2] not in linear]
         if other or not targets:
             found = f"matches {other[0]}" if other else "matches no layer of this model"
             wanted = self.keys.get("target_modules")
             raise ValueError(
-                f"{self.file}: target_modules is {wanted!r}, {found}; expected some of {', '.join(ALL_LINEAR)}"
+                f"{self.file}: target_modules is {wanted!r}, {found}; expected some of {', '.join(linear)}"
             )
         return {path: self._rank_and_scale(paths[path]) for path in targets}
 
@@ -84,7 +86,7 @@ class AdapterKeys:
             return False
         if isinstance(targets, str):
             all_linear = targets.lower() == "all-linear"
-            return own_path.rpartition(".")[2] in ALL_LINEAR if all_linear else bool(re.fullmatch(targets, path))
+            return own_path.rpartition(".")[2] in LINEAR if all_linear else bool(re.fullmatch(targets, path))
         return path in targets or (_matches(targets, path) and self._is_chosen_block(path))
 
     def _is_chosen_block(self, path: str) -> bool:

@@ -1,7 +1,7 @@
 """Families whose files name the tensors of this network otherwise, or hold several in one: tables of names.
 
-Written files always have Hugging Face's names of LLaMA: Qwen-1 becomes Qwen2, and Baichuan-7B LLaMA. Bias, norms and
-sizes are matters of config.json: see `zj.model.config_file`.
+Written files have Hugging Face's names of LLaMA: Qwen-1 becomes Qwen2, and Baichuan-7B LLaMA. Bloom alone is written by
+names of its own. Bias, norms and sizes are matters of config.json: see `zj.model.config_file`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from zj.model.config import LlamaConfig
+from zj.model.network import config_from_hf
 
 from .tensors import Stored, open_checkpoint
 
@@ -36,12 +37,20 @@ QWEN_1: Table = {
     "mlp.w2": ("mlp.gate_proj",),  # the published MLP is c_proj(w1(x) * silu(w2(x)))
     "mlp.c_proj": ("mlp.down_proj",),
 }
+BLOOM: Table = {  # within a block the names are the family's own
+    "transformer.word_embeddings_layernorm": ("model.embed_layernorm",),
+    "transformer.word_embeddings": ("model.embed_tokens",),
+    "transformer.h.": ("model.layers.",),
+    "transformer.ln_f": ("model.norm",),
+    "self_attention.": ("self_attn.",),
+}
+BLOOM_SIGNS = ("word_embeddings", "self_attention.", "mlp.dense_")  # Qwen-1's names begin alike
 COMPUTED = ("rotary_emb.inv_freq", "attn.masked_bias")  # ends of tensors that older files store, computed here
 
 
 def open_family(directory: str | Path) -> tuple[LlamaConfig, dict[str, Stored]]:
     """(config, tensors by this network's names) of a model directory of any family; nothing is read or compared yet."""
-    return LlamaConfig.from_hf(directory), with_own_names(open_checkpoint(directory))
+    return config_from_hf(directory), with_own_names(open_checkpoint(directory))
 
 
 def with_own_names(stored: Mapping[str, Stored]) -> dict[str, Stored]:
@@ -49,6 +58,7 @@ def with_own_names(stored: Mapping[str, Stored]) -> dict[str, Stored]:
 
     ValueError if the rows of a tensor that holds several do not divide, and if a tensor is there by both names.
     """
+    stored = _with_prefix(stored)
     table, tensors = table_of(stored), dict[str, Stored]()
     for name, tensor in stored.items():
         if name.endswith(COMPUTED):
@@ -64,7 +74,20 @@ def with_own_names(stored: Mapping[str, Stored]) -> dict[str, Stored]:
 def table_of(names: Iterable[str]) -> Table:
     """The table of the family that spells its names so."""
     names = list(names)
-    return next((table for table in (QWEN_1, BAICHUAN_7B) if any(part in n for part in table for n in names)), LLAMA)
+    signs = ((BLOOM_SIGNS, BLOOM), (QWEN_1, QWEN_1), (BAICHUAN_7B, BAICHUAN_7B))
+    return next((table for parts, table in signs if any(part in name for part in parts for name in names)), LLAMA)
+
+
+def written_table(config: LlamaConfig) -> Table:
+    """The names that a network's tensors are written by, see `family_name`."""
+    return BLOOM if config.family == "bloom" else LLAMA
+
+
+def _with_prefix(stored: Mapping[str, Stored]) -> Mapping[str, Stored]:
+    """The tensors of a Bloom whose file has no prefix "transformer.", with it."""
+    if not any(name.startswith("word_embeddings.") for name in stored):
+        return stored
+    return {name if name.startswith("lm_head.") else f"transformer.{name}": tensor for name, tensor in stored.items()}
 
 
 def own_names(name: str, table: Table) -> tuple[str, ...]:

@@ -14,9 +14,10 @@ import torch
 
 from zj.model.config import LlamaConfig
 from zj.model.llama import Llama
+from zj.model.network import network
 
 from .checksums import check_settings, check_sums
-from .families import open_family, with_own_names
+from .families import family_name, open_family, with_own_names, written_table
 from .sharded import local, rank_rows, reshard
 from .tensors import Sliceable, Stored, check_finite, open_checkpoint, write_checkpoint
 
@@ -62,7 +63,7 @@ def build_llama(
     With a sharded model each rank reads only its own rows.
     """
     with torch.device("meta"):
-        model = Llama(config).to(dtype)
+        model = network(config).to(dtype)
     if prepare is not None:
         prepare(model)
     model._apply(lambda tensor: torch.empty_like(tensor, device=device) if tensor.is_meta else tensor.to(device))
@@ -79,7 +80,7 @@ def build_llama(
 def random_llama(config: LlamaConfig, dtype: torch.dtype, device: str | torch.device, seed: int) -> Llama:
     """A model with random weights, initialised on the device, in evaluation mode."""
     with torch.device("meta"):
-        model = Llama(config).to(dtype)
+        model = network(config).to(dtype)
     model._apply(lambda tensor: torch.empty_like(tensor, device=device))
     model.tie_weights()
     model.init_weights(seed)
@@ -147,13 +148,15 @@ def write_llama(
     if special_ids is not None:
         config = replace(config, bos_token_id=special_ids[0], eos_token_id=special_ids[1])
     dtype = str(tensors[EMBEDDING].dtype).removeprefix("torch.")
+    table = written_table(config)
+    tensors = {family_name(name, table): tensor for name, tensor in tensors.items()}
     write_checkpoint(path, tensors, config.to_hf() | {"torch_dtype": dtype}, max_shard_bytes, writes)
 
 
 def shapes_of(config: LlamaConfig) -> dict[str, torch.Size]:
     """Names and shapes of the tensors of a checkpoint of this network; a tied head is not among them."""
     with torch.device("meta"):
-        return {name: weight.shape for name, weight in Llama(config).named_parameters()}
+        return {name: weight.shape for name, weight in network(config).named_parameters()}
 
 
 def check_network(stored: dict[str, Stored], config: LlamaConfig, path: Path) -> None:

@@ -18,6 +18,7 @@ from zj.lora.adapters import adapter_parameters, add_adapter_to
 from zj.model.config import LlamaConfig
 from zj.model.heads import ScalarHead
 from zj.model.llama import Llama
+from zj.model.network import config_from_hf
 
 from .adapter_base import base_of, levels
 from .adapter_config import AdapterKeys, is_adapter, read_config
@@ -50,7 +51,7 @@ def load_model(
 def config_of(path: str | Path, base: str | Path = "", strict: bool = True) -> LlamaConfig:
     """The config of a model directory, or of the model below an adapter's (`base_of`); no weights are loaded."""
     *_, lowest = levels(path, base, strict)
-    return LlamaConfig.from_hf(lowest)
+    return config_from_hf(lowest)
 
 
 def load_beside(path: str | Path, name: str, dtype: torch.dtype, base: str | Path = "") -> Llama:

@@ -14,13 +14,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zj.lora.adapters import ALL_LINEAR, adapter_layers
+from zj.lora.adapters import adapter_layers
 from zj.model.heads import ScalarHead
 from zj.model.llama import Llama
 
 from .adapter_base import FILE, base_of, write_fingerprint
-from .adapter_config import CONFIG, is_adapter
+from .adapter_config import CONFIG, LINEAR, is_adapter
 from .checksums import SUMS, write_sums
+from .families import family_name, written_table
 from .huggingface import EMBEDDING, HEAD
 from .peft import PREFIX, SAFE, SCORE, LowRank, key_of, open_adapter, refuse_saved
 from .sharded import reshard
@@ -70,7 +71,9 @@ def save_peft(
     while is_adapter(base):
         refuse_saved(base)
         layers, base = stacked(open_adapter(base, parameters).layers, layers), base_of(base, bottom)
-    ranks, targets = _ranks_of(layers), _targets_of(layers, parameters)
+    table = written_table(model.config)
+    layers = {family_name(path, table): pair for path, pair in layers.items()}
+    ranks, targets = _ranks_of(layers), _targets_of(layers, (family_name(name, table) for name in parameters))
     config = _PLAIN | {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM" if head is None else "SEQ_CLS",
@@ -132,7 +135,7 @@ def _ranks_of(layers: Mapping[str, LowRank]) -> dict[str, Any]:
 
 def _targets_of(layers: Mapping[str, LowRank], names: Iterable[str]) -> list[str]:
     """The ends of the layers' paths, if those are the only layers of a model that end so; else the whole paths."""
-    ends = [end for end in ALL_LINEAR if any(path.endswith(f".{end}") for path in layers)]
+    ends = [end for end in LINEAR if any(path.endswith(f".{end}") for path in layers)]
     paths = {name.removesuffix(".weight") for name in names}
     covered = {path for path in paths if path.rpartition(".")[2] in ends}
     return ends if covered == layers.keys() else list(layers)
