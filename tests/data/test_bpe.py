@@ -10,6 +10,8 @@ import sys
 import pytest
 
 from tests.data.conftest import LINES, SPECIALS
+from zj.data.bpe import QWEN_WORDS
+from zj.data.byte_merges import tokenizer_json
 from zj.data.prompt_formats import load_template, published_template
 from zj.data.records import Document
 from zj.data.template import encode_document, stop_ids
@@ -126,8 +128,31 @@ def test_what_is_saved_is_what_was_read_with_its_companions(bpe, tiktoken, tmp_p
     assert config["x"] == 1 and "<|im_start|>" in config["chat_template"]
     assert again.eos_ids[0] == bpe.special("<|endoftext|>") and bpe.special("<|im_end|>") in again.eos_ids
     assert load_template(tmp_path / "out") == "chatml"
-    save_tokenizer(tmp_path / "qwen", Tokenizer.load(tiktoken), "chatml")
-    assert Tokenizer.load(tmp_path / "qwen").same_ids(Tokenizer.load(tiktoken))
+
+
+def test_other_programs_read_qwen_1_by_a_tokenizer_json_with_the_same_ids(tiktoken, tmp_path):
+    one = Tokenizer.load(tiktoken)
+    save_tokenizer(tmp_path / "qwen", one, "chatml")
+    assert Tokenizer.load(tmp_path / "qwen").same_ids(one)  # by the original file
+    fast = Tokenizer.load(tmp_path / "qwen/tokenizer.json")
+    assert fast.added == one.added and len(fast) == len(one) and 261 + 1 in fast.eos_ids
+    for text in texts(300):
+        assert fast.encode(text) == one.encode(text)
+    config = json.loads((tmp_path / "qwen/tokenizer_config.json").read_text(encoding="utf-8"))
+    assert config["eos_token"] == "<|im_end|>" and "<|im_start|>" in config["chat_template"]
+    ranks = {b"a": 0, b"b": 1, b"c": 2, b"abc": 3}  # abc is made of no two tokens
+    with pytest.raises(ValueError, match="token b'abc' of rank 3 is not made of two tokens"):
+        tokenizer_json(ranks, {}, ".")
+
+
+@pytest.mark.slow
+def test_qwens_own_ranks_give_qwen_3s_own_merges(shared_data):
+    raw = json.loads((shared_data / "tokenizers/qwen3_tokenizer.json").read_text(encoding="utf-8"))["model"]
+    model = tokenizer_json(Tokenizer.load(shared_data / "tokenizers/qwen.tiktoken").ranks, {}, QWEN_WORDS)["model"]
+    assert model["vocab"] == raw["vocab"]
+    assert [tuple(m) for m in model["merges"]] == [
+        tuple(m.split()) if isinstance(m, str) else tuple(m) for m in raw["merges"]
+    ]
 
 
 def test_special_tokens_of_qwen_1_follow_the_ranks(tiktoken):

@@ -11,9 +11,11 @@ import json
 import unicodedata
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from zj.data.byte_merges import tokenizer_json
 from zj.data.tokenizer import FAST, Tokenizer
 
 # Files beside the tokenizer that other programs read: kept with it.
@@ -128,6 +130,8 @@ QWEN_SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", *(f"<|extra_{n}|
 class TiktokenTokenizer(BpeTokenizer):
     """qwen.tiktoken: a token in base64 and its rank on each line; special tokens follow them. Text is NFC first."""
 
+    ranks: dict[bytes, int]
+
     @classmethod
     def open(cls, file: Path) -> TiktokenTokenizer:
         """ValueError names a damaged line, or says that the library is not installed."""
@@ -143,8 +147,18 @@ class TiktokenTokenizer(BpeTokenizer):
             raise ValueError(f"{file}: found {len(ranks)} tokens whose ranks are not 0 … {len(ranks) - 1}: damaged")
         added = {name: len(ranks) + number for number, name in enumerate(QWEN_SPECIALS)}
         tokenizer = cls(file, added, None, len(ranks))
+        tokenizer.ranks = ranks
         tokenizer._library = library.Encoding("qwen", pat_str=QWEN_WORDS, mergeable_ranks=ranks, special_tokens={})
         return tokenizer
+
+    def save(self, directory: str | Path) -> None:
+        """With a tokenizer.json for other programs, which read the original by code of its own only."""
+        super().save(directory)
+        (Path(directory) / FAST).write_text(self._as_fast, encoding="utf-8")
+
+    @cached_property
+    def _as_fast(self) -> str:
+        return json.dumps(tokenizer_json(self.ranks, self.added, QWEN_WORDS), ensure_ascii=False)
 
     def encode(self, text: str) -> list[int]:
         return self._library.encode_ordinary(unicodedata.normalize("NFC", _whole(text)))

@@ -13,7 +13,7 @@ from typing import Any
 
 MODEL, ADDED = "tokenizer.model", "added_tokens.json"  # SentencePiece
 FAST, TIKTOKEN = "tokenizer.json", "qwen.tiktoken"  # byte-level BPE, extra [bpe]
-FILES = (MODEL, FAST, TIKTOKEN)  # the first of them that is there is read
+FILES = (MODEL, TIKTOKEN, FAST)  # the first of them that is there is read
 
 
 class Tokenizer(ABC):

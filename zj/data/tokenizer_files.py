@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from zj.data.bpe import TiktokenTokenizer
 from zj.data.chat_template import chat_template
 from zj.data.prompt_formats import TEMPLATES, save_template
 from zj.data.sentencepiece_model import BPE, BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, SentencePieceModel
@@ -40,6 +41,9 @@ def save_tokenizer(directory: str | Path, tokenizer: Tokenizer, template: str | 
         jinja = chat_template(TEMPLATES[template], tokenizer.bos_id is not None, spaced=False)
         published = directory / CONFIG
         config = json.loads(published.read_text(encoding="utf-8")) if published.is_file() else {}
+        if isinstance(tokenizer, TiktokenTokenizer):  # its own class is code that a hub runs
+            config = {"eos_token": tokenizer.piece(ends[0]), "clean_up_tokenization_spaces": False}
+            config["tokenizer_class"] = "PreTrainedTokenizerFast"
         _write(published, config | {"chat_template": jinja})
     if template is not None:
         save_template(directory, template)
