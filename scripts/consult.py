@@ -6,6 +6,7 @@ python scripts/consult.py --model runs/sft --data runs/sft/clinic/multi.jsonl --
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from zj import NOTICE
@@ -18,6 +19,7 @@ from zj.data.template import encode_prompt, stop_ids
 from zj.data.tokenizer import Tokenizer
 from zj.eval.answers import check_answer_length
 from zj.inference import generate
+from zj.stages.held_out import RECIPE, about_training, held_out_by
 from zj.train import DTYPES, start
 from zj.weights import check_base_is_used, check_directory, check_tokenizer_fits, config_of, load_model
 
@@ -26,10 +28,10 @@ from zj.weights import check_base_is_used, check_directory, check_tokenizer_fits
 class Config:
     model: str = ""  # Hugging Face model or PEFT adapter directory
     base: str = ""  # directory of the base of the adapters that are read (none: the one that they name)
-    data: tuple[str, ...] = ()  # files of dialogues; their held-out part is used
+    data: tuple[str, ...] = ()  # files of dialogues; of what a run was trained on, the part that it held out is used
     template: str = ""  # prompt format (none: the one stored with the model)
     number: int = 3  # number of consultations, in the order of training's validation
-    valid_fraction: float = 0.1  # share of the dialogues that training held out
+    valid_fraction: float = 0.1  # share of the dialogues that training held out, where --model is not a run of zj
     max_tokens: int = 768  # tokens of the longest prompt; older turns are dropped to fit
     max_new_tokens: int = 200  # tokens of the longest answer
     temperature: float = 0.0  # of sampling; 0 is greedy
@@ -46,7 +48,7 @@ def main(config: Config) -> None:
     device = start(config.device, config.dtype).device
     dialogues, report = read(config.data, "dialogue")
     print(report)
-    held_out = split(dialogues, config.valid_fraction)[1][: config.number]
+    patients = choose_patients(config, dialogues)[: config.number]
     check_base_is_used(config.base, config.model)
     positions = config_of(config.model, config.base, strict=False).max_position_embeddings
     check_answer_length(config.max_new_tokens, positions)
@@ -57,10 +59,22 @@ def main(config: Config) -> None:
     tokenizer, template = Tokenizer.load(config.model), choose_template(config.template, config.model)
     model = load_model(config.model, DTYPES[config.dtype], device, base=config.base, strict=False)
     check_tokenizer_fits(model, len(tokenizer))
-    for number, dialogue in enumerate(held_out, 1):
-        print(f"—— held-out patient {number} ({dialogue.department or dialogue.id}) ——")
+    for number, dialogue in enumerate(patients, 1):
+        print(f"—— patient {number} ({dialogue.department or dialogue.id}) ——")
         consult(config, model, tokenizer, template, dialogue)
     print(NOTICE)
+
+
+def choose_patients(config: Config, dialogues: list[Dialogue]) -> list[Dialogue]:
+    """Dialogues that the model was not trained on, in the order of validation; what they are is printed."""
+    if not (Path(config.model) / RECIPE).is_file():
+        print(f"patients: what training with --valid-fraction {config.valid_fraction} holds out")
+        return split(dialogues, config.valid_fraction)[1]
+    if trained := about_training(config.model, dialogues, config.data):
+        if "held out" in trained:
+            return split(held_out_by(config.model, dialogues, config.data, "--model"), 0)[0]
+        print(trained)
+    return split(dialogues, 0)[0]
 
 
 def consult(config: Config, model, tokenizer: Tokenizer, template: str, dialogue: Dialogue) -> None:

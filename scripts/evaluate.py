@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from zj import NOTICE
 from zj.cli import check_range, run_command
-from zj.data.batching import group_of, split
+from zj.data.batching import group_of, order
 from zj.data.prompt_formats import first_template
 from zj.data.records import Dialogue, Document
 from zj.data.report import too_long
@@ -71,10 +71,11 @@ def loss(config: LossConfig) -> None:
     tell_positions(max_tokens, shape, ALONE)
     records = read_records(config.data, config.kind, config.on_bad_row)
     if config.held_out_of:
-        records = held_out_by(config.held_out_of, records)
-    elif warning := about_training(config.model, records, config.data):
+        records = held_out_by(config.held_out_of, records, config.data)
+    if config.limit:  # not in the order of a split, whose beginning is what runs hold out
+        records = [records[index] for index in order(len(records), 0, 0)[: config.limit]]
+    if not config.held_out_of and (warning := about_training(config.model, records, config.data)):
         print(warning)
-    records = split(records, 0)[0][: config.limit or None]
     examples, counts = encode_all(records, tokenizer, template, max_tokens)
     print(f"{counts}{too_long(counts.dropped, counts.records, 'dialogues', max_tokens)}")
     if not examples:
@@ -94,7 +95,9 @@ def loss(config: LossConfig) -> None:
         number = len(names) if name == "all" else names.count(name)
         print(f"{name}: {nats:.4f} nats/token, perplexity {math.exp(nats):.2f}, {number:,} sequences")
     result = {"model": config.model, "template": template, "losses": losses, "tokens": counts.counted}
-    if not (counts.shortened or counts.dropped):
+    if counts.shortened or counts.dropped:
+        print("no nats/character: it would count what was left out")
+    else:
         result["nats_per_character"] = mean * counts.counted / characters
         print(f"{result['nats_per_character']:.4f} nats/character")
     if config.out:

@@ -161,7 +161,9 @@ def _write_tokenizer(out: Path, tokenizer: Tokenizer | None, template: str | Non
     if reason := why_not_exact(tokenizer):
         print(f"warning: other programs may read texts as other ids than this one does: of the tokenizer, {reason}")
     if template is None:
-        print(f"{out}: no prompt format is stored there; --template stores one")
+        print(
+            f"{out}: no prompt format is stored there; whoever trains it or talks to it has to name one by --template"
+        )
 
 
 def _directory(path: str, flag: str) -> Path:

@@ -111,9 +111,7 @@ def read_data(config: Config, kind: str) -> list[Any]:
         if kind != "prompt" and (warning := about_training(config.reward, records, config.data)):
             print(warning)
         return records
-    held_out = held_out_by(config.held_out_of, records)
-    print(f"{len(held_out):,} of {len(records):,} records were held out by {config.held_out_of} and are scored")
-    return held_out
+    return held_out_by(config.held_out_of, records, config.data)
 
 
 # ---- answers in a file
@@ -172,7 +170,7 @@ def best_of(config: Config, prompts: list[Prompt]) -> list[dict]:
             lists.append(scores)
     cut = sum(not answer.finished for answer in answers) / len(answers)
     print(f"{summary([number for scores in lists for number in scores])}; {cut:.1%} of the answers cut off")
-    for k in (2**power for power in range(n.bit_length())):
+    for k in sorted({*(2**power for power in range(n.bit_length())), n}):
         mean = sum(expected_best(scores, k) for scores in lists) / max(1, len(lists))
         print(f"best of {k}: mean score {mean:.3f}, KL from the model at most {best_of_kl(k):.2f} nats per answer")
     return rows

@@ -69,7 +69,7 @@ def main(config: Config) -> None:
     train, valid = read_rankings(data, config, tokenizer, template, out, world)
     base = backbone_of(config.model, config.base)
     model = open_model(config, base, len(tokenizer), world)
-    reference = Reference(model, config, world, out, train, valid)
+    reference = Reference(model, config, world, out, train, valid[: config.valid_limit])
 
     indices = epochs(train, config.seed)
     per_epoch = steps_per_epoch(len(train), config.batch_size)

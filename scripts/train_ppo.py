@@ -234,7 +234,10 @@ def validate(run: Run[Config], roles: Roles, valid: list[Encoded], log: Log) -> 
         log.say(f"[score {row['score']:+.2f}] {row['answer']}")
     shown = ("score", "kl", "length", "eos_rate")
     metrics = {name: number for name, number in summary(rollout, scores).items() if name in shown}
-    log.say(f"step {run.step}: held-out " + ", ".join(f"{name} {number:.2f}" for name, number in metrics.items()))
+    log.say(
+        f"step {run.step}: {len(examples):,} held-out prompts, "
+        + ", ".join(f"{name} {number:.2f}" for name, number in metrics.items())
+    )
     return {f"valid_{name}": number for name, number in metrics.items()}
 
 

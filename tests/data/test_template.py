@@ -292,7 +292,9 @@ def test_unknown_templates_are_named_with_the_known(tokenizer, tmp_path):
         encode_dialogue(DIALOGUE, tokenizer, "klingon")
     with pytest.raises(ValueError, match=known):
         save_template(tmp_path, "klingon")
-    with pytest.raises(ValueError, match="template.json: cannot be read"):
+    with pytest.raises(
+        ValueError, match="template.json: not there, and no other file names a format; --template: ziya"
+    ):
         load_template(tmp_path)
     for content in ("", "[]", "{}", '"ziya"'):
         (tmp_path / "template.json").write_text(content)

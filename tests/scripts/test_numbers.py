@@ -11,8 +11,10 @@ import torch
 from scripts.train_sft import about_mix
 from tests.line import write_rows
 from tests.scripts.conftest import column, instead, ppo
-from zj.data.records import Dialogue
+from zj.data.batching import question
+from zj.data.records import Dialogue, Prompt
 from zj.data.sides import sides
+from zj.stages.preferences import one_of_each_first
 from zj.stages.validation import format_losses, group_names
 from zj.train import Stop
 
@@ -140,6 +142,46 @@ def test_ppo_says_how_many_prompts_ask_nothing_and_can_ask_others(command, line,
     assert "warning: 12 of 24 prompts ask nothing" in each.out
     first = command(*ppo(line, tmp_path / "c", "--data", data, "--max-steps", 1, "--turn", "first"))
     assert first.status == 0 and "ask nothing" not in first.out
+
+
+def test_held_out_of_pre_training_is_of_documents_and_of_its_own_validation_file(command, corpus, tmp_path):
+    flags = ("--data", corpus / "documents.jsonl", "--out", tmp_path / "pre", *SMALL, "--max-steps", 2)
+    assert command("train_pretrain", *flags).status == 0
+    read = ("loss", "--model", tmp_path / "pre", "--held-out-of", tmp_path / "pre", "--data")
+    wrong = command("evaluate", *read, corpus / "dialogues.jsonl")
+    assert wrong.status == 2 and "it read each document as one record; read the files as --kind document" in wrong.err
+    assert command("evaluate", *read, corpus / "documents.jsonl", "--kind", "document").status == 0  # control
+    rows = [json.loads(line) for line in (corpus / "dialogues.jsonl").read_text(encoding="utf-8").splitlines()]
+    valid = write_rows(tmp_path / "valid.jsonl", rows[:5])
+    assert command(*sft(corpus, tmp_path / "run", "--valid-data", valid, "--max-steps", 2)).status == 0
+    trained = command("evaluate", "loss", "--model", tmp_path / "run", "--data", corpus / "dialogues.jsonl")
+    assert "was trained on these data: their numbers say nothing about new ones" in trained.out
+    told = command("consult", "--model", tmp_path / "run", "--data", corpus / "dialogues.jsonl", "--number", 1)
+    assert told.status == 0 and "was trained on these data" in told.out
+    assert "trained on" not in command("consult", "--model", tmp_path / "run", "--data", valid, "--number", 1).out
+
+
+def test_a_limited_loss_is_not_of_what_was_held_out_alone(command, corpus, tmp_path):
+    assert command(*sft(corpus, tmp_path / "run", "--max-steps", 2, "--valid-fraction", 0.3)).status == 0
+    flags = ("loss", "--model", tmp_path / "run", "--data", corpus / "dialogues.jsonl", "--limit", 8)
+    sample = command("evaluate", *flags)
+    trained = int(sample.out.partition("warning: ")[2].partition(" of 8 records were not held out")[0])
+    assert 2 < trained <= 8  # the order of the split would begin with 8 that were held out
+
+
+def test_a_validation_of_each_turn_is_of_many_dialogues():
+    asked = [(n, t, tuple((f"{n}问{u}", "答") for u in range(t))) for n in range(4) for t in range(5)]
+    turns = [Prompt(f"d{n}/{t}", f"{n}问{t}", history) for n, t, history in asked]
+    first = one_of_each_first(turns)
+    assert sorted(first, key=turns.index) == turns and len({question(prompt) for prompt in first[:4]}) == 4
+    assert len({question(prompt) for prompt in turns[:4]}) == 1  # control
+
+
+def test_best_of_n_prints_n_itself(command, line, tmp_path):
+    flags = ("--reward", line.reward, "--model", line.sft, "--data", line.dialogues, "--max-new-tokens", 4)
+    done = command("score", *flags, "--best-of", 3, "--out", tmp_path / "best.jsonl")
+    rows = [json.loads(row)["score"] for row in (tmp_path / "best.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert done.status == 0 and f"best of 3: mean score {sum(rows) / len(rows):.3f}" in done.out
 
 
 # ---- a time limit that is over before the first step

@@ -144,7 +144,7 @@ def test_interrupted_anywhere_it_ends_the_same(command, killed, line, tmp_path):
     finished = command(*training(line, tmp_path / "cut0", *more))
     assert (finished.status, "is finished" in finished.out) == (0, True)
     other = command(*training(line, tmp_path / "cut0", *more, "--optim.lr", "1e-3"))
-    assert other.status == 2 and "here it is 0.001; take that, another --out, or --resume-with optim.lr=" in other.err
+    assert other.status == 2 and "here it is 0.001; take that, --resume-with optim.lr=" in other.err
 
 
 def test_the_gradient_does_not_depend_on_how_a_batch_is_packed(command, line, tmp_path):
@@ -223,7 +223,7 @@ def test_what_a_run_held_out_is_scored_wherever_its_data_lie_now(command, line, 
     more = ("--data", tmp_path / "moved.jsonl", "--held-out-of", trained, "--out", tmp_path / "scores.jsonl")
     done = command("score", *flags, *more)
     assert done.status == 0, done.err
-    assert f"{len(held_out)} of {len(rows)} records were held out by {trained} and are scored" in done.out
+    assert f"{len(held_out)} of {len(rows)} records are on the side that would be held out by {trained}" in done.out
     found = [json.loads(row)["id"] for row in (tmp_path / "scores.jsonl").read_text().splitlines()]
     assert sorted(found) == sorted(f"new-{n}" for n in held_out) and "warning" not in done.out
     trained_on = f"warning: {len(rows) - len(held_out)} of {len(rows)} records were not held out by {trained}: "
@@ -245,7 +245,7 @@ def test_where_nothing_is_held_out_it_is_an_error(command, line, trained, tmp_pa
     for run, message in (
         (trained, "held out none of these"),
         (line.base, "no run of this project, config.toml is missing"),
-        (other, "it held out what its --valid-data ask; score those: ['v.jsonl']"),
+        (other, "it validated on --valid-data v.jsonl; give these as --data"),
     ):
         done = command("score", *flags, tmp_path / "rest.jsonl", "--held-out-of", run)
         assert (done.status, done.err.count("\n")) == (2, 1) and f"--held-out-of {run}: " in done.err

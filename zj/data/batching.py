@@ -184,7 +184,9 @@ def _members(records: Sequence[Group], weights: dict[str, Fraction]) -> dict[str
         groups[name].append(index)
     for name, members in groups.items():
         if not members:
-            raise ValueError(f"--mix {','.join(weights)}: found no record of group {name!r}, expected at least one")
+            raise ValueError(
+                f'--mix {",".join(weights)}: found no record of group {name!r}; --mix "" trains on all records'
+            )
     return groups
 
 

@@ -83,6 +83,8 @@ def encode(job: Job, folder: Path, report: Callable[[str], object], workers: int
     records = read_records(job, job.files, keep_and_report)
     valid_records = read_records(job, job.valid_files, keep_and_report) if job.valid_files else None
     held_in, held_out, asked_in_both = sides(records, valid_records, job.valid_fraction, job.limit)
+    if not held_in and valid_records is not None:
+        raise ValueError("--valid-data: asks all that --data asks, nothing is left to train on")
     if valid_records is not None:
         keep_and_report(about_both(asked_in_both))
     held_out_lines = "".join(f"{record.where or record.id}\n" for record in held_out)

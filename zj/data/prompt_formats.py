@@ -143,7 +143,7 @@ def load_template(directory: str | Path) -> str:
     name = stored_template(directory)
     if not name:
         file = Path(directory) / FILE
-        raise ValueError(f"{file}: cannot be read, expected the template's name in it (or --template)")
+        raise ValueError(f"{file}: not there, and no other file names a format; --template: {', '.join(TEMPLATES)}")
     return name
 
 

@@ -76,7 +76,7 @@ class SentencePieceTokenizer(Tokenizer):
         if not self._sp.is_control(id):
             raise ValueError(
                 f"{self.file}: found no special token {piece!r}, expected it there or in {ADDED} beside it "
-                f"(--template says which ones are needed)"
+                "(--template names the format; huatuo, vicuna and alpaca need no special tokens)"
             )
         return id
 

@@ -10,6 +10,7 @@ from zj.cli import check_range
 from zj.data.prompt_formats import TEMPLATES, first_template
 from zj.data.turns import Turn
 from zj.lora import ALL_LINEAR
+from zj.model.config import SIZES
 from zj.train import Optim, Stop
 from zj.weights import check_directory, levels
 
@@ -99,6 +100,8 @@ class TextConfig(StageConfig):
         super().__post_init__()
         if self.template:
             check_template(self.template)
+        if self.size not in SIZES:
+            raise ValueError(f"--size {self.size}: unknown, expected one of {', '.join(SIZES)}")
         check_range(self, "vocab_size", 1)
 
 

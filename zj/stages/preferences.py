@@ -56,17 +56,28 @@ def read_prompts(
     valid = _different_prompts(config.valid_data, config, world) if config.valid_data else None
     cut = 0
     parts: tuple[list[Encoded], list[Encoded]] = ([], [])
-    for part, prompts in zip(parts, hold_out(given, valid, config, out, world), strict=True):
+    train, held_out = hold_out(given, valid, config, out, world)
+    for part, prompts in zip(parts, (train, one_of_each_first(held_out)), strict=True):
         for prompt in prompts:
             ids = encode_prompt(prompt, tokenizer, template)
             if len(ids) > room:
                 ids, cut = encode_prompt(prompt, tokenizer, template, room), cut + 1
             part.append(Encoded(ids, [False] * len(ids), prompt.id))
     world.print(f"{cut:,} prompts shortened to --max-tokens less --max-new-tokens")
-    train = without_held_out(parts[0], parts[1], lambda prompt: tuple(prompt.ids), world)
-    if not train:
+    remaining = without_held_out(parts[0], parts[1], lambda prompt: tuple(prompt.ids), world)
+    if not remaining:
         raise ValueError("--data: no prompt to train on is left beside the validation")
-    return train, parts[1]
+    return remaining, parts[1]
+
+
+def one_of_each_first(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """First one turn of each dialogue, then a second one of each, and so on: any prefix is of as many as it can."""
+    before = Counter[str]()
+    places = []
+    for prompt in prompts:
+        places.append(before[question(prompt)])
+        before[question(prompt)] += 1
+    return [prompts[index] for index in sorted(range(len(prompts)), key=places.__getitem__)]
 
 
 def _different_prompts(files: Sequence[str], config: PromptConfig, world: World) -> list[Prompt]:
@@ -225,6 +236,14 @@ def _pack(prompts: Sequence[Ranked], indices: tuple[int, ...], device: torch.dev
         torch.tensor([sum(answer.counted) for answer in answers], dtype=torch.long, device=device),
         indices,
     )
+
+
+def pairs_of(tables: Iterable[dict[str, tuple[float, int]]], world: World = ALONE) -> dict[str, int]:
+    """The number of pairs that each of the `rates` is of."""
+    pairs = Counter[str]()
+    for table in (table for tables_of_rank in world.gather(list(tables)) for table in tables_of_rank):
+        pairs.update({name: count for name, (_, count) in table.items()})
+    return dict(pairs)
 
 
 def rates(tables: Iterable[dict[str, tuple[float, int]]], world: World = ALONE) -> dict[str, float]:

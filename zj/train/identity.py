@@ -86,7 +86,7 @@ class Identity:
             if kind == "contents":
                 contents[key] = self._same_contents(key, old, new, text, where)
             elif old != new and not (kind == "resume-with" and str(new) in {c.before for c in history if c.key == key}):
-                ways = "take that, another --out" + (f", or --resume-with {key}={new}" * (kind == "resume-with"))
+                ways = "take that" + (f", --resume-with {key}={new}," * (kind == "resume-with")) + " or another --out"
                 raise ValueError(f"{where}: its {_flag(key)} is {_shown(old)}, here it is {_shown(new)}; {ways}")
         groups = [name for name, kind in self.kinds.items() if kind == "resume-with" and hasattr(self.config, name)]
         config = _with(self.config, _in(stored, groups), groups)
