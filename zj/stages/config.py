@@ -167,5 +167,6 @@ def need(config: Any, *flags: str) -> None:
     for flag in flags:
         value = getattr(config, flag)
         if not value:
-            raise ValueError(f"--{flag} is missing: the directory of a model or an adapter")
+            what = "a run of train_reward.py" if flag == "reward" else "a model or an adapter"
+            raise ValueError(f"--{flag} is missing: the directory of {what}")
         check_directory(f"--{flag}", value)
