@@ -4,8 +4,8 @@ python scripts/chat.py --model runs/sft
 python scripts/chat.py --model base --adapter runs/sft runs/dpo        (then /adapter dpo, /adapter none)
 python scripts/chat.py --model runs/sft < questions.txt > answers.txt
 
-At a terminal a pasted question may have several lines. From a pipe or a file every line is the next question of one conversation; stdout then gets
-the answers alone, an empty line after each, and stderr all else.
+At a terminal a pasted question may have several lines. From a pipe or a file every line is the next question of one
+conversation; stdout then gets the answers alone, an empty line after each, and stderr all else.
 """
 
 from __future__ import annotations
