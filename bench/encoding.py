@@ -94,13 +94,13 @@ def print_speed(data: Path, source: Path) -> None:
         tokenizer.encode(text)
     alone = sum(len(text.encode()) for text in part) / 1e6 / (sum(os.times()[:4]) - started)
     spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for name in ("read_records", "split"):
+    for name in ("read_records", "sides"):
         setattr(encoding, name, _timed(getattr(encoding, name), spent))
     gc.disable()  # as the process of a run does
     job = Job((str(data),), "document", "stop", "once", 0.02, str(source), 0, "ziya", 1024)
     with TemporaryDirectory(dir=data.parent) as folder:
         _timed(encoding.encode, spent)(job, Path(folder), lambda text: None, cores)
-    before = [sum(spent[name][n] for name in ("read_records", "split")) for n in (0, 1)]
+    before = [sum(spent[name][n] for name in ("read_records", "sides")) for n in (0, 1)]
     cpu, wall = (whole - rest for whole, rest in zip(spent["encode"], before, strict=True))
     print(f"{size:.1f} MB; SentencePiece {alone:.2f} MB/s; encoding {size / cpu:.2f}, {size / cpu / alone:.2f} of that")
     print(f"    by the clock, {cores} cores, load {os.getloadavg()[0]:.1f}: {size / wall:.2f} MB/s; ", end="")
