@@ -72,6 +72,55 @@ def test_words_of_the_vocabulary_that_need_no_merge_make_none_either(bpe, tmp_pa
     )
 
 
+def test_words_that_were_added_are_words(bpe, tmp_path):
+    """tokenizer.add_tokens(["糖尿病"]): not special, and no mark by its look as <think> is."""
+    raw = json.loads(bpe.file.read_text(encoding="utf-8"))
+    word = {**raw["added_tokens"][-1], "content": "糖尿病", "id": len(bpe), "special": False}
+    tokenizer = Tokenizer.load(changed(bpe, tmp_path, added_tokens=[*raw["added_tokens"], word]))
+    ids = tokenizer.encode("有糖尿病。")
+    assert word["id"] in ids and tokenizer.decode(ids) == "有糖尿病。" and len(tokenizer) == len(bpe) + 1
+    assert tokenizer.decode([word["id"]]) == "糖尿病" and bpe.special("<think>") not in tokenizer.encode("<think>")
+
+
+def test_a_vocabulary_that_makes_a_special_token_of_a_text_is_refused(tmp_path):
+    library = pytest.importorskip("tokenizers")
+    vocabulary = {"<": 0, "/": 1, "s": 2, ">": 3, "</": 4, "s>": 5, "</s>": 6, "a": 7}
+    merges = [("<", "/"), ("s", ">"), ("</", "s>")]
+    made = library.Tokenizer(library.models.BPE(vocabulary, merges))
+    made.add_special_tokens(["</s>"])
+    made.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(ValueError, match="its vocabulary makes the special token '</s>' of a text"):
+        Tokenizer.load(tmp_path)
+    made = library.Tokenizer(library.models.BPE(vocabulary, merges[:2]))  # control: it is joined nowhere
+    made.add_special_tokens(["</s>"])
+    made.save(str(tmp_path / "tokenizer.json"))
+    assert 6 not in Tokenizer.load(tmp_path).encode("</s>")
+
+
+def test_ids_with_gaps_and_padding_beyond_the_embedding(bpe, tmp_path):
+    raw = json.loads(bpe.file.read_text(encoding="utf-8"))
+    pad = {**raw["added_tokens"][0], "content": "[PAD]", "id": len(bpe) + 50}
+    assert len(Tokenizer.load(changed(bpe, tmp_path, added_tokens=[*raw["added_tokens"], pad]))) == len(bpe)
+    model = raw["model"] | {"vocab": raw["model"]["vocab"] | {"頭": len(bpe) + 9}}
+    assert len(Tokenizer.load(changed(bpe, tmp_path, model=model))) == len(bpe) + 10
+
+
+@pytest.mark.parametrize("bad", [{"id": "7"}, {"id": -1}, {"content": None}])
+def test_damaged_added_tokens_are_one_line(bpe, tmp_path, bad):
+    raw = json.loads(bpe.file.read_text(encoding="utf-8"))
+    tokens = [*raw["added_tokens"][:-1], {**raw["added_tokens"][-1], **bad}]
+    with pytest.raises(ValueError, match="tokenizer.json: cannot be read"):
+        Tokenizer.load(changed(bpe, tmp_path, added_tokens=tokens))
+
+
+def test_a_chat_template_of_another_format_is_no_format_here(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2"}')
+    (tmp_path / "chat_template.jinja").write_text("{% for m in messages %}Human: {{ m }}{% endfor %}")
+    assert published_template(tmp_path) == ""
+    (tmp_path / "chat_template.jinja").unlink()
+    assert published_template(tmp_path) == "chatml"  # control
+
+
 def test_a_files_limit_of_length_and_padding_are_not_obeyed(bpe, tmp_path):
     cut = {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}
     tokenizer = Tokenizer.load(changed(bpe, tmp_path, truncation=cut))

@@ -14,6 +14,7 @@ from zj.inference import generate
 from zj.lora import adapter_parameters, add_adapter, copy_adapter
 from zj.model import Llama, Packed, ScalarHead, sequence_logprobs, sequence_values
 from zj.rl import CalibratedHead, Calibration, Rollout, collect, evaluate_rollout, policy_loss, summary
+from zj.rl.rollout import with_one_end
 
 ROLES = ("policy", "reference", "value", "reward")
 PROMPTS = [[1, 5, 9], [1], [1, EOS, 7, 3, 11], [1, 5, 9]]  # EOS is also a word of a conversation
@@ -373,3 +374,11 @@ def test_answers_to_one_prompt_stay_in_one_pack(model):
     assert found == [[3], [0, 1, 2]]
     prompt = len(PROMPTS[0]) - 1
     assert sizes == [len(rollout.sequences[3]), prompt + sum(len(rollout.sequences[s]) - prompt for s in range(3))]
+
+
+def test_a_score_does_not_depend_on_which_end_was_sampled():
+    """The reward model learnt to score at the format's own end, the first of several."""
+    packed = Packed.branching([[5, 9]], [[[6, 7, 3], [6, 2], [6, 8]]])
+    same = with_one_end(packed, 3, (2, 3, 9))
+    assert same.tokens.tolist() == [5, 9, 6, 7, 2, 6, 2, 6, 8]  # the trunk ends in 9 too, and stays
+    assert with_one_end(packed, 3, (2,)) is packed  # control: with one end nothing changes

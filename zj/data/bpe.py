@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import unicodedata
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
@@ -16,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from zj.data.byte_merges import tokenizer_json
-from zj.data.tokenizer import FAST, Tokenizer
+from zj.data.tokenizer import FAST, PADDING, Tokenizer
 
 # Files beside the tokenizer that other programs read: kept with it.
-COMPANIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt")
+COMPANIONS = (
+    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "merges.txt", "chat_template.jinja"),
+)
 # What ends a document; a chat model's own EOS ends an answer.
 DOCUMENT_ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>")
 
@@ -29,13 +33,23 @@ class BpeTokenizer(Tokenizer):
 
     _library: Any  # what encodes and decodes
 
-    def __init__(self, file: Path, added: dict[str, int], bos_id: int | None, size: int):
-        self.file, self.added, self.bos_id, self._parts = file, added, bos_id, {}
-        self.eos_ids = _ends(file, added)
-        self.size = max(size, *(id + 1 for id in added.values()))
+    def __init__(self, file: Path, library: Any, added: dict[str, int], bos_id: int | None, size: int):
+        self.file, self._library, self.bos_id, self._parts = file, library, bos_id, {}
+        self.added = {name: id for name, id in added.items() if name not in PADDING}
+        self.size = max(size, *(id + 1 for id in self.added.values()), 0)
+        self.eos_ids = tuple(id for id in _ends(file, self.added) if id < self.size)
         names = (file.name, *COMPANIONS)
         self.files = {name: (file.parent / name).read_bytes() for name in names if (file.parent / name).is_file()}
         self._names = {id: name for name, id in added.items()}
+        if not self.eos_ids:
+            raise ValueError(f"{file}: found no end of text, expected an eos_token in tokenizer_config.json beside it")
+        made = set(self.encode("".join(added))).union(*map(self.encode, added)) & self._names.keys()
+        if made:
+            name = self._names[min(made)]
+            raise ValueError(f"{file}: its vocabulary makes the special token {name!r} of a text")
+
+    @abstractmethod
+    def encode(self, text: str) -> list[int]: ...
 
     def decode(self, ids: Iterable[int]) -> str:
         return self.decode_text([id for id in ids if id < self.size and id not in self._names])
@@ -79,45 +93,76 @@ class FastTokenizer(BpeTokenizer):
         library = _import("tokenizers", file)
         try:
             raw = json.loads(file.read_text(encoding="utf-8"))
-            added = {token["content"]: token["id"] for token in raw.get("added_tokens") or []}
+            added = {
+                token["content"]: _checked_id(token["id"]) for token in raw.get("added_tokens") or [] if is_mark(token)
+            }
             bare = library.Tokenizer.from_str(json.dumps(without_special_tokens(raw)))
-            bos = _beginning(raw, added)
+            bos, size = _beginning(raw, added), 1 + max(bare.get_vocab().values())
         except Exception as error:  # the library raises nothing narrower
             raise ValueError(f"{file}: cannot be read as a {FAST} ({error})") from None
-        tokenizer = cls(file, added, bos, bare.get_vocab_size(with_added_tokens=False))
-        tokenizer._library = bare
-        return tokenizer
+        return cls(file, bare, added, bos, size)
 
     def encode(self, text: str) -> list[int]:
         return self._library.encode(_whole(text), add_special_tokens=False).ids
 
     def encode_each(self, texts: list[str]) -> list[list[int]]:
-        return [
-            encoding.ids for encoding in self._library.encode_batch([*map(_whole, texts)], add_special_tokens=False)
-        ]
+        found = self._library.encode_batch([*map(_whole, texts)], add_special_tokens=False)
+        return [encoding.ids for encoding in found]
 
     def decode_text(self, ids: list[int]) -> str:
         return self._library.decode(ids, skip_special_tokens=False)
 
+    @property
+    def spaced(self) -> bool:
+        first = self._library.id_to_token(self.encode("a")[0])
+        return first.startswith("▁")
+
+
+def is_mark(token: Mapping[str, Any]) -> bool:
+    """Whether an added token is a mark, and no word that was added to the vocabulary: <think> is one, not special."""
+    return bool(token.get("special")) or not re.fullmatch(r"[\w ]+", token["content"])
+
 
 def without_special_tokens(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """A tokenizer.json that makes no special token of a text, and neither cuts nor pads it."""
-    added = {token["content"] for token in raw.get("added_tokens") or []}
+    """A tokenizer.json that makes no mark of a text, and neither cuts nor pads it. Words that were added stay.
+
+    ValueError for words whose ids would move, since marks stand before them.
+    """
+    tokens = raw.get("added_tokens") or []
+    marks, words = ([token for token in tokens if is_mark(token) == kind] for kind in (True, False))
     model = dict(raw["model"])
     if model.get("ignore_merges"):  # then a word of the vocabulary is a token without any merge
-        model["vocab"] = {piece: id for piece, id in model["vocab"].items() if piece not in added}
-    return {**raw, "model": model, "added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
+        names = {token["content"] for token in marks}
+        model["vocab"] = {piece: id for piece, id in model["vocab"].items() if piece not in names}
+    if outside := [token for token in words if token["content"] not in model["vocab"]]:
+        model["vocab"] = {**model["vocab"], **{token["content"]: token["id"] for token in outside}}
+    return {**raw, "model": model, "added_tokens": words, "post_processor": None, "truncation": None, "padding": None}
+
+
+def _checked_id(id: Any) -> int:
+    if type(id) is not int or id < 0:
+        raise ValueError(f"an added token has the id {id!r}")
+    return id
 
 
 def _beginning(raw: Mapping[str, Any], added: Mapping[str, int]) -> int | None:
-    """The id that the file puts before a text: the first special token of its template. None: it puts nothing there."""
+    """The id that the file puts before a text: the special token of its template. None: it puts nothing there.
+
+    ValueError for several of them, and for a processor that is not a template.
+    """
     steps = raw.get("post_processor") or {}
+    bos: list[int] = []
     for step in steps.get("processors", [steps]):
-        for part in step.get("single", []) if step.get("type") == "TemplateProcessing" else []:
+        if step.get("type") not in (None, "ByteLevel", "TemplateProcessing"):
+            raise ValueError(f"post_processor {step['type']} is not known here")
+        for part in step.get("single", []):
             if "SpecialToken" not in part:
                 break
-            return added[part["SpecialToken"]["id"]]
-    return None
+            name = part["SpecialToken"]["id"]
+            bos += step["special_tokens"][name]["ids"] if name not in added else [added[name]]
+    if len(bos) > 1:
+        raise ValueError(f"a text begins with {len(bos)} special tokens, expected one at most")
+    return bos[0] if bos else None
 
 
 # The cuts of the published tokenization_qwen.py, which the format does not hold; a copy of them is cl100k's.
@@ -146,9 +191,9 @@ class TiktokenTokenizer(BpeTokenizer):
         if sorted(ranks.values()) != list(range(len(ranks))) or len(ranks) < 256:
             raise ValueError(f"{file}: found {len(ranks)} tokens whose ranks are not 0 … {len(ranks) - 1}: damaged")
         added = {name: len(ranks) + number for number, name in enumerate(QWEN_SPECIALS)}
-        tokenizer = cls(file, added, None, len(ranks))
+        encoding = library.Encoding("qwen", pat_str=QWEN_WORDS, mergeable_ranks=ranks, special_tokens={})
+        tokenizer = cls(file, encoding, added, None, len(ranks))
         tokenizer.ranks = ranks
-        tokenizer._library = library.Encoding("qwen", pat_str=QWEN_WORDS, mergeable_ranks=ranks, special_tokens={})
         return tokenizer
 
     def save(self, directory: str | Path) -> None:
@@ -188,10 +233,9 @@ def _ends(file: Path, added: Mapping[str, int]) -> tuple[int, ...]:
     name = str(eos.get("content") if isinstance(eos, dict) else eos)
     ends += [added[name]] if name in added else []
     generation, config = (_json(file.with_name(f"{name}.json")) for name in ("generation_config", "config"))
-    ids = generation.get("eos_token_id", config.get("eos_token_id"))
+    ids = generation.get("eos_token_id")
+    ids = config.get("eos_token_id") if ids is None else ids
     ends += [id for id in (ids if isinstance(ids, list) else [ids]) if type(id) is int and id >= 0]
-    if not ends:
-        raise ValueError(f"{file}: found no end of text, expected an eos_token in tokenizer_config.json beside it")
     return tuple(dict.fromkeys(ends))
 
 

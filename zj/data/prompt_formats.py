@@ -189,6 +189,7 @@ def published_template(directory: str | Path) -> str:
         for mark, name in PUBLISHED.items():
             if re.search(mark, jinja, re.DOTALL):
                 return name
+        return ""  # another format: its family's own would be wrong
     added = _text(Path(directory) / "added_tokens.json")
     if "<human>" in added and "<bot>" in added:
         return "ziya"

@@ -20,11 +20,9 @@ import sentencepiece
 from numpy.typing import NDArray
 
 from zj.data.sentencepiece_model import CONTROL, UNUSED, WITHOUT_PREFIX, SentencePieceModel
-from zj.data.tokenizer import ADDED, MODEL, Tokenizer
+from zj.data.tokenizer import ADDED, MODEL, PADDING, Tokenizer
 
 MOST_IDS = 1 << 22  # a larger id is damage; a table of all ids has to fit in memory
-# Padding that published tokenizers add, sometimes one id past the embedding: there is no padding here.
-PADDING = ("<pad>", "[PAD]", "<PAD>", "<|pad|>")
 
 
 class SentencePieceTokenizer(Tokenizer):
@@ -62,6 +60,10 @@ class SentencePieceTokenizer(Tokenizer):
     def encode(self, text: str) -> list[int]:
         return self._sp.encode(text)
 
+    @property
+    def spaced(self) -> bool:
+        return True
+
     def encode_each(self, texts: list[str]) -> list[list[int]]:
         return self._sp.encode(texts, num_threads=1)
 
@@ -71,6 +73,8 @@ class SentencePieceTokenizer(Tokenizer):
 
     def special(self, piece: str) -> int:
         if piece in self.added:
+            if self.added[piece] in self._sp.encode(piece):
+                raise ValueError(f"{self.file}: its vocabulary makes the special token {piece!r} of that text")
             return self.added[piece]
         id = self._sp.piece_to_id(piece)
         if not self._sp.is_control(id):

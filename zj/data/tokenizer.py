@@ -13,6 +13,8 @@ from typing import Any
 
 MODEL, ADDED = "tokenizer.model", "added_tokens.json"  # SentencePiece
 FAST, TIKTOKEN = "tokenizer.json", "qwen.tiktoken"  # byte-level BPE, extra [bpe]
+# Padding that published tokenizers add, sometimes one id past the embedding: there is no padding here.
+PADDING = ("<pad>", "[PAD]", "<PAD>", "<|pad|>")
 FILES = (MODEL, TIKTOKEN, FAST)  # the first of them that is there is read
 
 
@@ -85,6 +87,11 @@ class Tokenizer(ABC):
     def count_bytes(self, ids: Any) -> int:
         """How many of these ids are bytes of characters that the vocabulary lacks."""
         return 0
+
+    @property
+    def spaced(self) -> bool:
+        """Whether a space is put before every text."""
+        return False
 
     @property
     def eos_id(self) -> int:

@@ -38,7 +38,8 @@ def save_tokenizer(directory: str | Path, tokenizer: Tokenizer, template: str | 
         if _is_plain(tokenizer.model):
             _write(directory / FAST, _fast(tokenizer))
     elif template is not None:
-        jinja = chat_template(TEMPLATES[template], tokenizer.bos_id is not None, spaced=False)
+        jinja = chat_template(TEMPLATES[template], tokenizer.bos_id is not None, tokenizer.spaced)
+        (directory / "chat_template.jinja").unlink(missing_ok=True)  # the published one
         published = directory / CONFIG
         config = json.loads(published.read_text(encoding="utf-8")) if published.is_file() else {}
         if isinstance(tokenizer, TiktokenTokenizer):  # its own class is code that a hub runs

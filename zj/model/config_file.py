@@ -158,12 +158,16 @@ def _end_of_positions(raw: dict, family: str) -> dict:
     if others := [kind for kind in kinds if kind != "full_attention"]:
         raise ValueError(f"layer_types has {_shown(others[0])}, this network computes 'full_attention' only")
     used = _of_type(raw, "use_sliding_window", bool, False) if family.startswith("qwen") else "sliding_window" in raw
-    if not used or "sliding_window" not in raw:
+    if not used:
         return {}
-    window, positions = _size_of(raw, "sliding_window"), raw.get(_POSITIONS, _MOST)
+    window = _size_of(raw, "sliding_window") if "sliding_window" in raw else 4096  # transformers' default
+    positions = raw.get(_POSITIONS, _MOST)
     if window < positions and family != "mistral":
         raise ValueError(f"sliding_window is {window}, less than the {positions} positions: not computed here")
     return {_POSITIONS: min(window, positions), "positions_end": True}
+
+
+_NEUTRAL = {"partial_rotary_factor": 1, "truncate": True}  # values of a scaling that change nothing
 
 
 def _rope(raw: dict) -> tuple[float, RopeScaling | None]:
@@ -184,6 +188,7 @@ def _rope(raw: dict) -> tuple[float, RopeScaling | None]:
 
 def _scaling(table: dict, spelling: str, raw: dict) -> RopeScaling | None:
     """The scaling in one of the two tables; None for plain rotary positions."""
+    table = {key: value for key, value in table.items() if _NEUTRAL.get(key) != value}
     kinds = {str(table[key]) for key in ("rope_type", "type") if key in table} or {"default"}
     unknown = sorted(kinds - {"default", *KEYS})
     if unknown or len(kinds) > 1:

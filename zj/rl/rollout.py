@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -146,7 +146,7 @@ def evaluate_rollout(
         reference, _ = sequence_logprobs(model, packed, response, "reference", temperature)
         values = sequence_values(model, packed, value_head, "value")
         rows = torch.stack([policy, entropy, reference, values])[:, response]
-        pack_scores = reward(packed).tolist()[len(packed) - len(chosen) :]
+        pack_scores = reward(with_one_end(packed, len(chosen), eos_ids)).tolist()[len(packed) - len(chosen) :]
         lengths = [len(answers[s]) for s in chosen]
         parts = [part.clone() for part in rows.cpu().split(lengths, dim=1)]  # a view would pickle the whole pack
         share |= dict(zip(chosen, zip(parts, pack_scores, strict=True), strict=True))
@@ -155,6 +155,20 @@ def evaluate_rollout(
     finished = torch.tensor([answer[-1] in eos_ids for answer in answers], device=device)
     scores = torch.tensor([results[s][1] for s in range(len(results))], dtype=logprobs.dtype, device=device)
     return Rollout(sequences, starts, finished, logprobs, entropy, ref_logprobs, values, scores)
+
+
+def with_one_end(packed: Packed, answers: int, eos_ids: Sequence[int]) -> Packed:
+    """The pack with the first of `eos_ids` in place of another one at the end of its last sequences, the answers.
+
+    The reward model learnt to score at that one, the format's own: else a policy is paid for another end.
+    """
+    places = packed.last[len(packed) - answers :]
+    last = packed.tokens[places]
+    others = torch.isin(last, torch.tensor(list(eos_ids[1:]), dtype=last.dtype, device=last.device))
+    if not others.any():
+        return packed
+    ends = torch.where(others, eos_ids[0], last)
+    return replace(packed, tokens=packed.tokens.index_copy(0, places, ends))
 
 
 def summary(rollout: Rollout, scores: Tensor) -> dict[str, float]:
