@@ -13,8 +13,8 @@ from tests.data.conftest import LINES, SPECIALS
 from zj.data.bpe import QWEN_WORDS
 from zj.data.byte_merges import tokenizer_json
 from zj.data.prompt_formats import load_template, published_template
-from zj.data.records import Document
-from zj.data.template import encode_document, stop_ids
+from zj.data.records import Document, Prompt
+from zj.data.template import encode_document, encode_prompt, stop_ids
 from zj.data.tokenizer import Tokenizer
 from zj.data.tokenizer_files import save_tokenizer
 
@@ -111,6 +111,38 @@ def test_damaged_added_tokens_are_one_line(bpe, tmp_path, bad):
     tokens = [*raw["added_tokens"][:-1], {**raw["added_tokens"][-1], **bad}]
     with pytest.raises(ValueError, match="tokenizer.json: cannot be read"):
         Tokenizer.load(changed(bpe, tmp_path, added_tokens=tokens))
+
+
+HISTORY = (("头痛", "多久了？"),)
+CHATML = (
+    "<|im_start|>system\n你是医生。<|im_end|>\n<|im_start|>user\n头痛<|im_end|>\n"
+    "<|im_start|>assistant\n多久了？<|im_end|>\n<|im_start|>user\n三天<|im_end|>\n<|im_start|>assistant\n"
+)
+LLAMA3 = (
+    "<|start_header_id|>system<|end_header_id|>\n\n你是医生。<|eot_id|>"
+    "<|start_header_id|>user<|end_header_id|>\n\n头痛<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\n多久了？<|eot_id|>"
+    "<|start_header_id|>user<|end_header_id|>\n\n三天<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+)
+PUBLISHED = {"chatml": CHATML, "qwen3": CHATML + "<think>\n\n</think>\n\n", "llama3": LLAMA3}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_prompt_is_the_published_text_as_the_library_alone_reads_it(bpe, name):
+    """The texts are written out by hand, after the publishers' templates."""
+    library = pytest.importorskip("tokenizers").Tokenizer.from_file(str(bpe.file))
+    prompt = Prompt("x", "三天", HISTORY, "你是医生。")
+    assert encode_prompt(prompt, bpe, name) == library.encode(PUBLISHED[name], add_special_tokens=False).ids
+
+
+def test_golden_ids_of_qwen(shared_data):
+    tokenizer = Tokenizer.load(shared_data / "tokenizers/qwen3_tokenizer.json")
+    system, user, assistant, line = 8948, 872, 77091, 198  # as the library reads them between marks
+    ids = encode_prompt(Prompt("x", "你好"), tokenizer, "qwen3")
+    assert ids == [151644, user, line, 108386, 151645, line, 151644, assistant, line, 151667, 271, 151668, 271]
+    ids = encode_prompt(Prompt("x", "你好", system="你好"), tokenizer, "chatml")
+    first = [151644, system, line, 108386, 151645, line]
+    assert ids == [*first, 151644, user, line, 108386, 151645, line, 151644, assistant, line]
 
 
 def test_a_chat_template_of_another_format_is_no_format_here(tmp_path):
