@@ -60,10 +60,10 @@ def test_what_is_free_may_change(begun):
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (Config(beta=0.2), "its --beta is 0.1, here it is 0.2; take that, another --out"),
+        (Config(beta=0.2), "its --beta is 0.1, here it is 0.2; take that or another --out"),
         (Config(beta=0.0), "its --beta is 0.1, here it is 0.0;"),
         (Config(words=("x", "y")), "its --words is none, here it is x y;"),
-        (Config(optim=Optim(lr=1e-5)), "its --optim.lr is 7e-05, here it is 1e-05; take that, another --out, or --res"),
+        (Config(optim=Optim(lr=1e-5)), "its --optim.lr is 7e-05, here it is 1e-05; take that, --resume-with"),
         (Config(value_optim=Optim(lr=7e-5)), "its --value-optim.lr is 0.0001, here it is 7e-05;"),
     ],
 )

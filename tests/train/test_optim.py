@@ -300,3 +300,33 @@ def test_a_bad_number_names_its_flag_as_it_is_typed():
     with pytest.raises(ValueError, match="^max-bad-steps is 0, expected more than 0$"):
         Optim(max_bad_steps=0)
     assert Optim(max_bad_steps=1).max_bad_steps == 1  # control
+
+
+@pytest.mark.parametrize(("before", "after"), [(torch.bfloat16, torch.float32), (torch.float32, torch.bfloat16)])
+def test_a_run_goes_on_where_weights_have_masters_and_had_none(before, after):
+    """As between --shard none, whose 16-bit weights have masters, and zero2, whose weights are fp32."""
+
+    def made(dtype):
+        weights = [
+            torch.nn.Parameter(torch.linspace(-1, 1, 12).view(3, 4).to(dtype)),
+            torch.nn.Parameter(torch.ones(4, dtype=dtype)),
+        ]
+        return weights, Optimizer(weights, Optim(lr=1e-2, warmup=0), 10, torch.float32)
+
+    def move(weights, optimizer, number):
+        for count in range(number):
+            optimizer.backward(sum(((w.float() - count) ** 2).sum() for w in weights))
+            optimizer.step()
+
+    weights, optimizer = made(before)
+    move(weights, optimizer, 3)
+    state, saved = optimizer.state_dict(), [w.detach().clone() for w in weights]
+    others, other = made(after)
+    with torch.no_grad():
+        for mine, theirs in zip(others, saved, strict=True):
+            mine.copy_(theirs)
+    other.load_state_dict(state, saved)
+    for one, two in zip(optimizer.masters, other.masters, strict=True):
+        assert torch.equal(one.float(), two.float())  # nothing was rounded on the way
+    assert other.steps == 3 and other.adam.state_dict()["state"].keys() == optimizer.adam.state_dict()["state"].keys()
+    move(others, other, 1)

@@ -161,7 +161,7 @@ class Run(Generic[C]):
         self.stop.listen()
         if state is not None:
             load_trainable_state(self.model, state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.optimizer.load_state_dict(state["optimizer"], list(state["model"].values()))
             self.best, self.best_step = state["best"], state.get("best_step", -1)
             for name, part in self.parts.items():
                 if isinstance(part, nn.Module):

@@ -6,7 +6,7 @@ Zhongjing, section 4.1: AdamW, a cosine schedule, "we halve loss during gradient
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -188,7 +188,11 @@ class Optimizer:
     def state_dict(self) -> dict:
         """Everything that the next step depends on, masters included."""
         return {
-            "masters": [m.detach() for w, m in zip(self.weights, self.masters, strict=True) if w is not m],
+            "masters": {
+                number: master.detach()
+                for number, (weight, master) in enumerate(zip(self.weights, self.masters, strict=True))
+                if weight is not master
+            },
             "adam": self.adam.state_dict()["state"],
             "guard": vars(self.guard).copy(),
             "scaler": self.scaler.state_dict(),
@@ -196,11 +200,16 @@ class Optimizer:
         }
 
     @torch.no_grad()
-    def load_state_dict(self, state: dict) -> None:
-        """Resume exactly; the checkpoint may be that of another number of ranks."""
-        masters = [m for w, m in zip(self.weights, self.masters, strict=True) if w is not m]
-        for master, saved in zip(masters, state["masters"], strict=True):
-            restore(master, saved)
+    def load_state_dict(self, state: dict, saved_weights: Sequence[Tensor | Rows] = ()) -> None:
+        """Resume exactly; the checkpoint may be that of another number of ranks, or of other shards.
+
+        `saved_weights`: the first weights as they were saved. Sharded ones are fp32, and masters of unsharded ones.
+        """
+        for number, (master, saved) in enumerate(zip(self.masters, saved_weights, strict=False)):
+            if master is not self.weights[number]:
+                restore(master, saved)
+        for number, saved in state["masters"].items():  # where the weights are fp32 now, they are their own masters
+            restore(self.masters[number], saved)
         fresh = self.adam.state_dict()
         parameters = [p for group in self.adam.param_groups for p in group["params"]]
         fresh["state"] = {index: _moments(parameters[index], saved) for index, saved in state["adam"].items()}
