@@ -166,6 +166,16 @@ def test_a_padding_token_is_never_used(tokenizer, tmp_path):
     assert len(Tokenizer.load(with_added(tokenizer, tmp_path / "two", {"<other>": 400}))) == 401  # control
 
 
+def test_further_ends_that_the_files_beside_it_name(tokenizer, tmp_path):
+    folder = with_added(tokenizer, tmp_path / "chat", {"<|im_end|>": 400})
+    assert Tokenizer.load(folder).eos_ids == (2,)
+    (folder / "generation_config.json").write_text('{"eos_token_id": [2, 400, 9, 999]}')  # 9 is a piece of text
+    assert Tokenizer.load(folder).eos_ids == (2, 400)
+    (folder / "generation_config.json").write_text('{"eos_token_id": null}')
+    (folder / "tokenizer_config.json").write_text('{"eos_token": "<|im_end|>"}')
+    assert Tokenizer.load(folder).eos_ids == (2, 400)
+
+
 # ---- two tokenizers
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from zj.data.byte_merges import tokenizer_json
-from zj.data.tokenizer import FAST, PADDING, Tokenizer
+from zj.data.tokenizer import FAST, PADDING, Tokenizer, ends_beside
 
 # Files beside the tokenizer that other programs read: kept with it.
 COMPANIONS = (
@@ -37,7 +37,7 @@ class BpeTokenizer(Tokenizer):
         self.file, self._library, self.bos_id, self._parts = file, library, bos_id, {}
         self.added = {name: id for name, id in added.items() if name not in PADDING}
         self.size = max(size, *(id + 1 for id in self.added.values()), 0)
-        self.eos_ids = tuple(id for id in _ends(file, self.added) if id < self.size)
+        self.eos_ids = tuple(id for id in ends_beside(file, self.added, DOCUMENT_ENDS) if id < self.size)
         names = (file.name, *COMPANIONS)
         self.files = {name: (file.parent / name).read_bytes() for name in names if (file.parent / name).is_file()}
         self._names = {id: name for name, id in added.items()}
@@ -224,27 +224,3 @@ def _import(name: str, file: Path) -> Any:
 def _whole(text: str) -> str:
     """Halves of surrogate pairs, which no UTF-8 has, become U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _ends(file: Path, added: Mapping[str, int]) -> tuple[int, ...]:
-    """What ends a document, then all that the files beside the tokenizer call EOS."""
-    ends = [added[name] for name in DOCUMENT_ENDS if name in added][:1]
-    eos = _json(file.with_name("tokenizer_config.json")).get("eos_token")
-    name = str(eos.get("content") if isinstance(eos, dict) else eos)
-    ends += [added[name]] if name in added else []
-    generation, config = (_json(file.with_name(f"{name}.json")) for name in ("generation_config", "config"))
-    ids = generation.get("eos_token_id")
-    ids = config.get("eos_token_id") if ids is None else ids
-    ends += [id for id in (ids if isinstance(ids, list) else [ids]) if type(id) is int and id >= 0]
-    return tuple(dict.fromkeys(ends))
-
-
-def _json(file: Path) -> dict[str, Any]:
-    """The object in a file; {} if the file is absent. ValueError if it is damaged."""
-    if not file.is_file():
-        return {}
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file}: not JSON ({error})") from None
-    return content if isinstance(content, dict) else {}

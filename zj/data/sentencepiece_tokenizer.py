@@ -20,7 +20,7 @@ import sentencepiece
 from numpy.typing import NDArray
 
 from zj.data.sentencepiece_model import CONTROL, UNUSED, WITHOUT_PREFIX, SentencePieceModel
-from zj.data.tokenizer import ADDED, MODEL, PADDING, Tokenizer
+from zj.data.tokenizer import ADDED, MODEL, PADDING, Tokenizer, ends_beside
 
 MOST_IDS = 1 << 22  # a larger id is damage; a table of all ids has to fit in memory
 
@@ -49,7 +49,9 @@ class SentencePieceTokenizer(Tokenizer):
         bos, eos = self._sp.bos_id(), self._sp.eos_id()
         if min(bos, eos) < 0:
             raise ValueError(f"{file}: found bos id {bos} and eos id {eos}, expected both to exist")
-        self.bos_id, self.eos_ids = bos, (eos,)
+        controls = {self._sp.id_to_piece(id): id for id in self._control_ids} | self.added
+        others = (id for id in ends_beside(file, controls) if id in controls.values() and id != self._sp.unk_id())
+        self.bos_id, self.eos_ids = bos, tuple(dict.fromkeys((eos, *others)))
 
     @classmethod
     def open(cls, file: Path) -> SentencePieceTokenizer:

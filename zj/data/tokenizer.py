@@ -6,8 +6,9 @@ Special ids come from `special`, `bos_id` and `eos_ids` only: "</s>" or "<|im_en
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,27 @@ def files_read(folder: str | Path) -> list[Path]:
     there = [Path(folder) / name for name in FILES if (Path(folder) / name).is_file()][:1]
     added = Path(folder) / ADDED
     return there + [added] * (bool(there) and there[0].name == MODEL and added.is_file())
+
+
+def ends_beside(file: Path, added: Mapping[str, int], document_ends: Iterable[str] = ()) -> tuple[int, ...]:
+    """What ends a document, then all that the files beside the tokenizer call EOS."""
+    ends = [added[name] for name in document_ends if name in added][:1]
+    eos = _json(file.with_name("tokenizer_config.json")).get("eos_token")
+    name = str(eos.get("content") if isinstance(eos, dict) else eos)
+    ends += [added[name]] if name in added else []
+    generation, config = (_json(file.with_name(f"{name}.json")) for name in ("generation_config", "config"))
+    ids = generation.get("eos_token_id")
+    ids = config.get("eos_token_id") if ids is None else ids
+    ends += [id for id in (ids if isinstance(ids, list) else [ids]) if type(id) is int and id >= 0]
+    return tuple(dict.fromkeys(ends))
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """The object in a file; {} if the file is absent. ValueError if it is damaged."""
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file}: not JSON ({error})") from None
+    return content if isinstance(content, dict) else {}
