@@ -170,7 +170,7 @@ def test_a_truncated_prompt_keeps_system_and_last_user_text(name, rich):
         assert encode_prompt(prompt, rich, name, limit) == expected
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["ziya", "huatuo", "qwen3"])  # slow, and the same code for all
 def test_only_as_last_resort_the_user_text_loses_its_beginning(name, rich):
     prompt = Prompt("p", "".join(LINES), TURNS, "你是医生。", where="file:3")
     alone = encode_prompt(replace(prompt, history=()), rich, name)

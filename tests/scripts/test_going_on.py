@@ -53,7 +53,7 @@ def test_after_an_explosion_the_run_goes_on_as_its_message_says(command, corpus,
         stopped = command(*run)
     assert stopped.status == 1
     again = command(*run, "--optim.lr", "5e-4")
-    assert again.status == 2 and "or --resume-with optim.lr=0.0005" in again.err
+    assert again.status == 2 and "take that, --resume-with optim.lr=0.0005, or another --out" in again.err
     rows = told(tmp_path / "run")
     assert [row["step"] for row in rows] == [0, 1, 2]
     text = (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8")
