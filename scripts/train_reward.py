@@ -131,8 +131,8 @@ def validate(run: Run[Config], head: ScalarHead, valid: list[Ranked], log: Log) 
     run.keep_best(loss)
     accuracies = rates(tables, run.world)
     counts = pairs_of(tables, run.world)
-    said = (f"{name} {rate:.3f} of {counts[name]:,} pairs" for name, rate in accuracies.items())
-    log.say(f"step {run.step}: validation loss {loss:.4f}; " + ", ".join(said))
+    parts = (f"{name} {rate:.3f} of {counts[name]:,} pairs" for name, rate in accuracies.items())
+    log.say(f"step {run.step}: validation loss {loss:.4f}; " + ", ".join(parts))
     return {"valid_loss": loss} | {f"valid_{name}": rate for name, rate in accuracies.items()}
 
 
