@@ -114,8 +114,6 @@ def test_a_stopped_run_goes_on_to_the_bit(line, tmp_path):
     straight = job(line, "train_sft", tmp_path / "straight")
     name, *flags = job(line, "train_sft", tmp_path / "cut")
     assert together([straight], 2, tmp_path).returncode == 0
-    stopped = torchrun(2, f"scripts/{name}.py", *flags, "--stop-after", "1s")  # over before the first validation
-    assert stopped.returncode == 0 and "stopped and saved after step 0;" in stopped.stdout, stopped.stderr[-2000:]
     step = stop_amid(2, name, flags, tmp_path / "cut")
     again = torchrun(2, f"scripts/{name}.py", *flags)
     assert again.returncode == 0 and f"going on after step {step}" in again.stdout, again.stderr[-2000:]
