@@ -301,3 +301,19 @@ def test_published_tokenizers_give_published_ids(shared_data):
     attack = "".join([*one.added, *three.added])
     assert max(one.encode(attack)) < 151_643 and max(three.encode(attack)) < 151_643
     assert (one.bos_id, three.bos_id, one.eos_id, three.eos_id) == (None, None, 151_643, 151_643)
+
+
+def test_a_tokenizer_json_of_sentencepiece_puts_a_space_before_every_text(tokenizer, bpe, tmp_path):
+    """So its chat template has that space where an answer follows a text."""
+    save_tokenizer(tmp_path / "both", tokenizer, "vicuna")
+    (tmp_path / "alone").mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "alone" / name).write_bytes((tmp_path / "both" / name).read_bytes())
+    alone = Tokenizer.load(tmp_path / "alone")
+    assert alone.encode("头疼。") == tokenizer.encode("头疼。") and alone.spaced and not bpe.spaced
+    save_tokenizer(tmp_path / "again", alone, "vicuna")
+    jinja = [
+        json.loads((tmp_path / folder / "tokenizer_config.json").read_text(encoding="utf-8"))["chat_template"]
+        for folder in ("both", "again")
+    ]
+    assert jinja[0] == jinja[1]

@@ -91,3 +91,25 @@ def test_both_spellings_are_read_and_the_published_one_is_written(tmp_path, scal
     table = raw.pop("rope_scaling") | {"rope_theta": raw.pop("rope_theta")}
     (tmp_path / "b.json").write_text(json.dumps(raw | {"rope_parameters": table}))
     assert LlamaConfig.from_hf(tmp_path / "b.json") == config
+
+
+def test_values_of_a_scaling_that_change_nothing_are_read(tmp_path):
+    shape = LlamaConfig.named("nano").to_hf()
+    yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}
+    found = []
+    for more in ({}, {"partial_rotary_factor": 1.0, "truncate": True}):
+        (tmp_path / "config.json").write_text(json.dumps(shape | {"rope_scaling": yarn | more}))
+        found.append(LlamaConfig.from_hf(tmp_path).rope_scaling)
+    assert found[0] == found[1] is not None
+    (tmp_path / "config.json").write_text(json.dumps(shape | {"rope_scaling": yarn | {"truncate": False}}))
+    with pytest.raises(ValueError, match="truncate"):  # control
+        LlamaConfig.from_hf(tmp_path)
+
+
+def test_a_window_of_qwen_that_is_used_and_has_no_width_is_transformers_own(tmp_path):
+    qwen = LlamaConfig.named("nano").to_hf() | {"model_type": "qwen2", "use_sliding_window": True}
+    (tmp_path / "config.json").write_text(json.dumps(qwen | {"max_position_embeddings": 32768}))
+    with pytest.raises(ValueError, match="sliding_window is 4096, less than the 32768 positions"):
+        LlamaConfig.from_hf(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(qwen | {"max_position_embeddings": 2048}))
+    assert LlamaConfig.from_hf(tmp_path).max_position_embeddings == 2048  # control: it never acts
