@@ -27,7 +27,7 @@ from zj.rl import CalibratedHead, Calibration, pair_accuracy, ranking_loss
 from zj.stages import setup
 from zj.stages.config import PreferenceConfig, need
 from zj.stages.next_command import next_command
-from zj.stages.preferences import Ranked, pairs_of, ranked_packs, rates, read_rankings
+from zj.stages.preferences import Ranked, add_tables, ranked_packs, rates, read_rankings
 from zj.stages.roles import Reward, save_reward, score_packs
 from zj.stages.run_state import Run
 from zj.train import DTYPES, Log, Optim, Optimizer, World, shard, start
@@ -129,9 +129,9 @@ def validate(run: Run[Config], head: ScalarHead, valid: list[Ranked], log: Log) 
         tables.append(pair_accuracy(scores, pack.ranks, pack.groups, pack.lengths))
     (loss,) = run.world.sum(loss)
     run.keep_best(loss)
-    accuracies = rates(tables, run.world)
-    counts = pairs_of(tables, run.world)
-    parts = (f"{name} {rate:.3f} of {counts[name]:,} pairs" for name, rate in accuracies.items())
+    totals = add_tables(tables, run.world)
+    accuracies = rates([totals])
+    parts = (f"{name} {rate:.3f} of {totals[name][1]:,} pairs" for name, rate in accuracies.items())
     log.say(f"step {run.step}: validation loss {loss:.4f}; " + ", ".join(parts))
     return {"valid_loss": loss} | {f"valid_{name}": rate for name, rate in accuracies.items()}
 

@@ -39,6 +39,14 @@ def texts(count: int, longest: int = 20) -> list[str]:
     return [text for text in drawn if "<s>" not in text]
 
 
+def messages_of(prompt: Prompt) -> list[dict[str, str]]:
+    """As other programs take them."""
+    messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
+    for user, answer in prompt.history:
+        messages += [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
+    return [*messages, {"role": "user", "content": prompt.user}]
+
+
 @pytest.fixture(scope="module")
 def merged(tmp_path_factory):
     """merged(template) -> the directory that `export.py merge` writes for an adapter of that template."""
@@ -81,10 +89,7 @@ def test_the_chat_template_gives_our_prompts_ids(merged, template):
     for number in range(300):
         history = tuple((next(drawn), next(drawn) if number % 5 else "") for _ in range(number % 4))
         prompt = Prompt("p", next(drawn), history, next(drawn) if number % 3 == 0 else "")
-        messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
-        for user, answer in history:
-            messages += [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
-        messages.append({"role": "user", "content": prompt.user})
+        messages = messages_of(prompt)
         ids = them.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
         assert ids == encode_prompt(prompt, us, template), messages
         answered = [*messages, {"role": "assistant", "content": "好。"}]
@@ -107,10 +112,7 @@ def test_the_chat_template_of_byte_level_bpe_too(bpe, tmp_path, template):  # no
     for number in range(200):
         history = tuple((next(drawn), next(drawn)) for _ in range(number % 4))
         prompt = Prompt("p", next(drawn), history, next(drawn) if number % 3 == 0 else "")
-        messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
-        for user, answer in history:
-            messages += [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
-        messages.append({"role": "user", "content": prompt.user})
+        messages = messages_of(prompt)
         ids = them.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
         if not any(text[:1] in " \n\r\t\u3000" for _, text in history):  # an answer is a text of its own here
             assert ids == encode_prompt(prompt, us, template), messages

@@ -125,17 +125,17 @@ def files_read(folder: str | Path) -> list[Path]:
 def ends_beside(file: Path, added: Mapping[str, int], document_ends: Iterable[str] = ()) -> tuple[int, ...]:
     """What ends a document, then all that the files beside the tokenizer call EOS."""
     ends = [added[name] for name in document_ends if name in added][:1]
-    eos = _json(file.with_name("tokenizer_config.json")).get("eos_token")
+    eos = json_object(file.with_name("tokenizer_config.json")).get("eos_token")
     name = str(eos.get("content") if isinstance(eos, dict) else eos)
     ends += [added[name]] if name in added else []
-    generation, config = (_json(file.with_name(f"{name}.json")) for name in ("generation_config", "config"))
+    generation, config = (json_object(file.with_name(f"{name}.json")) for name in ("generation_config", "config"))
     ids = generation.get("eos_token_id")
     ids = config.get("eos_token_id") if ids is None else ids
     ends += [id for id in (ids if isinstance(ids, list) else [ids]) if type(id) is int and id >= 0]
     return tuple(dict.fromkeys(ends))
 
 
-def _json(file: Path) -> dict[str, Any]:
+def json_object(file: Path) -> dict[str, Any]:
     """The object in a file; {} if the file is absent. ValueError if it is damaged."""
     if not file.is_file():
         return {}

@@ -15,7 +15,7 @@ from zj.data.prompt_formats import TEMPLATES, save_template
 from zj.data.sentencepiece_model import BPE, BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, SentencePieceModel
 from zj.data.sentencepiece_tokenizer import SentencePieceTokenizer
 from zj.data.template import stop_ids
-from zj.data.tokenizer import Tokenizer
+from zj.data.tokenizer import Tokenizer, json_object
 
 CONFIG, FAST, GENERATION = "tokenizer_config.json", "tokenizer.json", "generation_config.json"
 STALE = (CONFIG, FAST, GENERATION, "special_tokens_map.json", "chat_template.jinja", "chat_template.json")
@@ -41,7 +41,7 @@ def save_tokenizer(directory: str | Path, tokenizer: Tokenizer, template: str | 
         jinja = chat_template(TEMPLATES[template], tokenizer.bos_id is not None, tokenizer.spaced)
         (directory / "chat_template.jinja").unlink(missing_ok=True)  # the published one
         published = directory / CONFIG
-        config = json.loads(published.read_text(encoding="utf-8")) if published.is_file() else {}
+        config = json_object(published)
         if isinstance(tokenizer, TiktokenTokenizer):  # its own class is code that a hub runs
             config = {"eos_token": tokenizer.piece(ends[0]), "clean_up_tokenization_spaces": False}
             config["tokenizer_class"] = "PreTrainedTokenizerFast"

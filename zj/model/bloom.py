@@ -15,12 +15,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from .attention import attend
 from .bloom_config import ALIBI_WIDTH, BloomConfig
-from .cache import Cache, LayerCache
-from .heads import token_logprobs
+from .cache import LayerCache
 from .llama import Linear, Llama
 from .packed import Packed
 
@@ -28,7 +26,9 @@ Alibi = tuple[Tensor, Tensor]  # components of queries [1, H, 8] and of keys [N,
 
 
 class Bloom(Llama):
-    """The whole network. It shares LLaMA's interface, its head and its tying of weights."""
+    """The whole network: LLaMA's, with another trunk, and ALiBi in place of rotary angles."""
+
+    output_projections = (".dense.weight", "dense_4h_to_h.weight")
 
     def __init__(self, config: BloomConfig):
         nn.Module.__init__(self)
@@ -38,40 +38,10 @@ class Bloom(Llama):
         self.lm_head = Linear(config.hidden_size, config.vocab_size)
         self.tie_weights()
 
-    def forward(
-        self,
-        packed: Packed,
-        adapter: str | None = None,
-        targets: Tensor | None = None,
-        temperature: float = 1.0,
-        cache: Cache | None = None,
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """As `Llama.forward`: hidden states [N, D] after the final norm, or with `targets` their log-probs."""
+    def embed(self, packed: Packed) -> tuple[Tensor, Alibi]:
+        """As `Llama.embed`, with a norm after the embedding, and ALiBi's components in place of angles."""
         x = self.model.embed_layernorm(self.model.embed_tokens(packed.tokens))
-        bias = alibi(packed.positions, self.config, x.dtype)
-        for index, block in enumerate(self.model.layers):
-            if index < self.recompute and torch.is_grad_enabled():
-                x = checkpoint(block, x, bias, packed, adapter, use_reentrant=False)
-            else:
-                x = block(x, bias, packed, adapter, cache.layer(index) if cache else None)
-        hidden = self.model.norm(x)
-        if targets is None:
-            return hidden
-        return token_logprobs(hidden, self.lm_head.weight, targets, temperature)
-
-    @torch.no_grad()
-    def init_weights(self, seed: int) -> None:
-        """As `Llama.init_weights`; biases are 0."""
-        generator = torch.Generator(device=self.lm_head.weight.device).manual_seed(seed)
-        for name, weight in self.named_parameters():
-            if name.endswith("norm.weight"):
-                weight.fill_(1.0)
-            elif name.endswith("bias"):
-                weight.zero_()
-            else:
-                last = name.endswith((".dense.weight", "dense_4h_to_h.weight"))
-                std = 0.02 / (2 * self.config.num_hidden_layers) ** 0.5 if last else 0.02
-                weight.normal_(0.0, std, generator=generator)
+        return x, alibi(packed.positions, self.config, x.dtype)
 
 
 class BloomTrunk(nn.Module):

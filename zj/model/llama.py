@@ -28,6 +28,8 @@ Rotary = tuple[Tensor, Tensor]  # cos and sin [N, 1, K] of each token's position
 class Llama(nn.Module):
     """The whole network. Its weights are uninitialised until `init_weights` or a checkpoint fills them."""
 
+    output_projections: tuple[str, ...] = ("o_proj.weight", "down_proj.weight")  # ends of a block's two branches
+
     def __init__(self, config: LlamaConfig):
         super().__init__()
         self.config = config
@@ -53,17 +55,21 @@ class Llama(nn.Module):
         """
         if self.config.positions_end:
             self.config.check_positions(max(packed.attended[2] if packed.parents else packed.lengths), "a sequence has")
-        x = self.model.embed_tokens(packed.tokens)
-        rotary = rotary_angles(packed.positions, self.config, x.dtype)
+        x, places = self.embed(packed)
         for index, block in enumerate(self.model.layers):
             if index < self.recompute and torch.is_grad_enabled():
-                x = checkpoint(block, x, rotary, packed, adapter, use_reentrant=False)
+                x = checkpoint(block, x, places, packed, adapter, use_reentrant=False)
             else:
-                x = block(x, rotary, packed, adapter, cache.layer(index) if cache else None)
+                x = block(x, places, packed, adapter, cache.layer(index) if cache else None)
         hidden = self.model.norm(x)
         if targets is None:
             return hidden
         return token_logprobs(hidden, self.lm_head.weight, targets, temperature)
+
+    def embed(self, packed: Packed) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """(embeddings [N, D], what the blocks take of the positions: here the angles of `rotary_angles`)."""
+        x = self.model.embed_tokens(packed.tokens)
+        return x, rotary_angles(packed.positions, self.config, x.dtype)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., D] -> [..., V]. For a few positions; training goes through `token_logprobs`."""
@@ -79,12 +85,12 @@ class Llama(nn.Module):
         """N(0, 0.02), the output projections of each block scaled by 1/sqrt(2 * layers) (Radford et al. 2019)."""
         generator = torch.Generator(device=self.lm_head.weight.device).manual_seed(seed)
         for name, weight in self.named_parameters():
-            if name.endswith(("layernorm.weight", "norm.weight")):
+            if name.endswith("norm.weight"):
                 weight.fill_(1.0)
             elif name.endswith("bias"):
                 weight.zero_()
             else:
-                last = name.endswith(("o_proj.weight", "down_proj.weight"))
+                last = name.endswith(self.output_projections)
                 std = 0.02 / (2 * self.config.num_hidden_layers) ** 0.5 if last else 0.02
                 weight.normal_(0.0, std, generator=generator)
 

@@ -26,6 +26,8 @@ from zj.stages.config import PreferenceConfig, PromptConfig, StageConfig
 from zj.stages.setup import hold_out, read_records, without_held_out
 from zj.train import ALONE, World
 
+PairTable = dict[str, tuple[float, int]]  # name -> (pairs that are right, all pairs)
+
 
 def read_rankings(
     files: Sequence[str], config: PreferenceConfig, tokenizer: Tokenizer, template: str, out: Path, world: World
@@ -238,19 +240,16 @@ def _pack(prompts: Sequence[Ranked], indices: tuple[int, ...], device: torch.dev
     )
 
 
-def pairs_of(tables: Iterable[dict[str, tuple[float, int]]], world: World = ALONE) -> dict[str, int]:
-    """The number of pairs that each of the `rates` is of."""
-    pairs = Counter[str]()
-    for table in (table for tables_of_rank in world.gather(list(tables)) for table in tables_of_rank):
-        pairs.update({name: count for name, (_, count) in table.items()})
-    return dict(pairs)
-
-
-def rates(tables: Iterable[dict[str, tuple[float, int]]], world: World = ALONE) -> dict[str, float]:
-    """Rates from tables of (right, all) pairs, summed over all ranks; an entry without a pair is left out."""
+def add_tables(tables: Iterable[PairTable], world: World = ALONE) -> PairTable:
+    """The (right, all) pairs of each name, summed over the tables of all ranks."""
     right, pairs = Counter[str](), Counter[str]()
     for table in (table for tables_of_rank in world.gather(list(tables)) for table in tables_of_rank):
         for name, (good, count) in table.items():
             right[name] += good  # type: ignore[assignment]
             pairs[name] += count
-    return {name: right[name] / pairs[name] for name in pairs if pairs[name]}
+    return {name: (right[name], pairs[name]) for name in pairs}
+
+
+def rates(tables: Iterable[PairTable], world: World = ALONE) -> dict[str, float]:
+    """Rates from tables of (right, all) pairs, summed over all ranks; an entry without a pair is left out."""
+    return {name: right / pairs for name, (right, pairs) in add_tables(tables, world).items() if pairs}
