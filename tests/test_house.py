@@ -20,6 +20,7 @@ MAY_IMPORT = {  # part of zj -> the parts of zj it may know; any file may import
     "plan": {"model", "lora", "weights", "inference", "data", "train", "stages"},
     "clinic": {"data.records", "data.held_out", "cli"},
     "eval": {"model", "lora", "weights", "inference", "data", "clinic"},
+    "feedback": {"data", "weights", "inference", "clinic", "train.files", "cli"},
     "cli": set(),
     "bench": {
         "model",
@@ -33,6 +34,7 @@ MAY_IMPORT = {  # part of zj -> the parts of zj it may know; any file may import
         "plan",
         "clinic",
         "eval",
+        "feedback",
         "cli",
     },
 }

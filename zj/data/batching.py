@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from zj.data.files import PACKED
 from zj.data.held_out import hash_position, normalised
-from zj.data.records import Dialogue, Document, Prompt, Ranking, Record, as_json
+from zj.data.records import Candidates, Dialogue, Document, Prompt, Ranking, Record, as_json
 
 R = TypeVar("R", bound=Record)
 Plan = list[list[list[int]]]  # plan[rank][pack] = record indices
@@ -57,7 +57,7 @@ def question(record: Record) -> str:
         return record.text
     if isinstance(record, Dialogue):
         return record.split_by or record.turns[0][0]
-    prompt = record.prompt if isinstance(record, Ranking) else record
+    prompt = record.prompt if isinstance(record, Ranking | Candidates) else record
     return prompt.split_by or (prompt.history[0][0] if prompt.history else prompt.user)
 
 
@@ -195,7 +195,7 @@ def group_of(record: Record) -> Group:
     name = _name_of(record.where.rpartition(":")[0])
     if isinstance(record, Dialogue):
         return name, "multi" if len(record.turns) > 1 else "single"
-    prompt = record.prompt if isinstance(record, Ranking) else record
+    prompt = record.prompt if isinstance(record, Ranking | Candidates) else record
     return name, ("multi" if prompt.history else "single") if isinstance(prompt, Prompt) else ""
 
 

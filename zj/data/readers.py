@@ -22,7 +22,7 @@ from zj.data.formats import to_records
 from zj.data.json_rows import json_rows
 from zj.data.prompt_formats import marks_in
 from zj.data.rankings import RankingToolInput, is_from_ranking_tool
-from zj.data.records import Dialogue, Document, Prompt, Ranking, Record
+from zj.data.records import Candidates, Dialogue, Document, Prompt, Ranking, Record
 from zj.data.report import FileReport, Report
 from zj.data.sizes import ROW_LIMIT, row_too_long
 from zj.data.tables import Rows, delimiter_of, read_parquet, read_table, read_xlsx
@@ -195,14 +195,14 @@ def _content(record: Record) -> Hashable:
         return record.turns, record.system, record.trained, record.split_by
     if isinstance(record, Prompt):
         return record.user, record.history, record.system, record.split_by
-    return _content(record.prompt), record.answers, record.ranks
+    return _content(record.prompt), record.answers, record.ranks if isinstance(record, Ranking) else ()
 
 
 def texts_of(record: Record, system: bool = True) -> list[str]:
     """All texts of a record, with or without its system text."""
     if isinstance(record, Document):
         return [record.text]
-    if isinstance(record, Ranking):
+    if isinstance(record, Ranking | Candidates):
         return [*texts_of(record.prompt, system), *record.answers]
     turns = record.turns if isinstance(record, Dialogue) else record.history
     last = [record.user] if isinstance(record, Prompt) else []

@@ -1,4 +1,4 @@
-"""The four types of record, and their JSON form.
+"""The five types of record, and their JSON form.
 
 `where` is "file:line" of the row a record came from, for messages; equality ignores it.
 The rest of `zj.data` turns files into records and records into token ids.
@@ -44,6 +44,7 @@ class Prompt:
     system: str = ""
     where: str = field(default="", compare=False)
     split_by: str = ""  # as in Dialogue
+    department: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,19 @@ class Ranking:
     where: str = field(default="", compare=False)
 
 
-Record = Document | Dialogue | Prompt | Ranking
+@dataclass(frozen=True)
+class Candidates:
+    """K answers to one prompt that nobody has ranked yet."""
+
+    id: str
+    prompt: Prompt
+    answers: tuple[str, ...]  # K of them, at least two
+    models: tuple[str, ...] = ()  # the maker of each answer; (): unknown
+    source: str = ""  # where the prompt comes from: "training" or "outside" of the models' training data; "": unknown
+    where: str = field(default="", compare=False)
+
+
+Record = Document | Dialogue | Prompt | Ranking | Candidates
 
 
 def as_json(record: Record) -> dict:
@@ -66,19 +79,19 @@ def as_json(record: Record) -> dict:
         return {"id": record.id, "text": record.text}
     if isinstance(record, Dialogue):
         row = {"id": record.id, "messages": _messages(record.system, record.turns, record.trained)}
-        return row | ({"department": record.department} if record.department else {}) | _split_by(record)
+        return row | _about(record)
     if isinstance(record, Prompt):
-        return {"id": record.id, "prompt": _prompt_messages(record)} | _split_by(record)
-    return {
-        "id": record.id,
-        "prompt": _prompt_messages(record.prompt),
-        "responses": list(record.answers),
-        "ranks": list(record.ranks),
-    } | _split_by(record.prompt)
+        return {"id": record.id, "prompt": _prompt_messages(record)} | _about(record)
+    row = {"id": record.id, "prompt": _prompt_messages(record.prompt), "responses": list(record.answers)}
+    if isinstance(record, Ranking):
+        return row | {"ranks": list(record.ranks)} | _about(record.prompt)
+    given = {"models": list(record.models), "source": record.source}
+    return row | {key: value for key, value in given.items() if value} | _about(record.prompt)
 
 
-def _split_by(record: Dialogue | Prompt) -> dict:
-    return {"split_by": record.split_by} if record.split_by else {}
+def _about(record: Dialogue | Prompt) -> dict:
+    given = {"department": record.department, "split_by": record.split_by}
+    return {key: value for key, value in given.items() if value}
 
 
 def _prompt_messages(prompt: Prompt) -> list[dict]:

@@ -1,0 +1,1 @@
+"""What people and models say of answers: ranking by doctors (Zhongjing, "Human Feedback for Medicine")."""
