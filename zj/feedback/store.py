@@ -225,6 +225,10 @@ class Store:
 
     # ---- results
 
+    def last_event(self) -> int:
+        """The number of the last event: what a backup, an export or a page was made after."""
+        return self.db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0]
+
     def judgements(self, number: int) -> list[tuple[str, str, Judgement, str]]:
         """(pseudonym, role, judgement, reason) of each person who has judged the item."""
         rows = self.db.execute(JUDGED + " WHERE seats.item = ?", (number,))

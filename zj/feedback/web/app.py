@@ -243,7 +243,9 @@ def items_page(site: Site, request: Request, body: bytes) -> Response:
     site.staff(request)
     query = request.query_params
     offset = query.get("offset", "0")
-    listed = item_list(site.store, query.get("state", ""), query.get("query", ""), int(offset) if offset.isdecimal() else 0)
+    listed = item_list(
+        site.store, query.get("state", ""), query.get("query", ""), int(offset) if offset.isdecimal() else 0
+    )
     return site.page(request, "items.html", **listed)
 
 
@@ -273,8 +275,7 @@ def act(site: Site, request: Request, body: bytes) -> Response:
         order = site.store.order(session.user.name, site.store.item(number))
         event["judgement"] = from_screen(value.get("judgement"), order, kind != "draft").as_json()
     if kind in ("judge", "decide"):
-        seconds = value.get("seconds")
-        event |= {"order": [*order], "seconds": min(float(seconds), 3600.0) if type(seconds) in (int, float) else None}
+        event |= {"order": [*order], "seconds": _seconds(value.get("seconds"))}
     if kind in ("skip", "flag", "decide", "reopen"):
         event["reason"] = checked_text(value.get("reason"), "a reason").strip()
         if not event["reason"]:
@@ -306,6 +307,11 @@ def _whole(value: dict[str, Any], key: str) -> int:
     if type(number) is not int or not 0 <= number < 2**63:
         raise ValueError(f"found {key} of another form, expected a whole number")
     return number
+
+
+def _seconds(value: Any) -> float | None:
+    """Time in use as the page has measured it, at most an hour; None for nonsense, which is no reason to refuse."""
+    return float(value) if type(value) in (int, float) and 0 < value <= 3600 else None
 
 
 def _client(value: dict[str, Any]) -> str:
