@@ -24,7 +24,8 @@ from zj.feedback.demo import demo_items
 from zj.feedback.export import export
 
 from zj import NOTICE, SYNTHETIC
-from zj.cli import Command, run_command
+from zj.cli import run_command
+from zj.cli.command import Command
 from zj.data.readers import read
 from zj.data.records import Candidates
 from zj.feedback.disagreement import MIN_TAU

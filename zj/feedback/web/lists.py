@@ -31,7 +31,7 @@ def item_list(store: Store, state: str, query: str, offset: int) -> dict[str, An
             "text": json.loads(row["body"])["prompt"][-1]["content"],
             "updated": _time_of(store, row["updated"]),
         }
-        for row in store.db.execute(chosen, [*values, min(offset, 2**31)])
+        for row in store.db.execute(chosen, [*values, offset])
     ]
     state = state if state in STATES else ""
     return {"rows": rows, "state": state, "query": query[:200], "offset": offset, "total": total, "limit": LIMIT}
