@@ -37,8 +37,8 @@ def random_items(seed: int, sizes=range(2, 9), levels: int = 4, number: int = 60
 
 def values(items):
     """[people, units] as the library wants it: NaN where a person did not rank."""
-    columns = [[*column, *[math.nan] * (5 - len(column))] for _, orders in items for column in zip(*orders)]
-    return np.array(columns).T
+    units = [unit for _, orders in items for unit in zip(*orders, strict=True)]
+    return np.array([[*unit, *[math.nan] * (5 - len(unit))] for unit in units]).T
 
 
 @pytest.mark.parametrize("seed", range(6))

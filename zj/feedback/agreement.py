@@ -5,7 +5,7 @@ Of N items, each ranked by m people (two or more) over K answers, both of which 
 exact      pairs of people who give the same order, of all pairs of people on one item
 pairwise   pairs of answers that two people order alike (the same of <, =, >), of all such pairs
 tau_b      mean of Kendall's tau-b over the pairs of people, with the conventions of `disagreement.kendall_tau_b`
-alpha      Krippendorff's alpha for ordinal data (2019, chapter 12): a unit is an answer of an item, its values are ranks
+alpha      Krippendorff's alpha for ordinal data (2019, chapter 12): a unit is one answer, its values are its ranks
 
 Chance: the same people, each giving an order of hers with its answers mixed up, independently. Of tau-b it is 0 but for
 orders that tie everything, of alpha it is 0 by construction. The coincidences of values, which alpha is made of, add up
@@ -61,14 +61,15 @@ def agreement(items: Sequence[Ranked], seed: int = 0) -> Agreement:
     size = max((answers for _, answers in alike), default=1)
     sums, coincidences = np.zeros(8), np.zeros((len(number_of), size, size))
     for indices in alike.values():  # items of one shape are counted at once
-        orders = np.array([ranked[index][1] for index in indices])
-        sums += _sums(orders)
-        coincidences += _coincidences(orders, [number_of[ranked[index][0]] for index in indices], coincidences.shape)
+        ranks = np.array([ranked[index][1] for index in indices])
+        sums += _sums(ranks)
+        coincidences += _coincidences(ranks, [number_of[ranked[index][0]] for index in indices], coincidences.shape)
     people, pairs = sums[:2]
     with np.errstate(invalid="ignore"):
-        rates = sums[2:] / [people, people, pairs, pairs, people, people]
+        rates = (sums[2:] / [people, people, pairs, pairs, people, people]).tolist()
     alpha = float(_alpha(coincidences.sum(0, keepdims=True))[0])
-    return Agreement(len(ranked), *map(float, rates), alpha, *alpha_interval(coincidences, seed))
+    low, high = alpha_interval(coincidences, seed)
+    return Agreement(len(ranked), *rates, alpha=alpha, low=low, high=high)
 
 
 def by_dimension(judged: Sequence[Judged]) -> dict[str, Agreement]:
@@ -151,7 +152,7 @@ def _tau_b(difference: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.nda
 def _exact_chance(orders: np.ndarray) -> float:
     """The chance that two of the orders [n, m, K], drawn at random, are equal after their answers are mixed up.
 
-    They have to tie alike (1, 2, 2, 4); then each of the K! / (product of t!) orders with ties of t answers is as likely.
+    They have to tie alike (1, 2, 2, 4); then each of the K! / (product of t!) orders with ties of t is as likely.
     """
     size = orders.shape[2]
     rows = np.sort(orders.reshape(-1, size))
