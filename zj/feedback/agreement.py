@@ -67,9 +67,8 @@ def agreement(items: Sequence[Ranked], seed: int = 0) -> Agreement:
     people, pairs = sums[:2]
     with np.errstate(invalid="ignore"):
         rates = (sums[2:] / [people, people, pairs, pairs, people, people]).tolist()
-    alpha = float(_alpha(coincidences.sum(0, keepdims=True))[0])
-    low, high = alpha_interval(coincidences, seed)
-    return Agreement(len(ranked), *rates, alpha=alpha, low=low, high=high)
+    figures = (*rates, float(_alpha(coincidences.sum(0, keepdims=True))[0]), *alpha_interval(coincidences, seed))
+    return Agreement(len(ranked), *figures)
 
 
 def by_dimension(judged: Sequence[Judged]) -> dict[str, Agreement]:
