@@ -15,20 +15,20 @@ import getpass
 import ipaddress
 import secrets
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from zj.feedback.agreement import table
 from zj.feedback.demo import demo_items
-from zj.feedback.export import export
 
 from zj import NOTICE, SYNTHETIC
 from zj.cli import run_command
 from zj.cli.command import Command
 from zj.data.readers import read
 from zj.data.records import Candidates
+from zj.feedback.agreement import table
 from zj.feedback.disagreement import MIN_TAU
+from zj.feedback.export import export
 from zj.feedback.passwords import hash_password
 from zj.feedback.progress import by_department
 from zj.feedback.store import Settings, Store, User
@@ -67,7 +67,7 @@ class Export:
 @dataclass(frozen=True)
 class Agreement:
     db: str = ""  # file of the project
-    by: Literal["dimension", "annotators", "department"] = "dimension"  # one row for each
+    departments: bool = False  # a table by department, too
 
 
 @dataclass(frozen=True)
@@ -171,12 +171,21 @@ def export_rankings(config: Export) -> None:
     if not config.out:
         raise ValueError("--out is missing: a new directory")
     store = open_store(config.db)
-    facts = {"settings": store.settings.__dict__, "last_event": store.last_event()}
-    print(export(store.outcomes(), list(store.judged()), Path(config.out), facts))
+    settings = store.settings
+    facts = {"settings": asdict(settings), "last_event": store.last_event()}
+    outcomes, out = store.outcomes(), Path(config.out)
+    manifest = export(outcomes, list(store.judged()), out, facts, settings.min_tau)
+    for name, file in manifest["files"].items():
+        print(f"{out / name}: {file['rows']:,} rows")
+    print("; ".join(f"{number:,} {reason}" for reason, number in manifest["left_out"].items()))
 
 
 def print_agreement(config: Agreement) -> None:
-    print(table(list(open_store(config.db).judged()), config.by))
+    store = open_store(config.db)
+    judged = list(store.judged())
+    if not judged:
+        raise ValueError(f"--db {config.db}: no item has been judged by two annotators yet")
+    print(table(judged, store.departments_of_judged() if config.departments else ()))
 
 
 def change_user(config: ChangeUser) -> None:

@@ -6,6 +6,7 @@ processes may use the file at once.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 import threading
@@ -236,20 +237,27 @@ class Store:
 
     def judged(self) -> Iterator[tuple[str, list[tuple[str, Judgement]]]]:
         """(first question of the dialogue, [(pseudonym, judgement)]) of each item that two annotators have judged."""
-        rows = self.db.execute(JUDGED + " WHERE seats.role = 'annotator' ORDER BY seats.item")
-        for (_, dialogue), group in _grouped(rows, "item", "dialogue"):
-            if len(group) > 1:
-                yield dialogue, [(row["pseudonym"], _judgement(row)) for row in group]
+        for rows in self._judged():
+            yield rows[0]["dialogue"], [(row["pseudonym"], _judgement(row)) for row in rows]
+
+    def departments_of_judged(self) -> list[str]:
+        """The department of each item of `judged`."""
+        return [rows[0]["department"] for rows in self._judged()]
+
+    def _judged(self) -> Iterator[list[sqlite3.Row]]:
+        rows = self.db.execute(JUDGED + " WHERE seats.role = 'annotator' ORDER BY seats.item, pseudonym")
+        return (group for group in _items_of(rows) if len(group) > 1)
 
     def outcomes(self) -> Iterator[Outcome]:
         """Each item on which annotators agree or an expert has decided, in the order of import."""
         rows = self.db.execute(JUDGED + " WHERE items.state IN ('agreed', 'decided') ORDER BY seats.item, pseudonym")
-        for (_, body), group in _grouped(rows, "item", "body"):
+        for group in _items_of(rows):
             people = [(row["pseudonym"], row["role"], _judgement(row)) for row in group]
             decisions = [(name, judgement) for name, role, judgement in people if role == "expert"]
             ranks = decisions[0][1].ranks if decisions else joint_ranks([judgement for _, _, judgement in people])
             given = tuple((name, judgement) for name, _, judgement in people)
-            yield Outcome(candidates_from_json(json.loads(body)), ranks, decisions[0][0] if decisions else "", given)
+            item = candidates_from_json(json.loads(group[0]["body"]))
+            yield Outcome(item, ranks, decisions[0][0] if decisions else "", given)
 
     def backup(self, target: Path) -> None:
         """A copy as of one moment, while others go on. Raises ValueError if the target is there."""
@@ -259,21 +267,14 @@ class Store:
 
 
 JUDGED = """SELECT seats.item AS item, seats.role AS role, seats.judgement AS judgement, seats.reason AS reason,
-    users.pseudonym AS pseudonym, items.dialogue AS dialogue, items.body AS body
+    users.pseudonym AS pseudonym, items.dialogue AS dialogue, items.department AS department, items.body AS body
     FROM seats JOIN items ON items.number = seats.item AND seats.state = 'judged'
     JOIN users ON users.name = seats.user"""
 
 
-def _grouped(rows: Iterable[sqlite3.Row], *keys: str) -> Iterator[tuple[tuple[Any, ...], list[sqlite3.Row]]]:
-    """Neighbouring rows with equal keys."""
-    group: list[sqlite3.Row] = []
-    for row in rows:
-        if group and row[keys[0]] != group[0][keys[0]]:
-            yield tuple(group[0][key] for key in keys), group
-            group = []
-        group.append(row)
-    if group:
-        yield tuple(group[0][key] for key in keys), group
+def _items_of(rows: Iterable[sqlite3.Row]) -> Iterator[list[sqlite3.Row]]:
+    """Neighbouring rows of one item."""
+    return (list(group) for _, group in itertools.groupby(rows, key=lambda row: row["item"]))
 
 
 def _judgement(row: sqlite3.Row) -> Judgement:
