@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from zj.cli import run_command, visible
-from zj.data.readers import read
+from zj.data.readers import Kind, read
 from zj.data.records import as_json
 from zj.data.report import count
 from zj.train.checkpoint import write_text
@@ -24,7 +24,7 @@ from zj.train.checkpoint import write_text
 
 @dataclass(frozen=True)
 class Config:
-    kind: Literal["document", "dialogue", "prompt", "ranking"] = "dialogue"  # type of record to read rows as
+    kind: Kind = "dialogue"  # type of record to read rows as
     data: tuple[str, ...] = ()  # files or directories
     out: str = ""  # file to write, one record a line; an existing file is kept (-: standard output)
     on_bad_row: Literal["stop", "skip"] = "stop"  # what to do at a row that cannot be read

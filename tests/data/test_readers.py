@@ -408,7 +408,7 @@ BAD_RANKINGS = [
     ({"prompt": "x", "chosen": "a", "rejected": ""}, "found an empty rejected"),
     ({"prompt": "x", "chosen": "a"}, "found keys prompt, chosen, expected a ranking such as"),
     ({"chosen": "a", "rejected": "b"}, "found keys chosen, rejected, expected a ranking such as"),
-    ({"messages": MESSAGES, "chosen": "a", "rejected": "b"}, "found an answer before the ranked ones"),
+    ({"messages": MESSAGES, "chosen": "a", "rejected": "b"}, "found an answer before those to rank"),
     ({"prompt": "x", "chosen": MESSAGES[:1], "rejected": "b"}, "found a message of user in chosen"),
     (
         {"chosen": MESSAGES, "rejected": [MESSAGES[2], *CHAT_PAIR[1]]},

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from zj.data.records import Prompt
+import json
+from dataclasses import replace
+
+import pytest
+
+from zj.clinic import question
+from zj.data.records import Prompt, as_json
 from zj.data.sentencepiece_tokenizer import train_tokenizer
 from zj.data.template import encode_prompt
-from zj.eval.answers import encode_prompts
+from zj.eval.answers import encode_prompts, read_questions
 
 
 def test_each_prompt_that_is_shortened_counts_once(tmp_path, capsys):
@@ -19,3 +25,13 @@ def test_each_prompt_that_is_shortened_counts_once(tmp_path, capsys):
     assert ids == [whole[0], encode_prompt(long, tokenizer, "ziya", room)] * 2 and len(ids[1]) < room
     assert encode_prompts([long], tokenizer, "ziya", room + 1) == [whole[1]]  # control
     assert capsys.readouterr().out.startswith("0 of 1 ")
+
+
+def test_a_department_beside_a_question_of_the_clinic_asks_nothing_else(tmp_path):
+    asked = question(3, 0)
+    file = tmp_path / "prompt.jsonl"
+    file.write_text(json.dumps(as_json(replace(asked.prompt, department="内科"))), encoding="utf-8")
+    assert read_questions([str(file)]) == [asked]
+    file.write_text(json.dumps(as_json(replace(asked.prompt, user="别的"))), encoding="utf-8")  # control
+    with pytest.raises(ValueError, match="found other words"):
+        read_questions([str(file)])

@@ -72,6 +72,7 @@ MEANINGFUL = {
     "prompt": {*TOOLS, *MEDIA, *QUESTION_PARTS, *TALKS},
     "dialogue": {*ANSWERED, *TALKS, *RANKED},
     "ranking": {*ANSWERED, *TALKS, *RANKED - {"scores", "answers"}, "rank"},
+    "candidates": {*ANSWERED, *TALKS, *RANKED},
     "message": {*ANSWERED, *RANKED, "refusal", "human", "user", "assistant", "bot", "role", "from", "value", "content"},
 }
 MEANINGFUL = {kind: set(map(flat, names)) for kind, names in MEANINGFUL.items()}

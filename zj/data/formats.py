@@ -16,6 +16,8 @@ A prompt is a conversation (its last answer, if there is one, is ignored), or {"
 A ranking is a prompt with `responses` and `ranks` or `scores`, with `rank1`, `rank2`, … (best first), with a list in
 `output` (Zhongjing, best first), with `completions` (UltraFeedback), or with a pair: `chosen`/`rejected`,
 `response_chosen`/`response_rejected`, `preferred_output`/`non_preferred_output`.
+Candidates are a prompt with 2 to 8 answers that nobody has ranked: `responses`, or `response_0`, `response_1`, … (the
+input of the published ranking tool, an object of rows by id); `models` and `source` may stand beside them.
 A document is {"text": "…"}, {"prompt": "…"} (Zhongjing's pre-training rows), {"entity": "…", "relations": {"…": ["…"]}}
 (a knowledge graph such as CMeKG), or a conversation, its turns joined.
 """
@@ -27,6 +29,7 @@ from hashlib import blake2b
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
+from zj.data.candidates import parse_candidates
 from zj.data.conversation import UNANSWERED, Conversation, parse_conversation
 from zj.data.fields import (
     Fields,
@@ -41,7 +44,7 @@ from zj.data.fields import (
     text_of,
 )
 from zj.data.rankings import RANKING_KEYS, parse_ranking, shared_beginning
-from zj.data.records import Dialogue, Document, Prompt, Ranking, Record, Turn
+from zj.data.records import Candidates, Dialogue, Document, Prompt, Ranking, Record, Turn
 
 DEPARTMENT_KEYS = ("department", "cate1", "科室")
 # CMtMedQA writes a missing department as the string "nan" and one of its fourteen in two ways.
@@ -52,6 +55,7 @@ EXAMPLES = {
     "dialogue": '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}',
     "prompt": '{"prompt": "…"}',
     "ranking": '{"prompt": "…", "responses": ["…", "…"], "ranks": [1, 2]}',
+    "candidates": '{"prompt": "…", "responses": ["…", "…"]}',
 }
 
 
@@ -109,7 +113,7 @@ def _kind_of_fields(fields: Fields, kind: str) -> str:
     return "dialogue" if kind == "document" and not {"text", "entity"} & set(fields.values) else kind
 
 
-# ---- the four kinds
+# ---- the kinds
 
 
 def _document(fields: Fields, where: str, split_by: str, notes: Notes) -> Document:
@@ -158,10 +162,24 @@ def _ranking(fields: Fields, where: str, split_by: str, notes: Notes) -> Ranking
     if parsed is None:
         raise _unknown(fields, "ranking")
     answers, ranks, conversation = parsed
-    if not conversation.awaits_answer:
-        raise ValueError("found an answer before the ranked ones, expected a last turn of the user")
-    prompt = _last_turn(fields, conversation, where, split_by)
+    prompt = _last_turn(fields, _awaiting(conversation), where, split_by)
     return Ranking(prompt.id, prompt, answers, ranks, where)
+
+
+def _candidates(fields: Fields, where: str, split_by: str, notes: Notes) -> Candidates:
+    parsed = parse_candidates(fields, notes)
+    if parsed is None:
+        raise _unknown(fields, "candidates")
+    answers, models, source, conversation = parsed
+    prompt = _last_turn(fields, _awaiting(conversation), where, split_by)
+    return Candidates(prompt.id, prompt, answers, models, source, where)
+
+
+def _awaiting(conversation: Conversation) -> Conversation:
+    """The conversation, whose last turn is the user's. ValueError for any other: its answer is not among the given."""
+    if not conversation.awaits_answer:
+        raise ValueError("found an answer before those to rank, expected a last turn of the user")
+    return conversation
 
 
 MAKERS: dict[str, Callable[[Fields, str, str, Notes], Record]] = {
@@ -169,6 +187,7 @@ MAKERS: dict[str, Callable[[Fields, str, str, Notes], Record]] = {
     "dialogue": _dialogue,
     "prompt": _prompt,
     "ranking": _ranking,
+    "candidates": _candidates,
 }
 
 
@@ -184,7 +203,9 @@ def _conversation(fields: Fields, kind: str, notes: Notes) -> Conversation:
 
 def _unknown(fields: Fields, kind: str) -> ValueError:
     keys = ", ".join(preview(key).strip('"') for key in list(fields.names)[:8]) or "none"
-    return ValueError(f"found keys {keys}, expected a {kind} such as {EXAMPLES[kind]}")
+    return ValueError(
+        f"found keys {keys}, expected {kind if kind == 'candidates' else f'a {kind}'} such as {EXAMPLES[kind]}"
+    )
 
 
 def _answered(
@@ -209,7 +230,7 @@ def _last_turn(fields: Fields, conversation: Conversation, where: str, split_by:
     history = _turns(conversation.users[:past], conversation.answers[:past])
     user = message_text(conversation.users[past], f"user text in turn {past + 1}")
     id = _id(fields, system, *(question for question, _ in history), user)
-    return Prompt(id, user, history, system, where, split_by)
+    return Prompt(id, user, history, system, where, split_by, _department(fields))
 
 
 def _turns(users: list[Any], answers: list[Any]) -> tuple[Turn, ...]:

@@ -41,9 +41,11 @@ def parse_ranking(fields: Fields, notes: Notes) -> tuple[tuple[str, ...], tuple[
     ranked = _ranked(fields)
     if ranked is None:
         if "responses" in fields or "response_0" in fields:
-            raise ValueError("found answers without ranks (they can be read as prompts), expected ranks beside them")
+            raise ValueError(
+                "found answers without ranks (they can be read as candidates or prompts), expected ranks beside them"
+            )
         return None
-    before, answers = _last_answers(ranked, fields, notes)
+    before, answers = last_answers(ranked, fields, notes)
     texts = tuple(answer_text(answer, name) for answer, name in zip(answers, ranked.names, strict=True))
     ranks = ranked.ranks or _best_to_worst(texts)
     if len(texts) == 2 and texts[0] == texts[1] and "chosen" in ranked.names[0]:
@@ -62,7 +64,7 @@ def shared_beginning(fields: Fields, notes: Notes) -> Conversation | None:
         return None
     names = set(fields.values)
     ranked = _ranked(fields, ranks_matter=False)
-    before = _last_answers(ranked, fields, notes)[0] if ranked else None
+    before = last_answers(ranked, fields, notes)[0] if ranked else None
     if before is None:
         notes.ignored.update(sorted(names - fields.values.keys()))
     return before
@@ -161,7 +163,7 @@ def _check_equal_answers_tie(answers: tuple[str, ...], ranks: tuple[int, ...]) -
 # ---- answers that are whole conversations
 
 
-def _last_answers(ranked: Ranked, fields: Fields, notes: Notes) -> tuple[Conversation | None, list[Any]]:
+def last_answers(ranked: Ranked, fields: Fields, notes: Notes) -> tuple[Conversation | None, list[Any]]:
     """(what the answers share if they are whole conversations, else None; the answer at the end of each).
 
     Whole conversations have to share all but the last message, and to agree with the row's own prompt.

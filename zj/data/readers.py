@@ -30,7 +30,7 @@ from zj.data.text import read_bytes, read_text
 
 __all__ = ["ROW_LIMIT", "Kind", "OnBadRow", "Repeats", "files_of", "read"]
 
-Kind = Literal["document", "dialogue", "prompt", "ranking"]
+Kind = Literal["document", "dialogue", "prompt", "ranking", "candidates"]
 OnBadRow = Literal["stop", "skip"]
 Repeats = Literal["once", "keep"]
 R = TypeVar("R")
@@ -76,6 +76,14 @@ def read(
     repeats: Repeats = ...,
     ranking_tool_input: str = ...,
 ) -> Read[Ranking]: ...
+@overload
+def read(
+    paths: Paths,
+    kind: Literal["candidates"],
+    on_bad_row: OnBadRow = ...,
+    repeats: Repeats = ...,
+    ranking_tool_input: str = ...,
+) -> Read[Candidates]: ...
 
 
 def read(
@@ -236,7 +244,9 @@ def _rows(path: Path, kind: Kind) -> tuple[Rows, str]:
         return read_table(text, delimiter, path), name
     if kind == "document":
         return _paragraphs(text), "plain text" + (f", {other}" if other else "")
-    raise ValueError(f"{path}:1: found plain text, expected rows of {kind}s (plain text can only be pre-trained on)")
+    raise ValueError(
+        f"{path}:1: found plain text, expected rows of {kind.rstrip('s')}s (plain text can only be pre-trained on)"
+    )
 
 
 def _paragraphs(text: str) -> Rows:

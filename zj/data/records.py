@@ -1,4 +1,4 @@
-"""The five types of record, and their JSON form.
+"""The types of record, and their JSON form.
 
 `where` is "file:line" of the row a record came from, for messages; equality ignores it.
 The rest of `zj.data` turns files into records and records into token ids.

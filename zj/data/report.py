@@ -64,7 +64,7 @@ class Report:
             lines.append(f"records with marks of other templates, trained on as text: {marks}")
         lines += [f"skipped {message}" for message in self.skipped[:5]]
         parts = (
-            f"{count(self.records, self.kind)} read of {count(rows, 'row')}",
+            f"{count(self.records, 'item' if self.kind == 'candidates' else self.kind)} read of {count(rows, 'row')}",
             f"{count(len(self.skipped), 'row')} skipped",
             f"{count(repeats, 'repeat')} {'left out' if self.repeats == 'once' else 'kept'}",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from tqdm import tqdm
@@ -59,7 +59,7 @@ def _question_of_prompt(prompt: Prompt) -> Question:
         question = question_of(prompt.id)
     except ValueError as error:
         raise ValueError(f"{prompt.where}: {error}") from None
-    if question.prompt != prompt:
+    if question.prompt != replace(prompt, department=question.prompt.department):  # a name beside it asks nothing else
         raise ValueError(f"{prompt.where}: found other words than those of question {prompt.id} of this clinic")
     return question
 

@@ -48,3 +48,8 @@ def by_answer(values: Sequence[Any], order: Sequence[int]) -> list[Any]:
     for value, answer in zip(values, order, strict=True):
         result[answer] = value
     return result
+
+
+def item_place(seed: int, item: str) -> float:
+    """The place of an item in the queue, in [0, 1): departments and sources are mixed."""
+    return random.Random(f"{seed}/{item}").random()

@@ -1,1 +1,1 @@
-"""The pages of the ranking tool: templates, styles, the script of the ranking page, and their words in two languages."""
+"""The ranking tool in a browser: pages of starlette and jinja2 (extra [annotate])."""

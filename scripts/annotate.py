@@ -1,0 +1,245 @@
+"""Doctors rank answers in a browser: import items, serve the pages, export rankings (Zhongjing, "Human Feedback").
+
+python scripts/annotate.py import --db ranking.db --data candidates.jsonl
+python scripts/annotate.py user --db ranking.db --name wang --role annotator --departments 皮肤科 内科
+python scripts/annotate.py serve --db ranking.db
+python scripts/annotate.py agreement --db ranking.db
+python scripts/annotate.py export --db ranking.db --out rankings/
+python scripts/annotate.py backup --db ranking.db --out copy.db
+python scripts/annotate.py serve --demo      (synthetic items, to look at it)
+"""
+
+from __future__ import annotations
+
+import getpass
+import ipaddress
+import secrets
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from zj.feedback.demo import demo_items
+
+from zj import NOTICE, SYNTHETIC
+from zj.cli import run_command
+from zj.cli.command import Command
+from zj.data.readers import read
+from zj.data.records import Candidates
+from zj.feedback.agreement import table
+from zj.feedback.disagreement import MIN_TAU
+from zj.feedback.export import export
+from zj.feedback.passwords import hash_password
+from zj.feedback.progress import by_department
+from zj.feedback.store import Settings, Store, User
+
+DEMO = "runs/ranking-demo.db"
+DEMO_USERS = (("doctor-1", "annotator"), ("doctor-2", "annotator"), ("expert", "expert"), ("admin", "admin"))
+
+
+@dataclass(frozen=True)
+class Import:
+    db: str = ""  # file of the project; the first import makes it
+    data: tuple[str, ...] = ()  # files or directories of candidates (scripts/sample_answers.py), or of rankings
+    annotator: str = ""  # the files hold rankings, and they are this annotator's (a tool's or a model's name)
+    ranking_tool_input: str = ""  # input file of the published ranking tool, which restores the order of its table
+    annotators: int = 2  # people who judge each item, blind to each other; fixed when the project begins
+    min_tau: float = MIN_TAU  # of Kendall's tau-b of two final orders; below it an expert decides; fixed as well
+    seed: int = 0  # of the orders in which items and answers are shown; fixed as well
+    on_bad_row: Literal["stop", "skip"] = "stop"  # what to do at a row that cannot be read
+
+
+@dataclass(frozen=True)
+class Serve:
+    db: str = ""  # file of the project
+    host: str = "127.0.0.1"  # address to listen on; another one than this machine's own is open to the network
+    port: int = 8765  # TCP port
+    hosts: tuple[str, ...] = ()  # names by which browsers address it, beside localhost and --host
+    demo: bool = False  # synthetic items of the clinic and four users, made in --db (none: runs/ranking-demo.db)
+
+
+@dataclass(frozen=True)
+class Export:
+    db: str = ""  # file of the project
+    out: str = ""  # new directory for rankings, pairs, rewrites, judgements and the manifest
+
+
+@dataclass(frozen=True)
+class Agreement:
+    db: str = ""  # file of the project
+    departments: bool = False  # a table by department, too
+
+
+@dataclass(frozen=True)
+class ChangeUser:
+    db: str = ""  # file of the project
+    name: str = ""  # of the user to add or to change (none: list the users)
+    role: Literal["annotator", "expert", "admin"] = "annotator"  # judges; decides on disputed items; sees and reopens
+    departments: tuple[str, ...] = ()  # whose items the user is given (none: all departments)
+    active: bool = True  # --no-active: cannot log in, open items go to others
+    keep_password: bool = False  # change role and departments alone
+
+
+@dataclass(frozen=True)
+class Backup:
+    db: str = ""  # file of the project; others may go on working
+    out: str = ""  # new file
+
+
+def import_items(config: Import) -> None:
+    if not config.db or not config.data:
+        raise ValueError(f"--{'data' if config.db else 'db'} is missing")
+    if config.annotators < 1 or not -1 <= config.min_tau <= 1:
+        raise ValueError(
+            f"--annotators {config.annotators} --min-tau {config.min_tau}: expected 1 or more, and -1 to 1"
+        )
+    items, ranks = read_items(config)
+    settings = Settings(config.annotators, config.min_tau, config.seed)
+    Path(config.db).parent.mkdir(parents=True, exist_ok=True)
+    store = Store(config.db, create=settings)
+    if store.settings != settings:
+        raise ValueError(f"--db {config.db}: began with {store.settings}, found {settings}; they cannot change")
+    if config.annotator and store.user(config.annotator) is None:
+        store.set_user(config.annotator, "annotator", active=False)
+    added, known = store.add_items(items, config.annotator, ranks)
+    print(f"{config.db}: {added:,} items added, {known:,} are there already")
+    print_items(store)
+
+
+def read_items(config: Import) -> tuple[list[Candidates], list[tuple[int, ...]]]:
+    """The items of the files and, if they are an annotator's rankings, the ranks of each."""
+    if not config.annotator:
+        if config.ranking_tool_input:
+            raise ValueError("--ranking-tool-input restores rankings: expected --annotator NAME, whose they are")
+        items, report = read(config.data, "candidates", config.on_bad_row, "once")
+        print(report)
+        return items, []
+    rankings, report = read(config.data, "ranking", config.on_bad_row, "once", config.ranking_tool_input)
+    print(report)
+    items = [Candidates(row.id, row.prompt, row.answers, where=row.where) for row in rankings]
+    return items, [row.ranks for row in rankings]
+
+
+def print_items(store: Store) -> None:
+    for row in by_department(store)[:-1]:
+        print(f"  {row['name'] or '-'}: {row['open']:,} open, {row['agreed'] + row['decided']:,} done")
+
+
+def serve(config: Serve) -> None:
+    import uvicorn
+
+    from zj.feedback.web.app import make_app
+
+    store = make_demo(config.db or DEMO) if config.demo else open_store(config.db)
+    if not any(user.password for user in store.users()):
+        raise ValueError(f"--db {config.db}: nobody can log in yet; add users with annotate.py user --db {config.db}")
+    local = config.host == "localhost" or is_loopback(config.host)
+    if not local and not config.hosts:
+        raise ValueError(
+            f"--host {config.host} is open to the network: name the address that browsers use with --hosts"
+        )
+    app = make_app(store, ("localhost", "127.0.0.1", *config.hosts))
+    print(
+        f"http://{config.hosts[0] if config.hosts else 'localhost'}:{config.port}   (Ctrl-C ends it)\n{NOTICE}",
+        flush=True,
+    )
+    if not local:
+        print("passwords travel in clear text: put a server with TLS in front of it", file=sys.stderr)
+    uvicorn.run(app, host=config.host, port=config.port, log_level="warning", access_log=False, server_header=False)
+
+
+def make_demo(path: str) -> Store:
+    """A project with synthetic items, or the one that is there; its users get a new password, which is printed."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    store = Store(path, create=Settings())
+    store.add_items(demo_items(40, seed=0))
+    password = secrets.token_urlsafe(6)
+    for name, role in DEMO_USERS:
+        store.set_user(name, role, password=hash_password(password))  # type: ignore[arg-type]
+    print(f"{SYNTHETIC}\nlog in as {', '.join(name for name, _ in DEMO_USERS)}; password: {password}")
+    return store
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def export_rankings(config: Export) -> None:
+    if not config.out:
+        raise ValueError("--out is missing: a new directory")
+    store = open_store(config.db)
+    settings = store.settings
+    facts = {"settings": asdict(settings), "last_event": store.last_event()}
+    outcomes, out = store.outcomes(), Path(config.out)
+    manifest = export(outcomes, list(store.judged()), out, facts, settings.min_tau)
+    for name, file in manifest["files"].items():
+        print(f"{out / name}: {file['rows']:,} rows")
+    print("; ".join(f"{number:,} {reason}" for reason, number in manifest["left_out"].items()))
+
+
+def print_agreement(config: Agreement) -> None:
+    store = open_store(config.db)
+    judged = list(store.judged())
+    if not judged:
+        raise ValueError(f"--db {config.db}: no item has been judged by two annotators yet")
+    print(table(judged, store.departments_of_judged() if config.departments else ()))
+
+
+def change_user(config: ChangeUser) -> None:
+    store = open_store(config.db)
+    if not config.name:
+        print("\n".join(map(describe, store.users())) or "no users yet")
+        return
+    known = store.user(config.name)
+    if config.keep_password or not config.active:
+        if known is None:
+            raise ValueError(f"--name {config.name}: there is no such user")
+        password = known.password
+    else:
+        password = hash_password(ask_password(config.name))
+    store.set_user(config.name, config.role, config.departments, password, config.active)
+    print(describe(store.users()[-1] if known is None else store.user(config.name)))  # type: ignore[arg-type]
+
+
+def ask_password(name: str) -> str:
+    """From the terminal, twice; from the first line of a pipe."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    password = getpass.getpass(f"password of {name}: ")
+    if getpass.getpass("once more: ") != password:
+        raise ValueError("the two passwords differ")
+    return password
+
+
+def describe(user: User) -> str:
+    state = "" if user.active and user.password else "  (cannot log in)"
+    return f"{user.pseudonym}  {user.name}  {user.role}  {' '.join(user.departments) or 'all departments'}{state}"
+
+
+def back_up(config: Backup) -> None:
+    if not config.out:
+        raise ValueError("--out is missing: the name of a new file")
+    open_store(config.db).backup(Path(config.out))
+    print(f"{config.out}: {Path(config.out).stat().st_size:,} bytes")
+
+
+def open_store(db: str) -> Store:
+    if not db:
+        raise ValueError("--db is missing: the file that annotate.py import wrote")
+    return Store(db)
+
+
+COMMANDS: dict[str, Command] = {
+    "import": (import_items, Import),
+    "serve": (serve, Serve),
+    "export": (export_rankings, Export),
+    "agreement": (print_agreement, Agreement),
+    "user": (change_user, ChangeUser),
+    "backup": (back_up, Backup),
+}
+
+if __name__ == "__main__":
+    run_command(COMMANDS)
