@@ -1,0 +1,167 @@
+// What the doctor did reaches the server: one request at a time, kept on this device until the server has it.
+
+import { newId, send, sendUntilAnswered } from "./requests.js";
+
+const DELAY = 400; // ms after the last change
+
+export class Saver {
+  /** `onState(name, detail)` hears "saving", "saved", "offline", "busy", "conflict", "forbidden", "refused". */
+  constructor(page, user, canonical, onState) {
+    this.item = page.item;
+    this.version = page.version;
+    this.canonical = canonical; // judgement → text that is equal for equal judgements
+    this.onState = onState;
+    this.key = `zj/draft/${user}/${page.item}`;
+    this.otherKey = `zj/other/${user}/${page.item}`; // of a window that another one has overtaken
+    this.judgement = null; // the newest one
+    this.onServer = ""; // canonical text of what the server has
+    this.inFlight = ""; // canonical text of the draft that is on its way
+    this.client = null; // id of the request for the newest judgement, if it was sent once
+    this.queue = Promise.resolve();
+    this.stopped = false; // this window has nothing more to save: submitted, or overtaken
+  }
+
+  /** The judgement that this device kept because the server had not got it; null if there is none, or an older one. */
+  restore(saved) {
+    this.judgement = saved;
+    this.onServer = this.canonical(saved);
+    const kept = read(this.key);
+    remove(this.key);
+    if (!kept || this.canonical(kept.judgement) === this.onServer) return null;
+    // The server's draft is the one that ours was made from, or the one that was on its way when the page was left.
+    if (kept.version === this.version || kept.inFlight === this.onServer) {
+      this.client = kept.client;
+      return kept.judgement;
+    }
+    write(this.otherKey, kept);
+    return null;
+  }
+
+  /** A judgement of a window that was overtaken by another one. */
+  other() {
+    const kept = read(this.otherKey);
+    return kept && this.canonical(kept.judgement) !== this.onServer ? kept.judgement : null;
+  }
+
+  forgetOther() {
+    remove(this.otherKey);
+  }
+
+  /** Save a changed judgement soon. */
+  change(judgement, restored = false) {
+    if (this.stopped) return;
+    this.judgement = structuredClone(judgement);
+    if (!restored) this.client = null;
+    this.keep();
+    this.onState("saving");
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.save(), DELAY);
+  }
+
+  /** Submit, decide, skip or flag. True if the server did so; else `onState` has heard why not. */
+  async act(url, content) {
+    clearTimeout(this.timer); // the action carries all that a draft would
+    const reply = await this.inTurn(url, () => content);
+    if (reply.status !== 200) return this.report(reply);
+    this.stopped = true;
+    remove(this.key);
+    return reply.body;
+  }
+
+  /** The page is being left: send at once what is not on its way. */
+  leave() {
+    if (this.stopped || !this.timer || this.saved()) return;
+    this.client ??= newId();
+    this.keep();
+    const content = { item: this.item, version: this.version, client: this.client, judgement: this.judgement };
+    send("/api/draft", content).catch(() => {}); // nobody hears the answer; the draft is kept on this device
+  }
+
+  saved() {
+    return this.canonical(this.judgement) === this.onServer;
+  }
+
+  async save() {
+    if (this.inFlight || this.stopped) return; // the reply to the one on its way sends the newest
+    if (this.saved()) return this.done();
+    this.inFlight = this.canonical(this.judgement);
+    this.client ??= newId();
+    this.keep();
+    const judgement = this.judgement;
+    const reply = await this.inTurn("/api/draft", () => ({ judgement }), this.client);
+    const sent = this.inFlight;
+    this.inFlight = "";
+    if (this.stopped) return;
+    if (reply.status !== 200) return this.report(reply);
+    this.onServer = sent;
+    if (this.saved()) this.done();
+    else this.save();
+  }
+
+  done() {
+    this.timer = 0;
+    const kept = read(this.key);
+    if (kept && this.canonical(kept.judgement) === this.onServer) remove(this.key); // not that of another window
+    this.onState("saved");
+  }
+
+  /** Send after all that was sent before, with the version that their replies gave. */
+  inTurn(url, content, client = newId()) {
+    const turn = this.queue.then(async () => {
+      const body = { item: this.item, version: this.version, client, ...content() };
+      const reply = await sendUntilAnswered(url, body, (status) => this.onState(status === 429 ? "busy" : "offline"));
+      if (reply.status === 200) this.version = reply.body.version;
+      return reply;
+    });
+    this.queue = turn;
+    return turn;
+  }
+
+  report({ status, body }) {
+    if (status === 401) {
+      this.stopped = true;
+      location.assign("/login"); // the judgement waits on this device
+    } else if (status === 409) {
+      this.stopped = true;
+      write(this.otherKey, { judgement: this.judgement });
+      remove(this.key);
+      this.onState("conflict");
+    } else if (status === 403) {
+      this.onState("forbidden");
+    } else {
+      this.onState("refused", body.error ?? status);
+    }
+    return null;
+  }
+
+  keep() {
+    const { version, judgement, inFlight, client } = this;
+    write(this.key, { version, judgement, inFlight, client });
+  }
+}
+
+// A browser may forbid storage, or have none left. Then the server alone keeps the draft.
+
+export function read(key) {
+  try {
+    return JSON.parse(localStorage.getItem(key));
+  } catch {
+    return null;
+  }
+}
+
+export function write(key, value) {
+  try {
+    localStorage.setItem(key, JSON.stringify(value));
+  } catch {
+    return;
+  }
+}
+
+function remove(key) {
+  try {
+    localStorage.removeItem(key);
+  } catch {
+    return;
+  }
+}
