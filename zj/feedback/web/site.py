@@ -23,6 +23,7 @@ from zj.feedback.web.strings import LANGUAGES, STRINGS, preferred_language
 
 FOLDER = Path(__file__).parent
 SESSION, LOGIN, LANGUAGE = "zj_session", "zj_login", "zj_language"  # cookies
+OLD_FORM = "the form is too old: open the page again"
 TEMPLATES = Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined)
 Handler = Callable[["Site", Request, bytes], Response]
 
@@ -72,7 +73,8 @@ class Site:
             return JSONResponse({"error": message}, status)
         if status == 401:
             return RedirectResponse("/login", 303)
-        return HTMLResponse(self.render(request, "message.html", message=message), status)
+        error = "error_csrf" if message is OLD_FORM else "error_forbidden" if status == 403 else "error_page"
+        return HTMLResponse(self.render(request, "message.html", error=error, detail=message), status)
 
     def session(self, request: Request) -> Session:
         """Who asks. Failure 401 without a session."""
@@ -110,7 +112,7 @@ class Site:
 def check_csrf(expected: str, given: str) -> None:
     """Failure 403 for a request that was not made on our page."""
     if not expected or not secrets.compare_digest(expected.encode(), given.encode("utf-8", "replace")):
-        raise Failure(403, "the form is too old: open the page again")
+        raise Failure(403, OLD_FORM)
 
 
 def set_cookie(request: Request, response: Response, name: str, value: str) -> None:
