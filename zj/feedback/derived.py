@@ -15,7 +15,7 @@ from zj.data.batching import question
 from zj.feedback.disagreement import disagreement
 from zj.feedback.events import Event, read_events, transaction
 from zj.feedback.items import candidates_from_json, content_hash
-from zj.feedback.judgement import parse_judgement
+from zj.feedback.judgement import judgement_from_json
 from zj.feedback.ranks import item_place
 
 VERSION = 1  # of the tables; a file with other ones is derived anew
@@ -158,7 +158,7 @@ def _refresh(db: sqlite3.Connection, event: Event) -> None:
 
 def _set_state(db: sqlite3.Connection, item: int) -> None:
     annotators, min_tau = db.execute("SELECT annotators, min_tau FROM settings").fetchone()
-    reopened, body = db.execute("SELECT reopened, body FROM items WHERE number = ?", (item,)).fetchone()
+    reopened = db.execute("SELECT reopened FROM items WHERE number = ?", (item,)).fetchone()[0]
     seats = db.execute("SELECT role, state, judgement FROM seats WHERE item = ?", (item,)).fetchall()
     states = [seat["state"] for seat in seats if seat["role"] == "annotator"]
     taken = states.count("open") + states.count("judged")
@@ -172,12 +172,8 @@ def _set_state(db: sqlite3.Connection, item: int) -> None:
     elif states.count("skipped") >= annotators:
         state, reason = "disputed", "skip"
     elif states.count("judged") >= annotators:
-        number = len(json.loads(body)["responses"])
-        judgements = [
-            parse_judgement(json.loads(seat["judgement"]), number)
-            for seat in seats
-            if seat["role"] == "annotator" and seat["state"] == "judged"
-        ]
+        judged = [seat for seat in seats if seat["role"] == "annotator" and seat["state"] == "judged"]
+        judgements = [judgement_from_json(json.loads(seat["judgement"])) for seat in judged]
         reasons = [disagreement(one, other, min_tau) for one, other in itertools.combinations(judgements, 2)]
         reason = next(filter(None, reasons), "")
         state = "disputed" if reason else "agreed"

@@ -51,6 +51,13 @@ class Outcome:
         return Judgement(self.ranks, ()).final
 
 
+def judgement_from_json(row: dict[str, Any]) -> Judgement:
+    """The inverse of `Judgement.as_json`, of what was checked when it came in."""
+    ranks = {key: tuple(ranks) for key, ranks in row["ranks"].items()}
+    rewrites = {int(answer): text for answer, text in row["rewrites"].items()}
+    return Judgement(ranks, tuple(map(tuple, row["faults"])), rewrites, row["notes"])
+
+
 def parse_judgement(value: Any, answers: int, complete: bool = True) -> Judgement:
     """A judgement from JSON. Its ranks become competition ranks, however they were numbered (1, 1, 2 → 1, 1, 3).
 

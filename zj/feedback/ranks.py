@@ -15,7 +15,8 @@ Ranks = tuple[int, ...]
 
 def competition_ranks(keys: Sequence[Any]) -> Ranks:
     """The ranking of answers by sortable keys [K], the smallest first; equal keys tie."""
-    return tuple(1 + sum(other < key for other in keys) for key in keys)
+    ordered = sorted(keys)
+    return tuple(1 + ordered.index(key) for key in keys)
 
 
 def lexicographic(orders: Sequence[Ranks]) -> Ranks:

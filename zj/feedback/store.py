@@ -21,7 +21,7 @@ from zj.feedback.derived import apply, derive
 from zj.feedback.disagreement import MIN_TAU, joint_ranks
 from zj.feedback.events import connect, transaction
 from zj.feedback.items import candidates_from_json, content_hash
-from zj.feedback.judgement import Judgement, Outcome, parse_judgement
+from zj.feedback.judgement import Judgement, Outcome, judgement_from_json
 from zj.feedback.ranks import display_order
 
 Role = Literal["annotator", "expert", "admin"]
@@ -230,10 +230,10 @@ class Store:
         """The number of the last event: what a backup, an export or a page was made after."""
         return self.db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0]
 
-    def judgements(self, number: int) -> list[tuple[str, str, Judgement, str]]:
-        """(pseudonym, role, judgement, reason) of each person who has judged the item."""
+    def judgements(self, number: int) -> list[tuple[str, str, Judgement]]:
+        """(pseudonym, role, judgement) of each person who has judged the item."""
         rows = self.db.execute(JUDGED + " WHERE seats.item = ?", (number,))
-        return [(row["pseudonym"], row["role"], _judgement(row), row["reason"] or "") for row in rows]
+        return [(row["pseudonym"], row["role"], _judgement(row)) for row in rows]
 
     def judged(self) -> Iterator[tuple[str, list[tuple[str, Judgement]]]]:
         """(first question of the dialogue, [(pseudonym, judgement)]) of each item that two annotators have judged."""
@@ -256,8 +256,7 @@ class Store:
             decisions = [(name, judgement) for name, role, judgement in people if role == "expert"]
             ranks = decisions[0][1].ranks if decisions else joint_ranks([judgement for _, _, judgement in people])
             given = tuple((name, judgement) for name, _, judgement in people)
-            item = candidates_from_json(json.loads(group[0]["body"]))
-            yield Outcome(item, ranks, decisions[0][0] if decisions else "", given)
+            yield Outcome(self.item(group[0]["item"]), ranks, decisions[0][0] if decisions else "", given)
 
     def backup(self, target: Path) -> None:
         """A copy as of one moment, while others go on. Raises ValueError if the target is there."""
@@ -266,8 +265,8 @@ class Store:
         self.db.execute("VACUUM INTO ?", (str(target),))
 
 
-JUDGED = """SELECT seats.item AS item, seats.role AS role, seats.judgement AS judgement, seats.reason AS reason,
-    users.pseudonym AS pseudonym, items.dialogue AS dialogue, items.department AS department, items.body AS body
+JUDGED = """SELECT seats.item AS item, seats.role AS role, seats.judgement AS judgement,
+    users.pseudonym AS pseudonym, items.dialogue AS dialogue, items.department AS department
     FROM seats JOIN items ON items.number = seats.item AND seats.state = 'judged'
     JOIN users ON users.name = seats.user"""
 
@@ -278,8 +277,7 @@ def _items_of(rows: Iterable[sqlite3.Row]) -> Iterator[list[sqlite3.Row]]:
 
 
 def _judgement(row: sqlite3.Row) -> Judgement:
-    value = json.loads(row["judgement"])
-    return parse_judgement(value, len(value["faults"]))
+    return judgement_from_json(json.loads(row["judgement"]))
 
 
 def _user(row: sqlite3.Row) -> User:

@@ -58,7 +58,7 @@ def _of_others(store: Store, user: User, number: int, order: Sequence[int]) -> d
     people = sorted(seat["pseudonym"] for seat in seats)
     random.Random(f"{store.settings.seed}/names/{number}").shuffle(people)
     name = dict(zip(people, LETTERS, strict=False))
-    judged = sorted((name[who], j) for who, role, j, _ in store.judgements(number) if role == "annotator")
+    judged = sorted((name[who], j) for who, role, j in store.judgements(number) if role == "annotator")
     reasons = [
         {"name": name[seat["pseudonym"]], "kind": seat["state"].replace("flagged", "flag").replace("skipped", "skip")}
         | {"reason": seat["reason"]}

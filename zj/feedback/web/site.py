@@ -73,8 +73,8 @@ class Site:
             return JSONResponse({"error": message}, status)
         if status == 401:
             return RedirectResponse("/login", 303)
-        error = "error_csrf" if message is OLD_FORM else "error_forbidden" if status == 403 else "error_page"
-        return HTMLResponse(self.render(request, "message.html", error=error, detail=message), status)
+        key = "error_csrf" if message is OLD_FORM else "error_forbidden" if status == 403 else "error_page"
+        return HTMLResponse(self.render(request, "message.html", error=key, detail=message), status)
 
     def session(self, request: Request) -> Session:
         """Who asks. Failure 401 without a session."""
