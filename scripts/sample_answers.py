@@ -1,6 +1,6 @@
 """Sample answers for the ranking tool: K to each prompt, from one or several models, in the form that it imports.
 
-python scripts/sample_answers.py --models runs/sft --data own.jsonl --outside new.jsonl --prompts 20000 --out items.jsonl
+python scripts/sample_answers.py --models runs/sft --data own.jsonl --outside new.jsonl --prompts 2000 --out items.jsonl
 python scripts/sample_answers.py --models runs/sft runs/ppo --reference --data dialogues.jsonl --out items.jsonl
 
 Half of the prompts are from the models' training data (--data), half from elsewhere (--outside). An interrupted run,
@@ -185,8 +185,8 @@ def write_items(config: Config, names: Sequence[str], asked: Sequence[Asked], pa
 
     if next(items(), None) is None:
         raise ValueError(
-            f"--models: found no prompt with two different whole answers ({told['cut']:,} answers are cut off at "
-            f"--max-new-tokens {config.max_new_tokens}, {told['equal']:,} equal to another one, {told['empty']:,} empty)"
+            f"--models: found no prompt with two different whole answers ({told['cut']:,} are cut off at "
+            f"--max-new-tokens {config.max_new_tokens}, {told['equal']:,} equal to another, {told['empty']:,} empty)"
         )
     for counter in (told, sizes, sources):
         counter.clear()

@@ -195,6 +195,15 @@ def candidates_of(one: Asked, names: Sequence[str], drawn: Sequence[Sequence[str
     return Candidates(one.prompt.id, one.prompt, texts, models, one.source)
 
 
+def items_of(
+    asked: Sequence[Asked], name: str, answers: int, seed: int, sample: Callable[[list[int], int], Sequence[Answer]]
+) -> list[Candidates]:
+    """The items of one model, all at once; `sample` as in `draw`."""
+    drawn = draw([answers - bool(one.reference) for one in asked], [{one.reference} for one in asked], sample)
+    items = (candidates_of(one, [name], [given.texts], seed) for one, given in zip(asked, drawn, strict=True))
+    return [item for item in items if item is not None]
+
+
 def seed_of(seed: int, model: int, attempt: int) -> int:
     """Another seed for each model and attempt, so that two models that are alike do not say the same."""
     return random.Random(f"{seed}/{model}/{attempt}").getrandbits(32)
