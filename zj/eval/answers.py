@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import torch
 from tqdm import tqdm
@@ -113,36 +114,66 @@ def generate_answers(
 
     Prompts that exceed the model's positions minus `max_new_tokens` lose their oldest turns; their count is printed.
     """
+    room = room_beside(chat_model, max_new_tokens)
+    encoded = encode_prompts(prompts, chat_model.tokenizer, chat_model.template, room)
+    with answer_bar(len(prompts)) as bar:
+        return sample(
+            chat_model, encoded, bar, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, slots=slots
+        )
+
+
+def room_beside(chat_model: ChatModel, max_new_tokens: int) -> int:
+    """The tokens that a prompt may have beside an answer of this length. ValueError if there are none."""
     positions = chat_model.model.config.max_position_embeddings
     check_answer_length(max_new_tokens, positions)
+    return positions - max_new_tokens
+
+
+def encode_prompts(prompts: Sequence[Prompt], tokenizer: Tokenizer, template: str, room: int) -> list[list[int]]:
+    """The ids of each prompt, at most `room` of them; prints how many different prompts were shortened for that."""
+    fitted = {prompt: fit_prompt(prompt, tokenizer, template, room) for prompt in dict.fromkeys(prompts)}
+    long = sum(shortened for _, shortened in fitted.values())
+    print(f"{long:,} of {len(fitted):,} conversations shortened to the {room:,} tokens beside an answer, none left out")
+    return [fitted[prompt][0] for prompt in prompts]
+
+
+def fit_prompt(prompt: Prompt, tokenizer: Tokenizer, template: str, room: int) -> tuple[list[int], bool]:
+    """(ids of the prompt, at most `room` of them; whether its oldest turns were left out for that)."""
+    ids = encode_prompt(prompt, tokenizer, template)
+    return (ids, False) if len(ids) <= room else (encode_prompt(prompt, tokenizer, template, room), True)
+
+
+def answer_bar(total: int, done: int = 0) -> tqdm[NoReturn]:
+    """A progress bar that counts answers and shows the time left."""
+    interval = 0.2 if sys.stderr.isatty() else 10.0  # seconds between updates
+    return tqdm(total=total, initial=done, unit="answer", mininterval=interval, dynamic_ncols=True)
+
+
+def sample(
+    chat_model: ChatModel,
+    encoded: Sequence[Sequence[int]],
+    bar: tqdm[NoReturn] | None = None,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    seed: int,
+    slots: int,
+) -> list[Answer]:
+    """One sampled answer to each prompt, given as its ids; `bar` advances with each. Equal prompts get others."""
     if slots < 1:
         raise ValueError(f"--slots is {slots}, expected at least 1")
-    room, ends = positions - max_new_tokens, stop_ids(chat_model.tokenizer, chat_model.template)
-    encoded = encode_prompts(prompts, chat_model.tokenizer, chat_model.template, room)
-    new_ids: list[list[int]] = [[] for _ in prompts]
-    interval = 0.2 if sys.stderr.isatty() else 10.0  # seconds between updates of the bar
+    ends, new_ids = stop_ids(chat_model.tokenizer, chat_model.template), [list[int]() for _ in encoded]
     options = {"adapter": chat_model.adapter, "eos_ids": ends, "seed": seed, "slots": slots}
     tokens = stream(chat_model.model, encoded, max_new_tokens, Sampling(temperature), **options)  # type: ignore[arg-type]
-    with tqdm(total=len(prompts), unit="answer", mininterval=interval, dynamic_ncols=True) as bar:
-        for index, token in tokens:
-            new_ids[index].append(token)
+    for index, token in tokens:
+        new_ids[index].append(token)
+        if bar is not None:
             bar.update(token in ends or len(new_ids[index]) == max_new_tokens)
     texts = [chat_model.tokenizer.decode(ids).strip() for ids in new_ids]
     return [
         Answer(text, ids[-1] in ends, tuple(prompt), tuple(ids))
         for text, prompt, ids in zip(texts, encoded, new_ids, strict=True)
     ]
-
-
-def encode_prompts(prompts: Sequence[Prompt], tokenizer: Tokenizer, template: str, room: int) -> list[list[int]]:
-    """The ids of each prompt, at most `room` of them; prints how many different prompts were shortened for that."""
-    ids = {prompt: encode_prompt(prompt, tokenizer, template) for prompt in dict.fromkeys(prompts)}
-    long = [prompt for prompt in ids if len(ids[prompt]) > room]
-    ids |= {prompt: encode_prompt(prompt, tokenizer, template, room) for prompt in long}
-    print(
-        f"{len(long):,} of {len(ids):,} conversations shortened to the {room:,} tokens beside an answer, none left out"
-    )
-    return [ids[prompt] for prompt in prompts]
 
 
 @torch.no_grad()

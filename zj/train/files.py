@@ -7,7 +7,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,15 @@ from typing import Any
 from safetensors import SafetensorError
 
 
-def write_text(file: Path, text: str) -> None:
-    """Replace a small file atomically: no reader sees a half-written one, and none comes back after a power loss."""
+def write_text(file: Path, text: str | Iterable[str]) -> None:
+    """Replace a file atomically by a text, or by its parts one after the other.
+
+    No reader sees a half-written file, and none comes back after a power loss.
+    """
     draft = file.with_name(f".tmp-{file.name}")
     with naming(file):
-        draft.write_text(text, encoding="utf-8")
+        with open(draft, "w", encoding="utf-8") as stream:
+            stream.writelines([text] if isinstance(text, str) else text)
         sync(draft)
         os.replace(draft, file)
         sync(file.parent)

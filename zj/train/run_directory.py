@@ -81,14 +81,14 @@ def _claim(folder: Path, run: Identity) -> tuple[Literal["new", "begun", "finish
     told = (folder / "metrics.jsonl").exists()
     if not (finished or told or has_checkpoints(folder)):  # new, or stopped before its first step
         _check_same_stage(folder, run.stage)  # config.toml is a common name: never delete beside another's
-        _lock(folder)
+        lock(folder)
         for name in PREPARED:
             shutil.rmtree(folder / name, ignore_errors=True)
         return "new", _record(folder, run)
     run = run.going_on(folder / "config.toml")
     if finished:
         return "finished", run
-    _lock(folder)
+    lock(folder)
     finish_swap(folder / "best")
     if not (told or (folder / "checkpoints" / "step-0").exists()):  # stopped in its first validation
         print(f"{folder}: metrics.jsonl is missing; it begins anew, the run does not", flush=True)
@@ -112,7 +112,7 @@ LOCK = ".lock"
 _lock_files: dict[Path, Any] = {}  # open files; the kernel drops their locks when this process ends
 
 
-def _lock(folder: Path) -> None:
+def lock(folder: Path) -> None:
     """Lock the directory. ValueError names the process that has locked it already.
 
     A file system without locks is told.
