@@ -145,10 +145,10 @@ def test_dimensions_pairs_of_people_and_groups():
     tied = judge((1, 1), (1, 1), (1, 2))
     single = Judgement({OVERALL: (1, 2)}, ((), ()))
     judged = [("x", [("P1", a), ("P2", b)]), ("y", [("P2", tied), ("P1", b)]), ("z", [("P3", single), ("P1", a)])]
-    found = by_dimension(judged)
+    found = by_dimension(iter(judged))
     assert [found[key].items for key in (*DIMENSION_KEYS, FINAL)] == [2, 2, 2, 3]
     assert [found[key].exact for key in (*DIMENSION_KEYS, FINAL)] == [1 / 2, 0, 1 / 2, 1]
-    text = table(judged, ["皮肤科", "", "皮肤科"])
+    text = table(iter(judged), ["皮肤科", "", "皮肤科"])
     rows = {line.split("  ")[-1].strip(): line.split() for line in text.splitlines() if line}
     assert [row for row in rows if row[0] == "P"] == ["P1 P2", "P1 P3"] and rows["P1 P2"][0] == "2"
     assert rows["皮肤科"][0] == "2" and rows["-"][0] == "1" and rows["safety"][:3] == ["2", "0.500", rows["safety"][2]]

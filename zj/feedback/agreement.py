@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -71,24 +71,25 @@ def agreement(items: Sequence[Ranked], seed: int = 0) -> Agreement:
     return Agreement(len(ranked), *figures)
 
 
-def by_dimension(judged: Sequence[Judged]) -> dict[str, Agreement]:
+def by_dimension(judged: Iterable[Judged]) -> dict[str, Agreement]:
     """The figures of each dimension and of the final order; a judgement of one order alone counts for that alone."""
-    found = {}
+    judged, found = list(judged), {}
     for key in DIMENSION_KEYS:
         found[key] = agreement([(d, [j.ranks[key] for _, j in people if key in j.ranks]) for d, people in judged])
     return found | {FINAL: agreement(_final(judged))}
 
 
-def table(judged: Sequence[Judged], groups: Sequence[str] = ()) -> str:
-    """The figures as text: by dimension, of the final order by pair of people, and by group.
+def table(judged: Iterable[Judged], departments: Sequence[str] = ()) -> str:
+    """The figures as text: by dimension, of the final order by pair of people, and by department.
 
-    `groups` names the group of each item, such as its department; (): none is shown.
+    `departments` are those of the items, in their order; (): none is shown.
     """
+    judged = list(judged)
     rows = [("dimension", by_dimension(judged)), ("final order, by pair of annotators", _by_pair(judged))]
-    if groups:
+    if departments:
         members = defaultdict(list)
-        for group, item in zip(groups, judged, strict=True):
-            members[group or "-"].append(item)
+        for department, item in zip(departments, judged, strict=True):
+            members[department or "-"].append(item)
         rows.append(("final order, by department", {key: agreement(_final(members[key])) for key in sorted(members)}))
     return "\n\n".join(_rows(title, figures) for title, figures in rows if figures)
 
@@ -164,7 +165,10 @@ def _exact_chance(orders: np.ndarray) -> float:
 
 
 def alpha_interval(coincidences: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """The 95 % percentile interval of alpha from the coincidences [D, V, V] of D dialogues, which are resampled."""
+    """The 95 % percentile interval of alpha from the coincidences [D, V, V] of D dialogues, which are resampled.
+
+    Of few dialogues it is too narrow, of one it is a point.
+    """
     number = len(coincidences)
     if not number:
         return math.nan, math.nan

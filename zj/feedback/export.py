@@ -18,7 +18,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from itertools import permutations
@@ -45,7 +45,7 @@ Counts = defaultdict[str, Counter[str]]
 
 
 def export(
-    outcomes: Iterable[Outcome], judged: Sequence[Judged], folder: Path, facts: Row, min_tau: float = MIN_TAU
+    outcomes: Iterable[Outcome], judged: Iterable[Judged], folder: Path, facts: Row, min_tau: float = MIN_TAU
 ) -> Row:
     """Write the folder, whole or not at all, and return its manifest.
 
