@@ -145,7 +145,7 @@ def by_item(rankings, items):
 
 
 def test_the_published_tools_own_files(shared_data):
-    """Its items, of which one has a single answer four times; and all 24 orders of four answers, restored and joined."""
+    """Its items, of which one has a single answer four times; and all 24 orders, restored and joined."""
     items, report = read(shared_data / "labeltool/data_input_file.json", "candidates", "skip")
     assert [item.id for item in items] == [str(n) for n in range(10) if n != 6]
     assert len(report.skipped) == 1 and "found 1 different answers" in report.skipped[0]

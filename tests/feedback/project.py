@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from zj.data.records import Candidates, Prompt
+from zj.feedback import passwords
 from zj.feedback.criteria import DIMENSION_KEYS
-from zj.feedback.passwords import hash_password
 from zj.feedback.store import Settings, Store, User
 
+passwords.COST = passwords.COST | {"n": 16}  # a password is tried a hundred times here
 PASSWORD = "correct horse"
-HASHED = hash_password(PASSWORD)
+HASHED = passwords.hash_password(PASSWORD)
 _clients = itertools.count(10_000_000)
 
 

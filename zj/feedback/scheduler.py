@@ -41,13 +41,15 @@ FREE = " AND NOT EXISTS (SELECT 1 FROM seats WHERE seats.item = items.number AND
 
 
 def _unfinished(store: Store, user: User) -> int | None:
-    """A free seat: of departments the one with most free seats for each annotator; there first a half-judged item."""
-    query = "SELECT number FROM items WHERE state = 'open' AND department = ? AND seats_left > 0"
-    query += FREE.format("seats.user = ?") + " ORDER BY seats_left, place LIMIT 1"
-    for department in _departments_by_load(store, user):
-        row = store.db.execute(query, (department, user.name)).fetchone()
-        if row is not None:
-            return row["number"]
+    """A free seat: first of items that another has begun; of departments the one with most seats for each annotator."""
+    query = "SELECT number FROM items WHERE state = 'open' AND department = ? AND seats_left BETWEEN 1 AND ?"
+    query += FREE.format("seats.user = ?") + " ORDER BY place LIMIT 1"
+    departments, seats = _departments_by_load(store, user), store.settings.annotators
+    for most in (seats - 1, seats):
+        for department in departments:
+            row = store.db.execute(query, (department, most, user.name)).fetchone()
+            if row is not None:
+                return row["number"]
     return None
 
 

@@ -157,7 +157,7 @@ class Store:
 
     def item_row(self, number: int) -> sqlite3.Row:
         """A row of the table of items. `Refused` if there is none."""
-        row = self.db.execute("SELECT * FROM items WHERE number = ?", (number,)).fetchone()
+        row = self.db.execute("SELECT * FROM items WHERE number = ?", (min(number, 2**62),)).fetchone()
         if row is None:
             raise Refused(f"found item {number}, expected one of this project")
         return row

@@ -21,7 +21,7 @@ def act(site: Site, request: Request, body: bytes) -> Response:
         raise Failure(404, "there is no such action")
     value = _object(body)
     number, version = (_whole(value, key) for key in ("item", "version"))
-    event = {}
+    event: dict[str, Any] = {}
     if kind in ("draft", "judge", "decide"):
         order = site.store.order(session.user.name, site.store.item(number))
         event["judgement"] = from_screen(value.get("judgement"), order, kind != "draft").as_json()

@@ -13,7 +13,8 @@ LIMIT = 50  # rows of a page
 
 def item_list(store: Store, state: str, query: str, offset: int) -> dict[str, Any]:
     """Items in a state ("": any) whose id, department or text holds the query, with what the page needs to go on."""
-    wheres, values = ["1"], []
+    wheres: list[str] = ["1"]
+    values: list[str] = []
     if state in STATES:
         wheres, values = [*wheres, "state = ?"], [*values, state]
     if query:

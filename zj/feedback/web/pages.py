@@ -88,6 +88,8 @@ def on_screen(judgement: dict[str, Any], order: Sequence[int]) -> dict[str, Any]
 def from_screen(value: Any, order: Sequence[int], complete: bool) -> Judgement:
     """A judgement by answer from the page's JSON by place. ValueError for anything else."""
     judgement = parse_judgement(value, len(order), complete)
+    if OVERALL in judgement.ranks:
+        raise ValueError(f"found one order alone, expected one of each of {', '.join(DIMENSION_KEYS)}")
     return Judgement(
         {key: tuple(by_answer(ranks, order)) for key, ranks in judgement.ranks.items()},
         tuple(by_answer(judgement.faults, order)),

@@ -23,6 +23,7 @@ from zj.feedback.web.strings import LANGUAGES, STRINGS, preferred_language
 
 FOLDER = Path(__file__).parent
 SESSION, LOGIN, LANGUAGE = "zj_session", "zj_login", "zj_language"  # cookies
+TEMPLATES = Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined)
 Handler = Callable[["Site", Request, bytes], Response]
 
 
@@ -44,8 +45,6 @@ class Site:
         self.sessions = Sessions(self.store)
         self.agreement = AgreementCache(self.store)
         self.by_name, self.by_address = Throttle(5, 300), Throttle(20, 300)  # wrong passwords in five minutes
-        loader = FileSystemLoader(FOLDER / "templates")
-        self.templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
 
     def answer(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         """A route's endpoint: reads the body, runs the handler in a thread, turns what is refused into a status."""
@@ -102,7 +101,7 @@ class Site:
             "csrf": session.csrf if session else request.cookies.get(LOGIN, ""),
             "path": request.url.path,
         }
-        return self.templates.get_template(template).render(shared | values)
+        return TEMPLATES.get_template(template).render(shared | values)
 
     def page(self, request: Request, template: str, **values: Any) -> Response:
         return HTMLResponse(self.render(request, template, **values))
