@@ -2,7 +2,7 @@
 
 import { canonical, completed } from "./judgement.js";
 import { Saver, read, write } from "./saving.js";
-import { build, element, message, page, say, show } from "./view.js";
+import { build, element, message, page, say, show, showQuestion } from "./view.js";
 
 const user = document.querySelector(".user").title;
 const readOnly = page.mode === "view";
@@ -61,8 +61,8 @@ function copyBefore() {
 }
 
 /** The ranks of one of the annotators, who disagree. */
-function take(index) {
-  const theirs = page.others[index];
+function take(name) {
+  const theirs = page.others.find((other) => other.name === name);
   if (theirs) change(() => (judgement.ranks = completed(theirs.judgement, page).ranks));
 }
 
@@ -182,10 +182,10 @@ const keys = {
   n: () => element("notes").focus(),
   e: () => open(".rewrite", "textarea"),
   x: () => open(".faults", ".abilities input"),
-  a: () => take(0),
-  b: () => take(1),
-  "?": () => element("keys").showModal(),
-  "？": () => element("keys").showModal(), // of a Chinese keyboard
+  a: () => take("A"),
+  b: () => take("B"),
+  "?": help,
+  "？": help, // of a Chinese keyboard
 };
 for (const place of places) keys[place + 1] = digit;
 
@@ -194,6 +194,11 @@ function open(part, target) {
   const details = element("answers").children[cursor.place].querySelector(part);
   details.open = true;
   details.querySelector(target).focus();
+}
+
+function help() {
+  element("keys").showModal();
+  element("keys").scrollTop = 0; // the button that has the focus is at the end
 }
 
 function onKey(event) {
@@ -295,6 +300,7 @@ if (!readOnly) restore();
 const gap = dimensionKeys.findIndex((key) => judgement.ranks[key].includes(null));
 if (gap > 0 || judgement.ranks[dimensionKeys[0]].some((rank) => rank !== null)) toDimension(Math.max(gap, 0));
 show(judgement, cursor); // one comes back where one was
+showQuestion();
 
 element("notes").addEventListener("input", (event) => change(() => (judgement.notes = event.target.value), "notes"));
 const decision = element("decision");
@@ -306,7 +312,7 @@ element("submit")?.addEventListener("click", submit);
 element("undo")?.addEventListener("click", undo);
 element("skip")?.addEventListener("click", () => ask("skip"));
 element("flag")?.addEventListener("click", () => ask("flag"));
-element("help").addEventListener("click", keys["?"]);
+element("help").addEventListener("click", help);
 element("ask").addEventListener("submit", answerAsk);
 element("ask-cancel").addEventListener("click", () => element("ask").close());
 document.addEventListener("keydown", onKey);

@@ -1,4 +1,4 @@
-// Forms of the other pages that send JSON: <form data-post="/api/reopen">. Their fields are the body.
+// Forms of the other pages that send JSON: <form data-post="/api/reopen">. Their fields and data-content are the body.
 
 import { newId, sendUntilAnswered } from "./requests.js";
 
@@ -8,7 +8,7 @@ for (const form of document.querySelectorAll("form[data-post]")) {
     event.preventDefault();
     const button = form.querySelector("button");
     button.disabled = true; // a second click is the same action
-    const content = { ...Object.fromEntries(new FormData(form)), client };
+    const content = { ...JSON.parse(form.dataset.content), ...Object.fromEntries(new FormData(form)), client };
     const { status, body } = await sendUntilAnswered(form.dataset.post, content, () => {});
     if (status === 200) return location.reload();
     if (status === 401) return location.assign("/login");

@@ -1,7 +1,7 @@
 // The ranking page as DOM: built once from the page's data, then shown anew after each change.
 // Texts of doctors and models enter by textContent alone, so nothing in them is ever HTML.
 
-import { finalOrder, missing } from "./judgement.js";
+import { completed, finalOrder, missing } from "./judgement.js";
 import { inWords, letters } from "./ranks.js";
 import { read, write } from "./saving.js";
 
@@ -52,28 +52,32 @@ function buildDialogue() {
   }
   const last = turn("patient last", say("question"), page.user);
   dialogue.append(last);
-  // The end first; of a question that is longer than the window, its beginning.
-  dialogue.scrollTop = Math.min(dialogue.scrollHeight, last.offsetTop - dialogue.offsetTop - 8);
+}
+
+/** The end of the dialogue first; of a question that is longer than its window, the beginning. */
+export function showQuestion() {
+  const dialogue = element("dialogue");
+  dialogue.scrollTop = dialogue.lastElementChild.offsetTop - dialogue.offsetTop - 8;
 }
 
 function buildReasons() {
   element("reasons").hidden = !page.reasons.length;
   for (const { name, kind, reason } of page.reasons) {
     const text = kind === "disagreement" ? say(`disagreement_${reason}`) : reason;
-    const shown = strings[`disagreement_${reason}`] || kind !== "disagreement" ? text : reason;
-    element("reasons").append(make("p", { textContent: say(`reason_${kind}`, { name: otherName(name), reason: shown }) }));
+    element("reasons").append(make("p", { textContent: say(`reason_${kind}`, { name: otherName(name), reason: text }) }));
   }
 }
 
 function buildOthers(on) {
   element("others").hidden = !page.others.length;
-  page.others.forEach(({ name, judgement }, index) => {
+  page.others.forEach(({ name, judgement }) => {
     const label = { name: otherName(name) };
-    const take = make("button", { type: "button" }, `${say("take_over", label)} `, make("kbd", { textContent: "abcd"[index] }));
-    take.addEventListener("click", () => on.take(index));
+    const key = make("kbd", { textContent: name.toLowerCase(), hidden: !"AB".includes(name) });
+    const take = make("button", { type: "button" }, `${say("take_over", label)} `, key);
+    take.addEventListener("click", () => on.take(name));
     const panel = make("section", { className: "panel" });
     panel.append(make("h2", { textContent: say("their_final", label) }));
-    panel.append(make("p", { className: "order", textContent: inWords(finalOrder(judgement, page)) }));
+    panel.append(make("p", { className: "order", textContent: inWords(finalOrder(completed(judgement, page), page)) }));
     if (judgement.notes) {
       panel.append(make("h3", { textContent: say("their_notes", label) }));
       panel.append(make("p", { className: "quoted", textContent: judgement.notes }));
@@ -83,10 +87,9 @@ function buildOthers(on) {
   });
 }
 
-/** Annotators are called otherwise than answers, which have the letters. */
-export function otherName(name) {
-  const index = page.others.findIndex((other) => other.name === name);
-  return index < 0 ? name : say(`other_${index}`);
+/** Annotator A is called otherwise on the screen, where letters are those of answers. */
+function otherName(name) {
+  return strings[`other_${letters.indexOf(name)}`] ?? name;
 }
 
 function answerCard(text, place, on) {
@@ -130,11 +133,10 @@ function rankRow({ key, name }, index, place, on) {
     buttons.append(button);
   });
   row.append(buttons);
-  const ranks = page.others.map(({ name, judgement }) => {
-    const rank = (judgement.ranks[key] ?? judgement.ranks.overall)[place];
-    return make("span", { textContent: `${otherName(name)} ${rank}` });
-  });
-  if (ranks.length) row.append(make("span", { className: "their-ranks" }, ...ranks));
+  const theirs = page.others.map(({ name, judgement }) => [name, (judgement.ranks[key] ?? judgement.ranks.overall)[place]]);
+  const differ = theirs.some(([, rank]) => rank !== theirs[0][1]) ? "differ" : "";
+  const texts = theirs.map(([name, rank]) => make("span", { textContent: `${otherName(name)} ${rank}` }));
+  if (texts.length) row.append(make("span", { className: `their-ranks ${differ}` }, ...texts));
   return row;
 }
 
@@ -179,7 +181,8 @@ function explain(wished) {
 function showPace() {
   const { done, left, today, per_hour: count } = page.progress;
   Object.assign(element("progress"), { max: done + left || 1, value: done });
-  element("pace").textContent = `${say("done_left", { done, left, today })} · ${say("per_hour", { count })}`;
+  const pace = count === null ? [] : [say("per_hour", { count })];
+  element("pace").textContent = [say("done_left", { done, left, today }), ...pace].join(" · ");
 }
 
 // ---- shown after each change
