@@ -19,14 +19,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from zj.feedback.demo import demo_items
-
 from zj import NOTICE, SYNTHETIC
-from zj.cli import run_command
+from zj.cli import check_range, run_command
 from zj.cli.command import Command
 from zj.data.readers import read
 from zj.data.records import Candidates
 from zj.feedback.agreement import table
+from zj.feedback.demo import demo_items
 from zj.feedback.disagreement import MIN_TAU
 from zj.feedback.export import export
 from zj.feedback.passwords import hash_password
@@ -89,10 +88,8 @@ class Backup:
 def import_items(config: Import) -> None:
     if not config.db or not config.data:
         raise ValueError(f"--{'data' if config.db else 'db'} is missing")
-    if config.annotators < 1 or not -1 <= config.min_tau <= 1:
-        raise ValueError(
-            f"--annotators {config.annotators} --min-tau {config.min_tau}: expected 1 or more, and -1 to 1"
-        )
+    check_range(config, "annotators", 1, 9)
+    check_range(config, "min_tau", -1, 1)
     items, ranks = read_items(config)
     settings = Settings(config.annotators, config.min_tau, config.seed)
     Path(config.db).parent.mkdir(parents=True, exist_ok=True)
@@ -135,9 +132,7 @@ def serve(config: Serve) -> None:
         raise ValueError(f"--db {config.db}: nobody can log in yet; add users with annotate.py user --db {config.db}")
     local = config.host == "localhost" or is_loopback(config.host)
     if not local and not config.hosts:
-        raise ValueError(
-            f"--host {config.host} is open to the network: name the address that browsers use with --hosts"
-        )
+        raise ValueError(f"--host {config.host} is open to the network: --hosts has to name its address")
     app = make_app(store, ("localhost", "127.0.0.1", *config.hosts))
     print(
         f"http://{config.hosts[0] if config.hosts else 'localhost'}:{config.port}   (Ctrl-C ends it)\n{NOTICE}",
