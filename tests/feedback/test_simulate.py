@@ -75,9 +75,9 @@ def accuracy(items, outcomes):
     return right / (right + wrong)
 
 
-@pytest.mark.parametrize("noise", [0.1, 0.3, 0.6])
+@pytest.mark.parametrize("noise", [0.1, 0.5])
 def test_adjudication_makes_the_order_as_right_as_it_should(noise):
-    items = gold_items(2400)
+    items = gold_items(1600)
     golds = [gold for _, gold in items]
     rates = {}
     for adjudicated in (True, False):
@@ -127,16 +127,11 @@ def batch_of(file):
 
 
 def fit(features, ranks, groups):
+    """A linear reward model, by gradient descent."""
     weights = torch.zeros(features.shape[1], dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=20, line_search_fn="strong_wolfe")
-
-    def closure():
-        optimizer.zero_grad()
-        loss = ranking_loss(features @ weights, ranks, groups) + 1e-3 * weights.square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
+    for _ in range(40):
+        (gradient,) = torch.autograd.grad(ranking_loss(features @ weights, ranks, groups), weights)
+        weights = (weights - gradient).detach().requires_grad_()
     return weights.detach()
 
 
