@@ -269,7 +269,7 @@ function restore() {
   const kept = saver.restore(judgement);
   if (kept) {
     judgement = completed(kept, page);
-    saver.change(judgement, true);
+    saver.change(judgement);
     message(say("restored"));
   }
   const other = saver.other();

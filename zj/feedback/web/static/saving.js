@@ -15,8 +15,8 @@ export class Saver {
     this.otherKey = `zj/other/${user}/${page.item}`; // of a window that another one has overtaken
     this.judgement = null; // the newest one
     this.onServer = ""; // canonical text of what the server has
-    this.inFlight = ""; // canonical text of the draft that is on its way
-    this.client = null; // id of the request for the newest judgement, if it was sent once
+    this.inFlight = null; // {judgement, client} of the draft that is on its way
+    this.lost = null; // the same of one that was on its way when the page was left
     this.queue = Promise.resolve();
     this.stopped = false; // this window has nothing more to save: submitted, or overtaken
   }
@@ -29,8 +29,9 @@ export class Saver {
     remove(this.key);
     if (!kept || this.canonical(kept.judgement) === this.onServer) return null;
     // The server's draft is the one that ours was made from, or the one that was on its way when the page was left.
-    if (kept.version === this.version || kept.inFlight === this.onServer) {
-      this.client = kept.client;
+    const arrived = kept.inFlight && this.canonical(kept.inFlight.judgement) === this.onServer;
+    if (kept.version === this.version || arrived) {
+      this.lost = kept.inFlight;
       return kept.judgement;
     }
     write(this.otherKey, kept);
@@ -48,19 +49,19 @@ export class Saver {
   }
 
   /** Save a changed judgement soon. */
-  change(judgement, restored = false) {
+  change(judgement) {
     if (this.stopped) return;
     this.judgement = structuredClone(judgement);
-    if (!restored) this.client = null;
     this.keep();
     this.onState("saving");
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.save(), DELAY);
   }
 
-  /** Submit, decide, skip or flag. True if the server did so; else `onState` has heard why not. */
+  /** Submit, decide, skip or flag: the server's reply; null if it refused, and `onState` has heard why. */
   async act(url, content) {
     clearTimeout(this.timer); // the action carries all that a draft would
+    if (this.lost) await this.save(); // but needs its version
     const reply = await this.inTurn(url, () => content);
     if (reply.status !== 200) return this.report(reply);
     this.stopped = true;
@@ -68,13 +69,15 @@ export class Saver {
     return reply.body;
   }
 
-  /** The page is being left: send at once what is not on its way. */
+  /**
+   * The page is being left: send at once what is not saved. While an older draft is on its way the server would refuse
+   * it, because the version that it needs is not known yet; then this device keeps it.
+   */
   leave() {
-    if (this.stopped || !this.timer || this.saved()) return;
-    this.client ??= newId();
+    if (this.stopped || this.inFlight || this.lost || this.saved()) return;
+    this.inFlight = { judgement: this.judgement, client: newId() };
     this.keep();
-    const content = { item: this.item, version: this.version, client: this.client, judgement: this.judgement };
-    send("/api/draft", content).catch(() => {}); // nobody hears the answer; the draft is kept on this device
+    send("/api/draft", { item: this.item, version: this.version, ...this.inFlight }).catch(() => {}); // nobody listens
   }
 
   saved() {
@@ -83,17 +86,17 @@ export class Saver {
 
   async save() {
     if (this.inFlight || this.stopped) return; // the reply to the one on its way sends the newest
-    if (this.saved()) return this.done();
-    this.inFlight = this.canonical(this.judgement);
-    this.client ??= newId();
+    if (!this.lost && this.saved()) return this.done();
+    // A lost one goes first, with its old id: the server says of which version it is, whether it had come or not.
+    const sent = this.lost ?? { judgement: this.judgement, client: newId() };
+    this.lost = null;
+    this.inFlight = sent;
     this.keep();
-    const judgement = this.judgement;
-    const reply = await this.inTurn("/api/draft", () => ({ judgement }), this.client);
-    const sent = this.inFlight;
-    this.inFlight = "";
+    const reply = await this.inTurn("/api/draft", () => ({ judgement: sent.judgement }), sent.client);
+    this.inFlight = null;
     if (this.stopped) return;
     if (reply.status !== 200) return this.report(reply);
-    this.onServer = sent;
+    this.onServer = this.canonical(sent.judgement);
     if (this.saved()) this.done();
     else this.save();
   }
@@ -135,8 +138,7 @@ export class Saver {
   }
 
   keep() {
-    const { version, judgement, inFlight, client } = this;
-    write(this.key, { version, judgement, inFlight, client });
+    write(this.key, { version: this.version, judgement: this.judgement, inFlight: this.inFlight ?? this.lost });
   }
 }
 

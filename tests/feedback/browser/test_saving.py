@@ -1,0 +1,140 @@
+"""What one does is saved by itself, once, and comes back after whatever happens to page, network or session."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.feedback.browser.tool import until
+from tests.feedback.project import project
+from zj.feedback.events import read_events
+
+pytestmark = pytest.mark.browser
+DRAFTS = "**/api/draft"
+
+
+def events(store, kind):
+    return [event for event in read_events(store.db) if event.kind == kind]
+
+
+def draft(store, person):
+    seat = store.seat(person.data()["item"], "a")
+    return seat and seat.draft
+
+
+@pytest.fixture
+def half(tmp_path, serve, desk):
+    """A store, and an annotator at the first item."""
+    store = project(tmp_path, 4)
+    return store, desk(serve(store), "a")
+
+
+def test_a_half_ranked_item_comes_back_as_it_was(half):
+    store, person = half
+    texts = person.texts()
+    person.press(2, 1, 1, 2, 4)
+    person.press("n")
+    person.page.keyboard.type("第一个回答漏了剂量。")
+    person.saved()
+    before = person.ranks()
+    assert before == {"safety": [2, 1, 1, 2], "professionalism": [4, None, None, None], "fluency": [None] * 4}
+    person.page.reload()
+    assert person.ranks() == before and person.texts() == texts
+    assert person.page.input_value("#notes") == "第一个回答漏了剂量。"
+    person.press(3)  # at the answer that was next
+    assert person.ranks()["professionalism"] == [4, 3, None, None]
+
+
+def test_a_page_that_is_left_at_once_has_saved(half):
+    store, person = half
+    person.press(1, 2, 3)
+    person.page.reload()
+    assert person.ranks()["safety"] == [1, 2, 3, None]
+    until(lambda: draft(store, person))
+    person.press(4)
+    person.saved()
+
+
+def test_a_request_whose_reply_is_lost_is_repeated_and_adds_nothing(half):
+    store, person = half
+    clients = []
+
+    def lose_the_reply(route):
+        clients.append(route.request.post_data_json["client"])
+        route.fetch()
+        route.abort() if len(clients) == 1 else route.fallback()
+
+    person.page.route(DRAFTS, lose_the_reply)
+    person.press(1)
+    person.page.wait_for_selector("#saved[data-state=offline]")
+    assert "已保存" not in person.page.text_content("#saved")
+    person.saved()
+    assert len(clients) == 2 and len(set(clients)) == 1 and len(events(store, "draft")) == 1
+    person.errors.clear()  # the browser reports the lost reply
+
+
+def test_without_a_network_the_device_keeps_the_work(half):
+    store, person = half
+    person.page.route(DRAFTS, lambda route: route.abort())
+    person.press(3, 3, 1, 2)
+    person.page.wait_for_selector("#saved[data-state=offline]")
+    assert draft(store, person) is None
+    person.page.unroute(DRAFTS)
+    person.page.reload()
+    assert person.ranks()["safety"] == [3, 3, 1, 2]
+    person.saved()
+    until(lambda: draft(store, person))
+    person.page.reload()
+    assert person.ranks()["safety"] == [3, 3, 1, 2]
+    assert person.page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('zj/draft'))") == []
+    person.errors.clear()
+
+
+def test_enter_twice_submits_once(half):
+    store, person = half
+    person.press(*"1234" * 3)
+    first = person.data()["item"]
+    with person.page.expect_navigation():
+        person.page.evaluate("document.getElementById('submit').click()")
+        person.page.evaluate("document.getElementById('submit').click()")
+    assert person.data()["item"] != first
+    assert [event.item for event in events(store, "judge")] == [first]
+
+
+def test_enter_with_ranks_missing_goes_to_the_first_of_them(half):
+    store, person = half
+    person.press("ArrowDown", *"234", "Enter")  # one answer of safety has no rank
+    assert person.page.locator(".answer.selected .letter").text_content() == "A"
+    assert events(store, "judge") == []
+
+
+def test_a_session_that_is_over_loses_nothing(half):
+    store, person = half
+    store.db.execute("DELETE FROM sessions")
+    person.press(4, 1)
+    person.page.wait_for_url("**/login")
+    person.errors.clear()
+    person.log_in("a")
+    assert person.ranks()["safety"] == [4, 1, None, None]
+    person.saved()
+
+
+def test_a_window_that_another_one_has_overtaken_says_so_and_keeps_its_work(half):
+    store, person = half
+    other = person.page.context.new_page()
+    other.goto(person.page.url)
+    person.press(1, 2, 3, 4)
+    person.saved()
+    for key in "443":
+        other.keyboard.press(key)
+    other.wait_for_selector("#messages .error")
+    assert draft(store, person)["ranks"]["safety"].count(4) == 1, "the newer state is overwritten"
+    other.click("#messages button")  # reload
+    other.wait_for_selector("#messages .error button >> nth=1")
+    pressed = "[...document.querySelectorAll('.row:first-child [aria-pressed=true]')].map((b) => b.textContent).join('')"
+    assert other.evaluate(pressed) == "1234"
+    other.click("#messages button >> nth=0")  # restore
+    assert other.evaluate(pressed) == "443"
+    other.wait_for_selector("#saved[data-state=saved]")
+    other.keyboard.press("u")
+    assert other.evaluate(pressed) == "1234"
+    person.errors.clear()
