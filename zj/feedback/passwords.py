@@ -8,25 +8,29 @@ import time
 from collections import defaultdict, deque
 
 SHORTEST = 8  # characters of a password
-COST = {"n": 2**14, "r": 8, "p": 1}  # scrypt: 16 MiB and about 50 ms a try
+COST = (2**14, 8, 1)  # scrypt's n, r, p of new passwords: 16 MiB and about 50 ms a try
 
 
 def hash_password(password: str) -> str:
-    """ "scrypt:salt:hash". ValueError for a short password."""
+    """ "scrypt:n:r:p:salt:hash". ValueError for a short password."""
     if len(password) < SHORTEST:
         raise ValueError(f"found a password of {len(password)} characters, expected at least {SHORTEST}")
     salt = secrets.token_bytes(16)
-    return f"scrypt:{salt.hex()}:{_scrypt(password, salt).hex()}"
+    return ":".join(["scrypt", *map(str, COST), salt.hex(), _scrypt(password, salt, *COST).hex()])
+
+
+NOBODY = ":".join(["scrypt", *map(str, COST), "00" * 16, "00"])  # no password has a hash of one byte
 
 
 def verify_password(password: str, hashed: str) -> bool:
-    """Whether it is the password; an empty hash (a user who cannot log in) takes as long and is False."""
-    _, salt, digest = hashed.split(":") if hashed else ("", "00" * 16, "00")
-    return secrets.compare_digest(_scrypt(password, bytes.fromhex(salt)), bytes.fromhex(digest))
+    """Whether it is the password; "" (a user who cannot log in) is False and takes as long."""
+    _, n, r, p, salt, digest = (hashed or NOBODY).split(":")
+    tried = _scrypt(password, bytes.fromhex(salt), int(n), int(r), int(p))
+    return secrets.compare_digest(tried, bytes.fromhex(digest))
 
 
-def _scrypt(password: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(password.encode("utf-8", "replace"), salt=salt, dklen=32, **COST)
+def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
+    return hashlib.scrypt(password.encode("utf-8", "replace"), salt=salt, n=n, r=r, p=p, dklen=32)
 
 
 def token_hash(token: str) -> str:
