@@ -3,7 +3,8 @@
 python -m bench.rankings --model runs/sft --data runs/clinic/ranking.jsonl --out runs/rankings
 
 For each noise: items → two of six annotators → the rule of disagreement, with the expert or without → export →
-scripts/train_reward.py → its accuracy on the gold judge's ranking of held-out items. Theory: zj/feedback/simulate.py.
+scripts/train_reward.py → how often it prefers the better of two answers to a held-out item, by the gold judge ("reward
+model") and by labels of the same noise ("on labels"), as right as those allow. Theory: zj/feedback/simulate.py.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from zj.cli import check_range, run_command
@@ -22,12 +25,13 @@ from zj.data.readers import read
 from zj.data.records import Candidates, Ranking, as_json
 from zj.feedback.agreement import FINAL
 from zj.feedback.export import export
-from zj.feedback.ranks import lexicographic
+from zj.feedback.ranks import Ranks, lexicographic
 from zj.feedback.simulate import Gold, expected_agreement, gold_ranks, judged, label_noise, pair_counts, simulate
 from zj.train import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
-COLUMNS = ("noise", "adjudicated", "to expert", "alpha", "in theory", "labels right", "in theory", "reward model")
+COLUMNS: tuple[str, ...] = ("noise", "adjudicated", "to expert", "alpha", "in theory", "labels right", "in theory")
+COLUMNS = (*COLUMNS, "reward model", "on labels", "in theory")
 Items = list[tuple[Candidates, Gold]]
 
 
@@ -46,16 +50,18 @@ class Config:
 
 
 def main(config: Config) -> None:
-    train, held_out = split(read(config.data, "ranking")[0], config.valid_fraction)
-    items, out = [_with_gold(record) for record in train], Path(config.out)
+    sides = split(read(config.data, "ranking")[0], config.valid_fraction)
+    train, held_out = ([_with_gold(record) for record in side] for side in sides)
+    out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    gold = out / "gold.jsonl"
-    write_text(gold, "".join(json.dumps(as_json(record), ensure_ascii=False) + "\n" for record in held_out))
-    print(f"{len(items):,} items to judge, {len(held_out):,} held out\n" + "".join(f"{name:>14}" for name in COLUMNS))
+    write_text(
+        out / "gold.jsonl", "".join(json.dumps(as_json(record), ensure_ascii=False) + "\n" for record in sides[1])
+    )
+    print(f"{len(train):,} items to judge, {len(held_out):,} held out\n" + "".join(f"{name:>14}" for name in COLUMNS))
     rows = []
     for noise in config.noise:
-        for adjudicated in (True, False):
-            rows.append(_measure(config, items, noise, adjudicated, out, gold))
+        for adjudicated in (True, False) if noise else (True,):
+            rows.append(_measure(config, train, held_out, noise, adjudicated))
             print("".join(f"{cell:>14}" for cell in map(_shown, rows[-1].values())), flush=True)
     write_text(out / "rankings.json", json.dumps(rows, indent=2) + "\n")
 
@@ -65,20 +71,22 @@ def _with_gold(record: Ranking) -> tuple[Candidates, Gold]:
     return item, gold_ranks(question_of(record.id), record.answers)
 
 
-def _measure(
-    config: Config, items: Items, noise: float, adjudicated: bool, out: Path, valid: Path
-) -> dict[str, float | bool]:
+def _measure(config: Config, train: Items, held_out: Items, noise: float, adjudicated: bool) -> dict[str, float | bool]:
     """One row of the table."""
-    outcomes = list(simulate(items, noise, config.seed, adjudicated))
-    name = f"noise-{noise}-{'expert' if adjudicated else 'mean'}"
-    folder, run = out / name / "export", out / name / "reward"
-    if not folder.exists():
-        export(outcomes, judged(outcomes), folder, {"noise": noise, "seed": config.seed})
-    agreement = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["agreement"][FINAL]
-    golds = [gold for _, gold in items]
-    theory = label_noise(golds, noise, adjudicated)
+    out = Path(config.out) / f"noise-{noise}-{'expert' if adjudicated else 'mean'}"
+    outcomes = list(simulate(train, noise, config.seed, adjudicated))
+    if not (out / "export").exists():
+        export(outcomes, judged(outcomes), out / "export", {"noise": noise, "seed": config.seed})
+    agreement = json.loads((out / "export" / "manifest.json").read_text(encoding="utf-8"))["agreement"][FINAL]
+    golds = [gold for _, gold in train]
+    theory = label_noise(golds, noise, adjudicated).accuracy
     counts = [pair_counts(lexicographic(gold), o.final) for gold, o in zip(golds, outcomes, strict=True)]
     right, wrong, _ = (sum(column) for column in zip(*counts, strict=True))
+    scores = _scores(config, out)
+    truth = {item.id: lexicographic(gold) for item, gold in held_out}
+    labels = {outcome.item.id: outcome.final for outcome in simulate(held_out, noise, config.seed, adjudicated)}
+    accuracy = _accuracy(scores, truth, truth)
+    allowed = label_noise([gold for _, gold in held_out], noise, adjudicated).accuracy
     return {
         "noise": noise,
         "adjudicated": adjudicated,
@@ -86,22 +94,37 @@ def _measure(
         "alpha": agreement["alpha"],
         "alpha_in_theory": expected_agreement([lexicographic(gold) for gold in golds], noise)["alpha"],
         "labels": right / (right + wrong),
-        "labels_in_theory": theory.accuracy,
-        "reward_model": _train(config, folder / "rankings.jsonl", valid, run),
+        "labels_in_theory": theory,
+        "reward_model": accuracy,
+        "on_labels": _accuracy(scores, labels, truth),
+        "on_labels_in_theory": allowed * accuracy + (1 - allowed) * (1 - accuracy),
     }
 
 
-def _train(config: Config, data: Path, valid: Path, run: Path) -> float:
-    """The accuracy of the last reward model on the held-out pairs."""
-    given: dict[str, Any] = {"config": config.recipe, "model": config.model, "data": data, "valid-data": valid}
-    given |= {"valid-limit": 100_000, "seed": config.seed, "out": run}
-    flags = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-    run.parent.mkdir(parents=True, exist_ok=True)
-    with (run.parent / "train.log").open("w", encoding="utf-8") as log:
-        script = str(ROOT / "scripts" / "train_reward.py")
-        subprocess.run([sys.executable, script, *flags], check=True, stdout=log, stderr=log)
-    rows = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
-    return [row["valid_accuracy"] for row in rows if "valid_accuracy" in row][-1]
+def _scores(config: Config, out: Path) -> dict[str, list[float]]:
+    """The scores of the held-out items' answers by a reward model that is trained on OUT/export."""
+    gold, reward = Path(config.out) / "gold.jsonl", out / "reward"
+    given: dict[str, Any] = {"config": config.recipe, "model": config.model, "data": out / "export" / "rankings.jsonl"}
+    given |= {"valid-data": gold, "valid-limit": 100_000, "seed": config.seed, "out": reward}
+    scores = {"reward": reward, "kind": "ranking", "data": gold, "out": out / "scores.jsonl"}
+    with (out / "log.txt").open("w", encoding="utf-8") as log:
+        for script, values in (("train_reward", given), ("score", scores)):
+            flags = [word for name, value in values.items() for word in (f"--{name}", str(value))]
+            command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *flags]
+            subprocess.run(command, check=True, stdout=log, stderr=log)
+    rows = map(json.loads, (out / "scores.jsonl").read_text(encoding="utf-8").splitlines())
+    return {row["id"]: row["scores"] for row in rows}
+
+
+def _accuracy(scores: dict[str, list[float]], labels: dict[str, Ranks], truth: dict[str, Ranks]) -> float:
+    """Of the pairs of answers that labels and gold order: how often the one that is labelled better scores higher."""
+    right = [
+        (scores[name][i] - scores[name][j]) * (labels[name][i] - labels[name][j]) < 0
+        for name, gold in truth.items()
+        for i, j in combinations(range(len(gold)), 2)
+        if gold[i] != gold[j] and labels[name][i] != labels[name][j]
+    ]
+    return fmean(right)
 
 
 def _shown(value: float | bool) -> str:
