@@ -27,6 +27,7 @@ from zj.data.turns import Turn
 from zj.eval.answers import Answer, answer_bar, check_chat_model, fit_prompt, load_chat_model, room_beside, sample
 from zj.feedback.parts import Parts
 from zj.feedback.sampling import REFERENCE, Asked, asked_turns, candidates_of, choose, draw, seed_of, shares
+from zj.inference.engine import Sampling
 from zj.stages.identity import data_digest, model_digest
 from zj.train import DTYPES, start, write_text
 from zj.train.run_directory import lock
@@ -90,7 +91,7 @@ def check(config: Config) -> list[str]:
     check_range(config, "answers", FEWEST, MOST)
     check_range(config, "prompts", 0)
     check_range(config, "slots", 1)
-    check_range(config, "temperature", 0)
+    Sampling(config.temperature)  # or an error
     sampled = config.answers - config.reference
     if config.temperature == 0 and sampled > len(config.models):
         given = f"{count(sampled, 'answer')} of {count(len(config.models), 'model')}"
@@ -127,7 +128,7 @@ def settings_of(config: Config, names: Sequence[str]) -> dict[str, Any]:
     digests = [model_digest(Path(folder), config.base) for folder in config.models]
     settings["models"] = [f"{name} {digest}" for name, digest in zip(names, digests, strict=True)]
     for name in ("data", "outside"):
-        settings[name] = data_digest(getattr(config, name)) if getattr(config, name) else ""
+        settings[name] = f"files of digest {data_digest(files)}" if (files := getattr(config, name)) else "no files"
     return settings
 
 
@@ -156,9 +157,9 @@ def sample_model(config: Config, model: int, asked: Sequence[Asked], parts: Part
                 return sample(
                     chat_model,
                     [fitted[number][0] for number in numbers],
+                    Sampling(config.temperature),
                     None if attempt else bar,
                     max_new_tokens=config.max_new_tokens,
-                    temperature=config.temperature,
                     seed=seed_of(config.seed, model, attempt),
                     slots=config.slots,
                 )

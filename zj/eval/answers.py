@@ -114,12 +114,12 @@ def generate_answers(
 
     Prompts that exceed the model's positions minus `max_new_tokens` lose their oldest turns; their count is printed.
     """
-    room = room_beside(chat_model, max_new_tokens)
+    room, sampling = room_beside(chat_model, max_new_tokens), Sampling(temperature)
+    if slots < 1:
+        raise ValueError(f"--slots is {slots}, expected at least 1")
     encoded = encode_prompts(prompts, chat_model.tokenizer, chat_model.template, room)
     with answer_bar(len(prompts)) as bar:
-        return sample(
-            chat_model, encoded, bar, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, slots=slots
-        )
+        return sample(chat_model, encoded, sampling, bar, max_new_tokens=max_new_tokens, seed=seed, slots=slots)
 
 
 def room_beside(chat_model: ChatModel, max_new_tokens: int) -> int:
@@ -152,19 +152,17 @@ def answer_bar(total: int, done: int = 0) -> tqdm[NoReturn]:
 def sample(
     chat_model: ChatModel,
     encoded: Sequence[Sequence[int]],
+    sampling: Sampling,
     bar: tqdm[NoReturn] | None = None,
     *,
     max_new_tokens: int,
-    temperature: float,
     seed: int,
     slots: int,
 ) -> list[Answer]:
     """One sampled answer to each prompt, given as its ids; `bar` advances with each. Equal prompts get others."""
-    if slots < 1:
-        raise ValueError(f"--slots is {slots}, expected at least 1")
     ends, new_ids = stop_ids(chat_model.tokenizer, chat_model.template), [list[int]() for _ in encoded]
     options = {"adapter": chat_model.adapter, "eos_ids": ends, "seed": seed, "slots": slots}
-    tokens = stream(chat_model.model, encoded, max_new_tokens, Sampling(temperature), **options)  # type: ignore[arg-type]
+    tokens = stream(chat_model.model, encoded, max_new_tokens, sampling, **options)  # type: ignore[arg-type]
     for index, token in tokens:
         new_ids[index].append(token)
         if bar is not None:

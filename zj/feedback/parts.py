@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from zj.data.fields import preview
 from zj.train.files import naming, sync, write_text
 
 SETTINGS = "settings.json"
@@ -43,8 +44,8 @@ class Parts:
         for name in before.keys() | now.keys():
             if before.get(name) != now.get(name):
                 raise ValueError(
-                    f"--{name.replace('_', '-')}: found {now.get(name)}, but {self.folder} was begun with "
-                    f"{before.get(name)}; expected the same, or that folder removed"
+                    f"--{name.replace('_', '-')}: found {preview(now.get(name))}, but {self.folder} was begun with "
+                    f"{preview(before.get(name))}; expected the same, or that folder removed"
                 )
 
     def count(self, model: int, block: int, total: int) -> int:
