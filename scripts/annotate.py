@@ -15,24 +15,28 @@ import getpass
 import ipaddress
 import secrets
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from zj import NOTICE, SYNTHETIC
 from zj.cli import check_range, run_command
 from zj.cli.command import Command
+from zj.clinic.ranking import ANSWERS
 from zj.data.readers import read
 from zj.data.records import Candidates
 from zj.feedback.agreement import table
-from zj.feedback.demo import demo_items
+from zj.feedback.demo import demo_items, demo_prompts
 from zj.feedback.disagreement import MIN_TAU
 from zj.feedback.export import export
 from zj.feedback.passwords import hash_password
 from zj.feedback.progress import by_department
+from zj.feedback.sampling import Answer, items_of, seed_of
 from zj.feedback.store import Settings, Store, User
 
 DEMO = "runs/ranking-demo.db"
+DEMO_ITEMS, DEMO_TOKENS = 40, 160  # questions, and tokens of the longest answer of a model
 DEMO_USERS = (("doctor-1", "annotator"), ("doctor-2", "annotator"), ("expert", "expert"), ("admin", "admin"))
 
 
@@ -55,6 +59,7 @@ class Serve:
     port: int = 8765  # TCP port
     hosts: tuple[str, ...] = ()  # names by which browsers address it, beside localhost and --host
     demo: bool = False  # synthetic items of the clinic and four users, made in --db (none: runs/ranking-demo.db)
+    model: str = ""  # for --demo: directory of a model that answers (none: the clinic does, with faults)
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,9 @@ def serve(config: Serve) -> None:
 
     from zj.feedback.web.app import make_app
 
-    store = make_demo(config.db or DEMO) if config.demo else open_store(config.db)
+    if config.model and not config.demo:
+        raise ValueError("--model answers the questions of --demo: expected both (other answers: sample_answers.py)")
+    store = make_demo(config.db or DEMO, config.model) if config.demo else open_store(config.db)
     if not any(user.password for user in store.users()):
         raise ValueError(f"--db {config.db}: nobody can log in yet; add users with annotate.py user --db {config.db}")
     local = config.host == "localhost" or is_loopback(config.host)
@@ -143,16 +150,37 @@ def serve(config: Serve) -> None:
     uvicorn.run(app, host=config.host, port=config.port, log_level="warning", access_log=False, server_header=False)
 
 
-def make_demo(path: str) -> Store:
+def make_demo(path: str, model: str) -> Store:
     """A project with synthetic items, or the one that is there; its users get a new password, which is printed."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     store = Store(path, create=Settings())
-    store.add_items(demo_items(40, seed=0))
+    items = demo_items(DEMO_ITEMS, seed=0) if not model else answered_by(model)
+    print("{} items added, {} are there already".format(*store.add_items(items)))
     password = secrets.token_urlsafe(6)
     for name, role in DEMO_USERS:
         store.set_user(name, role, password=hash_password(password))  # type: ignore[arg-type]
     print(f"{SYNTHETIC}\nlog in as {', '.join(name for name, _ in DEMO_USERS)}; password: {password}")
     return store
+
+
+def answered_by(folder: str) -> list[Candidates]:
+    """The demo's questions with four different answers of a model to each."""
+    import torch
+
+    from zj.eval.answers import check_chat_model, encode_prompts, load_chat_model, sample
+    from zj.inference.engine import Sampling
+
+    check_chat_model(folder, "--model", DEMO_TOKENS)
+    chat = load_chat_model(folder, "--model", torch.float32, torch.device("cpu"))
+    asked = [replace(one, reference="") for one in demo_prompts(DEMO_ITEMS, seed=0)]
+    room = chat.model.config.max_position_embeddings - DEMO_TOKENS
+    ids = encode_prompts([one.prompt for one in asked], chat.tokenizer, chat.template, room)
+
+    def answers(prompts: list[int], attempt: int) -> Sequence[Answer]:
+        given = {"max_new_tokens": DEMO_TOKENS, "seed": seed_of(0, 0, attempt), "slots": 32}
+        return sample(chat, [ids[n] for n in prompts], Sampling(), **given)
+
+    return items_of(asked, Path(folder).name, ANSWERS, 0, answers)
 
 
 def is_loopback(host: str) -> bool:

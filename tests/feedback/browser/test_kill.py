@@ -137,7 +137,7 @@ ITEM = "JSON.parse(document.getElementById('page')?.textContent ?? '{}').item ??
 
 
 def wait_for_next(person, number: int) -> None:
-    """Until the page has heard that this item is stored, and has left it: for the next one, or for the browser's error."""
+    """Until the page has heard that this item is stored, and has left it, be it for the browser's error page."""
     for _ in range(1000):
         try:
             if person.page.evaluate(ITEM) != number:
