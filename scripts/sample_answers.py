@@ -107,9 +107,14 @@ def prompts_of(config: Config) -> list[Asked]:
     """What is asked, in the order of the output; prints what was read and left out."""
     sides: dict[str, list[Asked]] = {"training": [], "outside": []}
     for source, files in (("training", config.data), ("outside", config.outside)):
-        if files:
+        if not files:
+            continue
+        try:
             sides[source], report = asked_turns(files, source, config.turn, config.reference, config.on_bad_row)
-            print(f"{source}: {report}", flush=True)
+        except ValueError as error:
+            flag = "--data" if source == "training" else "--outside"
+            raise ValueError(str(error).replace("--data", flag, 1)) from None
+        print(f"{source}: {report}", flush=True)
     choice = choose(sides["training"], sides["outside"], config.prompts, config.closing_turns == "keep")
     print(
         f"{choice.repeats:,} prompts repeat others but for their typing, left out; {choice.in_both:,} of --outside are "

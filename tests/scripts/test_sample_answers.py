@@ -49,10 +49,14 @@ def puppet(monkeypatch):
 def given(line, tmp_path_factory) -> dict[str, Path]:
     """A base and an adapter of it as models; 10 dialogues of training; 9 others, one of which asks the same."""
     folder = tmp_path_factory.mktemp("given")
+
+    def own(number):  # some of the puppet's answers are those of the dialogues
+        return {"department": "内科", "response": f"{number}号答案。"}
+
     rows = [json.loads(row) for row in line.dialogues.read_text(encoding="utf-8").splitlines()]
     return {
         "--models": (line.sft, line.base),
-        "--data": write_rows(folder / "data.jsonl", [row | {"department": "内科"} for row in rows[:10]]),
+        "--data": write_rows(folder / "data.jsonl", [row | own(n) for n, row in enumerate(rows[:10])]),
         "--outside": write_rows(folder / "outside.jsonl", [*rows[20:28], rows[0]]),
     }
 
@@ -239,7 +243,8 @@ WRONG = [
     ({"prompts": 30}, "--prompts 30, half from each of --data and --outside: --data has 10, expected 15"),
     ({"prompts": 20}, "--outside has 8, expected 10"),
     ({"models": "nowhere"}, "--models"),
-    ({"data": "nowhere.jsonl"}, "nowhere.jsonl"),
+    ({"data": "nowhere.jsonl"}, "--data nowhere.jsonl: no such file"),
+    ({"outside": "nowhere.jsonl"}, "--outside nowhere.jsonl: no such file"),
 ]
 
 

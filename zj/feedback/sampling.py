@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from zj.data.batching import question, split
-from zj.data.batching import without_repeats as without_equal
+from zj.data.batching import question, without_repeats
 from zj.data.candidates import FEWEST
 from zj.data.fields import is_empty
 from zj.data.files import Paths
@@ -83,7 +82,7 @@ def choose(training: Sequence[Asked], outside: Sequence[Asked], number: int, clo
     both = bool(training and outside)
     wanted = (number - number // 2, number // 2) if both else (number if training else 0, number if outside else 0)
     for flag, side, share in zip(("--data", "--outside"), (training, new), wanted, strict=True):
-        different = _those(side, without_equal(one.prompt for one in side))
+        different = _those(side, without_repeats(one.prompt for one in side))
         choice.repeats += len(side) - len(different)
         asking = [one for one in different if not asks_nothing(one.prompt)]
         choice.idle += len(different) - len(asking)
@@ -105,11 +104,11 @@ def _those(asked: Sequence[Asked], prompts: Iterable[Prompt]) -> list[Asked]:
 
 
 def _ordered(asked: Sequence[Asked]) -> list[Asked]:
-    """In the order of the split's hash; the turns of a dialogue as they follow each other."""
-    place = {id(prompt): n for n, prompt in enumerate(split([one.prompt for one in asked], 0)[0])}
+    """In the order of the split's hash, whatever that of the files is; the turns of a dialogue as they follow."""
 
-    def key(one: Asked) -> tuple[float, int, int]:
-        return hash_position(question(one.prompt)), len(one.prompt.history), place[id(one.prompt)]
+    def key(one: Asked) -> tuple[float, int, tuple[tuple[str, str], ...], str, str, str]:
+        p = one.prompt
+        return hash_position(question(p)), len(p.history), p.history, p.user, p.system, p.id
 
     return sorted(asked, key=key)
 
