@@ -22,7 +22,7 @@ from zj.data.readers import read
 from zj.data.tokenizer import Tokenizer
 from zj.eval.answers import (
     Answer,
-    ChatModel,
+    LoadedModel,
     check_chat_model,
     generate_answers,
     load_chat_model,
@@ -156,7 +156,7 @@ def sample_answers(
     return answers, log_likelihoods(chat_model, answers, config.temperature, TOKENS_PER_PACK)
 
 
-def open_chat_model(config: Config, name: str, folder: str) -> ChatModel:
+def open_chat_model(config: Config, name: str, folder: str) -> LoadedModel:
     device = start(config.device, config.dtype).device
     return load_chat_model(folder, f"--models {name}", DTYPES[config.dtype], device, config.base, config.template)
 

@@ -24,7 +24,7 @@ from zj.data.prompt_formats import choose_template
 from zj.data.records import Dialogue, Prompt, Ranking
 from zj.data.template import encode_answers
 from zj.data.tokenizer import Tokenizer
-from zj.eval.answers import ChatModel, check_answer_length, generate_answers
+from zj.eval.answers import LoadedModel, check_answer_length, generate_answers
 from zj.inference.cpu import prepack_frozen
 from zj.rl import pair_accuracy
 from zj.stages.config import Lora, need
@@ -271,13 +271,13 @@ def load_scorer(config: Config) -> Scorer:
     return Scorer(reward, tokenizer, template, longest, config.tokens_per_pack)
 
 
-def open_chat_model(config: Config, scorer: Scorer) -> ChatModel:
+def open_chat_model(config: Config, scorer: Scorer) -> LoadedModel:
     """The model of --model on the reward model's backbone: the base itself, or an adapter of it."""
     base = base_of(config.reward, config.base, strict=False)
     adapter = None if same_base(Path(config.model), base) else "policy"
     if adapter:
         add_policy(scorer.reward.model, config.model, base, Lora(), config.seed, config.base, strict=False)
-    return ChatModel(scorer.reward.model, scorer.tokenizer, scorer.template, adapter)
+    return LoadedModel(scorer.reward.model, scorer.tokenizer, scorer.template, adapter)
 
 
 if __name__ == "__main__":

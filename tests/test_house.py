@@ -20,7 +20,8 @@ MAY_IMPORT = {  # part of zj -> the parts of zj it may know; any file may import
     "plan": {"model", "lora", "weights", "inference", "data", "train", "stages"},
     "clinic": {"data.records", "data.held_out", "cli"},
     "eval": {"model", "lora", "weights", "inference", "data", "clinic"},
-    "feedback": {"data", "weights", "inference", "clinic", "train.files", "cli"},
+    # feedback: eval.answers samples from a local judge as from any model, eval.statistics has the intervals
+    "feedback": {"data", "weights", "inference", "clinic", "eval.answers", "eval.statistics", "train.files", "cli"},
     "cli": set(),
     "bench": {
         "model",

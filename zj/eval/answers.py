@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -24,7 +24,7 @@ from zj.weights.huggingface import check_tokenizer_fits
 
 
 @dataclass(frozen=True)
-class ChatModel:
+class LoadedModel:
     """A model, its tokenizer and its template."""
 
     model: Llama
@@ -88,7 +88,7 @@ def check_answer_length(max_new_tokens: int, positions: int) -> None:
 
 def load_chat_model(
     path: str, flag: str, dtype: torch.dtype, device: torch.device, base: str = "", template: str = ""
-) -> ChatModel:
+) -> LoadedModel:
     """From the directory of a model, or of a PEFT adapter, which is merged into its base. ValueError names the flag.
 
     `base`: the directory of the base, if not the one that the adapter names; another one is warned about.
@@ -96,13 +96,13 @@ def load_chat_model(
     """
     check_chat_model(path, flag, 1, base, template)
     tokenizer, template = Tokenizer.load(path), template or load_template(path)
-    chat_model = ChatModel(load_model(path, dtype, device, base=base, strict=False), tokenizer, template)
+    chat_model = LoadedModel(load_model(path, dtype, device, base=base, strict=False), tokenizer, template)
     check_tokenizer_fits(chat_model.model, len(chat_model.tokenizer))
     return chat_model
 
 
 def generate_answers(
-    chat_model: ChatModel,
+    chat_model: LoadedModel,
     prompts: Sequence[Prompt],
     *,
     max_new_tokens: int,
@@ -122,7 +122,7 @@ def generate_answers(
         return sample(chat_model, encoded, sampling, bar, max_new_tokens=max_new_tokens, seed=seed, slots=slots)
 
 
-def room_beside(chat_model: ChatModel, max_new_tokens: int) -> int:
+def room_beside(chat_model: LoadedModel, max_new_tokens: int) -> int:
     """The tokens that a prompt may have beside an answer of this length. ValueError if there are none."""
     positions = chat_model.model.config.max_position_embeddings
     check_answer_length(max_new_tokens, positions)
@@ -150,7 +150,7 @@ def answer_bar(total: int, done: int = 0) -> tqdm[NoReturn]:
 
 
 def sample(
-    chat_model: ChatModel,
+    chat_model: LoadedModel,
     encoded: Sequence[Sequence[int]],
     sampling: Sampling,
     bar: tqdm[NoReturn] | None = None,
@@ -160,23 +160,40 @@ def sample(
     slots: int,
 ) -> list[Answer]:
     """One sampled answer to each prompt, given as its ids; `bar` advances with each. Equal prompts get others."""
-    ends, new_ids = stop_ids(chat_model.tokenizer, chat_model.template), [list[int]() for _ in encoded]
-    options = {"adapter": chat_model.adapter, "eos_ids": ends, "seed": seed, "slots": slots}
-    tokens = stream(chat_model.model, encoded, max_new_tokens, sampling, **options)  # type: ignore[arg-type]
-    for index, token in tokens:
-        new_ids[index].append(token)
+    found: dict[int, Answer] = {}
+    for index, answer in stream_answers(
+        chat_model, encoded, sampling, max_new_tokens=max_new_tokens, seed=seed, slots=slots
+    ):
+        found[index] = answer
         if bar is not None:
-            bar.update(token in ends or len(new_ids[index]) == max_new_tokens)
-    texts = [chat_model.tokenizer.decode(ids).strip() for ids in new_ids]
-    return [
-        Answer(text, ids[-1] in ends, tuple(prompt), tuple(ids))
-        for text, prompt, ids in zip(texts, encoded, new_ids, strict=True)
-    ]
+            bar.update()
+    return [found[index] for index in range(len(encoded))]
+
+
+def stream_answers(
+    chat_model: LoadedModel,
+    encoded: Sequence[Sequence[int]],
+    sampling: Sampling,
+    *,
+    max_new_tokens: int | Sequence[int],
+    seed: int,
+    slots: int,
+) -> Iterator[tuple[int, Answer]]:
+    """(index of the prompt, its answer), each as soon as it has ended; arguments as of `zj.inference.generate`."""
+    ends, new_ids = stop_ids(chat_model.tokenizer, chat_model.template), [list[int]() for _ in encoded]
+    limits = [max_new_tokens] * len(encoded) if isinstance(max_new_tokens, int) else max_new_tokens
+    options = {"adapter": chat_model.adapter, "eos_ids": ends, "seed": seed, "slots": slots}
+    for index, token in stream(chat_model.model, encoded, max_new_tokens, sampling, **options):  # type: ignore[arg-type]
+        ids = new_ids[index]
+        ids.append(token)
+        if token in ends or len(ids) == limits[index]:
+            text = chat_model.tokenizer.decode(ids).strip()
+            yield index, Answer(text, token in ends, tuple(encoded[index]), tuple(ids))
 
 
 @torch.no_grad()
 def log_likelihoods(
-    chat_model: ChatModel, answers: Sequence[Answer], temperature: float, tokens_per_pack: int
+    chat_model: LoadedModel, answers: Sequence[Answer], temperature: float, tokens_per_pack: int
 ) -> list[float]:
     """log p(answer | prompt) of each answer under this model at this temperature, nats, without dropout."""
     model, totals = chat_model.model.eval(), [0.0] * len(answers)

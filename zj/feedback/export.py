@@ -105,7 +105,7 @@ def _rows(outcome: Outcome, counts: Counts) -> Iterator[tuple[str, Row]]:
         side = "pairs-validation" if is_validation(question(ranking), VALID_FRACTION) else "pairs-train"
         yield from ((side, pair) for pair in _pairs(ranking))
     for rewrite in _rewrites(outcome):
-        if _reads_back(rewrite):
+        if reads_back(rewrite):
             yield "rewrites", _with_source(rewrite, outcome)
         else:
             counts["left_out"]["rewrites that a reader refuses"] += 1
@@ -134,7 +134,7 @@ def _ranking(outcome: Outcome, counts: Counts) -> Ranking | None:
         return None
     prompt = replace(item.prompt, id=item.id, split_by=question(item))
     ranking = Ranking(item.id, prompt, tuple(kept), competition_ranks(list(kept.values())))
-    if not _reads_back(ranking):
+    if not reads_back(ranking):
         counts["left_out"]["items that a reader refuses"] += 1
         return None
     return ranking
@@ -165,7 +165,7 @@ def _rewrites(outcome: Outcome) -> Iterator[Dialogue]:
         yield Dialogue(id, turns, prompt.system, prompt.department, "", trained, question(item))
 
 
-def _reads_back(record: Ranking | Dialogue) -> bool:
+def reads_back(record: Ranking | Dialogue) -> bool:
     """Whether a reader takes the record's row for the same record."""
     try:
         return to_records(as_json(record), type(record).__name__.lower(), "", Notes()) == [record]
