@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from zj.data.batching import question
+from zj.data.batching import is_validation, question
 from zj.data.held_out import hash_position
 from zj.data.records import Prompt
 from zj.feedback.sampling import ATTEMPTS, Asked, asked_turns, candidates_of, choose, draw, items_of, seed_of, shares
@@ -65,17 +65,23 @@ def test_of_one_source_alone_all_prompts_are():
         assert [len(choose(*sides, number, False).asked) for number in (5, 0)] == [5, 9]
 
 
-def test_the_order_is_that_of_the_hash_so_fewer_prompts_are_the_first_of_more():
+def test_fewer_prompts_are_the_first_of_more_in_an_order_that_no_file_decides():
     training, outside = numbered("training", 9), numbered("outside", 9)
     ids = [one.prompt.id for one in choose(training, outside, 18, False).asked]
-    places = [hash_position(question(one.prompt)) for one in choose(training, outside, 18, False).asked]
-    assert places == sorted(places)
     assert ids == [one.prompt.id for one in choose(training[::-1], outside[::-1], 18, False).asked]
     some = {one.prompt.id for one in choose(training, outside, 10, False).asked}
     for source in ("training", "outside"):
         of_source = [id for id in ids if id.startswith(source)]
         assert [id in some for id in of_source] == [True] * 5 + [False] * 4
         assert of_source != sorted(of_source)  # control: it is not the order of the file
+
+
+def test_the_first_tenth_of_the_prompts_is_not_what_training_holds_out():
+    every = numbered("training", 400)
+    held_out = [is_validation(question(one.prompt), 0.1) for one in choose(every, [], 40, False).asked]
+    assert 0 < sum(held_out) < 15, "about 4 of 40"
+    by_split = sorted(every, key=lambda one: hash_position(question(one.prompt)))  # control: the order of the split
+    assert sum(is_validation(question(one.prompt), 0.1) for one in by_split[:40]) > 25
 
 
 def test_the_turns_of_a_dialogue_follow_each_other():

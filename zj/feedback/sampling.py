@@ -58,7 +58,7 @@ def asked_turns(
 
 @dataclass
 class Choice:
-    """The prompts, in the order of the hash that splits use, so any prefix is a fair sample; and what was left out."""
+    """The prompts, in the order of a hash, so any prefix is a fair sample; and what was left out."""
 
     asked: list[Asked] = field(default_factory=list)
     repeats: int = 0  # prompts that differ from another one in typing alone
@@ -108,9 +108,18 @@ def _ordered(asked: Sequence[Asked]) -> list[Asked]:
 
     def key(one: Asked) -> tuple[float, int, tuple[tuple[str, str], ...], str, str, str]:
         p = one.prompt
-        return hash_position(question(p)), len(p.history), p.history, p.user, p.system, p.id
+        return _place(p), len(p.history), p.history, p.user, p.system, p.id
 
     return sorted(asked, key=key)
+
+
+def _place(prompt: Prompt) -> float:
+    """By what is asked, in [0, 1).
+
+    The prefix makes it independent of the hash that splits use: in the order of that one, the first tenth of the
+    prompts is what training holds out, and a reward model would have nothing to train on.
+    """
+    return hash_position("to rank " + question(prompt))
 
 
 def _with_different_ids(asked: Sequence[Asked]) -> list[Asked]:
