@@ -28,7 +28,7 @@ from zj.data.report import count
 from zj.eval.answers import load_chat_model
 from zj.feedback.ai.compare import Comparison, Item, compare, item_of
 from zj.feedback.ai.pairs import Pairs, Ranked
-from zj.feedback.ai.prompt import Language, digest
+from zj.feedback.ai.prompt import Language, digest, ratings_in_form
 from zj.feedback.ai.report import figures, table, unparsed_samples
 from zj.feedback.export import reads_back
 from zj.feedback.llm import ChatModel, ChatReply, ChatRequest, ask
@@ -90,7 +90,8 @@ def main(config: Config) -> None:
     prices = Prices(config.price_in, config.price_out)
     settings = ChatRequest((), config.temperature, config.max_tokens)
     if config.dry_run:
-        dry_run = DryRun(name_of(config, items), cache, prices)
+        tie = ratings_in_form(config.language, {"A": 5, "B": 5})  # after which a tournament goes on
+        dry_run = DryRun(name_of(config, items), cache, prices, tie)
         run(config, items, settings, dry_run, str)
         print(f"{dry_run.summary()}\n{NOTICE}")
         return

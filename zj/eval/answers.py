@@ -175,18 +175,17 @@ def stream_answers(
     encoded: Sequence[Sequence[int]],
     sampling: Sampling,
     *,
-    max_new_tokens: int | Sequence[int],
+    max_new_tokens: int,
     seed: int,
     slots: int,
 ) -> Iterator[tuple[int, Answer]]:
     """(index of the prompt, its answer), each as soon as it has ended; arguments as of `zj.inference.generate`."""
     ends, new_ids = stop_ids(chat_model.tokenizer, chat_model.template), [list[int]() for _ in encoded]
-    limits = [max_new_tokens] * len(encoded) if isinstance(max_new_tokens, int) else max_new_tokens
     options = {"adapter": chat_model.adapter, "eos_ids": ends, "seed": seed, "slots": slots}
     for index, token in stream(chat_model.model, encoded, max_new_tokens, sampling, **options):  # type: ignore[arg-type]
         ids = new_ids[index]
         ids.append(token)
-        if token in ends or len(ids) == limits[index]:
+        if token in ends or len(ids) == max_new_tokens:
             text = chat_model.tokenizer.decode(ids).strip()
             yield index, Answer(text, token in ends, tuple(encoded[index]), tuple(ids))
 

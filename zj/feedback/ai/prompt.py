@@ -117,7 +117,7 @@ def digest(language: Language) -> str:
     return hashlib.sha256(TEMPLATES[language].encode()).hexdigest()
 
 
-_NUMBER = r"[\[［]?\s*(\d+(?:\.\d+)?)\s*[\]］]?(?:\s*/\s*10|\s*分)?(?![\d./])"
+_NUMBER = r"[\[［]?\s*(\d+(?:\.\d+)?)\s*[\]］]?(?:\s*/\s*10|\s*分)?(?!\.?\d|/)"
 _RATINGS = re.compile(
     rf"(?:Rating|评分)\s*A\s*[:：]\s*{_NUMBER}[\s;；,，。]*(?:Rating|评分)\s*B\s*[:：]\s*{_NUMBER}", re.IGNORECASE
 )

@@ -77,10 +77,10 @@ class Metered:
 
 
 class DryRun:
-    """Asks nobody: replies from the cache, an empty one to what is not there; counts those and their tokens."""
+    """Asks nobody: replies from the cache, `text` to what is not there; counts those requests and their tokens."""
 
-    def __init__(self, name: str, cache: ReplyCache, prices: Prices):
-        self.name, self.cache, self.prices = name, cache, prices
+    def __init__(self, name: str, cache: ReplyCache, prices: Prices, text: str = ""):
+        self.name, self.cache, self.prices, self.text = name, cache, prices, text
         self.known = self.requests = self.prompt_tokens = self.completion_tokens = 0
 
     def replies(self, requests: Iterable[ChatRequest]) -> Iterator[tuple[int, ChatReply]]:
@@ -94,7 +94,7 @@ class DryRun:
                 self.requests += 1
                 self.prompt_tokens += estimate_tokens(request.messages)
                 self.completion_tokens += request.max_tokens
-            yield number, reply or ChatReply("", "dry run", 0, 0)
+            yield number, reply or ChatReply(self.text, "dry run", 0, 0)
 
     def summary(self) -> str:
         cost = self.prices.cost(self.prompt_tokens, self.completion_tokens)

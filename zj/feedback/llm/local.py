@@ -27,30 +27,29 @@ class LocalModel:
         A request that is longer than the model's positions beside max_tokens is refused.
         """
 
-        def settings(numbered: tuple[int, ChatRequest]) -> tuple[float, int]:
-            return numbered[1].temperature, numbered[1].sample
+        def settings(numbered: tuple[int, ChatRequest]) -> tuple[float, int, int]:
+            return numbered[1].temperature, numbered[1].max_tokens, numbered[1].sample
 
         source = enumerate(requests)
         while block := list(islice(source, BLOCK)):
-            for (temperature, sample), group in groupby(sorted(block, key=settings), settings):
-                yield from self._group(list(group), Sampling(temperature), seed_of(self.seed, 0, sample))
+            for (temperature, longest, sample), group in groupby(sorted(block, key=settings), settings):
+                yield from self._group(list(group), Sampling(temperature), longest, seed_of(self.seed, 0, sample))
 
     def _group(
-        self, group: list[tuple[int, ChatRequest]], sampling: Sampling, seed: int
+        self, group: list[tuple[int, ChatRequest]], sampling: Sampling, longest: int, seed: int
     ) -> Iterator[tuple[int, ChatReply]]:
+        """Replies to different prompts of the same settings."""
         model, tokenizer, template = self.chat_model.model, self.chat_model.tokenizer, self.chat_model.template
-        numbers, prompts, limits = [], [], []
+        numbers, prompts = [], []
         for number, request in group:
             ids = encode_prompt(prompt_of(request.messages), tokenizer, template)
-            if len(ids) + request.max_tokens > model.config.max_position_embeddings:
+            if len(ids) + longest > model.config.max_position_embeddings:
                 yield number, ChatReply("", REFUSED, 0, 0)
-                continue
-            numbers.append(number)
-            prompts.append(ids)
-            limits.append(request.max_tokens)
-        for index, answer in stream_answers(
-            self.chat_model, prompts, sampling, max_new_tokens=limits, seed=seed, slots=self.slots
-        ):
+            else:
+                numbers.append(number)
+                prompts.append(ids)
+        options = {"max_new_tokens": longest, "seed": seed, "slots": self.slots}
+        for index, answer in stream_answers(self.chat_model, prompts, sampling, **options):
             reason = "stop" if answer.finished else "length"
             yield numbers[index], ChatReply(answer.text, reason, len(answer.prompt), len(answer.ids))
 
