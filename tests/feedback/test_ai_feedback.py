@@ -245,3 +245,19 @@ def test_the_clinics_doctor_answers_what_it_knows_and_nothing_else():
     known = ChatRequest((("system", "您是医生"), *turns, ("user", asked.prompt.user)))
     replies = ask(ClinicModel([asked]), [known, ChatRequest((("user", "天气？"),))])
     assert replies[0].text == asked.reference and replies[1].finish_reason == "refused"
+
+
+def test_the_clinics_patient_answers_the_doctor_never_names_the_illness_and_says_goodbye():
+    asked = next(q for q in (question(0, n) for n in range(99)) if q.case)
+    model = ClinicModel([], cases={"病例：甲": asked.case})
+    messages = [("system", "你是一名患者，下面是你的病情。病例：甲。你认为问诊应该结束时请说：再见")]
+    for number in range(9):
+        said = ask(model, [ChatRequest(tuple(messages))])[0].text
+        assert said and asked.case.condition.name not in said
+        if said.endswith("再见。"):
+            break
+        doctor = ("还有别的症状吗？", "您对什么药物过敏吗？")[number] if number < 2 else "请放心。"
+        messages += [("assistant", said), ("user", doctor)]
+    assert 2 < number < 8  # it has asked for the diagnosis, a drug and care
+    other = ChatRequest((("system", "病例：乙"),))  # control: another case is not its own
+    assert ask(model, [other])[0].finish_reason == "refused"

@@ -17,6 +17,7 @@ from tests.feedback.service import KEY, serving
 from zj.data.records import Prompt
 from zj.eval.answers import generate_answers, load_chat_model
 from zj.feedback.llm import ChatReply, ChatRequest, ask
+from zj.feedback.llm import endpoint as endpoint_module
 from zj.feedback.llm.budget import DryRun, Metered, Prices
 from zj.feedback.llm.cache import Cached, ReplyCache, key_of
 from zj.feedback.llm.chat import REFUSED, estimate_tokens, most_tokens
@@ -122,6 +123,22 @@ def test_a_refused_request_stops_nothing_and_is_not_kept(service, tmp_path, caps
         assert [reply.finish_reason for reply in replies] == [REFUSED if plan else "stop", "stop"]
     assert service.paid == {"a": 1, "b": 1}
     assert "status 400 content_filter" in capsys.readouterr().err
+
+
+def test_an_interrupt_lets_what_is_paid_for_arrive(service, tmp_path, monkeypatch):
+    service.seconds, waits = 0.05, iter(range(99))
+    wait = endpoint_module.wait
+
+    def interrupted(*arguments, **settings):
+        if next(waits) == 2:
+            raise KeyboardInterrupt
+        return wait(*arguments, **settings)
+
+    monkeypatch.setattr(endpoint_module, "wait", interrupted)
+    cache = ReplyCache(tmp_path / "replies.sqlite")
+    with pytest.raises(KeyboardInterrupt):
+        ask(Cached(endpoint(concurrency=4), cache), [request(f"q{n}") for n in range(40)])
+    assert 4 <= len(cache) == sum(service.paid.values()) < 12
 
 
 CHILD = """

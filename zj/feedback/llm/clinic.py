@@ -6,12 +6,13 @@ Its judge knows the truth, so what AI feedback makes of it can be compared with 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import zj.clinic
-from zj.clinic import Question, judge
+from zj.clinic import Case, Patient, Question, judge
 from zj.feedback.ai.prompt import TEMPLATES, Language, ratings_in_form, read, render
 from zj.feedback.llm.cache import key_of
 from zj.feedback.llm.chat import REFUSED, ChatReply, ChatRequest, estimate_tokens
@@ -20,15 +21,25 @@ SHARED = ("history", "query", "doctor_response")  # texts of the judge's prompt 
 
 
 class ClinicModel:
-    """Gold judge and doctor. It rates two answers by their gold scores (1 + 9 × score, two decimals keep all of
-    them apart), answers a conversation with a known question by the clinic's reference, and refuses all else.
+    """Gold judge, doctor and patient; what is none of theirs is refused.
 
-    questions: those that it knows; the text of a prompt says which of them it is about. noise: the share of verdicts
-    that are put wrong on purpose, by a hash of seed and request: the two ratings are exchanged, so a tie stays one.
+    The judge rates two answers by their gold scores: 1 + 9 × score, and two decimals keep all scores apart. The doctor
+    answers a conversation with a known question by the clinic's reference. The patient speaks as the assistant of a
+    conversation whose first message has the text of its case, and ends with 再见 (HuatuoGPT, appendix A.3).
+
+    questions: those that judge and doctor know; the text of a prompt says which of them it is about. cases: text of a
+    case → the case. noise: the share of verdicts that are put wrong on purpose, by a hash of seed and request: the two
+    ratings are exchanged, so a tie stays one.
     """
 
-    def __init__(self, questions: Iterable[Question], noise: float = 0.0, seed: int = 0):
-        self.noise, self.seed = noise, seed
+    def __init__(
+        self,
+        questions: Iterable[Question],
+        noise: float = 0.0,
+        seed: int = 0,
+        cases: Mapping[str, Case] = MappingProxyType({}),
+    ):
+        self.noise, self.seed, self.cases = noise, seed, cases
         self.name = f"clinic {clinic_digest()}" + (f" noise {noise:g} seed {seed}" if noise else "")
         known = list(questions)
         self.by_prompt = {_key(language, question): question for question in known for language in TEMPLATES}
@@ -36,7 +47,7 @@ class ClinicModel:
 
     def replies(self, requests: Iterable[ChatRequest]) -> Iterator[tuple[int, ChatReply]]:
         for number, request in enumerate(requests):
-            text = self._rate(request) or self._answer(request)
+            text = self._rate(request) or self._answer(request) or self._speak(request)
             tokens = (estimate_tokens(request.messages), estimate_tokens([("assistant", text)]))
             yield number, ChatReply(text, "stop", *tokens) if text else ChatReply("", REFUSED, 0, 0)
 
@@ -61,6 +72,19 @@ class ClinicModel:
         turns = [text for role, text in request.messages if role != "system"]
         history = tuple(zip(turns[:-1:2], turns[1::2], strict=False))
         return self.answers.get((history, turns[-1]), "") if len(turns) % 2 else ""
+
+    def _speak(self, request: ChatRequest) -> str:
+        """The patient's next message; all that it said before follows from the doctor's messages."""
+        case = next((case for text, case in self.cases.items() if text in request.messages[0][1]), None)
+        if case is None:
+            return ""
+        patient = Patient(case, request.sample)
+        said = patient.opening()
+        for role, text in request.messages[1:]:
+            if role == "user":
+                said = patient.reply(text)
+        thanks = not patient.pending and "谢" in said and "？" not in said
+        return f"{said}再见。" if thanks else said
 
 
 def _key(language: Language, question: Question) -> tuple[str, ...]:

@@ -107,6 +107,8 @@ class Endpoint:
                 last = failure
             if last.wait is not None:
                 self.pace.pause(last.wait)
+                if last.wait > LONGEST_WAIT:
+                    print(f"\n{self.name} asks for a wait of {last.wait:,.0f} seconds", file=sys.stderr, flush=True)
             elif attempt + 1 < self.attempts:
                 self._sleep(min(LONGEST_WAIT, self.first_wait * 2**attempt) * (0.5 + jitter.random() / 2))
         raise ValueError(
