@@ -110,9 +110,13 @@ def test_key_and_address_are_in_no_message_and_a_wrong_key_stops(service, capsys
     assert "status 401 invalid_api_key: the key is not accepted" in str(caught.value)
     shown = str(caught.value) + capsys.readouterr().err
     assert KEY not in shown and os.environ["OPENAI_BASE_URL"] not in shown
-    monkeypatch.delenv("OPENAI_API_KEY")
-    with pytest.raises(ValueError, match="OPENAI_API_KEY is not set"):
-        endpoint()
+    wrong = {"OPENAI_BASE_URL": ("secret.example/v1",), "OPENAI_API_KEY": ("sk-坏", "sk-secret\n", "")}
+    for name, value in ((name, value) for name, values in wrong.items() for value in values):
+        monkeypatch.setenv(name, value)
+        with pytest.raises(ValueError, match=f"the endpoint: {name}") as caught:
+            endpoint()
+        assert "secret" not in str(caught.value) and "坏" not in str(caught.value)
+        monkeypatch.setenv(name, "http://127.0.0.1" if name == "OPENAI_BASE_URL" else KEY)
 
 
 def test_a_refused_request_stops_nothing_and_is_not_kept(service, tmp_path, capsys):

@@ -162,8 +162,13 @@ def _client(timeout: float) -> Any:
         import openai
     except ImportError:
         raise ValueError("an endpoint needs the extra [llm]: pip install -e '.[llm]'") from None
-    if not os.environ.get("OPENAI_API_KEY"):
+    key, address = os.environ.get("OPENAI_API_KEY", ""), os.environ.get("OPENAI_BASE_URL", "")
+    if not key:
         raise ValueError("the endpoint: OPENAI_API_KEY is not set in the environment (a local server takes any)")
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError("the endpoint: OPENAI_API_KEY has a character that no key has, such as a line end")
+    if address and not address.startswith(("http://", "https://")):
+        raise ValueError("the endpoint: OPENAI_BASE_URL does not begin with http:// or https://")
     return openai.OpenAI(timeout=timeout, max_retries=0)  # the attempts are counted and paced here
 
 
