@@ -148,4 +148,3 @@ def test_an_expert_reopens_and_an_admin_frees_items(tmp_path, serve, desk):
     with admin.page.expect_navigation():
         admin.page.locator("form[data-post] button").first.click()
     until(lambda: any(event.kind == "release" for event in read_events(store.db)))
-

@@ -32,7 +32,9 @@ def rank_by_keys(person, orders):
     shown = {}
     for number, typed in enumerate(orders):
         texts = person.texts()
-        shown[person.data()["item"]] = {key: dict(zip(texts, t, strict=True)) for key, t in zip(DIMENSION_KEYS, typed, strict=True)}
+        shown[person.data()["item"]] = {
+            key: dict(zip(texts, t, strict=True)) for key, t in zip(DIMENSION_KEYS, typed, strict=True)
+        }
         for ranks in typed:
             person.press(*(ranks if number % 2 else dense(ranks)))
         person.submit()

@@ -130,7 +130,9 @@ def test_a_window_that_another_one_has_overtaken_says_so_and_keeps_its_work(half
     assert draft(store, person)["ranks"]["safety"].count(4) == 1, "the newer state is overwritten"
     other.click("#messages button")  # reload
     other.wait_for_selector("#messages .error button >> nth=1")
-    pressed = "[...document.querySelectorAll('.row:first-child [aria-pressed=true]')].map((b) => b.textContent).join('')"
+    pressed = (
+        "[...document.querySelectorAll('.row:first-child [aria-pressed=true]')].map((b) => b.textContent).join('')"
+    )
     assert other.evaluate(pressed) == "1234"
     other.click("#messages button >> nth=0")  # restore
     assert other.evaluate(pressed) == "443"

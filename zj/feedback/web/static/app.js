@@ -296,7 +296,8 @@ build({
     change(() => (judgement.rewrites[place] = text), `rewrite ${place}`);
   },
 });
-if (!readOnly) restore();
+if (readOnly) saver.stopped = true;
+else restore();
 const gap = dimensionKeys.findIndex((key) => judgement.ranks[key].includes(null));
 if (gap > 0 || judgement.ranks[dimensionKeys[0]].some((rank) => rank !== null)) toDimension(Math.max(gap, 0));
 show(judgement, cursor); // one comes back where one was

@@ -181,7 +181,7 @@ function explain(wished) {
 function showPace() {
   const { done, left, today, per_hour: count } = page.progress;
   Object.assign(element("progress"), { max: done + left || 1, value: done });
-  const pace = count === null ? [] : [say("per_hour", { count })];
+  const pace = count === null ? [] : [say("per_hour", { count: Math.round(count) })];
   element("pace").textContent = [say("done_left", { done, left, today }), ...pace].join(" · ");
 }
 
