@@ -117,9 +117,7 @@ def test_stored_scripts_are_shown_and_never_run(tmp_path, people):
 def test_a_text_that_became_html_would_be_noticed(tmp_path, people):
     """Control: the policy stops such a script, and both the count and the browser's complaints show it."""
     (annotator,) = people(hostile_project(tmp_path), "a")
-    annotator.page.evaluate(
-        "(text) => document.getElementById('content').insertAdjacentHTML('beforeend', text)", HOSTILE
-    )
+    annotator.page.evaluate("(text) => document.body.insertAdjacentHTML('beforeend', text)", HOSTILE)
     annotator.page.wait_for_function("window.__violations.length > 0")
     with pytest.raises(AssertionError):
         check(annotator)

@@ -31,7 +31,8 @@ ITEMS = {
         (("孩子脸上起了红疹，痒，三天了。", "请问有没有发热？最近换过护肤品或吃过新的食物吗？\n请先不要抓挠。"),),
         "没有发热，前天第一次吃了芒果。需要用药吗？",
         (
-            "可能是芒果引起的接触性皮炎。\n\n1. 先停吃芒果，用清水洗净口周；\n2. 可冷敷，外涂炉甘石洗剂；\n3. 若红疹扩散、眼睑肿胀或呼吸不畅，请立即就医。\n\n孩子几岁？有没有过敏史？",
+            "可能是芒果引起的接触性皮炎。\n\n1. 先停吃芒果，用清水洗净口周；\n2. 可冷敷，外涂炉甘石洗剂；\n"
+            "3. 若红疹扩散、眼睑肿胀或呼吸不畅，请立即就医。\n\n孩子几岁？有没有过敏史？",
             "涂一点强效激素药膏，很快就好。",
             "不用管，过几天自己会好。",
             "建议到皮肤科就诊，由医生查看后决定是否用药。",
@@ -51,7 +52,10 @@ ITEMS = {
         ),
         "No fever. The day before yesterday was the first mango. Does it need medicine?",
         (
-            "This may be contact dermatitis from mango.\n\n1. Stop mango and rinse the skin with water.\n2. Cool compresses and calamine lotion help.\n3. If the rash spreads, the eyelids swell or breathing is hard, see a doctor at once.\n\nHow old is the child?",
+            "This may be contact dermatitis from mango.\n\n1. Stop mango and rinse the skin with water.\n"
+            "2. Cool compresses and calamine lotion help.\n"
+            "3. If the rash spreads, the eyelids swell or breathing is hard, "
+            "see a doctor at once.\n\nHow old is the child?",
             "Use a strong steroid cream, it will be gone soon.",
             "Ignore it.",
             "Please see a dermatologist, who decides whether it needs medicine.",
@@ -67,7 +71,7 @@ READABLE = """
   // Texts whose contrast with what is behind them is under 4.5 : 1 (WCAG 2.1 AA), controls that are off excepted.
   const parse = (color) => color.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => {
-    const [x, y, z] = [r, g, b].map((c) => c / 255).map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+    const [x, y, z] = [r, g, b].map((c) => c / 255).map((c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
     return 0.2126 * x + 0.7152 * y + 0.0722 * z;
   };
   const behind = (node) => {
@@ -88,6 +92,11 @@ READABLE = """
   return bad;
 }
 """
+UNNAMED = """
+() => [...document.querySelectorAll("button, a, input:not([type=hidden]), textarea, select")]
+  .filter((node) => node.checkVisibility() && !(node.textContent.trim() || node.ariaLabel || node.labels?.length))
+  .map((node) => node.outerHTML)
+"""
 
 
 def check(person, name, language):
@@ -104,9 +113,7 @@ def check(person, name, language):
     assert not re.findall(r"\w+_\w+|\{\w+\}|undefined|null|NaN|None", text), f"{name}: a key or an empty value is shown"
     foreign = re.findall(r"[A-Za-z]{3,}" if language == "zh" else r"[\u4e00-\u9fff]+", text)
     assert not foreign, f"{name}: {foreign} is not {language}"
-    unnamed = "[...document.querySelectorAll('button, a, input:not([type=hidden]), textarea, select')].filter((n) => n.checkVisibility() && "
-    unnamed += "!(n.textContent.trim() || n.ariaLabel || n.labels?.length)).map((n) => n.outerHTML)"
-    assert page.evaluate(unnamed) == [], name
+    assert page.evaluate(UNNAMED) == [], name
     person.screenshot(FOLDER, name)
 
 
