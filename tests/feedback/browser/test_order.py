@@ -28,7 +28,7 @@ def dense(ranks):
 
 
 def rank_by_keys(person, orders):
-    """Type an order in each dimension for each item; {item: {dimension: {text of an answer: its rank}}} of the screen."""
+    """Type an order in each dimension of each item; {item: {dimension: {text of an answer: its rank}}} as shown."""
     shown = {}
     for number, typed in enumerate(orders):
         texts = person.texts()

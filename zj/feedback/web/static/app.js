@@ -1,7 +1,7 @@
 // The ranking page: what one can do, by keys, mouse or touch. view.js shows it, saving.js brings it to the server.
 
 import { canonical, completed } from "./judgement.js";
-import { Saver, read, write } from "./saving.js";
+import { Saver, read, remove, write } from "./saving.js";
 import { build, element, message, page, say, show, showQuestion } from "./view.js";
 
 const user = document.querySelector(".user").title;
@@ -28,7 +28,7 @@ function rank(dimension, place, rank) {
   reveal();
 }
 
-/** To the next answer without a rank; after the last one to the next dimension. Who corrects goes from place to place. */
+/** To the next answer without a rank, and after the last one to the next dimension. A correction goes place by place. */
 function moveOn(wasComplete) {
   const { dimension, place } = cursor;
   const ranks = judgement.ranks[dimensionKeys[dimension]];
@@ -70,6 +70,7 @@ function take(name) {
 
 function change(edit, field = null) {
   if (readOnly || sending) return show(judgement, cursor);
+  if (saver.stopped) return show(judgement, cursor), onState("conflict"); // nothing more is saved from here
   const before = structuredClone({ judgement, cursor });
   edit();
   if (canonical(before.judgement) !== canonical(judgement)) {
@@ -81,7 +82,7 @@ function change(edit, field = null) {
 }
 
 function undo() {
-  if (sending) return;
+  if (sending || (saver.stopped && !readOnly)) return;
   const before = changes.pop();
   textInHand = null;
   if (before) {
@@ -112,7 +113,8 @@ function reveal() {
 
 function move(places, dimensions) {
   const within = (value, length) => Math.min(Math.max(value, 0), length - 1);
-  select(within(cursor.place + places, page.answers.length), within(cursor.dimension + dimensions, dimensionKeys.length));
+  const place = within(cursor.place + places, page.answers.length);
+  select(place, within(cursor.dimension + dimensions, dimensionKeys.length));
   reveal();
 }
 
@@ -127,9 +129,10 @@ async function submit() {
     reveal();
     return message(element("missing").textContent);
   }
-  if (page.mode === "rank") return act("/api/judge", { judgement, seconds: activeSeconds() });
+  const content = { judgement, seconds: activeSeconds() };
+  if (page.mode === "rank") return act("/api/judge", content);
   const reason = element("decision").value.trim();
-  if (reason) return act("/api/decide", { judgement, reason });
+  if (reason) return act("/api/decide", { ...content, reason });
   element("decision").focus();
   message(say("reason_needed"), "error");
 }
@@ -246,7 +249,7 @@ function activeSeconds() {
 }
 
 function forgetHere() {
-  for (const name of ["active", "reason"]) localStorage.removeItem(hereKey(name));
+  for (const name of ["active", "reason"]) remove(hereKey(name));
 }
 
 // ---- what the saver reports
@@ -258,8 +261,8 @@ function onState(name, detail) {
   else if (name === "refused") message(say("refused", { error: detail }), "error");
   else if (name === "busy") message(say("too_many"));
   const time = new Date().toTimeString().slice(0, 5);
-  const states = { saving: say("saving"), saved: say("saved", { time }), offline: say("offline"), busy: say("offline") };
-  element("saved").textContent = states[name] ?? "";
+  const texts = { saving: say("saving"), saved: say("saved", { time }), offline: say("offline"), busy: say("offline") };
+  element("saved").textContent = texts[name] ?? "";
   element("saved").dataset.state = name;
 }
 
@@ -296,7 +299,8 @@ build({
     change(() => (judgement.rewrites[place] = text), `rewrite ${place}`);
   },
 });
-if (!readOnly) restore();
+if (readOnly) saver.stopped = true;
+else restore();
 const gap = dimensionKeys.findIndex((key) => judgement.ranks[key].includes(null));
 if (gap > 0 || judgement.ranks[dimensionKeys[0]].some((rank) => rank !== null)) toDimension(Math.max(gap, 0));
 show(judgement, cursor); // one comes back where one was
@@ -325,4 +329,4 @@ addEventListener("pagehide", () => {
   saver.leave();
   if (!saver.stopped) write(hereKey("active"), active);
 });
-addEventListener("pageshow", (event) => event.persisted && location.reload()); // the browser's back: not the old state
+addEventListener("pageshow", (event) => event.persisted && location.reload()); // the browser's back shows an old state
