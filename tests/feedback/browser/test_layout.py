@@ -92,6 +92,10 @@ READABLE = """
   return bad;
 }
 """
+CROWDED = """
+() => [...document.querySelectorAll(".top, .about, .bar, .answer, .row, .panel")]
+  .filter((node) => node.scrollWidth > node.clientWidth + 1).map((node) => node.className)
+"""
 UNNAMED = """
 () => [...document.querySelectorAll("button, a, input:not([type=hidden]), textarea, select")]
   .filter((node) => node.checkVisibility() && !(node.textContent.trim() || node.ariaLabel || node.labels?.length))
@@ -102,6 +106,7 @@ UNNAMED = """
 def check(person, name, language):
     page = person.page
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, f"{name}: wider than the screen"
+    assert page.evaluate(CROWDED) == [], name
     assert page.evaluate(READABLE) == [], name
     text = page.evaluate("document.body.innerText") + " ".join(
         page.evaluate(
