@@ -17,11 +17,11 @@ let textInHand = null; // the text field that was changed last: its letters are 
 
 // ---- ranking
 
-function rank(dimension, place, rank) {
+function rank(dimension, place, given) {
   const ranks = () => judgement.ranks[dimensionKeys[dimension]];
   const wasComplete = !ranks().includes(null);
   change(() => {
-    ranks()[place] = rank;
+    ranks()[place] = given;
     cursor = { dimension, place };
     moveOn(wasComplete);
   });
@@ -42,6 +42,11 @@ function toDimension(dimension) {
   if (dimension >= dimensionKeys.length) return; // the last one is done: Enter submits
   const gap = judgement.ranks[dimensionKeys[dimension]].indexOf(null);
   cursor = { dimension, place: Math.max(gap, 0) };
+}
+
+/** The first dimension in which a rank is missing; -1 if there is none. */
+function firstGap() {
+  return dimensionKeys.findIndex((key) => judgement.ranks[key].includes(null));
 }
 
 function tieAll() {
@@ -111,17 +116,16 @@ function reveal() {
   target.scrollIntoView({ block: "nearest" });
 }
 
-function move(places, dimensions) {
+function move(down, right) {
   const within = (value, length) => Math.min(Math.max(value, 0), length - 1);
-  const place = within(cursor.place + places, page.answers.length);
-  select(place, within(cursor.dimension + dimensions, dimensionKeys.length));
+  select(within(cursor.place + down, places.length), within(cursor.dimension + right, dimensionKeys.length));
   reveal();
 }
 
 // ---- actions
 
 async function submit() {
-  const gap = dimensionKeys.findIndex((key) => judgement.ranks[key].includes(null));
+  const gap = firstGap();
   if (readOnly || sending) return;
   if (gap >= 0) {
     toDimension(gap);
@@ -206,6 +210,7 @@ function help() {
 
 function onKey(event) {
   const { key, target } = event;
+  if (event.isComposing) return; // Enter and Esc are the input method's
   if (target.closest("dialog")) {
     if (key === "Enter" && (event.ctrlKey || event.metaKey)) target.form?.requestSubmit(element("ask-send"));
     return;
@@ -277,11 +282,9 @@ function restore() {
   }
   const other = saver.other();
   if (!other) return;
-  const take = () => {
-    saver.forgetOther();
-    change(() => (judgement = completed(other, page)));
-  };
-  message(say("kept_here"), "error", [[say("restore"), take], [say("discard"), () => saver.forgetOther()]]);
+  const forget = () => saver.forgetOther();
+  const bringBack = () => (forget(), change(() => (judgement = completed(other, page))));
+  message(say("kept_here"), "error", [[say("restore"), bringBack], [say("discard"), forget]]);
 }
 
 // ---- start
@@ -301,9 +304,8 @@ build({
 });
 if (readOnly) saver.stopped = true;
 else restore();
-const gap = dimensionKeys.findIndex((key) => judgement.ranks[key].includes(null));
-if (gap > 0 || judgement.ranks[dimensionKeys[0]].some((rank) => rank !== null)) toDimension(Math.max(gap, 0));
-show(judgement, cursor); // one comes back where one was
+toDimension(Math.max(firstGap(), 0)); // one comes back where one was
+show(judgement, cursor);
 showQuestion();
 
 element("notes").addEventListener("input", (event) => change(() => (judgement.notes = event.target.value), "notes"));
