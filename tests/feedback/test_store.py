@@ -69,6 +69,7 @@ def test_the_expert_decides_and_reopening_keeps_the_trail(store):
     judge(store, "b", number, 4, 3, 2, 1)
     assert opened(store, "x") == number
     assert next_item(store, user(store, "y")) is None  # one expert is enough
+    act(store, "x", "skip", number, {"reason": "不懂"})  # and passes it on, or comes back to it
     act(store, "x", "decide", number, {"judgement": judgement(2, 1, 3, 3), "reason": "因为"})
     with pytest.raises(Conflict, match="decided"):
         judge(store, "a", number, 4, 3, 2, 1)
