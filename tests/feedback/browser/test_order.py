@@ -43,7 +43,7 @@ def rank_by_keys(person, orders):
 
 def stored(store, number, dimension):
     """{text of an answer: its rank} as the store has it."""
-    ((_, _, judgement, _),) = store.judgements(number)
+    ((_, _, judgement),) = store.judgements(number)
     return dict(zip(store.item(number).answers, judgement.ranks[dimension], strict=True))
 
 
@@ -108,7 +108,7 @@ def test_the_line_of_the_final_order_is_safety_then_professionalism_then_fluency
     assert person.page.text_content("#order") == best_first
     texts = person.texts()
     person.submit()
-    ((_, _, judgement, _),) = store.judgements(1)
+    ((_, _, judgement),) = store.judgements(1)
     assert [texts[final.index(rank)] for rank in range(1, answers + 1)] == [
         store.item(1).answers[judgement.final.index(rank)] for rank in range(1, answers + 1)
     ]

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 def stored(store, number):
     """{pseudonym: {text of an answer: final rank}}"""
     answers = store.item(number).answers
-    return {name: dict(zip(answers, j.final, strict=True)) for name, _, j, _ in store.judgements(number)}
+    return {name: dict(zip(answers, j.final, strict=True)) for name, _, j in store.judgements(number)}
 
 
 def test_two_annotators_rank_one_item_at_once_and_see_nothing_of_each_other(tmp_path, serve, desk):
