@@ -16,9 +16,9 @@ import pytest
 
 from tests.feedback.project import act, items, judge, judgement, project, table, user
 from zj.data.records import Candidates, Prompt
-from zj.feedback.derived import TABLES
-from zj.feedback.scheduler import last_judged, next_item
-from zj.feedback.store import Conflict, Refused, Settings, Store
+from zj.feedback.project.derived import TABLES
+from zj.feedback.project.scheduler import last_judged, next_item
+from zj.feedback.project.store import Conflict, Refused, Settings, Store
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -239,7 +239,7 @@ def test_many_threads_lose_nothing(tmp_path):
 WRITER = """
 import os, sys
 from tests.feedback.project import judgement, user
-from zj.feedback.store import Store
+from zj.feedback.project.store import Store
 store, number = Store(sys.argv[1]), int(sys.argv[2])
 person = user(store, "a")
 for n in range(10**6):

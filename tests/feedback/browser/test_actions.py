@@ -6,8 +6,8 @@ import pytest
 
 from tests.feedback.browser.tool import until
 from tests.feedback.project import items, judge, project, user
-from zj.feedback.events import read_events
-from zj.feedback.scheduler import next_item
+from zj.feedback.project.events import read_events
+from zj.feedback.project.scheduler import next_item
 
 pytestmark = pytest.mark.browser
 

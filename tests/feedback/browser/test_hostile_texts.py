@@ -6,8 +6,8 @@ import pytest
 
 from tests.feedback.project import HASHED, judgement, project
 from zj.data.records import Candidates, Prompt
-from zj.feedback.scheduler import next_item
-from zj.feedback.store import Store
+from zj.feedback.project.scheduler import next_item
+from zj.feedback.project.store import Store
 
 pytestmark = pytest.mark.browser
 SCRIPT = "<script>window.__xss=1</script>"

@@ -12,7 +12,7 @@ import pytest
 
 from tests.feedback.project import HASHED, act, judgement, project, user
 from zj.data.records import Candidates, Prompt
-from zj.feedback.scheduler import next_item
+from zj.feedback.project.scheduler import next_item
 
 pytestmark = pytest.mark.browser
 FOLDER = os.environ.get("ZJ_SCREENSHOTS")

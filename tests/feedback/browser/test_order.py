@@ -9,10 +9,10 @@ import torch
 
 from tests.feedback.project import project
 from zj.data.readers import read
-from zj.feedback.criteria import DIMENSION_KEYS
-from zj.feedback.export import export
-from zj.feedback.ranks import by_answer, competition_ranks, lexicographic
-from zj.feedback.store import Settings
+from zj.feedback.project.store import Settings
+from zj.feedback.ranking.criteria import DIMENSION_KEYS
+from zj.feedback.ranking.export import export
+from zj.feedback.ranking.ranks import by_answer, competition_ranks, lexicographic
 from zj.feedback.web import pages
 from zj.rl import ranking_loss
 from zj.rl.reward import ranked_pairs

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.feedback.project import act, judgement, project, user
-from zj.feedback.events import read_events
-from zj.feedback.scheduler import next_item
-from zj.feedback.store import Settings
+from zj.feedback.project.events import read_events
+from zj.feedback.project.scheduler import next_item
+from zj.feedback.project.store import Settings
 
 pytestmark = pytest.mark.browser
 

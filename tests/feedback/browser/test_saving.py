@@ -6,7 +6,7 @@ import pytest
 
 from tests.feedback.browser.tool import until
 from tests.feedback.project import project
-from zj.feedback.events import read_events
+from zj.feedback.project.events import read_events
 
 pytestmark = pytest.mark.browser
 DRAFTS = "**/api/draft"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from tests.feedback.project import PASSWORD
-from zj.feedback.criteria import DIMENSION_KEYS
-from zj.feedback.store import Store
+from zj.feedback.project.store import Store
+from zj.feedback.ranking.criteria import DIMENSION_KEYS
 from zj.feedback.web.app import make_app
 
 if TYPE_CHECKING:

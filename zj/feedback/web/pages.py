@@ -6,12 +6,12 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from zj.feedback.criteria import ADMISSION, DIMENSION_KEYS, DIMENSIONS
-from zj.feedback.events import Event, read_events
-from zj.feedback.judgement import OVERALL, Judgement, parse_judgement
-from zj.feedback.progress import progress_of, written
-from zj.feedback.ranks import Ranks, at_places, by_answer
-from zj.feedback.store import Store, User
+from zj.feedback.project.events import Event, read_events
+from zj.feedback.project.progress import progress_of, written
+from zj.feedback.project.store import Store, User
+from zj.feedback.ranking.criteria import ADMISSION, DIMENSION_KEYS, DIMENSIONS
+from zj.feedback.ranking.judgement import OVERALL, Judgement, parse_judgement
+from zj.feedback.ranking.ranks import Ranks, at_places, by_answer
 
 LETTERS = "ABCDEFGH"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from zj.feedback.progress import by_annotator, by_department, progress_of
-from zj.feedback.scheduler import last_judged, next_item
-from zj.feedback.store import Refused
+from zj.feedback.project.progress import by_annotator, by_department, progress_of
+from zj.feedback.project.scheduler import last_judged, next_item
+from zj.feedback.project.store import Refused
 from zj.feedback.web.lists import item_list
 from zj.feedback.web.pages import rank_page, trail
 from zj.feedback.web.site import Site
