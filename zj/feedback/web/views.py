@@ -63,5 +63,6 @@ def trail_page(site: Site, request: Request, body: bytes) -> Response:
     row, item = site.store.item_row(number), site.store.item(number)
     about = {"number": number, "id": item.id, "department": item.prompt.department, "text": item.prompt.user}
     about |= {"answers": item.answers, "version": row["updated"], "state": row["state"]}
+    events = trail(site.store, number, site.language(request))
     can_reopen = row["state"] in ("agreed", "decided")
-    return site.page(request, "trail.html", item=about, events=trail(site.store, number), can_reopen=can_reopen)
+    return site.page(request, "trail.html", item=about, events=events, can_reopen=can_reopen)
