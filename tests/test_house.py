@@ -21,6 +21,7 @@ MAY_IMPORT = {  # part of zj -> the parts of zj it may know; any file may import
     "clinic": {"data.records", "data.held_out", "cli"},
     "eval": {"model", "lora", "weights", "inference", "data", "clinic"},
     "feedback": {"data", "weights", "inference", "clinic", "train.files", "cli"},
+    "building": {"data", "clinic", "train.files", "cli"},
     "cli": set(),
     "bench": {
         "model",
@@ -35,6 +36,7 @@ MAY_IMPORT = {  # part of zj -> the parts of zj it may know; any file may import
         "clinic",
         "eval",
         "feedback",
+        "building",
         "cli",
     },
 }
