@@ -64,21 +64,45 @@ def is_there(out: str) -> bool:
     return Path(out).exists()
 
 
-def write_records(out: Path, records: Iterable[Record], report: StepReport) -> None:
+def beside(out: Path, name: str) -> Path:
+    """A further file of an output: clean.removed.jsonl beside clean.jsonl."""
+    return out.with_name(f"{out.name.removesuffix('.jsonl')}.{name}.jsonl")
+
+
+def row_with(record: Record, **about: Any) -> str:
+    """A record as a line of JSON that reads back as a record, with what is said of it beside."""
+    return json.dumps(as_json(record) | about, ensure_ascii=False) + "\n"
+
+
+def write_records(
+    out: Path, records: Iterable[Record], report: StepReport, further: Mapping[str, Iterable[str]] | None = None
+) -> None:
     """Write the records as JSON lines, one after the other, and then the report; counts `written`.
 
-    The report is on the disk before the output gets its name: an output that is there has its report.
+    The report is on the disk before the output gets its name: an output that is there has its report, and its `further`
+    files by name (`beside`), whose lines are read when the last record has been written.
     """
+    lines = (json.dumps(as_json(record), ensure_ascii=False) + "\n" for record in records)
+    write_lines(out, lines, report, further)
+
+
+def write_lines(
+    out: Path, lines: Iterable[str], report: StepReport, further: Mapping[str, Iterable[str]] | None = None
+) -> None:
+    """As `write_records`, of records that are lines of JSON already."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_text(out, _lines(out, records, report))
+    write_text(out, _counted(out, lines, report, further))
 
 
-def _lines(out: Path, records: Iterable[Record], report: StepReport) -> Iterator[str]:
+def _counted(
+    out: Path, lines: Iterable[str], report: StepReport, further: Mapping[str, Iterable[str]] | None
+) -> Iterator[str]:
     digest = hashlib.sha256()
-    for record in records:
-        line = json.dumps(as_json(record), ensure_ascii=False) + "\n"
+    for line in lines:
         digest.update(line.encode())
         report.written += 1
         yield line
     report.sha256 = digest.hexdigest()
+    for name, rows in (further or {}).items():
+        write_text(beside(out, name), rows)
     write_text(report_file(out), to_json(vars(report), indent=1) + "\n")
