@@ -31,8 +31,8 @@ class Config:
     rules: tuple[str, ...] = BY_DEFAULT  # the rules that are on
     min_answer: int = 5  # rule short: least characters of a record's longest answer
     max_text: int = 8000  # rule long: most characters of a text
-    language: Language = "zh"  # rule language: Chinese characters (zh) or Latin letters (en)
-    least_language: float = 0.5  # rule language: least share of these among a record's letters
+    language: Language = "zh"  # rule language: Chinese characters (zh) or Latin words (en)
+    least_language: float = 0.5  # rule language: least share of these in a record's answers
     most_repeated: float = (
         0.3  # rule repetition: most of an answer's stretches of 10 characters that stand before in it
     )

@@ -22,6 +22,7 @@ from zj.building.spool import Spool
 from zj.data.records import Dialogue, Document, Prompt, Record, Turn
 
 SENTENCE = re.compile(r"[^。！？!?；;\n]+[。！？!?；;\n]?")
+WHOLE = re.compile("患者|病人|者|禁|、|和|及|与|或|的|时|等|$")  # behind an illness in a contraindication: not 哮喘危象
 BORDER = re.compile(r"[，,。！？!?；;：:\s]")
 
 
@@ -41,11 +42,12 @@ class Finding:
 class _Mention:
     name: str
     kinds: set[str]
-    clause: str  # without the name
-    before: str  # the part of it before the name
+    before: str  # of its clause
+    after: str  # of its clause
 
     def has(self, found: list[str]) -> bool:
-        return any(word in self.clause for word in found)
+        """Whether the rest of the clause has one of these words."""
+        return any(word in self.before or word in self.after for word in found)
 
 
 class Checker:
@@ -79,12 +81,13 @@ class Checker:
         return list(found.values())
 
     def _judge(self, drug: str, targets: list[str], patient: set[str], turn: int, sentence: str) -> Iterator[Finding]:
+        uses = self.graph.uses(drug)
         ill = patient.union(*(self.graph.entities(target, "illness") for target in targets))
         for triple in self.graph.against(drug):
-            if both := ill & self._forbidden(triple[2]):
-                yield Finding("contraindicated", turn, drug, min(both), triple, sentence)
+            both = [name for name in sorted(ill & self._forbidden(triple[2])) if not self._is_known(uses, name)]
+            if both:
+                yield Finding("contraindicated", turn, drug, both[0], triple, sentence)
                 return
-        uses = self.graph.uses(drug)
         if uses and targets and not any(self._is_known(uses, target) for target in targets):
             yield Finding("unknown use", turn, drug, targets[-1], None, sentence)
 
@@ -103,7 +106,12 @@ class Checker:
         """The illnesses and circumstances that a contraindication names; none if it only asks for caution."""
         if "慎用" in text and "禁" not in text:
             return set()
-        return set().union(*(self._conditions(mention) for mention in self._mentions(text)))
+        named: set[str] = set()
+        for mention in self._mentions(text):
+            illness = WHOLE.match(mention.after) and "过敏" not in mention.before + mention.name
+            named |= self._conditions(mention) if illness or "circumstance" in mention.kinds else set()
+        circumstances = words()["circumstances"]
+        return named | {name for name in circumstances if any(word in text for word in (name, *circumstances[name]))}
 
     def _conditions(self, mention: _Mention) -> set[str]:
         entities = self.graph.entities
@@ -115,7 +123,7 @@ class Checker:
             border = BORDER.search(text, end)
             before, after = text[begin:start], text[end : border.start() if border else len(text)]
             name = self.names[index]
-            yield _Mention(name, self.graph.names[name], before + "\n" + after, before)
+            yield _Mention(name, self.graph.names[name], before, after)
 
     @staticmethod
     def _is_target(mention: _Mention) -> bool:

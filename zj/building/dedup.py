@@ -108,7 +108,7 @@ def repeats(texts: Texts, threshold: float, longest: bool = False, test: int = 0
             removed[int(number)] = near
         elif not test or number < test:
             groups.keep(number)
-    return removed
+    return {number: removed.get(repeat.of, repeat) for number, repeat in removed.items()}  # an equal one may have gone
 
 
 def _exact(texts: Texts, test: int) -> dict[int, Repeat]:

@@ -20,10 +20,10 @@ from zj.data.held_out import normalised
 from zj.data.records import Dialogue, Document, Prompt, Ranking, Record
 
 WORDS = Path(__file__).with_name("filter.toml")
-SCRIPTS = {  # of letters
-    "zh": re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"),
-    "en": re.compile("[A-Za-z]"),
-}
+CHINESE = "[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+LATIN = r"[A-Za-z]*[a-z][A-Za-z]*"  # a word; CT and MRI are of no language
+SCRIPTS = {"zh": re.compile(CHINESE), "en": re.compile(LATIN)}
+WORD = re.compile(rf"{CHINESE}|{LATIN}|[^\W\d_A-Z]")  # of any script
 DAMAGE = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ud800-\udfff\ufdd0-\ufdef]")
 REPEATED = 10  # characters of a stretch that an answer says again
 Language = Literal["zh", "en"]
@@ -36,7 +36,7 @@ class Limits:
     min_answer: int  # characters
     max_text: int  # characters
     language: Language
-    least_language: float  # share of the letters
+    least_language: float  # share of the characters and words
     most_repeated: float  # share of an answer
 
 
@@ -69,7 +69,9 @@ def rules(limits: Limits, words: dict[str, re.Pattern[str]]) -> dict[str, Rule]:
         "empty": lambda parts: next((repr(text) for text in parts.answers if is_empty(text, words["empty"])), ""),
         "short": lambda parts: _short(parts.answers, limits.min_answer),
         "long": lambda parts: next((f"{len(t):,} characters" for t in parts.all if len(t) > limits.max_text), ""),
-        "language": lambda parts: _foreign("".join(parts.all), limits.language, limits.least_language),
+        "language": lambda parts: _foreign(
+            "".join(parts.answers or parts.questions), limits.language, limits.least_language
+        ),
         "encoding": damage,
         "advertising": lambda parts: search("advertising", parts.answers),
         "contact": lambda parts: search("contact", parts.all),
@@ -139,8 +141,8 @@ def _short(answers: tuple[str, ...], least: int) -> str:
 
 
 def _foreign(text: str, language: Language, least: float) -> str:
-    letters = sum(map(str.isalpha, text))
-    share = len(SCRIPTS[language].findall(text)) / letters if letters else 1.0
+    total = len(WORD.findall(text))
+    share = len(SCRIPTS[language].findall(text)) / total if total else 1.0
     return f"{share:.0%} {language}" if share < least else ""
 
 

@@ -105,7 +105,7 @@ def _make(database: Path, rows: Iterable[dict[str, Any]], key: tuple[str, int]) 
 
 
 def _names(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
-    """(name, kind, entity) of everything that is looked for in texts."""
+    """(name, kind, entity) of all that is looked for in texts. Drugs of two characters are parts of other words."""
     graph = words()["graph"]
 
     def of(column: str, *keys: str) -> set[str]:
@@ -121,7 +121,7 @@ def _names(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
         return found
 
     drugs = of("subject", "is_drug") - of("subject", "not_drug")
-    illnesses = (of("subject", "is_illness") | of("object", "uses")) - drugs
+    illnesses = of("subject", "is_illness") - drugs - set(graph["not_illness"])
     drug_names, illness_names = aliases("drug_names"), aliases("illness_names")
     names = [
         (name, "drug", drug)
@@ -133,7 +133,7 @@ def _names(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
     said = [(name, text) for name, texts in words()["circumstances"].items() for text in texts]
     said += connection.execute("SELECT subject, object FROM triples WHERE relation = '说法'").fetchall()
     names += [(text, "circumstance", name) for name, text in said]
-    return [row for row in names if 2 <= len(row[0]) <= LONGEST_NAME]
+    return [row for row in names if (3 if row[1] == "drug" else 2) <= len(row[0]) <= LONGEST_NAME]
 
 
 def without_form(drug: str) -> str:

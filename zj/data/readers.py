@@ -260,7 +260,7 @@ def _streamed(path: Path) -> Rows:
             except UnicodeDecodeError as error:
                 raise ValueError(f"{path}:{number}: byte {error.start}: expected UTF-8 (iconv converts it)") from None
             if text.strip():
-                yield number, parse_line(text)
+                yield number, parse_line(text.rstrip("\r\n"))
 
 
 def _rows(path: Path, kind: Kind) -> tuple[Rows, str]:
