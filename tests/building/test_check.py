@@ -10,7 +10,7 @@ import pytest
 
 from scripts.build_check import Config, main
 from zj.building.check import Checker
-from zj.building.graph import open_graph, without_form
+from zj.building.graph import open_graph, without_form, words
 from zj.clinic import CONDITIONS, DRUGS
 from zj.clinic.case import patient_of
 from zj.clinic.consultation import one_answer
@@ -117,7 +117,7 @@ def test_flagged_records_stay_unless_asked(tmp_path, graph_file, capsys):
     assert "1 record" in capsys.readouterr().out
 
 
-def test_a_database_is_made_once_and_of_one_graph(tmp_path, graph_file):
+def test_a_database_is_made_once_and_of_one_graph(tmp_path, graph_file, monkeypatch):
     database = tmp_path / "graph.sqlite"
     open_graph(str(graph_file), database)
     made = database.stat().st_mtime_ns
@@ -125,6 +125,9 @@ def test_a_database_is_made_once_and_of_one_graph(tmp_path, graph_file):
     assert database.stat().st_mtime_ns == made
     with pytest.raises(ValueError, match=r"--database .*: made of .*graph.jsonl, expected clinic"):
         open_graph("clinic", database)
+    monkeypatch.setitem(words()["circumstances"], "新", ["新的"])
+    with pytest.raises(ValueError, match="today's check.toml"):
+        open_graph(str(graph_file), database)
     nothing = tmp_path / "nothing.jsonl"
     nothing.write_text('{"entity": "水", "relations": {"颜色": ["无"]}}\n')
     with pytest.raises(ValueError, match="--graph .*: found no drug"):

@@ -11,6 +11,7 @@ import sqlite3
 import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ Triple = tuple[str, str, str]
 _TABLES = """
 CREATE TABLE triples (subject TEXT, relation TEXT, object TEXT);
 CREATE TABLE names (name TEXT, kind TEXT, entity TEXT, UNIQUE (name, kind, entity));
-CREATE TABLE source (file TEXT, bytes INTEGER);
+CREATE TABLE source (file TEXT, bytes INTEGER, rules TEXT);
 """
 _INDEXES = """
 CREATE INDEX by_subject ON triples (subject, relation);
@@ -74,18 +75,20 @@ def open_graph(source: str, database: Path) -> Graph:
 
     ValueError if the file has no triples of drugs, or if the database was made of another file.
     """
-    key = (source, 0 if source == CLINIC else len(data := read_bytes(Path(source))))
+    rules = blake2b(repr([words()["graph"], words()["circumstances"]]).encode(), digest_size=8).hexdigest()
+    key = (source, 0 if source == CLINIC else len(data := read_bytes(Path(source))), rules)
     if not database.exists():
         rows = clinic_rows() if source == CLINIC else _rows(Path(source), data)
         database.parent.mkdir(parents=True, exist_ok=True)
         _make(database, rows, key)
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
         if (found := connection.execute("SELECT * FROM source").fetchone()) != key:
-            raise ValueError(f"--database {database}: made of {found[0]}, expected {source}; remove it or name another")
+            found_in = f"made of {found[0]}, expected {source} as it is, and today's check.toml"
+            raise ValueError(f"--database {database}: {found_in}; remove it or name another")
     return Graph(database)
 
 
-def _make(database: Path, rows: Iterable[dict[str, Any]], key: tuple[str, int]) -> None:
+def _make(database: Path, rows: Iterable[dict[str, Any]], key: tuple[str, int, str]) -> None:
     draft = database.with_name(f".tmp-{database.name}")
     draft.unlink(missing_ok=True)
     connection = sqlite3.connect(draft)
@@ -96,7 +99,7 @@ def _make(database: Path, rows: Iterable[dict[str, Any]], key: tuple[str, int]) 
     connection.executemany("INSERT INTO triples VALUES (?, ?, ?)", triples)
     connection.executescript(_INDEXES)
     connection.executemany("INSERT OR IGNORE INTO names VALUES (?, ?, ?)", _names(connection))
-    connection.execute("INSERT INTO source VALUES (?, ?)", key)
+    connection.execute("INSERT INTO source VALUES (?, ?, ?)", key)
     connection.commit()
     if not connection.execute("SELECT 1 FROM names WHERE kind = 'drug'").fetchone():
         raise ValueError(f"--graph {key[0]}: found no drug, expected relations such as {words()['graph']['uses'][0]}")
