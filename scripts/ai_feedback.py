@@ -30,7 +30,7 @@ from zj.feedback.ai.compare import Comparison, Item, compare, item_of
 from zj.feedback.ai.pairs import Pairs, Ranked
 from zj.feedback.ai.prompt import Language, digest, ratings_in_form
 from zj.feedback.ai.report import figures, table, unparsed_samples
-from zj.feedback.export import reads_back
+from zj.feedback.ranking.export import reads_back
 from zj.feedback.llm import ChatModel, ChatReply, ChatRequest, ask
 from zj.feedback.llm.budget import DryRun, Metered, Prices
 from zj.feedback.llm.cache import Cached, ReplyCache

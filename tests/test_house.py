@@ -20,8 +20,13 @@ MAY_IMPORT = {  # part of zj -> the parts of zj it may know; any file may import
     "plan": {"model", "lora", "weights", "inference", "data", "train", "stages"},
     "clinic": {"data.records", "data.held_out", "cli"},
     "eval": {"model", "lora", "weights", "inference", "data", "clinic"},
+<<<<<<< HEAD
     # feedback: eval.answers samples from a local judge as from any model, eval.statistics has the intervals
     "feedback": {"data", "weights", "inference", "clinic", "eval.answers", "eval.statistics", "train.files", "cli"},
+=======
+    "feedback": {"data", "weights", "inference", "clinic", "train.files", "cli"},
+    "building": {"data", "clinic", "train.files", "cli"},
+>>>>>>> room
     "cli": set(),
     "bench": {
         "model",
@@ -36,6 +41,7 @@ MAY_IMPORT = {  # part of zj -> the parts of zj it may know; any file may import
         "clinic",
         "eval",
         "feedback",
+        "building",
         "cli",
     },
 }

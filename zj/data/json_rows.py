@@ -42,7 +42,7 @@ def json_rows(text: str, path: Path) -> Rows:
             one_object = _parse_row(line) is None
         if one_object:
             return _object(text, path, number)
-    return ((number, _parse_line(line)) for number, line in _lines(text))
+    return ((number, parse_line(line)) for number, line in _lines(text))
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
@@ -96,7 +96,7 @@ def _parse(line: str) -> Any:
         return None
 
 
-def _parse_line(line: str) -> Any:
+def parse_line(line: str) -> Any:
     """One line of JSON lines."""
     if len(line) > ROW_LIMIT:
         return row_too_long(len(line))
@@ -225,7 +225,7 @@ def _elements(text: str, path: Path, start: int = 0) -> Iterator[tuple[int, str,
             "found the end of the file" if error.pos >= len(text) else f"found broken JSON at column {error.colno}"
         )
         raise ValueError(f"{path}:{error.lineno}: {problem} ({error.msg}), expected a whole JSON file") from None
-    except (ValueError, RecursionError) as error:  # as in _parse_line
+    except (ValueError, RecursionError) as error:  # as in parse_line
         raise ValueError(f"{path}:{line}: found broken JSON ({error}), expected a whole JSON file") from None
 
 

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar, overload
 from zj.data.fields import Notes
 from zj.data.files import Paths, files_of, find_files, suffix
 from zj.data.formats import to_records
-from zj.data.json_rows import json_rows
+from zj.data.json_rows import json_rows, parse_line
 from zj.data.prompt_formats import marks_in
 from zj.data.rankings import RankingToolInput, is_from_ranking_tool
 from zj.data.records import Candidates, Dialogue, Document, Prompt, Ranking, Record
@@ -28,7 +28,7 @@ from zj.data.sizes import ROW_LIMIT, row_too_long
 from zj.data.tables import Rows, delimiter_of, read_parquet, read_table, read_xlsx
 from zj.data.text import read_bytes, read_text
 
-__all__ = ["ROW_LIMIT", "Kind", "OnBadRow", "Repeats", "files_of", "read"]
+__all__ = ["ROW_LIMIT", "Kind", "OnBadRow", "Repeats", "files_of", "read", "stream"]
 
 Kind = Literal["document", "dialogue", "prompt", "ranking", "candidates"]
 OnBadRow = Literal["stop", "skip"]
@@ -41,6 +41,7 @@ OTHER_MARKS = re.compile(
     r"</?s>|<\|(?:im_start|im_end|endoftext|eot_id|begin_of_text|start_header_id|end_header_id|user|assistant|system)\|>"
     r"|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<eo[hmas]>|###\s*(?:Instruction|Response|Human|Assistant|回答)[:：]|<reserved_10\d>|\bASSISTANT:"
 )
+STREAMED = 32 << 20  # bytes of a file of JSON lines that `stream` reads line by line
 JSON_START = re.compile(r'\s*(\{\s*["}]|\[\s*[\[{"\]])')
 
 
@@ -128,6 +129,21 @@ def read(
         if ("<" in text or "[" in text or "##" in text or "ASSISTANT:" in text) and (mark := OTHER_MARKS.search(text)):
             report.other_marks[mark.group()] += 1
     return records, report
+
+
+def stream(paths: Paths, kind: Kind, report: Report, on_bad_row: OnBadRow = "stop") -> Iterator[Any]:
+    """The records of the files in order, one after the other; what was read and skipped goes into `report`.
+
+    A large file of JSON lines in UTF-8 is read line by line, any other as a whole. Raises ValueError as `read`.
+    """
+    for path in find_files(paths)[0]:
+        rows, form = _lines_of(path) or _rows(path, kind)
+        report.files.append(file := FileReport(path, form))
+        for record in _records(rows, path, kind, on_bad_row, None, file, report):
+            report.records += 1
+            yield record
+    if not report.records:
+        raise ValueError(f"--data: found no {kind}" + (f", the first: {report.skipped[0]}" if report.skipped else ""))
 
 
 def read_any(path: Path, on_bad_row: OnBadRow = "stop") -> Read[Any]:
@@ -225,6 +241,26 @@ def _about_tool(path: Path, tool: RankingToolInput | None) -> str:
 
 
 # ---- one file
+
+
+def _lines_of(path: Path) -> tuple[Rows, str] | None:
+    """The rows of a large file of JSON lines, while it is read; None for any other file."""
+    if path.suffix.lower() not in (".jsonl", ".ndjson") or path.stat().st_size < STREAMED:
+        return None
+    with open(path, "rb") as file:
+        first = [file.readline() for _ in range(2)]
+    return (_streamed(path), "") if all(line.startswith(b"{") for line in first) else None
+
+
+def _streamed(path: Path) -> Rows:
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                text = line.decode()
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{path}:{number}: byte {error.start}: expected UTF-8 (iconv converts it)") from None
+            if text.strip():
+                yield number, parse_line(text.rstrip("\r\n"))
 
 
 def _rows(path: Path, kind: Kind) -> tuple[Rows, str]:

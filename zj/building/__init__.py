@@ -1,0 +1,1 @@
+"""Building data: steps that turn records into a cleaner set of records, each with a report."""

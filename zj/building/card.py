@@ -1,0 +1,110 @@
+"""The card of a data set: one HTML page with inline SVG, without scripts and without anything from elsewhere.
+
+All text of the data and of the reports is escaped. Colours follow the reader's choice of light or dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from zj.building.figures import bars, histogram
+from zj.building.summary import Summary, mean, quantile, share
+
+BARS = 20  # departments that are listed one by one
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def page(
+    title: str, kinds: Mapping[str, Summary], reports: Sequence[Mapping[str, Any]], made: Mapping[str, str]
+) -> str:
+    """The card of the kinds' summaries and of the steps' reports; `made` gives the step that made a file."""
+    total = sum(summary.records for summary in kinds.values())
+    style = Path(__file__).with_name("card.css").read_text(encoding="utf-8")
+    parts = [
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+        f"<title>{escape(title)}</title><style>{style}</style></head><body><h1>{escape(title)}</h1>",
+        f"<p>{total:,} records. Lengths are in characters. Repeats are exact, by normalised text. An answer asks "
+        "something if it has a question mark.</p><h2>Kinds</h2>",
+        _kinds(kinds, total),
+        *(_kind(name, summary) for name, summary in kinds.items()),
+        "<h2>Sources</h2>",
+        _sources(kinds, made),
+        "<h2>Steps</h2>" if reports else "",
+        *map(_step, reports),
+        "</body></html>",
+    ]
+    return "\n".join(part for part in parts if part) + "\n"
+
+
+def _kinds(kinds: Mapping[str, Summary], total: int) -> str:
+    head = ("kind", "records", "share", "turns", "question", "answer", "answers that ask", "repeats")
+    rows = [
+        (
+            name,
+            f"{summary.records:,}",
+            share(summary.records, total),
+            f"{mean(summary.turns):.2f}",
+            f"{quantile(summary.questions, 0.5):,}",
+            f"{quantile(summary.answers, 0.5):,}",
+            share(summary.asking, summary.answers.total()),
+            f"{summary.repeats:,}",
+        )
+        for name, summary in kinds.items()
+    ]
+    return _table(head, rows) + "<p>Turns: the mean. Question and answer: the median length.</p>"
+
+
+def _kind(name: str, summary: Summary) -> str:
+    figures = [histogram(f"Length of {'texts' if name == 'documents' else 'answers'}", summary.answers)]
+    figures.insert(0, histogram("Length of questions", summary.questions))
+    if len(summary.turns) > 1:
+        figures.append(histogram("Turns", summary.turns, "most"))
+    if given := summary.departments.keys() - {""}:
+        rows = [(department or "not given", number) for department, number in summary.departments.most_common(BARS)]
+        if rest := summary.departments.total() - sum(number for _, number in rows):
+            rows.append((f"{len(summary.departments) - BARS} more", rest))
+        figures.append(bars("Departments", f"{len(given):,}", rows))
+    asking = share(summary.records_asking, summary.records)
+    return (
+        f"<section><h3>{escape(name)}: {summary.records:,}</h3><p>{asking} of them have an answer that asks something."
+        f'</p><div class="figures">{"".join(figures)}</div></section>'
+    )
+
+
+def _sources(kinds: Mapping[str, Summary], made: Mapping[str, str]) -> str:
+    files = dict.fromkeys(file for summary in kinds.values() for file in summary.files)
+    rows = [[file, *(f"{summary.files[file]:,}" for summary in kinds.values()), made.get(file, "")] for file in files]
+    return _table(["file", *kinds, "made by the step"], rows, last_is_text=True)
+
+
+def _step(report: Mapping[str, Any]) -> str:
+    """What a step did, with some of the records that it names."""
+    samples, kind = report["samples"], report["settings"].get("kind", "")
+    counts = ", ".join(f"{report[name]:,} {name}" for name in ("read", "removed", "changed", "written"))
+    reasons = [
+        [reason, f"{number:,}", share(number, report["read"]), "\n".join(samples.get(reason, []))]
+        for reason, number in sorted(report["reasons"].items(), key=lambda item: -item[1])
+    ]
+    table = _table(["reason", "records", "of those read", "for example"], reasons, last_is_text=True) if reasons else ""
+    settings = "".join(f"{escape(str(name))} = {escape(str(value))}\n" for name, value in report["settings"].items())
+    return (
+        f"<h3>{escape(str(report['step']))}{escape(f', {kind}s' if kind else '')}</h3><p>{counts}</p>{table}"
+        f"<details><summary>settings</summary><pre><code>{settings}</code></pre></details>"
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], last_is_text: bool = False) -> str:
+    """The first column is text, the others are numbers."""
+    numbers = range(1, len(head) - last_is_text)
+
+    def cells(tag: str, row: Sequence[str]) -> str:
+        classes = [' class="n"' if at in numbers else "" for at in range(len(row))]
+        return "".join(f"<{tag}{c}>{escape(text)}</{tag}>" for c, text in zip(classes, row, strict=True))
+
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><tr>{cells("th", head)}</tr>{body}</table></div>'
