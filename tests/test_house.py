@@ -20,13 +20,9 @@ MAY_IMPORT = {  # part of zj -> the parts of zj it may know; any file may import
     "plan": {"model", "lora", "weights", "inference", "data", "train", "stages"},
     "clinic": {"data.records", "data.held_out", "cli"},
     "eval": {"model", "lora", "weights", "inference", "data", "clinic"},
-<<<<<<< HEAD
     # feedback: eval.answers samples from a local judge as from any model, eval.statistics has the intervals
     "feedback": {"data", "weights", "inference", "clinic", "eval.answers", "eval.statistics", "train.files", "cli"},
-=======
-    "feedback": {"data", "weights", "inference", "clinic", "train.files", "cli"},
-    "building": {"data", "clinic", "train.files", "cli"},
->>>>>>> room
+    "building": {"data", "clinic", "feedback.llm", "train.files", "cli"},  # feedback.llm: models that write
     "cli": set(),
     "bench": {
         "model",
