@@ -47,13 +47,13 @@ WORKERS = any_of(
 )
 NAMED = rf"{ROLES}?(?:姓{SPACE}*名|名{SPACE}*字|签名|签字)(?:[(（][^)）\n]{{0,6}}[)）])?"
 SIGNED = rf"{DUTIES}(?:医师|医生|护士)(?:签名|签字|姓名)?|医师|(?:医生|大夫|护士|药师|技师)(?:签名|签字|姓名)"
-FIELD = rf"(?:(?P<own>{NAMED})|{SIGNED}|{WORKERS}){SPACE}?[:：/]{SPACE}*"
+FIELD = rf"(?P<own>{NAMED}(?:{SPACE}?[:：]{SPACE}*|{SPACE}{{1,3}}))|(?:{SIGNED}|{WORKERS}){SPACE}?[:：/]{SPACE}*"
 RELATIVES = any_of(
     "孩子 宝宝 儿子 女儿 小孩 老公 老婆 爱人 妈妈 爸爸 父亲 母亲 妻子 丈夫 朋友 闺女 孙子 孙女 外孙 外孙女 奶奶 爷爷 姥姥 外婆 外公 哥哥 姐姐 弟弟 "
     "妹妹 同事 邻居 同学 室友 侄子 侄女 姑姑 舅舅 婆婆 公公 岳父 岳母"
 )
 CALLED = (
-    rf"(?:我叫做?|本人叫|他叫|她叫|名叫|取名叫?|化名|(?:名字|姓名|大名)(?:就?是|叫做?|为)"
+    rf"(?:我叫做?|本人叫|他叫|她叫|名叫|取名叫?|化名|(?:名字|大名)(?:就?是|叫做?|为)|姓名(?:就?是|叫做?|为)?"
     rf"|(?:患者|病人|{RELATIVES})(?:的名字)?(?:名叫|叫做|叫)){OPEN}"
 )
 PEOPLE = any_of(
@@ -71,7 +71,7 @@ OWNER = re.compile(rf"的(?:{RELATIVES}|{THINGS})")
 # A text without any of these has no cue; to look for them is quick.
 HINT = re.compile(
     "名|叫|签|医|护|患|病|我|本人|家属|人[:：]|者[:：]|先生|女士|小姐|主任|教授|院长|老师|姨|叔|大[爷妈娘伯]|[爷奶]|同志|专家|博士|师傅|"
-    "妇|[子女儿夫妻父母亲友]|配偶|陪|员|手[:：]|[·•・‧․]"
+    "妇|男|[子女儿夫妻父母亲友]|配偶|陪|员|手[:：]|[·•・‧․]"
 )
 HAN = re.compile("[\u4e00-\u9fff]")
 FOREIGN = re.compile("[\u4e00-\u9fff]{1,9}(?:[·•・‧․][\u4e00-\u9fff]{1,10}){1,3}")
@@ -87,7 +87,13 @@ PERSON = re.compile(r"[,，(（ ]{1,2}(?:性别)?(?:男|女|\d{1,3}岁|\d{1,2}�
 THANKS = frozenset({"谢谢", "感谢", "多谢", "致谢", "道谢", "答谢", "拜谢"})
 SIGNATURE = re.compile(rf"(?m)^{SPACE}*([\u4e00-\u9fff]{{2,4}}){SPACE}*\n(?={SPACE}*(?:19|20)\d\d[年/.-])")
 FILLED = re.compile(rf"[\u4e00-\u9fff]{{2,4}}(?={SPACE}*(?:[,，。;；/、)）\n]|$|性别|年龄|男|女))")
-UNCUED = re.compile(rf"[{''.join(sorted(FREQUENT - AMBIGUOUS))}][{''.join(sorted(USUAL))}]{{2}}")
+_USUAL = f"[{''.join(sorted(USUAL))}]"
+UNCUED = re.compile(
+    rf"[{''.join(sorted(FREQUENT - AMBIGUOUS))}]{_USUAL}{{2}}|(?:{'|'.join(sorted(DOUBLE))}){_USUAL}{{1,2}}"
+)
+SPACED = re.compile("[\u4e00-\u9fff][ \u3000][\u4e00-\u9fff](?![\u4e00-\u9fff])")
+NEAR = re.compile(r"[\u4e00-\u9fff\d·]")  # before something that is no whole word
+AND = re.compile("[/、]|和|及|与")
 
 
 def find_names(text: str) -> Iterator[Span]:
@@ -110,14 +116,17 @@ def _behind_cues(text: str) -> Iterator[Span]:
     at = 0
     while cue := CUE.search(text, at):
         strength: Strength = "field" if cue["field"] else "called" if cue["called"] else "likely"
-        end = name_at(text, cue.end(), strength, own=bool(cue["own"]))
-        if end:
-            span = Span(cue.end(), end, "name")
+        start, end = cue.end(), name_at(text, cue.end(), strength, own=bool(cue["own"]))
+        at = end or cue.start() + 1  # one cue may stand behind another: 患者家属
+        while end:
+            span = Span(start, end, "name")
             if strength == "likely":
                 likely.append(span)
             else:
                 yield span
-        at = end or cue.start() + 1  # one cue may stand behind another: 患者家属
+            more = AND.match(text, end)  # 王芳/李强
+            start, strength = more.end() if more else end, "likely"
+            end = name_at(text, start, strength) if more else None
     for title in TITLE.finditer(text):
         start = name_before(text, title.start())
         if start is not None:
@@ -127,6 +136,10 @@ def _behind_cues(text: str) -> Iterator[Span]:
         if start is not None and owner.start() - start > 1:
             yield Span(start, owner.start(), "name")
     yield from likely
+    for person in PERSON.finditer(text):
+        start = name_before(text, person.start())
+        if start is not None and person.start() - start > 1 and not NEAR.match(text[start - 1 : start]):
+            yield Span(start, person.start(), "name")
 
 
 def find_again(text: str, names: Iterable[str]) -> Iterator[Span]:
@@ -151,6 +164,8 @@ def places(text: str, part: str) -> Iterator[int]:
 
 def name_at(text: str, start: int, strength: Strength, own: bool = False) -> int | None:
     """The end of the name that begins at `start`, or None. `own`: a field that holds nothing but a name."""
+    if own and text[start : start + 1] in SINGLE and (spaced := SPACED.match(text, start)):
+        return spaced.end()
     if foreign := FOREIGN.match(text, start):
         return _end_of_foreign(text, foreign)
     ends = list(_ends(text, start, strength))

@@ -169,7 +169,7 @@ class Surrogates:
         suffix = SUFFIX.search(part)
         name = part[: suffix.start()] if suffix else part
         behind = part[len(name) :]
-        numbered = re.fullmatch(r"[0-9０-９A-Za-z一二三四五六七八九十百零〇东西南北甲乙丙丁 \-－—之]*", name)
+        numbered = re.fullmatch(r"[第0-9０-９A-Za-z一二三四五六七八九十百零〇东西南北甲乙丙丁 \-－—之]*", name)
         shown = self._refill(name) if numbered else self._numbered(kind, 1)
         self.given[known] = shown + self._refill(behind)
         return self.given[known]
