@@ -22,7 +22,9 @@ MAY_IMPORT = {  # part of zj -> the parts of zj it may know; any file may import
     "eval": {"model", "lora", "weights", "inference", "data", "clinic"},
     # feedback: eval.answers samples from a local judge as from any model, eval.statistics has the intervals
     "feedback": {"data", "weights", "inference", "clinic", "eval.answers", "eval.statistics", "train.files", "cli"},
-    "building": {"data", "clinic", "feedback.llm", "train.files", "cli"},  # feedback.llm: models that write
+    # building: feedback.llm has the models that write; of a local one eval.answers loads the weights, stages.identity
+    # tells them apart, train starts the device
+    "building": {"data", "clinic", "feedback.llm", "eval.answers", "stages.identity", "weights", "train", "cli"},
     "cli": set(),
     "bench": {
         "model",

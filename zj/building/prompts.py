@@ -1,0 +1,67 @@
+"""Prompts as data: templates with fields, and the inverse that reads the fields of a rendered prompt."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+PROMPTS = Path(__file__).with_name("prompts.toml")
+FIELD = re.compile(r"\{(\w+)\}")
+FIELDS = {  # prompt -> the fields that it has to have
+    "refine.huatuogpt": {"question", "reply"},
+    "refine.zhongjing": {"question", "reply"},
+    "self_instruct.triples": {"number", "examples"},
+    "self_instruct.answer": {"role", "question"},
+    "dialogues.patient": {"medical_case"},
+    "dialogues.doctor": {"doctor_diagnosis"},
+}
+
+
+@dataclass(frozen=True)
+class Template:
+    text: str
+
+    def fill(self, **values: str) -> str:
+        """The text with its fields filled. What is filled in is not read again: braces in it stay."""
+        return FIELD.sub(lambda field: values[field[1]], self.text)
+
+    def read(self, text: str) -> dict[str, str] | None:
+        """The fields of a text that `fill` has made; None for another one."""
+        known = set[str]()
+        pattern = ""
+        for number, part in enumerate(FIELD.split(self.text)):
+            repeated = part in known
+            pattern += re.escape(part) if number % 2 == 0 else f"(?P={part})" if repeated else f"(?P<{part}>.*?)"
+            known |= {part} if number % 2 else set()
+        match = re.fullmatch(pattern, text, re.DOTALL)
+        return match.groupdict() if match else None
+
+
+@dataclass(frozen=True)
+class Prompts:
+    sha256: str  # of the file
+    templates: dict[str, Template]  # by "table.key"
+
+    def __getitem__(self, name: str) -> Template:
+        return self.templates[name]
+
+
+def read_prompts(file: str = "") -> Prompts:
+    """The prompts of a file ("": prompts.toml). ValueError names the prompt that is missing or lacks a field."""
+    path = Path(file) if file else PROMPTS
+    data = path.read_bytes()
+    try:
+        table = tomllib.loads(data.decode())
+    except ValueError as error:
+        raise ValueError(f"--prompts {path}: not TOML ({error})") from None
+    templates: dict[str, Template] = {}
+    for name, fields in FIELDS.items():
+        group, key = name.split(".")
+        text = table.get(group, {}).get(key)
+        if not isinstance(text, str) or set(FIELD.findall(text)) != fields:
+            raise ValueError(f"--prompts {path}: {name}: expected a text with {{{'}, {'.join(sorted(fields))}}}")
+        templates[name] = Template(text)
+    return Prompts(hashlib.sha256(data).hexdigest(), templates)
