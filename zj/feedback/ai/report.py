@@ -81,7 +81,8 @@ def _of_gold(
 ) -> dict[str, list[Case]]:
     """Agreement with the clinic's gold judge; nothing for other items."""
     names = ("gold: same verdict", "gold: decided pairs right", "gold: pairs of the rankings right")
-    cases: dict[str, list[Case]] = {name: [] for name in (*names, "gold: longer answer is better")}
+    names = (*names, "gold: pairs of the rankings reversed", "gold: longer answer is better")
+    cases: dict[str, list[Case]] = {name: [] for name in names}
     scores = {n: [judge(i.question, text).score for text in i.answers] for n, i in enumerate(items) if i.question}
     for comparison in comparisons:
         if comparison.item not in scores or comparison.outcome is None:
@@ -92,11 +93,13 @@ def _of_gold(
             cases[names[1]].append((item.id, comparison.outcome == truth))
         longer = _longer(item, comparison)
         if truth and longer:
-            cases["gold: longer answer is better"].append((item.id, truth == longer))
+            cases[names[4]].append((item.id, truth == longer))
     for number, gold in scores.items():
         for (one, rank), (other, below) in combinations(ranked[number].items(), 2):
             if rank != below:
-                cases[names[2]].append((items[number].id, _sign(below, rank) == _sign(gold[one], gold[other])))
+                claim, truth = _sign(below, rank), _sign(gold[one], gold[other])
+                cases[names[2]].append((items[number].id, claim == truth))
+                cases[names[3]].append((items[number].id, claim == -truth))
     return cases if scores else {}
 
 
