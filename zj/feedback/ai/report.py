@@ -80,26 +80,25 @@ def _of_gold(
     items: Sequence[Item], ranked: Sequence[Ranked], comparisons: Iterable[Comparison]
 ) -> dict[str, list[Case]]:
     """Agreement with the clinic's gold judge; nothing for other items."""
-    names = ("gold: same verdict", "gold: decided pairs right", "gold: pairs of the rankings right")
-    names = (*names, "gold: pairs of the rankings reversed", "gold: longer answer is better")
-    cases: dict[str, list[Case]] = {name: [] for name in names}
+    names = ("same verdict", "decided pairs right", "pairs of the rankings right", "pairs of the rankings reversed")
+    cases: dict[str, list[Case]] = {f"gold: {name}": [] for name in (*names, "longer answer is better")}
     scores = {n: [judge(i.question, text).score for text in i.answers] for n, i in enumerate(items) if i.question}
     for comparison in comparisons:
         if comparison.item not in scores or comparison.outcome is None:
             continue
         item, truth = items[comparison.item], _sign(*(scores[comparison.item][answer] for answer in comparison.pair))
-        cases[names[0]].append((item.id, comparison.outcome == truth))
+        cases["gold: same verdict"].append((item.id, comparison.outcome == truth))
         if comparison.outcome:
-            cases[names[1]].append((item.id, comparison.outcome == truth))
+            cases["gold: decided pairs right"].append((item.id, comparison.outcome == truth))
         longer = _longer(item, comparison)
         if truth and longer:
-            cases[names[4]].append((item.id, truth == longer))
+            cases["gold: longer answer is better"].append((item.id, truth == longer))
     for number, gold in scores.items():
         for (one, rank), (other, below) in combinations(ranked[number].items(), 2):
             if rank != below:
                 claim, truth = _sign(below, rank), _sign(gold[one], gold[other])
-                cases[names[2]].append((items[number].id, claim == truth))
-                cases[names[3]].append((items[number].id, claim == -truth))
+                cases["gold: pairs of the rankings right"].append((items[number].id, claim == truth))
+                cases["gold: pairs of the rankings reversed"].append((items[number].id, claim == -truth))
     return cases if scores else {}
 
 

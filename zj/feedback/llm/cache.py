@@ -24,8 +24,8 @@ class ReplyCache:
 
     def __init__(self, file: Path):
         file.parent.mkdir(parents=True, exist_ok=True)
-        self.connection = sqlite3.connect(file, timeout=60, isolation_level=None)  # each statement commits
         try:
+            self.connection = sqlite3.connect(file, timeout=60, isolation_level=None)  # each statement commits
             self.connection.execute("PRAGMA journal_mode = WAL")
             self.connection.execute("PRAGMA synchronous = NORMAL")
             self.connection.execute(TABLE)

@@ -56,6 +56,7 @@ class Endpoint:
         self.name, self.concurrency, self.pace = name, concurrency, pace or Pace()
         self.attempts, self.first_wait = attempts, first_wait
         self.client = _client(timeout)
+        self.limit = "max_tokens"  # as servers know it; OpenAI's newer models have another name
         self.counts, self.lock = Counter[str](), threading.Lock()
         self.stopped = threading.Event()
 
@@ -123,12 +124,13 @@ class Endpoint:
     def _attempt(self, request: ChatRequest) -> ChatReply:
         import openai
 
+        limit = self.limit
         try:
             response = self.client.chat.completions.with_raw_response.create(
                 model=self.name,
                 messages=[{"role": role, "content": text} for role, text in request.messages],
                 temperature=request.temperature,
-                max_tokens=request.max_tokens,
+                extra_body={limit: request.max_tokens},
             )
             return reply_of(response.http_response.content, request.messages)
         except openai.APITimeoutError:
@@ -136,6 +138,9 @@ class Endpoint:
         except openai.APIConnectionError:
             raise Failure("a broken connection") from None
         except openai.APIStatusError as error:
+            if limit == "max_tokens" and error.code == "unsupported_parameter":
+                self.limit = "max_completion_tokens"
+                raise Failure("the older name of max_tokens", wait=0.0) from None
             return self._refusal(error.status_code, error.body, error.response.headers)
 
     def _refusal(self, status: int, body: Any, headers: Any) -> ChatReply:
