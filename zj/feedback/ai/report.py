@@ -35,7 +35,7 @@ def figures(
         for c, order, again in repeated
         if (first := c.ratings[order]) and (second := ratings_of(again))
     ]
-    return {name: _share(found) for name, found in (cases | _of_gold(items, ranked, comparisons)).items()}
+    return {name: _share(values) for name, values in (cases | _of_gold(items, ranked, comparisons)).items()}
 
 
 def _share(cases: Sequence[Case]) -> dict[str, Any]:
@@ -121,10 +121,10 @@ def unparsed_samples(comparisons: Iterable[Comparison], most: int = 5) -> list[d
     return [{"text": text, "count": count} for text, count in texts.most_common(most)]
 
 
-def table(found: Figures) -> str:
+def table(rows: Figures) -> str:
     """The figures as a short table for the terminal."""
-    rows = []
-    for name, row in found.items():
+    lines = []
+    for name, row in rows.items():
         share = "      –" if row["share"] is None else f"{row['share']:7.1%}  ({row['low']:.1%} to {row['high']:.1%})"
-        rows.append(f"{name:36} {share:32} of {row['n']:,}")
-    return "\n".join(rows)
+        lines.append(f"{name:36} {share:32} of {row['n']:,}")
+    return "\n".join(lines)

@@ -31,7 +31,7 @@ RETRIED = {408, 409, 425, 429}  # and 500 and above
 
 
 class Failure(Exception):
-    """An attempt without a reply. `wait`: seconds that the service asks for; None: not said."""
+    """An attempt without a reply. `wait`: seconds that the service asks for; None: none."""
 
     def __init__(self, what: str, wait: float | None = None):
         super().__init__(what)
@@ -153,7 +153,7 @@ class Endpoint:
         if status in RETRIED or status >= 500:
             raise Failure(named, seconds_of(headers.get("retry-after-ms"), headers.get("retry-after")))
         if not self.counts[REFUSED]:
-            print(f"\n{self.name} refuses a request: {named} (said once; the report counts them)", file=sys.stderr)
+            print(f"\n{self.name} refuses a request: {named} (shown once; the report counts them)", file=sys.stderr)
         self._count(REFUSED)
         return ChatReply("", REFUSED, 0, 0)
 
