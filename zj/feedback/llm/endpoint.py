@@ -26,7 +26,12 @@ from zj.feedback.llm.chat import REFUSED, ChatReply, ChatRequest, Message, estim
 from zj.feedback.llm.pace import Pace
 
 LONGEST_WAIT = 60.0  # seconds between two attempts, unless the service asks for more
-FATAL = {401: "the key is not accepted", 403: "the key does not permit it", 404: "no such model or address"}
+FATAL = {
+    401: "the key is not accepted",
+    402: "nothing is left to spend",
+    403: "the key does not permit it",
+    404: "no such model or address",
+}
 RETRIED = {408, 409, 425, 429}  # and 500 and above
 
 
@@ -148,7 +153,7 @@ class Endpoint:
         code = str(body.get("code")) if isinstance(body, dict) else ""
         named = f"status {status}" + (f" {code}" if re.fullmatch("[a-z_]{3,40}", code) else "")
         if status in FATAL or code == "insufficient_quota":
-            why = FATAL.get(status, "nothing is left to spend")
+            why = FATAL.get(status, FATAL[402])
             raise ValueError(f"the endpoint's model {self.name}: {named}: {why}")
         if status in RETRIED or status >= 500:
             raise Failure(named, seconds_of(headers.get("retry-after-ms"), headers.get("retry-after")))
