@@ -54,7 +54,7 @@ class Config:
     cache: str = ""  # file of all replies, which several runs may share one after the other (none: OUT/replies.sqlite)
     judge: str = "clinic"  # clinic (its gold judge), endpoint, or the directory of a model or adapter
     judge_model: str = ""  # name of the endpoint's model
-    language: Language = "en"  # of the judge's prompt; the paper's is English, the Chinese one our translation
+    language: Language = "en"  # of the judge's prompt; the paper's is English, the Chinese one a translation of it
     pairs: Pairs = "all"  # which answers are compared: all K(K-1)/2 pairs, or K-1 in a tournament, which finds the best
     temperature: float = 0.0  # of the judge; 0 is greedy
     max_tokens: int = 128  # of the judge's longest reply
@@ -181,10 +181,14 @@ def run(
     config: Config, items: Sequence[Item], settings: ChatRequest, model: ChatModel, note: Callable[[], str]
 ) -> tuple[list[Ranked], list[Comparison], list[tuple[Comparison, int, ChatReply]]]:
     """(ranks of each item, comparisons, second samples of a part: (comparison, order, reply))."""
-    ranked, comparisons = compare(items, config.pairs, config.language, settings, lambda asked: ask(model, asked, note))
+
+    def reply_to(requests: Sequence[ChatRequest]) -> list[ChatReply]:
+        return ask(model, requests, note)
+
+    ranked, comparisons = compare(items, config.pairs, config.language, settings, reply_to)
     both = [(comparison, order) for comparison in comparisons for order in (0, 1)]
     chosen = random.Random(f"{config.seed}/repeat").sample(both, round(config.repeat * len(both)))
-    again = ask(model, [replace(c.requests[order], sample=1) for c, order in chosen], note)
+    again = reply_to([replace(c.requests[order], sample=1) for c, order in chosen])
     return ranked, comparisons, [(c, order, reply) for (c, order), reply in zip(chosen, again, strict=True)]
 
 
@@ -198,16 +202,16 @@ def write_results(
 ) -> None:
     """Write and print the results; rankings.jsonl comes last. ValueError if there is no ranking."""
     rankings = [row for item, ranks in zip(items, ranked, strict=True) if (row := ranking_of(item, ranks))]
-    found = figures(items, ranked, comparisons, repeated)
+    shares = figures(items, ranked, comparisons, repeated)
     counts = {
         "items": len(items),
         "rankings": len(rankings),
         "answers_left_out": sum(len(item.answers) - len(ranks) for item, ranks in zip(items, ranked, strict=True)),
     }
-    report = facts | counts | {"figures": found, "unparsed": unparsed_samples(comparisons), "notice": NOTICE}
+    report = facts | counts | {"figures": shares, "unparsed": unparsed_samples(comparisons), "notice": NOTICE}
     write_text(out / "report.json", to_json(report, indent=2) + "\n")
     write_text(out / "comparisons.jsonl", (row_of(items[c.item], c) for c in comparisons))
-    print(table(found))
+    print(table(shares))
     print(
         f"{facts['replies']['new']:,} new replies, {facts['replies']['from_cache']:,} from the cache; "
         f"{facts['tokens']['prompt']:,} + {facts['tokens']['completion']:,} tokens, cost {facts['cost']:.4g}"
@@ -231,7 +235,7 @@ def ranking_of(item: Item, ranks: Ranked) -> dict[str, Any] | None:
 
 
 def row_of(item: Item, comparison: Comparison) -> str:
-    """One comparison as a line of JSON: what was said of the pair in both orders."""
+    """One comparison as a line of JSON: its replies and ratings in both orders."""
     row = {
         "id": item.id,
         "pair": comparison.pair,

@@ -19,6 +19,7 @@ class Service:
     def __init__(self) -> None:
         self.plans = defaultdict[str, list[str]](list)
         self.paid, self.times = Counter[str](), list[float]()  # whole replies of each prompt; arrivals
+        self.limits, self.newer = list[dict[str, int]](), False  # what limits a reply, and whether max_tokens may not
         self.retry_after, self.seconds, self.at_work, self.most_at_work = "0.01", 0.0, 0, 0
         self.lock = threading.Lock()
 
@@ -30,6 +31,8 @@ class Service:
             self.at_work += 1
             self.most_at_work = max(self.most_at_work, self.at_work)
             what = self.plans[text].pop(0) if self.plans[text] else "reply"
+            self.limits.append({name: request[name] for name in request if name.startswith("max_")})
+        what = "newer" if self.newer and "max_tokens" in request else what
         try:
             time.sleep(self.seconds)
             self.send(handler, text, what)
@@ -47,6 +50,8 @@ class Service:
             code = {"429": "rate_limit_exceeded", "401": "invalid_api_key", "400": "content_filter"}.get(what, "oops")
             status, body = int(what), {"error": {"message": f"the key {KEY} is bad", "code": code}}
             headers = {"Retry-After": self.retry_after} if what == "429" else {}
+        if what == "newer":
+            status, body = 400, {"error": {"message": "Unsupported parameter", "code": "unsupported_parameter"}}
         if what == "empty":
             body["choices"] = []
         if what == "slow":

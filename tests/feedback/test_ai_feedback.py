@@ -157,8 +157,8 @@ def shares(found):
 @pytest.mark.parametrize("pairs", PLANS)
 def test_the_clinics_judge_agrees_with_gold_through_the_prompt(items, pairs, language):
     ranked, comparisons, found = judged(items, ClinicModel([i.question for i in items]), pairs, language)
-    gold = [name for name in found if name.startswith("gold: ") and "longer" not in name]
-    assert [(found[name]["share"], found[name]["low"]) for name in gold] == [(1, 1)] * 3
+    gold = {name: row["share"] for name, row in found.items() if name.startswith("gold: ") and "longer" not in name}
+    assert sorted(gold.values()) == [0, 1, 1, 1] and gold["gold: pairs of the rankings reversed"] == 0
     assert found["unparsed"]["share"] == found["flips with the order"]["share"] == 0
     assert len(comparisons) == {"all": 6, "tournament": 3}[pairs] * len(items)
     if pairs == "all":
@@ -201,11 +201,11 @@ NOISE = 0.2
 RIGHT, WRONG, TIE = (1 - NOISE) ** 2, NOISE**2, 2 * NOISE * (1 - NOISE)  # of a pair that is no tie, by both orders
 
 
-def expected_pairs(ranks: tuple[int, ...]) -> tuple[float, float]:
-    """Expected numbers of (right pairs, pairs) in the ranking that noisy verdicts on these true ranks make."""
+def expected_pairs(ranks: tuple[int, ...]) -> tuple[float, float, float]:
+    """Expected numbers of (right, reversed, all) pairs in the ranking that noisy verdicts on these true ranks make."""
     pairs = list(combinations(range(len(ranks)), 2))
     strict = [pair for pair in pairs if ranks[pair[0]] != ranks[pair[1]]]
-    right = claimed = 0.0
+    right = turned = claimed = 0.0
     for drawn in product(((1, RIGHT), (-1, WRONG), (0, TIE)), repeat=len(strict)):
         chance, outcomes = 1.0, dict.fromkeys(pairs, 0)
         for pair, (turn, share) in zip(strict, drawn, strict=True):
@@ -215,7 +215,8 @@ def expected_pairs(ranks: tuple[int, ...]) -> tuple[float, float]:
         for a, b in permutations(made, 2):
             claimed += chance * (made[a] < made[b])
             right += chance * (made[a] < made[b] and ranks[a] < ranks[b])
-    return right, claimed
+            turned += chance * (made[a] < made[b] and ranks[a] > ranks[b])
+    return right, turned, claimed
 
 
 def test_noise_does_what_theory_says(items, tmp_path):
@@ -224,13 +225,14 @@ def test_noise_does_what_theory_says(items, tmp_path):
     truth = [rank([judge(i.question, text) for text in i.answers]) for i in items]
     strict = [c for c in comparisons if truth[c.item][c.pair[0]] != truth[c.item][c.pair[1]]]
     tied = 1 - len(strict) / len(comparisons)
-    numbers = [expected_pairs(ranks) for ranks in truth]
+    right, turned, claimed = map(sum, zip(*(expected_pairs(ranks) for ranks in truth), strict=True))
     theory = {
         "gold: same verdict": tied + (1 - tied) * RIGHT,
         "gold: decided pairs right": RIGHT / (RIGHT + WRONG),
         "ties": tied + (1 - tied) * TIE,
         "flips with the order": (1 - tied) * TIE,
-        "gold: pairs of the rankings right": sum(r for r, _ in numbers) / sum(c for _, c in numbers),
+        "gold: pairs of the rankings right": right / claimed,
+        "gold: pairs of the rankings reversed": turned / claimed,
     }
     for name, share in theory.items():
         assert found[name]["low"] <= share <= found[name]["high"], name

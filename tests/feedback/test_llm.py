@@ -92,6 +92,16 @@ def test_a_request_that_times_out_is_sent_again(service):
     assert maker.counts == {"no reply in time": 1}
 
 
+def test_a_model_that_knows_max_tokens_by_its_newer_name_replies(service):
+    ask(endpoint(), [request("a", max_tokens=7)])
+    service.newer = True
+    maker = endpoint(concurrency=1)
+    replies = ask(maker, [request("b", max_tokens=7), request("c", max_tokens=7)])
+    assert [reply.text for reply in replies] == ["re: b", "re: c"]
+    old, new = {"max_tokens": 7}, {"max_completion_tokens": 7}
+    assert service.limits == [old, old, new, new]
+
+
 def test_after_the_last_attempt_what_came_is_kept(service, tmp_path):
     service.plans["bad"] = ["500"] * 3
     cache = ReplyCache(tmp_path / "replies.sqlite")
@@ -200,8 +210,9 @@ def test_a_reply_is_asked_for_once_by_model_messages_and_parameters(tmp_path):
     row = reopened.connection.execute("SELECT request FROM replies WHERE key = ?", [key_of("echo", one)]).fetchone()
     assert '"max_tokens": 128' in row[0]
     (tmp_path / "text").write_text("no database, " * 99, encoding="utf-8")
-    with pytest.raises(ValueError, match="--cache"):
-        ReplyCache(tmp_path / "text")
+    for wrong in (tmp_path / "text", tmp_path):
+        with pytest.raises(ValueError, match=f"--cache {wrong}"):
+            ReplyCache(wrong)
 
 
 def test_a_budget_is_not_passed_and_all_that_came_is_kept(tmp_path):

@@ -89,7 +89,8 @@ def test_an_endpoint_with_a_budget_stops_and_goes_on(items, tmp_path, monkeypatc
             run(items, out, *judged.items(), *prices.items(), ("budget", 2400.0))
         paid = sum(service.paid.values())
         assert 0 < paid * 15 <= 2400 and paid < 36 and len(ReplyCache(out / "replies.sqlite")) == paid
-        report = run(items, out, *judged.items(), *prices.items())
+        limits = {"concurrency": 2, "requests_per_minute": 10**5, "tokens_per_minute": 10**9, "timeout": 9.0}
+        report = run(items, out, *judged.items(), *prices.items(), *limits.items())
         assert report["replies"] == {"from_cache": paid, "new": 36 - paid, "failed_attempts": {}}
         assert {*service.paid.values()} == {1} and report["cost"] == (36 - paid) * 15
         assert report["figures"]["longer answer wins"]["share"] == 1
@@ -103,6 +104,17 @@ class RatedText(str):
 
         a, b = (len(read(str(self))[1][name]) for name in ("response_a", "response_b"))
         return f"Rating A: {5 + (a > b)}; Rating B: {5 + (b > a)}"
+
+
+def test_a_model_that_gives_no_ratings_is_told_and_its_replies_are_kept(items, line, tmp_path):
+    local = {"judge": str(line.sft), "limit": 2, "max_tokens": 4, "device": "cpu", "temperature": 1.0, "slots": 4}
+    with pytest.raises(ValueError, match="found no verdict"):
+        run(items, tmp_path, *local.items(), ("language", "zh"))
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert report["figures"]["unparsed"]["share"] == report["figures"]["without a verdict"]["share"] == 1
+    assert report["unparsed"] and "sft files=" in report["judge"] and not (tmp_path / "rankings.jsonl").exists()
+    rows = (tmp_path / "comparisons.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 12 and json.loads(rows[0])["outcome"] is None
 
 
 @pytest.mark.parametrize(

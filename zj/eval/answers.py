@@ -160,14 +160,14 @@ def sample(
     slots: int,
 ) -> list[Answer]:
     """One sampled answer to each prompt, given as its ids; `bar` advances with each. Equal prompts get others."""
-    found: dict[int, Answer] = {}
+    answers: dict[int, Answer] = {}
     for index, answer in stream_answers(
         chat_model, encoded, sampling, max_new_tokens=max_new_tokens, seed=seed, slots=slots
     ):
-        found[index] = answer
+        answers[index] = answer
         if bar is not None:
             bar.update()
-    return [found[index] for index in range(len(encoded))]
+    return [answers[index] for index in range(len(encoded))]
 
 
 def stream_answers(

@@ -89,17 +89,17 @@ def compare(
         for comparison in made:
             outcomes[comparison.item][comparison.pair] = comparison.outcome
         rounds = {}
-        for number, found in outcomes.items():
-            _go_on(plans[number], number, found, rounds, ranked)
+        for number, ended in outcomes.items():
+            _go_on(plans[number], number, ended, rounds, ranked)
     return ranked, comparisons
 
 
 def _go_on(
-    plan: Plan, number: int, found: dict[Pair, Outcome], rounds: dict[int, list[Pair]], ranked: list[Ranked]
+    plan: Plan, number: int, ended: dict[Pair, Outcome], rounds: dict[int, list[Pair]], ranked: list[Ranked]
 ) -> None:
     """An item's next round into `rounds`, or its ranks into `ranked`."""
     try:
-        rounds[number] = plan.send(found)
+        rounds[number] = plan.send(ended)
     except StopIteration as end:
         ranked[number] = end.value
 

@@ -1,7 +1,7 @@
 """The judge's prompt, its inverse, and the ratings in a reply.
 
-The English prompt is that of HuatuoGPT, appendix A.4, word for word; the paper has no Chinese one, so "zh" is our own
-translation of it. The system text of a conversation is left out: it tells the doctor what to do, not the judge.
+The English prompt is that of HuatuoGPT, appendix A.4, word for word; the paper has no Chinese one, so "zh" is a
+translation made here. The system text of a conversation is left out: it tells the doctor what to do, not the judge.
 """
 
 from __future__ import annotations
@@ -131,11 +131,11 @@ def parse_ratings(reply: str, cut_off: bool = False) -> Ratings | None:
     """
     text = reply.replace("*", "")
     matches = list(_RATINGS.finditer(text))
-    found = {Ratings(float(match[1]), float(match[2])) for match in matches}
-    if len(found) != 1 or (cut_off and matches[-1].end() == len(text)):
+    ratings = {Ratings(float(match[1]), float(match[2])) for match in matches}
+    if len(ratings) != 1 or (cut_off and matches[-1].end() == len(text)):
         return None
-    (ratings,) = found
-    return ratings if all(1 <= rating <= 10 for rating in ratings) else None
+    (one,) = ratings
+    return one if all(1 <= rating <= 10 for rating in one) else None
 
 
 def ratings_in_form(language: Language, ratings: Mapping[str, float]) -> str:

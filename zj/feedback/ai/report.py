@@ -35,7 +35,7 @@ def figures(
         for c, order, again in repeated
         if (first := c.ratings[order]) and (second := ratings_of(again))
     ]
-    return {name: _share(found) for name, found in (cases | _of_gold(items, ranked, comparisons)).items()}
+    return {name: _share(values) for name, values in (cases | _of_gold(items, ranked, comparisons)).items()}
 
 
 def _share(cases: Sequence[Case]) -> dict[str, Any]:
@@ -80,23 +80,25 @@ def _of_gold(
     items: Sequence[Item], ranked: Sequence[Ranked], comparisons: Iterable[Comparison]
 ) -> dict[str, list[Case]]:
     """Agreement with the clinic's gold judge; nothing for other items."""
-    names = ("gold: same verdict", "gold: decided pairs right", "gold: pairs of the rankings right")
-    cases: dict[str, list[Case]] = {name: [] for name in (*names, "gold: longer answer is better")}
+    names = ("same verdict", "decided pairs right", "pairs of the rankings right", "pairs of the rankings reversed")
+    cases: dict[str, list[Case]] = {f"gold: {name}": [] for name in (*names, "longer answer is better")}
     scores = {n: [judge(i.question, text).score for text in i.answers] for n, i in enumerate(items) if i.question}
     for comparison in comparisons:
         if comparison.item not in scores or comparison.outcome is None:
             continue
         item, truth = items[comparison.item], _sign(*(scores[comparison.item][answer] for answer in comparison.pair))
-        cases[names[0]].append((item.id, comparison.outcome == truth))
+        cases["gold: same verdict"].append((item.id, comparison.outcome == truth))
         if comparison.outcome:
-            cases[names[1]].append((item.id, comparison.outcome == truth))
+            cases["gold: decided pairs right"].append((item.id, comparison.outcome == truth))
         longer = _longer(item, comparison)
         if truth and longer:
             cases["gold: longer answer is better"].append((item.id, truth == longer))
     for number, gold in scores.items():
         for (one, rank), (other, below) in combinations(ranked[number].items(), 2):
             if rank != below:
-                cases[names[2]].append((items[number].id, _sign(below, rank) == _sign(gold[one], gold[other])))
+                claim, truth = _sign(below, rank), _sign(gold[one], gold[other])
+                cases["gold: pairs of the rankings right"].append((items[number].id, claim == truth))
+                cases["gold: pairs of the rankings reversed"].append((items[number].id, claim == -truth))
     return cases if scores else {}
 
 
@@ -119,10 +121,10 @@ def unparsed_samples(comparisons: Iterable[Comparison], most: int = 5) -> list[d
     return [{"text": text, "count": count} for text, count in texts.most_common(most)]
 
 
-def table(found: Figures) -> str:
+def table(rows: Figures) -> str:
     """The figures as a short table for the terminal."""
-    rows = []
-    for name, row in found.items():
+    lines = []
+    for name, row in rows.items():
         share = "      –" if row["share"] is None else f"{row['share']:7.1%}  ({row['low']:.1%} to {row['high']:.1%})"
-        rows.append(f"{name:36} {share:32} of {row['n']:,}")
-    return "\n".join(rows)
+        lines.append(f"{name:36} {share:32} of {row['n']:,}")
+    return "\n".join(lines)

@@ -1,7 +1,7 @@
-"""Replies on disk: what came once is never asked for again, whatever happens to the program or to its code.
+"""Replies on disk: what came once is never paid for again, whatever happens to the program or to its code.
 
 SQLite in WAL mode; each reply is committed as it comes, so a killed process loses none. After a power loss the last
-ones may be missing (synchronous = NORMAL), and are asked for again. The request stands beside its reply, readable.
+ones may be missing (synchronous = NORMAL), and are requested again. The request stands beside its reply, readable.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class ReplyCache:
 
     def __init__(self, file: Path):
         file.parent.mkdir(parents=True, exist_ok=True)
-        self.connection = sqlite3.connect(file, timeout=60, isolation_level=None)  # each statement commits
         try:
+            self.connection = sqlite3.connect(file, timeout=60, isolation_level=None)  # each statement commits
             self.connection.execute("PRAGMA journal_mode = WAL")
             self.connection.execute("PRAGMA synchronous = NORMAL")
             self.connection.execute(TABLE)
@@ -34,8 +34,8 @@ class ReplyCache:
 
     def get(self, model: str, request: ChatRequest) -> ChatReply | None:
         columns = "text, finish_reason, prompt_tokens, completion_tokens"
-        found = self.connection.execute(f"SELECT {columns} FROM replies WHERE key = ?", [key_of(model, request)])
-        row = found.fetchone()
+        cursor = self.connection.execute(f"SELECT {columns} FROM replies WHERE key = ?", [key_of(model, request)])
+        row = cursor.fetchone()
         return None if row is None else ChatReply(*row)
 
     def put(self, model: str, request: ChatRequest, reply: ChatReply) -> None:
@@ -79,9 +79,9 @@ class Cached:
             else:
                 self.known += 1
                 yield number, reply
-        numbers = list(missing.items())
+        missing_requests = list(missing.items())
         for index, reply in self.model.replies(missing):
-            request, asked_by = numbers[index]
+            request, same = missing_requests[index]
             if reply.finish_reason != REFUSED:
                 self.cache.put(self.name, request, reply)
-            yield from ((number, reply) for number in asked_by)
+            yield from ((number, reply) for number in same)

@@ -1,4 +1,4 @@
-"""What every language model is asked through: requests in, replies out as they come.
+"""The interface to every language model: requests in, replies out as they come.
 
     Cached > Metered > Endpoint | LocalModel | ClinicModel
 
@@ -49,14 +49,14 @@ class ChatModel(Protocol):
 
 def ask(model: ChatModel, requests: Sequence[ChatRequest], note: Callable[[], str] = str) -> list[ChatReply]:
     """The reply to each request, with a progress bar that shows the time left and the `note`."""
-    found: dict[int, ChatReply] = {}
+    replies: dict[int, ChatReply] = {}
     interval = 0.2 if sys.stderr.isatty() else 10.0  # seconds between updates
     with tqdm(total=len(requests), unit="reply", mininterval=interval, dynamic_ncols=True) as bar:
         for number, reply in model.replies(requests):
-            found[number] = reply
+            replies[number] = reply
             bar.set_postfix_str(note(), refresh=False)
             bar.update()
-    return [found[number] for number in range(len(requests))]
+    return [replies[number] for number in range(len(requests))]
 
 
 def estimate_tokens(messages: Iterable[Message]) -> int:

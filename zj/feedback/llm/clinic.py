@@ -21,7 +21,7 @@ SHARED = ("history", "query", "doctor_response")  # texts of the judge's prompt 
 
 
 class ClinicModel:
-    """Gold judge, doctor and patient; what is none of theirs is refused.
+    """Gold judge, doctor and patient; a request to none of them is refused.
 
     The judge rates two answers by their gold scores: 1 + 9 × score, and two decimals keep all scores apart. The doctor
     answers a conversation with a known question by the clinic's reference. The patient speaks as the assistant of a
@@ -52,10 +52,10 @@ class ClinicModel:
             yield number, ChatReply(text, "stop", *tokens) if text else ChatReply("", REFUSED, 0, 0)
 
     def _rate(self, request: ChatRequest) -> str:
-        found = read(request.messages[-1][1])
-        if found is None:
+        prompt = read(request.messages[-1][1])
+        if prompt is None:
             return ""
-        language, texts = found
+        language, texts = prompt
         question = self.by_prompt.get(tuple(texts[name] for name in SHARED))
         if question is None:
             return ""
@@ -74,17 +74,17 @@ class ClinicModel:
         return self.answers.get((history, turns[-1]), "") if len(turns) % 2 else ""
 
     def _speak(self, request: ChatRequest) -> str:
-        """The patient's next message; all that it said before follows from the doctor's messages."""
+        """The patient's next message; its earlier ones follow from the doctor's messages."""
         case = next((case for text, case in self.cases.items() if text in request.messages[0][1]), None)
         if case is None:
             return ""
         patient = Patient(case, request.sample)
-        said = patient.opening()
+        message = patient.opening()
         for role, text in request.messages[1:]:
             if role == "user":
-                said = patient.reply(text)
-        thanks = not patient.pending and "谢" in said and "？" not in said
-        return f"{said}再见。" if thanks else said
+                message = patient.reply(text)
+        thanks = not patient.pending and "谢" in message and "？" not in message
+        return f"{message}再见。" if thanks else message
 
 
 def _key(language: Language, question: Question) -> tuple[str, ...]:

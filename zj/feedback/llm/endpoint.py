@@ -26,12 +26,17 @@ from zj.feedback.llm.chat import REFUSED, ChatReply, ChatRequest, Message, estim
 from zj.feedback.llm.pace import Pace
 
 LONGEST_WAIT = 60.0  # seconds between two attempts, unless the service asks for more
-FATAL = {401: "the key is not accepted", 403: "the key does not permit it", 404: "no such model or address"}
+FATAL = {
+    401: "the key is not accepted",
+    402: "nothing is left to spend",
+    403: "the key does not permit it",
+    404: "no such model or address",
+}
 RETRIED = {408, 409, 425, 429}  # and 500 and above
 
 
 class Failure(Exception):
-    """An attempt without a reply. `wait`: seconds that the service asks for; None: not said."""
+    """An attempt without a reply. `wait`: seconds that the service asks for; None: none."""
 
     def __init__(self, what: str, wait: float | None = None):
         super().__init__(what)
@@ -56,6 +61,7 @@ class Endpoint:
         self.name, self.concurrency, self.pace = name, concurrency, pace or Pace()
         self.attempts, self.first_wait = attempts, first_wait
         self.client = _client(timeout)
+        self.limit = "max_tokens"  # as servers know it; OpenAI's newer models have another name
         self.counts, self.lock = Counter[str](), threading.Lock()
         self.stopped = threading.Event()
 
@@ -123,12 +129,13 @@ class Endpoint:
     def _attempt(self, request: ChatRequest) -> ChatReply:
         import openai
 
+        limit = self.limit
         try:
             response = self.client.chat.completions.with_raw_response.create(
                 model=self.name,
                 messages=[{"role": role, "content": text} for role, text in request.messages],
                 temperature=request.temperature,
-                max_tokens=request.max_tokens,
+                extra_body={limit: request.max_tokens},
             )
             return reply_of(response.http_response.content, request.messages)
         except openai.APITimeoutError:
@@ -136,6 +143,9 @@ class Endpoint:
         except openai.APIConnectionError:
             raise Failure("a broken connection") from None
         except openai.APIStatusError as error:
+            if limit == "max_tokens" and error.code == "unsupported_parameter":
+                self.limit = "max_completion_tokens"
+                raise Failure("the older name of max_tokens", wait=0.0) from None
             return self._refusal(error.status_code, error.body, error.response.headers)
 
     def _refusal(self, status: int, body: Any, headers: Any) -> ChatReply:
@@ -143,12 +153,12 @@ class Endpoint:
         code = str(body.get("code")) if isinstance(body, dict) else ""
         named = f"status {status}" + (f" {code}" if re.fullmatch("[a-z_]{3,40}", code) else "")
         if status in FATAL or code == "insufficient_quota":
-            why = FATAL.get(status, "nothing is left to spend")
+            why = FATAL.get(status, FATAL[402])
             raise ValueError(f"the endpoint's model {self.name}: {named}: {why}")
         if status in RETRIED or status >= 500:
             raise Failure(named, seconds_of(headers.get("retry-after-ms"), headers.get("retry-after")))
         if not self.counts[REFUSED]:
-            print(f"\n{self.name} refuses a request: {named} (said once; the report counts them)", file=sys.stderr)
+            print(f"\n{self.name} refuses a request: {named} (shown once; the report counts them)", file=sys.stderr)
         self._count(REFUSED)
         return ChatReply("", REFUSED, 0, 0)
 

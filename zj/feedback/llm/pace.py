@@ -26,7 +26,7 @@ class Pace:
             return start
 
     def pause(self, seconds: float) -> None:
-        """No request begins for so long: the service has said so."""
+        """No request begins for so long: the service wants that."""
         with self.lock:
             self.paused_until = max(self.paused_until, self.clock() + seconds)
 
