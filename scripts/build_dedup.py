@@ -14,9 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
 from zj.building.dedup import Of, dedup
+from zj.building.progress import rows_of, shown
 from zj.building.report import StepReport, beside, is_there, write_lines
 from zj.cli import check_range, run_command
 from zj.data.files import files_of
@@ -51,14 +50,9 @@ def main(config: Config) -> None:
     test = [item for file in files_of(config.against) for item in read_any(file)[0]] if config.against else []
     reading = Report(config.kind, "keep")
     report = StepReport("dedup", asdict(config))
+    rows = stream(config.data, config.kind, reading, config.on_bad_row)
     stay, removed = dedup(
-        tqdm(
-            stream(config.data, config.kind, reading, config.on_bad_row),
-            "read",
-            unit="record",
-            mininterval=1,
-            disable=None,
-        ),
+        shown(rows, "read", total=rows_of(config.data)),
         report,
         out.parent,
         threshold=config.threshold,

@@ -13,9 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
 from zj.building.filter import BY_DEFAULT, RULES, WORDS, Language, Limits, keep_good, read_words, rules
+from zj.building.progress import rows_of, shown
 from zj.building.report import StepReport, beside, is_there, write_records
 from zj.building.spool import Spool
 from zj.cli import check_range, run_command
@@ -57,9 +56,8 @@ def main(config: Config) -> None:
     all_rules = rules(limits, read_words(Path(config.words) if config.words else WORDS))
     chosen = {name: rule for name, rule in all_rules.items() if name in config.rules}
     reading, report, removed = Report(config.kind, "keep"), StepReport("filter", asdict(config)), Spool(out.parent)
-    records = tqdm(
-        stream(config.data, config.kind, reading, config.on_bad_row), unit="record", mininterval=1, disable=None
-    )
+    rows = stream(config.data, config.kind, reading, config.on_bad_row)
+    records = shown(rows, "filter", total=rows_of(config.data))
     write_records(out, keep_good(records, report, chosen, removed), report, {"removed": removed})
     file = beside(out, "removed")
     print(f"{reading}\n{report}\n{out}: the removed records are in {file}.")

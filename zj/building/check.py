@@ -108,7 +108,8 @@ class Checker:
             return set()
         named: set[str] = set()
         for mention in self._mentions(text):
-            illness = WHOLE.match(mention.after) and "过敏" not in mention.before + mention.name
+            part = any(word in mention.before for word in ("并发", "合并", "过敏"))
+            illness = WHOLE.match(mention.after) and not part and "过敏" not in mention.name
             named |= self._conditions(mention) if illness or "circumstance" in mention.kinds else set()
         circumstances = words()["circumstances"]
         return named | {name for name in circumstances if any(word in text for word in (name, *circumstances[name]))}

@@ -25,6 +25,7 @@ LATIN = r"[A-Za-z]*[a-z][A-Za-z]*"  # a word; CT and MRI are of no language
 SCRIPTS = {"zh": re.compile(CHINESE), "en": re.compile(LATIN)}
 WORD = re.compile(rf"{CHINESE}|{LATIN}|[^\W\d_A-Z]")  # of any script
 DAMAGE = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ud800-\udfff\ufdd0-\ufdef]")
+LEAST_WORDS = 5  # fewer are of any language: a name, a measurement
 REPEATED = 10  # characters of a stretch that an answer says again
 Language = Literal["zh", "en"]
 
@@ -142,7 +143,7 @@ def _short(answers: tuple[str, ...], least: int) -> str:
 
 def _foreign(text: str, language: Language, least: float) -> str:
     total = len(WORD.findall(text))
-    share = len(SCRIPTS[language].findall(text)) / total if total else 1.0
+    share = len(SCRIPTS[language].findall(text)) / total if total >= LEAST_WORDS else 1.0
     return f"{share:.0%} {language}" if share < least else ""
 
 

@@ -125,12 +125,14 @@ def _names(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
 
     drugs = of("subject", "is_drug") - of("subject", "not_drug")
     illnesses = of("subject", "is_illness") - drugs - set(graph["not_illness"])
+    not_names = of("object", "not_names") | set(graph["not_drug_names"])
     drug_names, illness_names = aliases("drug_names"), aliases("illness_names")
     names = [
         (name, "drug", drug)
         for drug in drugs
         for full in (drug, *drug_names.get(drug, ()))
         for name in {full, without_form(full)}
+        if name == full or name not in not_names
     ]
     names += [(name, "illness", entity) for entity in illnesses for name in (entity, *illness_names.get(entity, ()))]
     said = [(name, text) for name, texts in words()["circumstances"].items() for text in texts]
