@@ -1,7 +1,7 @@
 """Check the drugs that answers recommend against a knowledge graph. Records are flagged; none is removed unless asked.
 
 python scripts/build_check.py --data FILE ... --graph cmekg.jsonl.gz --out checked.jsonl
-python scripts/build_check.py --data clinic/sft_single.jsonl --graph clinic --out checked.jsonl
+python scripts/build_check.py --data clinic/single.jsonl --graph clinic --out checked.jsonl
 
 A record is flagged if it recommends a drug for an illness that the graph does not know it for (unknown use), or to a
 patient who must not take it (contraindicated). What a graph does not know may be right: read what is flagged. Beside

@@ -22,6 +22,8 @@ from zj.data.files import files_of
 from zj.data.readers import Kind, read_any, stream
 from zj.data.report import Report
 
+METHOD = "lexical: texts are near if they share their characters; paraphrases are not found"
+
 
 @dataclass(frozen=True)
 class Config:
@@ -49,7 +51,7 @@ def main(config: Config) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     test = [item for file in files_of(config.against) for item in read_any(file)[0]] if config.against else []
     reading = Report(config.kind, "keep")
-    report = StepReport("dedup", asdict(config))
+    report = StepReport("dedup", asdict(config) | {"method": METHOD})
     rows = stream(config.data, config.kind, reading, config.on_bad_row)
     stay, removed = dedup(
         shown(rows, "read", total=rows_of(config.data)),

@@ -32,9 +32,7 @@ class Config:
     max_text: int = 8000  # rule long: most characters of a text
     language: Language = "zh"  # rule language: Chinese characters (zh) or Latin words (en)
     least_language: float = 0.5  # rule language: least share of these in a record's answers
-    most_repeated: float = (
-        0.3  # rule repetition: most of an answer's stretches of 10 characters that stand before in it
-    )
+    most_repeated: float = 0.3  # rule repetition: most of an answer that repeats it, by stretches of 10 characters
     words: str = ""  # TOML file of the rules' words (none: zj/building/filter.toml)
     on_bad_row: Literal["stop", "skip"] = "stop"  # what to do at a row that cannot be read
 
