@@ -138,6 +138,8 @@ def test_a_database_is_made_once_and_of_one_graph(tmp_path, graph_file, monkeypa
     monkeypatch.setitem(words()["circumstances"], "新", ["新的"])
     with pytest.raises(ValueError, match="today's check.toml"):
         open_graph(str(graph_file), database)
+    with pytest.raises(ValueError, match="--graph .*absent.*: cannot be read"):
+        open_graph(str(tmp_path / "absent"), tmp_path / "other.sqlite")
     nothing = tmp_path / "nothing.jsonl"
     nothing.write_text('{"entity": "水", "relations": {"颜色": ["无"]}}\n')
     with pytest.raises(ValueError, match="--graph .*: found no drug"):

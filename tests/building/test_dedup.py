@@ -143,6 +143,8 @@ def test_repeats_and_test_items_go_and_are_listed(tmp_path, capsys):
     assert ids(tmp_path / "longest.jsonl") == ["r2", "r3", "r4", "r5"]
     main(Config((data,), out=str(tmp_path / "asked.jsonl"), of="question"))
     assert ids(tmp_path / "asked.jsonl") == ["r0", "r4", "r5"]
+    with pytest.raises(ValueError, match="--against absent: no such file"):
+        main(Config((data,), out=str(tmp_path / "x.jsonl"), against=("absent",)))
     before = out.read_bytes()
     main(Config((data,), out=str(out), threshold=0.1))
     assert out.read_bytes() == before and "nothing was done" in capsys.readouterr().out

@@ -76,7 +76,7 @@ def open_graph(source: str, database: Path) -> Graph:
     ValueError if the file has no triples of drugs, or if the database was made of another file.
     """
     rules = blake2b(repr([words()["graph"], words()["circumstances"]]).encode(), digest_size=8).hexdigest()
-    key = (source, 0 if source == CLINIC else len(data := read_bytes(Path(source))), rules)
+    key = (source, 0 if source == CLINIC else len(data := _bytes(Path(source))), rules)
     if not database.exists():
         rows = clinic_rows() if source == CLINIC else _rows(Path(source), data)
         database.parent.mkdir(parents=True, exist_ok=True)
@@ -147,6 +147,13 @@ def without_form(drug: str) -> str:
         if drug.endswith(form) and len(drug) - len(form) >= 2:
             return drug.removesuffix(form)
     return drug
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return read_bytes(file)
+    except ValueError as error:
+        raise ValueError(str(error).replace("--data", "--graph", 1)) from None
 
 
 def _rows(file: Path, data: bytes) -> Iterator[dict[str, Any]]:
