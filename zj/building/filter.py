@@ -76,19 +76,20 @@ def rules(limits: Limits, words: dict[str, re.Pattern[str]]) -> dict[str, Rule]:
         "encoding": damage,
         "advertising": lambda parts: search("advertising", parts.answers),
         "contact": lambda parts: search("contact", parts.all),
+        "link": lambda parts: search("link", parts.all),
         "refusal": lambda parts: search("refusal", parts.answers),
         "repetition": lambda parts: _repetitive(parts.answers, limits.most_repeated),
     }
 
 
 # The names of all rules. "short" is off by default: answers of one word are facts in question-answer sets.
-RULES = ("empty", "short", "long", "language", "encoding", "advertising", "contact", "refusal", "repetition")
+RULES = ("empty", "short", "long", "language", "encoding", "advertising", "contact", "link", "refusal", "repetition")
 BY_DEFAULT = tuple(name for name in RULES if name != "short")
 
 
 def read_words(file: Path = WORDS) -> dict[str, re.Pattern[str]]:
     """The words of the rules. ValueError names what is wrong with the file."""
-    needed = ("empty", "mojibake", "advertising", "contact", "refusal")
+    needed = ("empty", "mojibake", "advertising", "contact", "link", "refusal")
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
         if sorted(table) != sorted(needed):
