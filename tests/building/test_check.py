@@ -9,11 +9,12 @@ from functools import cache
 import pytest
 
 from scripts.build_check import Config, main
-from zj.building.check import Checker
+from zj.building.check import Checker, conversations
 from zj.building.graph import open_graph, without_form, words
 from zj.clinic import CONDITIONS, DRUGS
 from zj.clinic.case import patient_of
 from zj.clinic.consultation import one_answer
+from zj.data.records import Candidates, Document, Prompt, Ranking
 
 pytest.importorskip("ahocorasick_rs", reason="extra [data]")
 GRAPH = [
@@ -117,6 +118,15 @@ def test_flagged_records_stay_unless_asked(tmp_path, graph_file, capsys):
     assert "1 record" in capsys.readouterr().out
 
 
+def test_every_kind_of_record_is_read():
+    prompt = Prompt("p", "三", (("一", "二"),))
+    assert list(conversations(Ranking("r", prompt, ("好", "坏"), (1, 2)))) == [(("一", "二"), ("三", "好"))]
+    assert len(list(conversations(Candidates("c", prompt, ("四", "五"))))) == 2
+    assert list(conversations(prompt)) == [(("一", "二"),)] and list(conversations(Document("d", "文"))) == [
+        (("", "文"),)
+    ]
+
+
 def test_a_database_is_made_once_and_of_one_graph(tmp_path, graph_file, monkeypatch):
     database = tmp_path / "graph.sqlite"
     open_graph(str(graph_file), database)
@@ -128,6 +138,8 @@ def test_a_database_is_made_once_and_of_one_graph(tmp_path, graph_file, monkeypa
     monkeypatch.setitem(words()["circumstances"], "新", ["新的"])
     with pytest.raises(ValueError, match="today's check.toml"):
         open_graph(str(graph_file), database)
+    with pytest.raises(ValueError, match="--graph .*absent.*: cannot be read"):
+        open_graph(str(tmp_path / "absent"), tmp_path / "other.sqlite")
     nothing = tmp_path / "nothing.jsonl"
     nothing.write_text('{"entity": "水", "relations": {"颜色": ["无"]}}\n')
     with pytest.raises(ValueError, match="--graph .*: found no drug"):

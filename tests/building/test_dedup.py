@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import re
 
 import numpy as np
 import pytest
 
+from scripts import build_dedup
 from scripts.build_dedup import Config, main
 from zj.building.dedup import repeats
 from zj.building.sketch import SLOTS, Texts, bands_of, grams, jaccard, sketch
@@ -135,14 +137,23 @@ def test_repeats_and_test_items_go_and_are_listed(tmp_path, capsys):
     assert removed[2]["of"] == f"{exam}:1" and ids(tmp_path / "clean.removed.jsonl") == ["r1", "r2", "r5"]
     report = json.loads((tmp_path / "clean.report.json").read_text())
     assert (report["read"], report["written"], report["removed"]) == (6, 3, 3)
+    assert "paraphrases are not found" in report["settings"]["method"]
     assert "Paraphrases are not found" in capsys.readouterr().out
     main(Config((data,), out=str(tmp_path / "longest.jsonl"), keep="longest"))
     assert ids(tmp_path / "longest.jsonl") == ["r2", "r3", "r4", "r5"]
     main(Config((data,), out=str(tmp_path / "asked.jsonl"), of="question"))
     assert ids(tmp_path / "asked.jsonl") == ["r0", "r4", "r5"]
+    with pytest.raises(ValueError, match="--against absent: no such file"):
+        main(Config((data,), out=str(tmp_path / "x.jsonl"), against=("absent",)))
     before = out.read_bytes()
     main(Config((data,), out=str(out), threshold=0.1))
     assert out.read_bytes() == before and "nothing was done" in capsys.readouterr().out
+
+
+def test_the_pair_of_the_help_is_not_found():
+    one, other = re.findall('"(.*?？)"', build_dedup.__doc__ or "")
+    assert not repeats(Texts([one, other], 3), 0.1)
+    assert jaccard(grams(one, 1), grams(other, 1)) < 0.3  # not even by single characters
 
 
 def test_large_files_are_read_line_by_line_to_the_same_records(tmp_path, monkeypatch):
