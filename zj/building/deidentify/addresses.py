@@ -36,9 +36,7 @@ BUILDINGS = any_of("栋 幢 座 楼 单元 门洞 梯 层")
 ROOMS = any_of("室 房间 房 户")
 GROUPS = any_of("村民小组 村民组 民小组 民组 小组 组 队 社 屯")
 BLOCK = "(?:[A-Za-z一二三四五六七八九十0-9]{1,3}(?:期|区))?"
-SECTION = (
-    rf"(?:[东西南北中]?(?:[一二三四五六七八九十]{{1,2}}|\d{{1,2}})?(?:段|路|街|巷|支路|里|条)|[东西南北中](?=[\d ]))?"
-)
+SECTION = r"(?:[东西南北中]?(?:[一二三四五六七八九十]{1,2}|\d{1,2})?(?:段|路|街|巷|支路|里|条)|[东西南北中](?=[\d ]))?"
 INNER = "(?<![肠尿阴吸化胆气泪耳产]道)(?<![通电线尿思]路)"  # ways inside of a body
 PART = re.compile(
     rf"(?P<province>{PROVINCE})"
@@ -49,6 +47,7 @@ PART = re.compile(
     rf"|(?P<road>(?:{LETTER}|\d(?=[\u4e00-\u9fff])){{1,7}}?(?:{ROADS}{INNER}|里(?=[0-9])){SECTION})"
     rf"|(?P<house>{NUMBER}(?:{GAP}[-之—－]{GAP}\d{{1,5}}){{0,3}}{GAP}{HOUSES})"
     rf"|(?P<estate>(?:{LETTER}|[A-Za-z]){{1,9}}?{ESTATES}{BLOCK}(?=[ ,，]?{NUMBER}{GAP}(?:栋|幢|座|号|单元|[-－—]\d)))"
+    rf"|(?P<complex>{LETTER}{{2,6}}?(?={NUMBER}{GAP}(?:栋|幢|号楼|座|单元|[-－—]\d{{1,2}}[-－—]\d)))"
     rf"|(?P<building>{NUMBER}{GAP}(?:{BUILDINGS}|门(?=\d)))"
     rf"|(?P<room>{NUMBER}{GAP}{ROOMS}|\d{{1,4}}(?:[-－—]\d{{1,4}}){{1,3}}室?(?![\d年月.])|\d{{3,4}}(?=$|[,，。;；)） \n]))"
     rf"|(?P<group>第?{NUMBER}{GAP}{GROUPS})"
@@ -135,21 +134,19 @@ def _is_address(parts: list[tuple[str, int, int]], field: bool | None) -> bool:
     """`field`: whether the cue before it is one of a form (住址：); None without a cue."""
     kinds = [kind for kind, _, _ in parts]
     geography = sum(kind in GEOGRAPHY for kind in kinds)
-    named = geography - ("province" in kinds)
-    house = any(kind in ("house", "building", "room") for kind in kinds)
-    if kinds == ["province"]:
-        return False
-    if field is not None and (named or {"road", "estate"} & set(kinds)) and (field or len(kinds) > 1):
+    below = {"city", "county", "town", "village"} & set(kinds)
+    houses = sum(kind in ("house", "building", "room", "group") for kind in kinds)
+    if field is not None and (below or {"road", "estate"} & set(kinds)) and (field or len(kinds) > 1):
         return True
     if "road" in kinds and "house" in kinds[kinds.index("road") :]:
         return True
-    if ("estate" in kinds or "village" in kinds or "town" in kinds) and sum(
-        kind in ("house", "building", "room", "group") for kind in kinds
-    ) >= (1 if geography or "road" in kinds else 2 if "estate" in kinds else 9):
+    if {"estate", "complex"} & set(kinds) and (
+        houses if geography or "road" in kinds else houses > 1 and "estate" in kinds
+    ):
         return True
-    if geography >= 2 and ("town" in kinds or "village" in kinds):
+    if {"town", "village"} & below and (geography >= 2 or houses):
         return True
-    return geography >= 2 and house and named > 0
+    return geography >= 2 and houses > 0 and bool(below)
 
 
 def _spans(start: int, parts: list[tuple[str, int, int]]) -> Iterator[Span]:

@@ -22,6 +22,7 @@ from .characters import (
     NEVER,
     NOT_GIVEN,
     NOT_NAMES,
+    PAIRS,
     SINGLE,
     USUAL,
     WHO,
@@ -50,7 +51,7 @@ SIGNED = rf"{DUTIES}(?:医师|医生|护士)(?:签名|签字|姓名)?|医师|(?:
 FIELD = rf"(?P<own>{NAMED}(?:{SPACE}?[:：]{SPACE}*|{SPACE}{{1,3}}))|(?:{SIGNED}|{WORKERS}){SPACE}?[:：/]{SPACE}*"
 RELATIVES = any_of(
     "孩子 宝宝 儿子 女儿 小孩 老公 老婆 爱人 妈妈 爸爸 父亲 母亲 妻子 丈夫 朋友 闺女 孙子 孙女 外孙 外孙女 奶奶 爷爷 姥姥 外婆 外公 哥哥 姐姐 弟弟 "
-    "妹妹 同事 邻居 同学 室友 侄子 侄女 姑姑 舅舅 婆婆 公公 岳父 岳母"
+    "妹妹 同事 邻居 同学 室友 侄子 侄女 叔叔 阿姨 伯伯 伯母 婶婶 舅妈 姨妈 嫂子 姐夫 妹夫 表哥 表姐 表弟 表妹 堂哥 堂弟 亲戚 老伴 姑姑 舅舅 婆婆 公公 岳父 岳母"
 )
 CALLED = (
     rf"(?:我叫做?|本人叫|他叫|她叫|名叫|取名叫?|化名|(?:名字|大名)(?:就?是|叫做?|为)|姓名(?:就?是|叫做?|为)?"
@@ -61,6 +62,12 @@ PEOPLE = any_of(
     "配偶 医师 医生 大夫 主任 护士 教授 陪同 陪同者 人员"
 )
 LIKELY = rf"(?:{PEOPLE}|{RELATIVES}){SPACE}?{OPEN}{SPACE}*"
+SURNAME = re.compile(
+    rf"(?:我姓|免贵姓|鄙姓|本人姓)({'|'.join(sorted(DOUBLE))}|[\u4e00-\u9fff])(?=[^\u4e00-\u9fff]|$|[的是])"
+)
+DOES = re.compile(  # what only people do
+    "接听|接电话|提供|陪同|代诉|代述|护送|送入|送来|送至|送医|送诊|签字|签名|收[就即件]|收(?![\u4e00-\u9fff])|转告|自述"
+)
 CUE = re.compile(rf"(?P<field>{FIELD})|(?P<called>{CALLED})|(?P<likely>{LIKELY})")
 TITLE = re.compile(
     "先生|女士|小姐|太太|大夫|医生|医师|副?主任(?:医师|护师|药师)?|副?教授|护士长?|副?院长|老师|阿姨|叔叔|大爷|大妈|大娘|大叔|大伯|伯伯|奶奶|爷爷|"
@@ -71,17 +78,17 @@ OWNER = re.compile(rf"的(?:{RELATIVES}|{THINGS})")
 # A text without any of these has no cue; to look for them is quick.
 HINT = re.compile(
     "名|叫|签|医|护|患|病|我|本人|家属|人[:：]|者[:：]|先生|女士|小姐|主任|教授|院长|老师|姨|叔|大[爷妈娘伯]|[爷奶]|同志|专家|博士|师傅|"
-    "妇|男|[子女儿夫妻父母亲友]|配偶|陪|员|手[:：]|[·•・‧․]"
+    "妇|男|姓|收|接|提供|送|[子女儿夫妻父母亲友]|配偶|陪|员|手[:：]|[·•・‧․]"
 )
 HAN = re.compile("[\u4e00-\u9fff]")
 FOREIGN = re.compile("[\u4e00-\u9fff]{1,9}(?:[·•・‧․][\u4e00-\u9fff]{1,10}){1,3}")
 FOREIGN_END = re.compile("先生|女士|小姐|大夫|医生|医师|主任|男|女|患者|因|今年|于|来自|是|的|在|代诉|说|已|有|住|现")
 # What may stand before a name that no cue introduces, beside a mark.
 BEFORE = frozenset(
-    "的是请找谢感问跟和让叫给由见了位经在向询好对与及到去看挂约像为被替陪同带把者人属员据从听等托致名儿友妻夫父母子女兄姐弟妹爸妈公婆娘叔姨伯师医"
+    "的是请找谢感问跟和让叫给由见了位经在向询好对与及到去看挂约像为被替陪同带把者人属员据从听等托致写名儿友妻夫父母子女兄姐弟妹爸妈公婆娘叔姨伯师医"
 )
 AFTER = re.compile(  # what may stand behind a name that is only likely
-    "$|[^\u4e00-\u9fff]|[的是因于在和与及说来去到就也今昨患入住出代诉述男女前已有称带陪给把被将先主医大老教院护诊表签等现每近从自要想同]"
+    "$|[^\u4e00-\u9fff]|[的是因于在和与及说来去到就也今昨患入住出代诉述男女前已有称带陪给把被将先主医大老教院护诊表签等现每近从自要想同送提接收写指查继服予拟基尚目]"
 )
 PERSON = re.compile(r"[,，(（ ]{1,2}(?:性别)?(?:男|女|\d{1,3}岁|\d{1,2}个月)")
 THANKS = frozenset({"谢谢", "感谢", "多谢", "致谢", "道谢", "答谢", "拜谢"})
@@ -131,10 +138,13 @@ def _behind_cues(text: str) -> Iterator[Span]:
         start = name_before(text, title.start())
         if start is not None:
             yield Span(start, title.start(), "name")
-    for owner in OWNER.finditer(text):
-        start = name_before(text, owner.start())
-        if start is not None and owner.start() - start > 1:
-            yield Span(start, owner.start(), "name")
+    for behind in (*OWNER.finditer(text), *DOES.finditer(text)):
+        start = name_before(text, behind.start())
+        if start is not None and behind.start() - start > 1:
+            yield Span(start, behind.start(), "name")
+    for match in SURNAME.finditer(text):
+        if match[1] in SINGLE | DOUBLE:
+            yield Span(*match.span(1), "name")
     yield from likely
     for person in PERSON.finditer(text):
         start = name_before(text, person.start())
@@ -171,7 +181,13 @@ def name_at(text: str, start: int, strength: Strength, own: bool = False) -> int
     ends = list(_ends(text, start, strength))
     bounded = [end for end in ends if (_is_clear_end if strength == "likely" else _is_end)(text, end)]
     if strength == "likely" and text[start : start + 1] in AMBIGUOUS and text[start : start + 2] not in DOUBLE:
-        bounded = [end for end in bounded if USUAL.issuperset(text[start + 1 : end]) or PERSON.match(text, end)]
+        bounded = [
+            end
+            for end in bounded
+            if (end - start > 2 and text[start] in FREQUENT)
+            or USUAL.issuperset(text[start + 1 : end])
+            or PERSON.match(text, end)
+        ]
     if bounded:
         return bounded[0]
     if strength != "likely" and ends:
@@ -218,7 +234,7 @@ def name_before(text: str, end: int) -> int | None:
 
 
 def _is_thanks(text: str, start: int) -> bool:
-    return start > 0 and text[start - 1 : start + 1] in THANKS
+    return start > 0 and text[start - 1 : start + 1] in THANKS and text[max(0, start - 2) : start] != "谢谢"
 
 
 def _is_clear(text: str, start: int, free: bool) -> bool:
@@ -258,12 +274,14 @@ def _ends(text: str, start: int, strength: Strength) -> Iterator[int]:
 
 
 def _is_possible(given: str) -> bool:
+    if given in PAIRS:
+        return True
     first = len(given) == 1 or given[0] not in NOT_GIVEN or given[0] in FIRST_ONLY
     return first and (given[-1] not in NOT_GIVEN or (given[-1] == "男" and given[0] in BEFORE_MAN))
 
 
 def _is_likely(given: str) -> bool:
-    return all(char in GIVEN for char in given) and _is_possible(given)
+    return given in PAIRS or (all(char in GIVEN for char in given) and _is_possible(given))
 
 
 def _is_word(name: str) -> bool:
