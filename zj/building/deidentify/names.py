@@ -227,7 +227,7 @@ def name_before(text: str, end: int) -> int | None:
         elif (
             _is_likely(given)
             and name[0] not in NEVER
-            and (free or name[0] in FREQUENT and name[0] not in "于谢和向" or len(given) == 2)
+            and (free or name[0] in FREQUENT and name[0] not in "于谢和向" or len(given) == 2 or surname == 2)
         ):
             return start
     return None
