@@ -42,18 +42,18 @@ PART = re.compile(
     rf"(?P<province>{PROVINCE})"
     rf"|(?P<city>{LETTER}{{1,7}}?{CITIES})"
     rf"|(?P<county>{LETTER}{{1,7}}?{COUNTIES})"
-    rf"|(?P<town>{LETTER}{{1,6}}?{TOWNS})"
-    rf"|(?P<village>{LETTER}{{1,6}}?(?:{VILLAGES}|[屯庄寨](?!村|镇|乡))(?:{GAP}第?{NUMBER}?{GAP}{GROUPS})?)"
+    rf"|(?P<town>(?:{LETTER}|街(?=镇)){{1,6}}?{TOWNS})"
+    rf"|(?P<village>{LETTER}{{1,6}}?(?:{VILLAGES}|[屯庄寨](?!村|镇|乡)|[湾沟坪坝岭坳塘堡营圩坡洼墩垭](?={GAP}第?{NUMBER}?{GAP}{GROUPS}|[^\u4e00-\u9fff]|[的人]|$))(?:{GAP}第?{NUMBER}?{GAP}{GROUPS})?)"
     rf"|(?P<road>(?:{LETTER}|\d(?=[\u4e00-\u9fff])){{1,7}}?(?:{ROADS}{INNER}|里(?=[0-9])){SECTION})"
     rf"|(?P<house>{NUMBER}(?:{GAP}[-之—－]{GAP}\d{{1,5}}){{0,3}}{GAP}{HOUSES})"
     rf"|(?P<estate>(?:{LETTER}|[A-Za-z]){{1,9}}?{ESTATES}{BLOCK}(?=[ ,，]?{NUMBER}{GAP}(?:栋|幢|座|号|单元|[-－—]\d)))"
     rf"|(?P<complex>{LETTER}{{2,6}}?(?={NUMBER}{GAP}(?:栋|幢|号楼|座|单元|[-－—]\d{{1,2}}[-－—]\d)))"
     rf"|(?P<building>{NUMBER}{GAP}(?:{BUILDINGS}|门(?=\d)))"
-    rf"|(?P<room>{NUMBER}{GAP}{ROOMS}|\d{{1,4}}(?:[-－—]\d{{1,4}}){{1,3}}室?(?![\d年月.])|\d{{3,4}}(?=$|[,，。;；)） \n]))"
+    rf"|(?P<room>{NUMBER}{GAP}{ROOMS}|\d{{1,4}}(?:[-－—]\d{{1,4}}){{1,3}}室?(?![\d年月.])|\d{{3,4}}(?![\d.%/A-Za-z年月日天岁个次元米克毫分多余:：]))"
     rf"|(?P<group>第?{NUMBER}{GAP}{GROUPS})"
 )
 SUFFIX = re.compile(  # of a part: the word for its kind, and what stands behind it
-    rf"(?:{'|'.join((CITIES, COUNTIES, TOWNS, VILLAGES, '[屯庄寨]', ROADS, HOUSES, ESTATES, BUILDINGS, '门', ROOMS, GROUPS))})"
+    rf"(?:{'|'.join((CITIES, COUNTIES, TOWNS, VILLAGES, '[屯庄寨湾沟坪坝岭坳塘堡营圩坡洼墩垭]', ROADS, HOUSES, ESTATES, BUILDINGS, '门', ROOMS, GROUPS))})"
     rf"(?:[东西南北中第]?[一二三四五六七八九十0-9A-Za-z ]{{0,4}}(?:段|路|街|巷|支路|里|条|期|区|{GROUPS})?)$"
 )
 CUE = re.compile(
