@@ -5,79 +5,82 @@ from zj.building.deidentify.spans import words
 
 AFTER = Wording(
     given=words(
-        "宁 娅 坤 臣 蕾 菲 骏 瑞 珍 芸 翔 靖 淼 威 钢 贺 雯 曼 钰 彪 维 薇 松 茹 宏伟 学文 金龙 银凤 兰芳 翠英 月娥 玉芬 惠玲 秀珍 树林 长海 占军 保华 连生 喜凤 春花 桃花 爱华 爱国 建设 "
-        "文革 为民 解放 拥军 向东 铁生 石头 狗剩 二虎 小龙 大勇 佳慧 心怡 雨欣 子墨 一凡 浩轩 艺涵 可馨 梦洁 紫涵 依诺 芷若 锦程 瑾瑜 睿哲 思源 昊天 皓轩 晨曦 语晨 安琪 乐瑶 清扬 望舒 如意 吉祥 满仓 "
-        "得水 广才 耀祖 光宗 嘉木 景行 修远 怀瑾 知夏 南星 半夏 佩兰"
+        "军 敏 燕 梅 兵 华 峰 艳 玲 霞 勤 健 莹 鑫 蓓 洪 涌 恒 玮 珊 媛 露 卫国 建忠 学军 德明 文彬 庆华 宝玉 振东 立军 永红 玉华 秀芳 凤兰 素珍 桂芝 月英 爱莲 美华 红梅 丽娟 晓丽 海霞 志刚 "
+        "国栋 少华 云飞 鹏程 亚楠 婧怡 雨泽 梓豪 浩宸 若曦 思涵 诗雨 佳宁 欣然 子轩 俊豪 博涛 一帆 家豪 紫琪 慧琳 静雯 嘉怡 明哲 泽楷 传芳 守义 光明 万里 长生 金山 玉成 忠良 孝先 桂花 菊香 招弟 小芹 大伟 阿妹"
     ),
-    minority=words("阿不都热合曼·玉素甫 古丽扎尔·买买提明 哈丽旦·阿吉 巴特尔·朝鲁 才让·多杰 索朗·旺堆"),
+    minority=words("麦麦提·图尔荪 阿依努尔·赛买提 努尔古丽·艾山 德吉·白玛 丹增·罗布 叶尔波力·哈力克"),
     cities=words(
-        "保定市 徐州市 宜昌市 汕头市 泉州市 曲靖市 天水市 齐齐哈尔市 吉林市 黄石市 巴中市 延边朝鲜族自治州 和田地区 常德市"
+        "石家庄市 无锡市 襄阳市 湛江市 嘉兴市 衡阳市 咸阳市 柳州市 大庆市 淄博市 芜湖市 红河哈尼族彝族自治州 阿勒泰地区 遵义市"
     ),
     counties=words(
-        "莲池区 铜山区 夷陵区 潮阳区 晋江市 麒麟区 秦州区 龙沙区 船营区 大冶市 平昌县 珲春市 墨玉县 桃源县 江北区"
+        "桥西区 滨湖区 樊城区 赤坎区 海宁市 祁东县 秦都区 鹿寨县 让胡路区 临淄区 繁昌县 弥勒市 布尔津县 播州区 蒸湘区"
     ),
     towns=words(
-        "大因镇 汉王镇 三斗坪镇 海门镇 安海镇 越州镇 社棠镇 榆树屯镇 乌拉街镇 陈贵镇 驷马镇 春化镇 喀瓦克乡 漳江街道"
+        "铜冶镇 雪堰镇 龙王镇 盐官镇 白鹤街道 双桥镇 寨沙镇 金山屯镇 敬仲镇 荻港镇 西三镇 冲乎尔镇 团溪镇 永丰乡"
     ),
-    villages=words("西王力村 虎头山村 高家堰村 新寨村 桥头村 大湾子村 柳树屯 周家湾 长岭社区 石门坎村"),
+    villages=words("南甘子村 城湾村 刘家营村 桃园村 光明社区 清水塘村 古懂村 孙家屯 上店村 黄家寨"),
     roads=words(
-        "五四中路 淮海西路 夷陵大道 长平路 涂门街 麒麟南路 羲皇大道 卜奎大街 吉林大街 湖滨路 江北大道东段 光明街 友谊巷 柳荫胡同 滨河北路"
+        "裕华西路 太湖大道 长虹路 人民大道 海昌南路 船山大道 渭阳中路 飞鹿大道 龙南路 齐都路 繁阳路 髯翁路 美丽峰路 桃溪大道 跃进巷 向阳胡同 广场北街"
     ),
-    estates=words("秀兰城市花园 滨湖新村 金桂苑 合信星湖城 中骏世界城 翠峰小区 天河家园 卜奎小区 江畔明珠 磁湖山庄"),
+    estates=words(
+        "紫金华府 太湖花园 民发盛特区 城市花园 海昌名苑 中天广场 阳光嘉园 兴隆小区 油田新村 齐鲁花园 绿地公馆 福星家园"
+    ),
     consultations=[
         [
-            "专家您好，我爷爷{relative}上个月查出<illness>，<lab>，目前吃<drug>，血压<bp>。",
-            "您好，{relative}老人家需要定期复查，<word>多休息。",
-            "他的住院号是{record}，麻烦您查一下。",
-            "查到了，建议继续用药。",
+            "你好，我是{name}的儿子，我父亲<age>，<illness>，在吃<drug>，血压<bp>，要紧吗？",
+            "您好，{surname}先生的血压需要控制，<drug>可以继续。",
+            "有问题怎么联系您？我电话{mobile}。",
+            "在平台留言即可，<word>我会回复。",
         ],
         [
-            "我女儿{name}，{birth}出生的，老是<illness>，要不要吃<drug>？",
-            "{name}小朋友的情况可以先观察。",
-            "我们住{address}附近，电话是{mobile}，能上门吗？",
-            "抱歉，不能上门。",
+            "医生，我爱人{name}怀孕<age>，<illness>，<lab>，能吃<drug>吗？",
+            "您好，孕期用药要谨慎，建议到产科就诊。",
+            "在哪个医院好？我们家在{address}。",
+            "就近就可以。",
         ],
         [
-            "{doctor_surname}医生，上次多亏您，我是{place}的{name}，吃了<drug>好多了。",
-            "不客气，{surname}先生，<date>记得复查<lab>。",
+            "请问{doctor}医生哪天出诊？我叫{name}，上次的病历号{record}。",
+            "{doctor_surname}医生每周三上午出诊。",
+            "好的谢谢，我的身份证号是{id}，帮我挂号。",
+            "请在公众号上挂号。",
+        ],
+        ["我孩子{name}今年上小学，出生日期{birth}，一直<illness>，<lab>。", "可以先吃<drug>观察，<word>来复查。"],
+        [
+            "{surname}女士您好，您的检查结果<lab>。",
+            "谢谢医生，我是{name}，需要再来吗？我手机是{chinese_mobile}。",
+            "<date>复查即可。",
+            "好的，也可以发我邮箱{email}。",
         ],
         [
-            "患者信息：{name}/<sex>/<age>/{mobile}，症状：<illness>，用药：<drug>。",
-            "收到，请<date>到门诊，挂{doctor}教授的号。",
+            "药寄到{village}，收件人{name}，电话{mobile}，邮编{postcode}。",
+            "好的，<drug>两盒，已安排。",
+            "钱打到哪个账户？我的卡号{card}，退款退这里。",
+            "收到。",
         ],
+        ["<illness>半个月了，吃了<drug>没用，<lab>，血压<bp>，要做手术吗？", "暂时不用，<word>注意休息，<date>复查。"],
         [
-            "您好，我想咨询一下<illness>，我叫{name}，<age>，身份证{id}",
-            "您好{surname}女士，请描述一下症状。",
-            "<word>的时候加重，<lab>。",
-            "建议就诊。",
-        ],
-        [
-            "报告能寄给我吗？{address}，{name}，{mobile}，邮编{postcode}",
-            "可以，三天内寄出。",
-            "也可以发邮箱：{email}，或者加QQ{qq}",
+            "能加您微信吗？我的微信号：{wechat}，QQ：{qq}。",
+            "抱歉，平台不允许。",
+            "那打我家电话吧，{landline}，找{name}。",
             "好的。",
         ],
         [
-            "我在{doctor}主任那儿做的手术，就诊卡号{record}，现在<illness>，<word>不舒服。",
-            "请联系病房，座机{landline}。",
-            "打不通，能加微信吗，我微信{wechat}",
-            "不好意思，不能。",
+            "患者{name}家属你好，{name}的化验<lab>，请到{doctor}主任处就诊。",
+            "好的，什么时间方便？",
+            "<date>上午，带就诊卡，卡号：{record}。",
+            "知道了，我们开车去，车牌{plate}。",
         ],
-        ["血压<bp>，<lab>，<drug>还需要吃吗？体重65kg，身高172cm。", "需要，<date>再查一次，<word>不用担心。"],
-        ["孩子身份证{id}，我的是{old_id}，报销打到卡里：{card}", "好的，请问户名？", "户名{name}", "已登记。"],
     ],
     notes=[
-        "科室：呼吸内科  床号：12  姓名：{name}  <sex>  <age>  病案号：{record}\n<date> 08:30  {doctor}副主任医师查房记录\n患者诉<illness>，血压<bp>，<lab>。{doctor}副主任医师指示：继续<drug>。\n记录者：{other}",
-        "{name}，身份证号{id}，于<date>因<illness>就诊我院，家属{relative}陪同，联系电话{mobile}。查<lab>，予<drug>口服。",
-        "急诊病历\n患者：{name}\t<sex>\t<age>\n来院方式：120（车牌{plate}）\n陪送人：{relative}（电话：{mobile}）\n现病史：<illness>2小时，血压<bp>。\n接诊医生：{doctor}",
-        "转诊单：兹有我院患者{name}（出生日期{birth}，住址{place}），因<illness>需转上级医院。联系人{relative}，电话{landline}。经治医师：{doctor}",
-        "患者{name}于<date>行手术，术者{doctor}，助手{other}，麻醉医师{relative}。术中<word>，血压<bp>，术后<lab>。",
-        "随访记录 姓名:{name} 电话:{mobile} 地址:{village} 微信号:{wechat} <date>诉<illness>，停用<drug>。",
-        "病例讨论。主持人：{doctor}主任。{other}住院医师汇报病史：患者{name}，<sex>，<age>，<illness>入院，<lab>。{doctor_surname}主任：考虑<illness>，可用<drug>。",
-        "患者{minority}（护照{passport}），<illness>，<lab>，主管护士{other}，翻译{relative}。",
-        "<age><sex>性，<illness>2年，加重1天。服<drug>。查体：血压<bp>，脉搏82次/分。<lab>，<date>出院。",
-        "检验报告单  姓名：{name}  门诊号：{record}  条码号：{record}\n{lab_line}<lab>\n检验者：{doctor}  审核者：{other}  报告时间：<date>".replace(
-            "{lab_line}", ""
-        ),
+        "入院记录\n姓名：{name}\t职业：农民\n性别：<sex>\t住址：{village}\n年龄：<age>\t供史者：{relative}\n民族：汉\t联系电话：{mobile}\n主诉：<illness>3天\n现病史：患者3天前<word>出现<illness>，服<drug>无效。血压<bp>，<lab>。\n医师签名：{doctor}/{other}",
+        "患者{name}，<sex>，<age>，住院号{record}，因<illness>于<date>入院。经{doctor}主任会诊，予<drug>治疗，<lab>。现病情好转出院。",
+        "手术记录 患者：{name} 病案号：{record} 手术日期：<date> 术者：{doctor} 第一助手：{other} 麻醉医师：{relative} 诊断：<illness>。术中血压<bp>。",
+        "门诊病历\n{name} <sex> <age> 身份证：{id} 电话：{mobile}\n主诉：<illness>。\n查体：血压<bp>。<lab>。\n处理：<drug>口服。\n医生：{doctor}",
+        "病危通知：患者{name}之妻{relative}（身份证号{id}，电话{landline}）已知晓病情。患者<illness>，<lab>，血压<bp>。谈话医生：{doctor}",
+        "出生医学记录：母亲姓名{relative}，身份证号{old_id}，住址{address}；新生儿{name}，出生日期{birth}，<sex>，体重3200g，<lab>。接生医师{doctor}。",
+        "患者{minority}，<sex>，持护照{passport}就诊，<illness>，予<drug>，<date>复诊。联系方式：{mobile}。",
+        "<sex>，<age>，<illness>1周。无药物过敏史。查体：血压<bp>，心率80次/分。辅助检查：<lab>。处理：<drug>，<date>复查，<word>随诊。",
+        "护理记录 <date> 患者{name}<illness>，遵医嘱予<drug>，测血压<bp>，已告知家属{relative}。护士：{other}",
+        "上级医师查房记录：{doctor}主任医师查看患者后指出：患者{name}<illness>诊断明确，<lab>，可予<drug>。{surname}某配合良好。经治医师{other}。",
     ],
 )

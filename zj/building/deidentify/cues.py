@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .characters import AMBIGUOUS, DOUBLE, FREQUENT, USUAL
+from .characters import AMBIGUOUS, DOUBLE, FREQUENT, GIVEN, USUAL
 from .spans import any_of
 
 SPACE = r"[ \t\u3000]"
@@ -34,20 +34,20 @@ CALLED = (
     rf"|(?:患者|病人|{RELATIVES})(?:的名字)?(?:名叫|叫做|叫)){OPEN}"
 )
 PEOPLE = any_of(
-    "患者 病人 患儿 病员 产妇 孕妇 伤者 死者 家属 我是 本人 本人是 这是 我爸 我妈 我姐 我哥 我弟 我妹 其子 其女 其妻 其夫 之子 之女 联系人 陪护 家长 "
+    "患者 病人 患儿 新生儿 病员 产妇 孕妇 伤者 死者 家属 我是 本人 本人是 这是 我爸 我妈 我姐 我哥 我弟 我妹 其子 其女 其妻 其夫 其母 其父 其姐 其弟 其妹 其兄 之妻 之夫 之母 之父 之子 之女 联系人 陪护 家长 "
     "配偶 医师 医生 大夫 主任 护士 教授 陪同 陪同者 人员"
 )
-ANYONE = "(?<!或)者|[人员师士译]|助手|信息|户名"  # what the word for a person ends with
+ANYONE = "(?<!或)者|[员师士译]|助手|户名|(?:人|信息)(?=[：: ])"  # what the word for a person ends with
 LIKELY = rf"(?:{PEOPLE}|{RELATIVES}|{ANYONE}){SPACE}?{OPEN}{SPACE}*"
 SURNAME = re.compile(
     rf"(?:我姓|免贵姓|鄙姓|本人姓)({'|'.join(sorted(DOUBLE))}|[\u4e00-\u9fff])(?=[^\u4e00-\u9fff]|$|[的是])"
 )
 DOES = re.compile(  # what only people do
-    "接听|接电话|提供|陪同|代诉|代述|护送|送入|送来|送至|送医|送诊|签字|签名|收[就即件]|收(?![\u4e00-\u9fff])|转告|自述"
+    "家属|之[妻子女夫母父]|怀孕|[你您]好|接听|接电话|提供|陪同|代诉|代述|护送|送入|送来|送至|送医|送诊|签字|签名|收[就即件]|收(?![\u4e00-\u9fff])|转告|自述"
 )
 CUE = re.compile(rf"(?P<field>{FIELD})|(?P<called>{CALLED})|(?P<likely>{LIKELY})")
 TITLE = re.compile(
-    "先生|女士|小姐|太太|大夫|医生|(?:住院|主治)?医师|副?主任(?:医师|护师|药师)?|(?:主管)?护师|药师|技师|老人|老太太|老先生|大哥|大姐|副?教授|护士长?|副?院长|老师|阿姨|叔叔|大爷|大妈|大娘|大叔|大伯|伯伯|奶奶|爷爷|"
+    "先生|女士|小姐|太太|大夫|医生|(?:住院|主治)?医师|副?主任(?:医师|护师|药师)?|(?:主管)?护师|药师|技师|某(?=[某，。,、；的因男女(（]|$)|老人|老太太|老先生|大哥|大姐|副?教授|护士长?|副?院长|老师|阿姨|叔叔|大爷|大妈|大娘|大叔|大伯|伯伯|奶奶|爷爷|"
     "同志|专家|博士|师傅|同学|小朋友"
 )
 THINGS = any_of("家属 主管医 主治医 管床医 病历 化验单 检查单 检查结果 手术 电话 联系方式 身份证 手机 地址 名字 孩子")

@@ -62,7 +62,7 @@ def find_names(text: str) -> Iterator[Span]:
         if name_at(text, match.start(1), "likely") == match.end(1):
             yield Span(*match.span(1), "name")
     for match in ALONE.finditer(text):
-        if _is_likely(match[0][1:]) and not USUAL.isdisjoint(match[0][1:]) and not _is_word(match[0]):
+        if _is_usual(match[0][1:]) and not _is_word(match[0]):
             yield Span(*match.span(), "name")
     for match in UNCUED.finditer(text):
         start, end = match.span()
@@ -115,7 +115,11 @@ def find_again(text: str, names: Iterable[str]) -> Iterator[Span]:
     for title in TITLE.finditer(text) if surnames else ():
         for length in (2, 1):
             start = title.start() - length
-            if text[max(0, start) : title.start()] in surnames and (start == 0 or not HAN.match(text[start - 1])):
+            if (
+                start >= 0
+                and text[start : title.start()] in surnames
+                and (start == 0 or not HAN.match(text[start - 1]))
+            ):
                 yield Span(start, title.start(), "name")
 
 
@@ -145,7 +149,14 @@ def name_at(text: str, start: int, strength: Strength, own: bool = False) -> int
         ]
     if bounded:
         return bounded[0]
-    if strength != "likely" and ends:
+    if strength == "likely":  # what comes next may begin with any character: 患者张建国高血压十年
+        whole = [
+            end
+            for end in ends
+            if end - start == 3 and text[start] in FREQUENT - AMBIGUOUS and _is_usual(text[start + 1 : end])
+        ]
+        return whole[0] if whole else None
+    if ends:
         usual = [end for end in ends if all(char in GIVEN for char in text[start + 1 : end])]
         return usual[0] if usual else None
     if own and (filled := FILLED.match(text, start)):  # a name without a Chinese surname fills its field
@@ -214,8 +225,12 @@ def _ends(text: str, start: int, strength: Strength) -> Iterator[int]:
         if len(given) < length or not all(map(HAN.match, given)):
             continue
         name = text[start:end]
+        if length == 2 and given not in PAIRS and _begins_word(text, end - 1, 2):
+            continue  # 李娜高血压
         likely = strength == "likely"
-        fits = _is_likely(given) and not _is_word(name) if likely else _is_possible(given)
+        plain_surname = text[start] in FREQUENT and text[start] not in AMBIGUOUS
+        expected = not likely or plain_surname and _is_clear_end(text, end)
+        fits = (_is_possible(given) if expected else _is_likely(given)) and not (likely and _is_word(name))
         if fits and name not in WHO and not _begins_word(text, start, 2 if likely else len(name)):
             yield end
     if (
@@ -237,6 +252,10 @@ def _is_possible(given: str) -> bool:
 
 def _is_likely(given: str) -> bool:
     return given in PAIRS or (all(char in GIVEN for char in given) and _is_possible(given))
+
+
+def _is_usual(given: str) -> bool:
+    return all(char in GIVEN for char in given) and not USUAL.isdisjoint(given)
 
 
 def _is_word(name: str) -> bool:

@@ -60,6 +60,7 @@ RECORD = re.compile(
     rf"(?:证|卡|单|登记|记录|病历)?(?:号码|编号|编码|卡号|证号|序号|号|ID|id|(?<=[卡证])(?=[ \t]?[:：]|[ \t]?\d{6}))(?:[(（][^)）\n]{{0,6}}[)）])?{IS}"
     r"(\d{2,4}(?: \d{2,6}){1,5}(?![\d年/.-])|[A-Za-z]{0,5}[-_]?\d(?:[-_/]?[0-9A-Za-z]){2,24})"
 )
+CARD_NUMBER = re.compile(rf"(?:卡号|编号|单号){IS}([A-Za-z]{{0,5}}-?\d[0-9A-Za-z-]{{5,24}})")
 RECORD_ID = re.compile(
     r"(?<![A-Za-z])(?:(?:[Pp]atient|患者|病人)[ _]?|MRN|HIS|ID|id)(?:ID|id|Id|号)?[ ]?[:：#][ ]?([A-Za-z]{0,4}-?\d[0-9A-Za-z-]{3,19})"
 )
@@ -109,6 +110,7 @@ def find_numbers(text: str) -> Iterator[Span]:
     if digits:
         yield from _whole(PLATE, text, "plate")
         yield from _cued(RECORD, text, "record number")
+        yield from _cued(CARD_NUMBER, text, "record number")
         yield from _cued(RECORD_ID, text, "record number")
     if digits or _LETTER.search(text):
         yield from _cued(WECHAT, text, "wechat")
