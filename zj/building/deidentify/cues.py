@@ -75,7 +75,7 @@ SIGNATURE = re.compile(rf"(?m)^{SPACE}*([\u4e00-\u9fff]{{2,4}}){SPACE}*\n(?={SPA
 FILLED = re.compile(rf"[\u4e00-\u9fff]{{2,4}}(?={SPACE}*(?:[,，。;；/、)）\n]|$|性别|年龄|男|女))")
 USUAL_ONE = f"[{''.join(sorted(USUAL))}]"
 UNCUED = re.compile(
-    rf"[{''.join(sorted(FREQUENT - AMBIGUOUS))}]{USUAL_ONE}{{2}}|(?:{'|'.join(sorted(DOUBLE))}){USUAL_ONE}{{1,2}}"
+    rf"[{''.join(sorted(FREQUENT - AMBIGUOUS))}]{USUAL_ONE}{{2}}|(?:{'|'.join(sorted(DOUBLE))})[{''.join(sorted(GIVEN))}]{{1,2}}"
 )
 PLAIN = "".join(sorted(FREQUENT - AMBIGUOUS - set("高方易黄白金马石江姜水胡")))
 ALONE = re.compile(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Literal
 
 from .characters import (
@@ -89,22 +90,23 @@ def _behind_cues(text: str) -> Iterator[Span]:
             more = AND.match(text, end)  # 王芳/李强
             start, strength = more.end() if more else end, "likely"
             end = name_at(text, start, strength) if more else None
-    for title in TITLE.finditer(text):
-        start = name_before(text, title.start())
-        if start is not None:
-            yield Span(start, title.start(), "name")
-    for behind in (*OWNER.finditer(text), *DOES.finditer(text)):
-        start = name_before(text, behind.start())
-        if start is not None and behind.start() - start > 1:
-            yield Span(start, behind.start(), "name")
+    for match in TITLE.finditer(text):
+        yield from _before(text, match, 1)
+    for match in chain(OWNER.finditer(text), DOES.finditer(text)):
+        yield from _before(text, match, 2)
     for match in SURNAME.finditer(text):
         if match[1] in SINGLE | DOUBLE:
             yield Span(*match.span(1), "name")
     yield from likely
-    for person in PERSON.finditer(text):
-        start = name_before(text, person.start())
-        if start is not None and person.start() - start > 1 and not NEAR.match(text[start - 1 : start]):
-            yield Span(start, person.start(), "name")
+    for match in PERSON.finditer(text):
+        yield from (span for span in _before(text, match, 2) if not NEAR.match(text[span.start - 1 : span.start]))
+
+
+def _before(text: str, match: re.Match[str], shortest: int) -> Iterator[Span]:
+    """The name that ends where the match begins, if it has that many characters."""
+    start = name_before(text, match.start())
+    if start is not None and match.start() - start >= shortest:
+        yield Span(start, match.start(), "name")
 
 
 def find_again(text: str, names: Iterable[str]) -> Iterator[Span]:
@@ -169,32 +171,23 @@ def name_before(text: str, end: int) -> int | None:
     """The start of the name, or of the surname alone, that ends at `end`, before a title; or None."""
     for length in (4, 3, 2, 1):
         start = end - length
-        if start < 0:
-            continue
-        name = text[start:end]
+        name = text[start:end] if start >= 0 else ""
         surname = 2 if name[:2] in DOUBLE else 1
         given = name[surname:]
-        if name[:surname] not in DOUBLE and name[0] not in SINGLE or len(given) > 2 or _is_word(name) or name in WHO:
+        before = text[start - 1 : start]
+        free = not HAN.match(before)
+        known = surname == 2 or name[:1] in SINGLE and name[0] not in NEVER
+        if not known or len(given) > 2 or _is_word(name) or name in WHO or _is_thanks(text, start):
             continue
-        free = start == 0 or not HAN.match(text[start - 1])
-        if not free and text[start - 1] not in BEFORE:
-            continue
-        if _is_thanks(text, start):
+        if not free and before not in BEFORE:
             continue
         if not given:
-            if (
-                surname == 2
-                or name not in AMBIGUOUS
-                or name in FREQUENT
-                and name not in NEVER
-                and _is_clear(text, start, free)
-            ):
+            if surname == 2 or name not in AMBIGUOUS or name in FREQUENT and _is_clear(text, start, free):
                 return start
-        elif (
-            _is_likely(given)
-            and name[0] not in NEVER
-            and (free or name[0] in FREQUENT and name[0] not in "于谢和向" or len(given) == 2 or surname == 2)
-        ):
+            continue
+        person = name[0] in FREQUENT and (free or before in "者儿人属")
+        sure = free or name[0] in FREQUENT and name[0] not in "于谢和向" or len(given) == 2 or surname == 2
+        if sure and (_is_likely(given) or person and _is_possible(given)):
             return start
     return None
 
