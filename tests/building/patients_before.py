@@ -1,4 +1,8 @@
-"""Names and sentences that the rules were written with: no result is reported on them."""
+"""Names and sentences that the rules were written with: no result is reported on them.
+
+SECOND and THIRD were each written when the rules were held to be fixed. These found 79 % and 71 % of their names, so
+that they joined the others.
+"""
 
 from tests.building.patients import Wording
 from zj.building.deidentify.spans import words
@@ -62,5 +66,157 @@ BEFORE = Wording(
         "外籍患者，护照号{passport}，e-mail：{email}，<date>就诊，诊断<illness>，处方<drug>。",
         "主诉：<illness>半年。现病史：患者半年前<word>出现<illness>，服用<drug>，<lab>，血压<bp>，<date>复查。",
         "患者{name}，{birth}生，现住{address}。{name}的女儿{relative}代诉：<illness>，用<drug>无效。管床医生：{doctor}，{doctor_surname}主任查房后同意目前治疗。",
+    ],
+)
+
+SECOND = Wording(
+    given=words(
+        "波 斌 凯 浩 亮 俊 帅 倩 颖 琳 晶 莉 萍 燕 岩 旭 婷 璐 森 峰 桂兰 秀兰 玉梅 建军 建平 国强 海波 晓东 晓峰 雨桐 梓萱 子涵 浩宇 俊熙 思琪 若汐 佳琪 雅婷 美玲 慧敏 淑华 玉珍 凤霞 金花 长江 "
+        "文博 志远 世杰 明轩 天佑 宇轩 沐宸 奕辰 一鸣 书瑶 语桐 欣妍 诗琪 静怡 伟民 立国 新华 援朝 跃进 红卫 开顺 德全 有才 来福 根生 水生 冬梅 秋菊 腊梅 荷花 银环 改霞 彩云 巧玲 润泽 承志 绍辉 继红 少杰 鸿飞"
+    ),
+    minority=words("迪丽努尔·阿卜杜拉 努尔兰·哈斯木 卓玛·央金 木合塔尔·依明 格桑·顿珠 帕提古丽·吾买尔"),
+    cities=words(
+        "洛阳市 潍坊市 绵阳市 佛山市 温州市 株洲市 宝鸡市 桂林市 南阳市 临沂市 赣州市 大理白族自治州 喀什地区 九江市"
+    ),
+    counties=words(
+        "涧西区 寿光市 涪城区 顺德区 鹿城区 芦淞区 金台区 象山区 新野县 兰陵县 于都县 宾川县 疏勒县 栖霞区 沙坪坝区"
+    ),
+    towns=words("歪头乡 城关镇 高桥镇 马头镇 银坑镇 鸡足山镇 巴合齐乡 沿江街道 石桥镇"),
+    villages=words("赵家庄村 上河村 红星村 下坪村 南街社区 陈家屯 羊角寨 大樟树村"),
+    roads=words(
+        "中州中路 健康街 临园路 岭南大道 学院西路 建设南路 经二路 中山中路 黄河大道 沂蒙路 红旗大道 建业胡同 钟楼巷 延安三路"
+    ),
+    estates=words("绿城玫瑰园 恒大名都 金色家园 碧桂园小区 紫荆花园 东方明珠公寓 铁路新村 教师公寓 香榭里 御景湾"),
+    consultations=[
+        [
+            "您好医生，请问我叔叔{relative}的化验单您看了吗？<lab>，他<age>了。",
+            "看过了，{relative}的指标尚可，继续服用<drug>。",
+            "好的，有事请打{mobile}找我，我姓{surname}。",
+            "没问题。",
+        ],
+        [
+            "大夫你好！本人{name}，<sex>，<age>，反复<illness>，血压<bp>。",
+            "您好，{surname}先生，先查个血常规。",
+            "查过了，<lab>。报告单编号没记住，病历号是{record}。",
+            "我调出来看一下。",
+        ],
+        [
+            "宝宝大名叫{name}，生日是{birth}，体检说<illness>，怎么办？",
+            "别着急，先观察，<drug>不要自己吃。",
+            "我的微信号{wechat}，有空请加一下。",
+            "抱歉，不便加微信。",
+        ],
+        ["我家地址是{address}，快递写{name}收就行，手机号：{mobile}。", "好的，<drug>明天寄出。"],
+        [
+            "身份证号：{id}，姓名：{name}，帮忙预约{doctor_surname}教授的号。",
+            "已经约好<date>上午。",
+            "另外我母亲{relative}也想看，她的身份证是{old_id}。",
+            "请到窗口办理。",
+        ],
+        [
+            "{doctor}医生在吗？上周开的<drug>吃完了，还要吃吗？",
+            "我是{doctor}，<illness>基本控制，可以停了。",
+            "太好了，谢谢{doctor_surname}大夫！报告请发到{email}",
+            "好的。",
+        ],
+        ["化验结果<lab>，血压<bp>，<word>的时候会心慌，吃<drug>要紧吗？", "不要紧，<word>休息，<date>复诊。"],
+        [
+            "老家是{village}的，邮编：{postcode}，能报销吗？医保卡号{record}",
+            "可以报销，带上银行卡{card}就行？",
+            "是的，QQ：{qq}。",
+            "收到。",
+        ],
+        ["手机{chinese_mobile}，家里座机{landline}，车牌号{plate}，可以进院停车吗？", "可以，登记一下即可。"],
+    ],
+    notes=[
+        "出院记录\n患者姓名：{name}    住院号：{record}\n入院日期：<date>    出院日期：<date>\n入院诊断：<illness>\n诊疗经过：{name}入院后完善检查，<lab>，予<drug>治疗。\n出院医嘱：<date>门诊复查。\n主管医师：{doctor}    住院医师：{other}",
+        "{name}，<sex>，<age>，农民，现住址：{village}。因<illness>2天于<date>由家属{relative}送入我科。血压<bp>，<lab>。病史由患者女儿{other}提供，可靠。",
+        "会诊记录：患者{name}（病案号：{record}），目前<illness>，服<drug>，请{doctor_surname}主任会诊。会诊医师：{doctor}",
+        "知情同意书\n患者：{name}\n身份证号码：{id}\n联系地址：{address}\n联系电话：{landline}\n患者签名：{name}\n委托人签名：{relative}  与患者关系：配偶\n医生签名：{doctor}\n<date>",
+        "随访：电话联系患者{name}（{mobile}），其妻{relative}接听，诉<illness>好转，仍服<drug>，血压<bp>。",
+        "患儿{name}，出生日期：{birth}，母亲{relative}，联系方式：{mobile}，家庭住址：{place}。<illness>1天，<lab>。",
+        "患者{minority}，{birth}出生，身份证{id}，护照号码：{passport}，<illness>，予<drug>。",
+        "查房：{doctor}主任医师查房，指出患者<illness>，<word>，<lab>，血压<bp>，继续<drug>。",
+        "既往<illness>，长期服<drug>。个人史、家族史无特殊。体格检查：血压<bp>，心率78次/分。<lab>。<date>拟行手术。",
+        "受检者：{name}  门诊号：{record}  检查日期：<date>\n检查所见：<illness>可能。\n检查医师：{doctor}  审核医师：{other}\n联系电话：{local}",
+    ],
+)
+
+THIRD = Wording(
+    given=words(
+        "宁 娅 坤 臣 蕾 菲 骏 瑞 珍 芸 翔 靖 淼 威 钢 贺 雯 曼 钰 彪 维 薇 松 茹 宏伟 学文 金龙 银凤 兰芳 翠英 月娥 玉芬 惠玲 秀珍 树林 长海 占军 保华 连生 喜凤 春花 桃花 爱华 爱国 建设 "
+        "文革 为民 解放 拥军 向东 铁生 石头 狗剩 二虎 小龙 大勇 佳慧 心怡 雨欣 子墨 一凡 浩轩 艺涵 可馨 梦洁 紫涵 依诺 芷若 锦程 瑾瑜 睿哲 思源 昊天 皓轩 晨曦 语晨 安琪 乐瑶 清扬 望舒 如意 吉祥 满仓 "
+        "得水 广才 耀祖 光宗 嘉木 景行 修远 怀瑾 知夏 南星 半夏 佩兰"
+    ),
+    minority=words("阿不都热合曼·玉素甫 古丽扎尔·买买提明 哈丽旦·阿吉 巴特尔·朝鲁 才让·多杰 索朗·旺堆"),
+    cities=words(
+        "保定市 徐州市 宜昌市 汕头市 泉州市 曲靖市 天水市 齐齐哈尔市 吉林市 黄石市 巴中市 延边朝鲜族自治州 和田地区 常德市"
+    ),
+    counties=words(
+        "莲池区 铜山区 夷陵区 潮阳区 晋江市 麒麟区 秦州区 龙沙区 船营区 大冶市 平昌县 珲春市 墨玉县 桃源县 江北区"
+    ),
+    towns=words(
+        "大因镇 汉王镇 三斗坪镇 海门镇 安海镇 越州镇 社棠镇 榆树屯镇 乌拉街镇 陈贵镇 驷马镇 春化镇 喀瓦克乡 漳江街道"
+    ),
+    villages=words("西王力村 虎头山村 高家堰村 新寨村 桥头村 大湾子村 柳树屯 周家湾 长岭社区 石门坎村"),
+    roads=words(
+        "五四中路 淮海西路 夷陵大道 长平路 涂门街 麒麟南路 羲皇大道 卜奎大街 吉林大街 湖滨路 江北大道东段 光明街 友谊巷 柳荫胡同 滨河北路"
+    ),
+    estates=words("秀兰城市花园 滨湖新村 金桂苑 合信星湖城 中骏世界城 翠峰小区 天河家园 卜奎小区 江畔明珠 磁湖山庄"),
+    consultations=[
+        [
+            "专家您好，我爷爷{relative}上个月查出<illness>，<lab>，目前吃<drug>，血压<bp>。",
+            "您好，{relative}老人家需要定期复查，<word>多休息。",
+            "他的住院号是{record}，麻烦您查一下。",
+            "查到了，建议继续用药。",
+        ],
+        [
+            "我女儿{name}，{birth}出生的，老是<illness>，要不要吃<drug>？",
+            "{name}小朋友的情况可以先观察。",
+            "我们住{address}附近，电话是{mobile}，能上门吗？",
+            "抱歉，不能上门。",
+        ],
+        [
+            "{doctor_surname}医生，上次多亏您，我是{place}的{name}，吃了<drug>好多了。",
+            "不客气，{surname}先生，<date>记得复查<lab>。",
+        ],
+        [
+            "患者信息：{name}/<sex>/<age>/{mobile}，症状：<illness>，用药：<drug>。",
+            "收到，请<date>到门诊，挂{doctor}教授的号。",
+        ],
+        [
+            "您好，我想咨询一下<illness>，我叫{name}，<age>，身份证{id}",
+            "您好{surname}女士，请描述一下症状。",
+            "<word>的时候加重，<lab>。",
+            "建议就诊。",
+        ],
+        [
+            "报告能寄给我吗？{address}，{name}，{mobile}，邮编{postcode}",
+            "可以，三天内寄出。",
+            "也可以发邮箱：{email}，或者加QQ{qq}",
+            "好的。",
+        ],
+        [
+            "我在{doctor}主任那儿做的手术，就诊卡号{record}，现在<illness>，<word>不舒服。",
+            "请联系病房，座机{landline}。",
+            "打不通，能加微信吗，我微信{wechat}",
+            "不好意思，不能。",
+        ],
+        ["血压<bp>，<lab>，<drug>还需要吃吗？体重65kg，身高172cm。", "需要，<date>再查一次，<word>不用担心。"],
+        ["孩子身份证{id}，我的是{old_id}，报销打到卡里：{card}", "好的，请问户名？", "户名{name}", "已登记。"],
+    ],
+    notes=[
+        "科室：呼吸内科  床号：12  姓名：{name}  <sex>  <age>  病案号：{record}\n<date> 08:30  {doctor}副主任医师查房记录\n患者诉<illness>，血压<bp>，<lab>。{doctor}副主任医师指示：继续<drug>。\n记录者：{other}",
+        "{name}，身份证号{id}，于<date>因<illness>就诊我院，家属{relative}陪同，联系电话{mobile}。查<lab>，予<drug>口服。",
+        "急诊病历\n患者：{name}\t<sex>\t<age>\n来院方式：120（车牌{plate}）\n陪送人：{relative}（电话：{mobile}）\n现病史：<illness>2小时，血压<bp>。\n接诊医生：{doctor}",
+        "转诊单：兹有我院患者{name}（出生日期{birth}，住址{place}），因<illness>需转上级医院。联系人{relative}，电话{landline}。经治医师：{doctor}",
+        "患者{name}于<date>行手术，术者{doctor}，助手{other}，麻醉医师{relative}。术中<word>，血压<bp>，术后<lab>。",
+        "随访记录 姓名:{name} 电话:{mobile} 地址:{village} 微信号:{wechat} <date>诉<illness>，停用<drug>。",
+        "病例讨论。主持人：{doctor}主任。{other}住院医师汇报病史：患者{name}，<sex>，<age>，<illness>入院，<lab>。{doctor_surname}主任：考虑<illness>，可用<drug>。",
+        "患者{minority}（护照{passport}），<illness>，<lab>，主管护士{other}，翻译{relative}。",
+        "<age><sex>性，<illness>2年，加重1天。服<drug>。查体：血压<bp>，脉搏82次/分。<lab>，<date>出院。",
+        "检验报告单  姓名：{name}  门诊号：{record}  条码号：{record}\n<lab>\n检验者：{doctor}  审核者：{other}  报告时间：<date>".replace(
+            "", ""
+        ),
     ],
 )

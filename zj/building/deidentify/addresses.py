@@ -17,12 +17,12 @@ PROVINCES = words(
 PROVINCE = rf"(?:{'|'.join(PROVINCES)})(?:壮族自治区|回族自治区|维吾尔自治区|自治区|特别行政区|省|市)?"
 # A letter of a name; function words only where names of places have them.
 LETTER = (
-    "(?:于[都洪田家城]|来[宾安凤]|从[化江]|和[平谐兴美顺睦田县龙政静浩]|将乐"
+    "(?:于[都洪田家城]|来[宾安凤]|从[化江]|和[平谐兴美顺睦田县龙政静浩]|将乐|城市(?![区县])|[路街道](?=[区县镇乡村])"
     "|(?![们在住是到于的我你您他她它从去往址了来自和与及请给将把被就也很不有为因病症疼痛患者区县市省镇乡村路街号室栋])[\u4e00-\u9fff])"
 )
 NUMBER = r"(?:[0-9]{1,5}[A-Za-z]?|[A-Za-z][0-9]{0,4}|[一二三四五六七八九十百零〇]{1,5}|[甲乙丙丁东西南北])"
 GAP = r"[ \t]?"
-CITIES = r"(?:自治州|地区|市|盟|州(?=[\u4e00-\u9fff]{1,5}[市县])(?!市))"
+CITIES = r"(?:自治州|地区|(?<!城)市|盟|州(?=[\u4e00-\u9fff]{1,5}[市县])(?!市))"
 COUNTIES = any_of("自治县 自治旗 开发区 新区 高新区 区 县 旗")
 TOWNS = any_of("街道办事处 街道办 街道 镇 乡 苏木 农场 林场")
 VILLAGES = any_of("村委会 居委会 自然村 行政村 社区 村")
@@ -43,16 +43,17 @@ PART = re.compile(
     rf"|(?P<city>{LETTER}{{1,7}}?{CITIES})"
     rf"|(?P<county>{LETTER}{{1,7}}?{COUNTIES})"
     rf"|(?P<town>{LETTER}{{1,6}}?{TOWNS})"
-    rf"|(?P<village>{LETTER}{{1,6}}?(?:{VILLAGES}|[屯庄寨](?!村|镇|乡))(?:{GAP}第?{NUMBER}?{GAP}{GROUPS})?)"
-    rf"|(?P<road>(?:{LETTER}|\d(?=[\u4e00-\u9fff])){{1,7}}?(?:{ROADS}{INNER}|里(?=[0-9])){SECTION})"
+    rf"|(?P<village>{LETTER}{{1,6}}?(?:{VILLAGES}|[屯庄寨](?!村|镇|乡)|[湾沟坪坝岭坳塘堡营圩坡洼墩垭](?={GAP}第?{NUMBER}?{GAP}{GROUPS}|[^\u4e00-\u9fff]|[的人]|$))(?:{GAP}第?{NUMBER}?{GAP}{GROUPS})?)"
+    rf"|(?P<road>(?:{LETTER}|\d(?=[\u4e00-\u9fff])){{1,7}}?(?:{ROADS}{INNER}(?![区县镇乡村])|里(?=[0-9])){SECTION})"
     rf"|(?P<house>{NUMBER}(?:{GAP}[-之—－]{GAP}\d{{1,5}}){{0,3}}{GAP}{HOUSES})"
     rf"|(?P<estate>(?:{LETTER}|[A-Za-z]){{1,9}}?{ESTATES}{BLOCK}(?=[ ,，]?{NUMBER}{GAP}(?:栋|幢|座|号|单元|[-－—]\d)))"
+    rf"|(?P<complex>{LETTER}{{2,6}}?(?={NUMBER}{GAP}(?:栋|幢|号楼|座|单元|[-－—]\d{{1,2}}[-－—]\d)))"
     rf"|(?P<building>{NUMBER}{GAP}(?:{BUILDINGS}|门(?=\d)))"
-    rf"|(?P<room>{NUMBER}{GAP}{ROOMS}|\d{{1,4}}(?:[-－—]\d{{1,4}}){{1,3}}室?(?![\d年月.])|\d{{3,4}}(?=$|[,，。;；)） \n]))"
+    rf"|(?P<room>{NUMBER}{GAP}{ROOMS}|\d{{1,4}}(?:[-－—]\d{{1,4}}){{1,3}}室?(?![\d年月.])|\d{{3,4}}(?![\d.%/A-Za-z年月日天岁个次元米克毫分多余:：]))"
     rf"|(?P<group>第?{NUMBER}{GAP}{GROUPS})"
 )
 SUFFIX = re.compile(  # of a part: the word for its kind, and what stands behind it
-    rf"(?:{'|'.join((CITIES, COUNTIES, TOWNS, VILLAGES, '[屯庄寨]', ROADS, HOUSES, ESTATES, BUILDINGS, '门', ROOMS, GROUPS))})"
+    rf"(?:{'|'.join((CITIES, COUNTIES, TOWNS, VILLAGES, '[屯庄寨湾沟坪坝岭坳塘堡营圩坡洼墩垭]', ROADS, HOUSES, ESTATES, BUILDINGS, '门', ROOMS, GROUPS))})"
     rf"(?:[东西南北中第]?[一二三四五六七八九十0-9A-Za-z ]{{0,4}}(?:段|路|街|巷|支路|里|条|期|区|{GROUPS})?)$"
 )
 CUE = re.compile(
@@ -133,21 +134,19 @@ def _is_address(parts: list[tuple[str, int, int]], field: bool | None) -> bool:
     """`field`: whether the cue before it is one of a form (住址：); None without a cue."""
     kinds = [kind for kind, _, _ in parts]
     geography = sum(kind in GEOGRAPHY for kind in kinds)
-    named = geography - ("province" in kinds)
-    house = any(kind in ("house", "building", "room") for kind in kinds)
-    if kinds == ["province"]:
-        return False
-    if field is not None and (named or {"road", "estate"} & set(kinds)) and (field or len(kinds) > 1):
+    below = {"city", "county", "town", "village"} & set(kinds)
+    houses = sum(kind in ("house", "building", "room", "group") for kind in kinds)
+    if field is not None and (below or {"road", "estate"} & set(kinds)) and (field or len(kinds) > 1):
         return True
     if "road" in kinds and "house" in kinds[kinds.index("road") :]:
         return True
-    if ("estate" in kinds or "village" in kinds or "town" in kinds) and sum(
-        kind in ("house", "building", "room", "group") for kind in kinds
-    ) >= (1 if geography or "road" in kinds else 2 if "estate" in kinds else 9):
+    if {"estate", "complex"} & set(kinds) and (
+        houses if geography or "road" in kinds else houses > 1 and "estate" in kinds
+    ):
         return True
-    if geography >= 2 and ("town" in kinds or "village" in kinds):
+    if {"town", "village"} & below and (geography >= 2 or houses):
         return True
-    return geography >= 2 and house and named > 0
+    return geography >= 2 and houses > 0 and bool(below)
 
 
 def _spans(start: int, parts: list[tuple[str, int, int]]) -> Iterator[Span]:

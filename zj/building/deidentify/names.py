@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Literal
 
 from .characters import (
@@ -22,78 +23,36 @@ from .characters import (
     NEVER,
     NOT_GIVEN,
     NOT_NAMES,
+    PAIRS,
     SINGLE,
     USUAL,
     WHO,
 )
-from .spans import Span, any_of
+from .cues import (
+    AFTER,
+    ALONE,
+    AND,
+    BEFORE,
+    CUE,
+    DOES,
+    FILLED,
+    FOREIGN,
+    FOREIGN_END,
+    HAN,
+    HINT,
+    NEAR,
+    OWNER,
+    PERSON,
+    SIGNATURE,
+    SPACED,
+    SURNAME,
+    THANKS,
+    TITLE,
+    UNCUED,
+)
+from .spans import Span
 
 Strength = Literal["field", "called", "likely"]
-
-SPACE = r"[ \t\u3000]"
-OPEN = r"[：:（( \"“「]?"
-ROLES = any_of(
-    "患者 病人 患儿 产妇 母亲 父亲 家属 家长 联系人 监护人 陪护 配偶 本人 申请人 就诊人 受检者 受检人 委托人 代理人 收货人 收件人 寄件人 开户人 "
-    "持卡人 紧急联系人 户主"
-)
-DUTIES = any_of(
-    "主管 主治 经治 管床 住院 主任 副主任 接诊 首诊 责任 值班 上级 会诊 检查 检验 报告 审核 审查 复核 书写 诊断 麻醉 手术 送检 申请 开单 门诊 坐诊 签约 "
-    "带教 进修 规培 实习"
-)
-WORKERS = any_of(
-    "紧急联系人 联系人 监护人 陪护人 就诊人 受检者 受检人 委托人 代理人 收货人 收件人 寄件人 持卡人 户名 曾用名 记录者 记录人 书写者 报告者 报告人 "
-    "审核者 审核人 检查者 检验者 复核者 操作者 术者 主刀 助手 一助 二助 麻醉者 病史陈述者 陈述者 供史者 代诉人 录入人 经办人 受访者 咨询者 咨询人 护士长 "
-    "药师 技师 户主"
-)
-NAMED = rf"{ROLES}?(?:姓{SPACE}*名|名{SPACE}*字|签名|签字)(?:[(（][^)）\n]{{0,6}}[)）])?"
-SIGNED = rf"{DUTIES}(?:医师|医生|护士)(?:签名|签字|姓名)?|医师|(?:医生|大夫|护士|药师|技师)(?:签名|签字|姓名)"
-FIELD = rf"(?P<own>{NAMED}(?:{SPACE}?[:：]{SPACE}*|{SPACE}{{1,3}}))|(?:{SIGNED}|{WORKERS}){SPACE}?[:：/]{SPACE}*"
-RELATIVES = any_of(
-    "孩子 宝宝 儿子 女儿 小孩 老公 老婆 爱人 妈妈 爸爸 父亲 母亲 妻子 丈夫 朋友 闺女 孙子 孙女 外孙 外孙女 奶奶 爷爷 姥姥 外婆 外公 哥哥 姐姐 弟弟 "
-    "妹妹 同事 邻居 同学 室友 侄子 侄女 姑姑 舅舅 婆婆 公公 岳父 岳母"
-)
-CALLED = (
-    rf"(?:我叫做?|本人叫|他叫|她叫|名叫|取名叫?|化名|(?:名字|大名)(?:就?是|叫做?|为)|姓名(?:就?是|叫做?|为)?"
-    rf"|(?:患者|病人|{RELATIVES})(?:的名字)?(?:名叫|叫做|叫)){OPEN}"
-)
-PEOPLE = any_of(
-    "患者 病人 患儿 病员 产妇 孕妇 伤者 死者 家属 我是 本人 本人是 这是 我爸 我妈 我姐 我哥 我弟 我妹 其子 其女 其妻 其夫 之子 之女 联系人 陪护 家长 "
-    "配偶 医师 医生 大夫 主任 护士 教授 陪同 陪同者 人员"
-)
-LIKELY = rf"(?:{PEOPLE}|{RELATIVES}){SPACE}?{OPEN}{SPACE}*"
-CUE = re.compile(rf"(?P<field>{FIELD})|(?P<called>{CALLED})|(?P<likely>{LIKELY})")
-TITLE = re.compile(
-    "先生|女士|小姐|太太|大夫|医生|医师|副?主任(?:医师|护师|药师)?|副?教授|护士长?|副?院长|老师|阿姨|叔叔|大爷|大妈|大娘|大叔|大伯|伯伯|奶奶|爷爷|"
-    "同志|专家|博士|师傅|同学|小朋友"
-)
-THINGS = any_of("家属 主管医 主治医 管床医 病历 化验单 检查单 检查结果 手术 电话 联系方式 身份证 手机 地址 名字 孩子")
-OWNER = re.compile(rf"的(?:{RELATIVES}|{THINGS})")
-# A text without any of these has no cue; to look for them is quick.
-HINT = re.compile(
-    "名|叫|签|医|护|患|病|我|本人|家属|人[:：]|者[:：]|先生|女士|小姐|主任|教授|院长|老师|姨|叔|大[爷妈娘伯]|[爷奶]|同志|专家|博士|师傅|"
-    "妇|男|[子女儿夫妻父母亲友]|配偶|陪|员|手[:：]|[·•・‧․]"
-)
-HAN = re.compile("[\u4e00-\u9fff]")
-FOREIGN = re.compile("[\u4e00-\u9fff]{1,9}(?:[·•・‧․][\u4e00-\u9fff]{1,10}){1,3}")
-FOREIGN_END = re.compile("先生|女士|小姐|大夫|医生|医师|主任|男|女|患者|因|今年|于|来自|是|的|在|代诉|说|已|有|住|现")
-# What may stand before a name that no cue introduces, beside a mark.
-BEFORE = frozenset(
-    "的是请找谢感问跟和让叫给由见了位经在向询好对与及到去看挂约像为被替陪同带把者人属员据从听等托致名儿友妻夫父母子女兄姐弟妹爸妈公婆娘叔姨伯师医"
-)
-AFTER = re.compile(  # what may stand behind a name that is only likely
-    "$|[^\u4e00-\u9fff]|[的是因于在和与及说来去到就也今昨患入住出代诉述男女前已有称带陪给把被将先主医大老教院护诊表签等现每近从自要想同]"
-)
-PERSON = re.compile(r"[,，(（ ]{1,2}(?:性别)?(?:男|女|\d{1,3}岁|\d{1,2}个月)")
-THANKS = frozenset({"谢谢", "感谢", "多谢", "致谢", "道谢", "答谢", "拜谢"})
-SIGNATURE = re.compile(rf"(?m)^{SPACE}*([\u4e00-\u9fff]{{2,4}}){SPACE}*\n(?={SPACE}*(?:19|20)\d\d[年/.-])")
-FILLED = re.compile(rf"[\u4e00-\u9fff]{{2,4}}(?={SPACE}*(?:[,，。;；/、)）\n]|$|性别|年龄|男|女))")
-_USUAL = f"[{''.join(sorted(USUAL))}]"
-UNCUED = re.compile(
-    rf"[{''.join(sorted(FREQUENT - AMBIGUOUS))}]{_USUAL}{{2}}|(?:{'|'.join(sorted(DOUBLE))}){_USUAL}{{1,2}}"
-)
-SPACED = re.compile("[\u4e00-\u9fff][ \u3000][\u4e00-\u9fff](?![\u4e00-\u9fff])")
-NEAR = re.compile(r"[\u4e00-\u9fff\d·]")  # before something that is no whole word
-AND = re.compile("[/、]|和|及|与")
 
 
 def find_names(text: str) -> Iterator[Span]:
@@ -103,6 +62,9 @@ def find_names(text: str) -> Iterator[Span]:
     for match in SIGNATURE.finditer(text):
         if name_at(text, match.start(1), "likely") == match.end(1):
             yield Span(*match.span(1), "name")
+    for match in ALONE.finditer(text):
+        if _is_usual(match[0][1:]) and not _is_word(match[0]):
+            yield Span(*match.span(), "name")
     for match in UNCUED.finditer(text):
         start, end = match.span()
         before = text[start - 1 : start]
@@ -116,7 +78,8 @@ def _behind_cues(text: str) -> Iterator[Span]:
     at = 0
     while cue := CUE.search(text, at):
         strength: Strength = "field" if cue["field"] else "called" if cue["called"] else "likely"
-        start, end = cue.end(), name_at(text, cue.end(), strength, own=bool(cue["own"]))
+        start = cue.end()
+        end = name_at(text, start, strength, own=bool(cue["own"]))
         at = end or cue.start() + 1  # one cue may stand behind another: 患者家属
         while end:
             span = Span(start, end, "name")
@@ -127,19 +90,23 @@ def _behind_cues(text: str) -> Iterator[Span]:
             more = AND.match(text, end)  # 王芳/李强
             start, strength = more.end() if more else end, "likely"
             end = name_at(text, start, strength) if more else None
-    for title in TITLE.finditer(text):
-        start = name_before(text, title.start())
-        if start is not None:
-            yield Span(start, title.start(), "name")
-    for owner in OWNER.finditer(text):
-        start = name_before(text, owner.start())
-        if start is not None and owner.start() - start > 1:
-            yield Span(start, owner.start(), "name")
+    for match in TITLE.finditer(text):
+        yield from _before(text, match, 1)
+    for match in chain(OWNER.finditer(text), DOES.finditer(text)):
+        yield from _before(text, match, 2)
+    for match in SURNAME.finditer(text):
+        if match[1] in SINGLE | DOUBLE:
+            yield Span(*match.span(1), "name")
     yield from likely
-    for person in PERSON.finditer(text):
-        start = name_before(text, person.start())
-        if start is not None and person.start() - start > 1 and not NEAR.match(text[start - 1 : start]):
-            yield Span(start, person.start(), "name")
+    for match in PERSON.finditer(text):
+        yield from (span for span in _before(text, match, 2) if not NEAR.match(text[span.start - 1 : span.start]))
+
+
+def _before(text: str, match: re.Match[str], shortest: int) -> Iterator[Span]:
+    """The name that ends where the match begins, if it has that many characters."""
+    start = name_before(text, match.start())
+    if start is not None and match.start() - start >= shortest:
+        yield Span(start, match.start(), "name")
 
 
 def find_again(text: str, names: Iterable[str]) -> Iterator[Span]:
@@ -150,7 +117,11 @@ def find_again(text: str, names: Iterable[str]) -> Iterator[Span]:
     for title in TITLE.finditer(text) if surnames else ():
         for length in (2, 1):
             start = title.start() - length
-            if text[max(0, start) : title.start()] in surnames and (start == 0 or not HAN.match(text[start - 1])):
+            if (
+                start >= 0
+                and text[start : title.start()] in surnames
+                and (start == 0 or not HAN.match(text[start - 1]))
+            ):
                 yield Span(start, title.start(), "name")
 
 
@@ -171,10 +142,23 @@ def name_at(text: str, start: int, strength: Strength, own: bool = False) -> int
     ends = list(_ends(text, start, strength))
     bounded = [end for end in ends if (_is_clear_end if strength == "likely" else _is_end)(text, end)]
     if strength == "likely" and text[start : start + 1] in AMBIGUOUS and text[start : start + 2] not in DOUBLE:
-        bounded = [end for end in bounded if USUAL.issuperset(text[start + 1 : end]) or PERSON.match(text, end)]
+        bounded = [
+            end
+            for end in bounded
+            if (end - start > 2 and text[start] in FREQUENT)
+            or USUAL.issuperset(text[start + 1 : end])
+            or PERSON.match(text, end)
+        ]
     if bounded:
         return bounded[0]
-    if strength != "likely" and ends:
+    if strength == "likely":  # what comes next may begin with any character: 患者张建国高血压十年
+        whole = [
+            end
+            for end in ends
+            if end - start == 3 and text[start] in FREQUENT - AMBIGUOUS and _is_usual(text[start + 1 : end])
+        ]
+        return whole[0] if whole else None
+    if ends:
         usual = [end for end in ends if all(char in GIVEN for char in text[start + 1 : end])]
         return usual[0] if usual else None
     if own and (filled := FILLED.match(text, start)):  # a name without a Chinese surname fills its field
@@ -187,38 +171,29 @@ def name_before(text: str, end: int) -> int | None:
     """The start of the name, or of the surname alone, that ends at `end`, before a title; or None."""
     for length in (4, 3, 2, 1):
         start = end - length
-        if start < 0:
-            continue
-        name = text[start:end]
+        name = text[start:end] if start >= 0 else ""
         surname = 2 if name[:2] in DOUBLE else 1
         given = name[surname:]
-        if name[:surname] not in DOUBLE and name[0] not in SINGLE or len(given) > 2 or _is_word(name) or name in WHO:
+        before = text[start - 1 : start]
+        free = not HAN.match(before)
+        known = surname == 2 or name[:1] in SINGLE and name[0] not in NEVER
+        if not known or len(given) > 2 or _is_word(name) or name in WHO or _is_thanks(text, start):
             continue
-        free = start == 0 or not HAN.match(text[start - 1])
-        if not free and text[start - 1] not in BEFORE:
-            continue
-        if _is_thanks(text, start):
+        if not free and before not in BEFORE:
             continue
         if not given:
-            if (
-                surname == 2
-                or name not in AMBIGUOUS
-                or name in FREQUENT
-                and name not in NEVER
-                and _is_clear(text, start, free)
-            ):
+            if surname == 2 or name not in AMBIGUOUS or name in FREQUENT and _is_clear(text, start, free):
                 return start
-        elif (
-            _is_likely(given)
-            and name[0] not in NEVER
-            and (free or name[0] in FREQUENT and name[0] not in "于谢和向" or len(given) == 2)
-        ):
+            continue
+        person = name[0] in FREQUENT and (free or before in "者儿人属")
+        sure = free or name[0] in FREQUENT and name[0] not in "于谢和向" or len(given) == 2 or surname == 2
+        if sure and (_is_likely(given) or person and _is_possible(given)):
             return start
     return None
 
 
 def _is_thanks(text: str, start: int) -> bool:
-    return start > 0 and text[start - 1 : start + 1] in THANKS
+    return start > 0 and text[start - 1 : start + 1] in THANKS and text[max(0, start - 2) : start] != "谢谢"
 
 
 def _is_clear(text: str, start: int, free: bool) -> bool:
@@ -243,8 +218,12 @@ def _ends(text: str, start: int, strength: Strength) -> Iterator[int]:
         if len(given) < length or not all(map(HAN.match, given)):
             continue
         name = text[start:end]
+        if length == 2 and given not in PAIRS and _begins_word(text, end - 1, 2):
+            continue  # 李娜高血压
         likely = strength == "likely"
-        fits = _is_likely(given) and not _is_word(name) if likely else _is_possible(given)
+        plain_surname = text[start] in FREQUENT and text[start] not in AMBIGUOUS
+        expected = not likely or plain_surname and _is_clear_end(text, end)
+        fits = (_is_possible(given) if expected else _is_likely(given)) and not (likely and _is_word(name))
         if fits and name not in WHO and not _begins_word(text, start, 2 if likely else len(name)):
             yield end
     if (
@@ -258,12 +237,18 @@ def _ends(text: str, start: int, strength: Strength) -> Iterator[int]:
 
 
 def _is_possible(given: str) -> bool:
+    if given in PAIRS:
+        return True
     first = len(given) == 1 or given[0] not in NOT_GIVEN or given[0] in FIRST_ONLY
     return first and (given[-1] not in NOT_GIVEN or (given[-1] == "男" and given[0] in BEFORE_MAN))
 
 
 def _is_likely(given: str) -> bool:
-    return all(char in GIVEN for char in given) and _is_possible(given)
+    return given in PAIRS or (all(char in GIVEN for char in given) and _is_possible(given))
+
+
+def _is_usual(given: str) -> bool:
+    return all(char in GIVEN for char in given) and not USUAL.isdisjoint(given)
 
 
 def _is_word(name: str) -> bool:

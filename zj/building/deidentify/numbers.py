@@ -25,7 +25,7 @@ DATE = re.compile(r"(?:18|19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 ID = re.compile(rf"(?<!\d)[1-9]\d(?:{GAP}\d){{15}}{GAP}[\dXx×](?!\d)")
 OLD_ID = re.compile(rf"(?<!\d)[1-9]\d(?:{GAP}\d){{13}}(?!\d)")
 CARD = re.compile(rf"(?<!\d)[1-9]\d{{3}}(?:{GAP}\d){{8,15}}(?!\d)")
-MOBILE = re.compile(rf"(?<!\d)(?<!\d[.])(?:[(]?(?:\+|00)?86[)]?{GAP})?1{GAP}[3-9](?:{GAP}\d){{9}}(?!\d)")
+MOBILE = re.compile(rf"(?<!\d)(?<!\d[.])(?:(?:[(](?:\+|00)?86[)]|(?:\+|00)?86){GAP})?1{GAP}[3-9](?:{GAP}\d){{9}}(?!\d)")
 LANDLINE = re.compile(
     r"(?<![\dA-Za-z])(?<!\d[-.])(?:[(]?(?:\+|00)86[)]?[- ]?)?[(（]?0(?:10|2[0-57-9]|[3-9]\d\d)[)）]?[ \t]?[-‐-―−/]?[ \t]?"
     r"[2-9]\d{2,3}[- ]?\d{4}(?!\d)(?:[ \t]?(?:转|分机号?|ext\.?|[-‐-―−*#])[:： ]?\d{1,6}(?!\d))?"
@@ -60,6 +60,7 @@ RECORD = re.compile(
     rf"(?:证|卡|单|登记|记录|病历)?(?:号码|编号|编码|卡号|证号|序号|号|ID|id|(?<=[卡证])(?=[ \t]?[:：]|[ \t]?\d{6}))(?:[(（][^)）\n]{{0,6}}[)）])?{IS}"
     r"(\d{2,4}(?: \d{2,6}){1,5}(?![\d年/.-])|[A-Za-z]{0,5}[-_]?\d(?:[-_/]?[0-9A-Za-z]){2,24})"
 )
+CARD_NUMBER = re.compile(rf"(?:卡号|编号|单号){IS}([A-Za-z]{{0,5}}-?\d[0-9A-Za-z-]{{5,24}})")
 RECORD_ID = re.compile(
     r"(?<![A-Za-z])(?:(?:[Pp]atient|患者|病人)[ _]?|MRN|HIS|ID|id)(?:ID|id|Id|号)?[ ]?[:：#][ ]?([A-Za-z]{0,4}-?\d[0-9A-Za-z-]{3,19})"
 )
@@ -74,7 +75,7 @@ _DAY = (
     r"|(?:18|19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d))"
 )
 BIRTH_CUE = re.compile(
-    rf"(?:出生(?:日期|年月日?|时间|于|在|日)?|生日|诞辰|生于|DOB|Birth|birth)(?:[(（][^)）\n]{{0,6}}[)）])?(?:[ \t\u3000]*[:：])?[ \t\u3000]*(?:是|为|于|在)?[ \t]*({_DAY})"
+    rf"(?:出生(?:日期|年月日?|时间|于|在|日)?|生日|诞辰|(?<![\u4e00-\u9fff])生于|(?<=[我他她子女者儿人])生于|DOB|Birth|birth)(?:[(（][^)）\n]{{0,6}}[)）])?(?:[ \t\u3000]*[:：])?[ \t\u3000]*(?:是|为|于|在)?[ \t]*({_DAY})"
 )
 BIRTH_BEHIND = re.compile(
     rf"(?<!\d)({_DAY})[ ]?(?:出生(?!缺陷|证)|生人|生的|的生日|降生|[,，]?我出生|生(?=[,，。;；)） 人]|$))"
@@ -109,6 +110,7 @@ def find_numbers(text: str) -> Iterator[Span]:
     if digits:
         yield from _whole(PLATE, text, "plate")
         yield from _cued(RECORD, text, "record number")
+        yield from _cued(CARD_NUMBER, text, "record number")
         yield from _cued(RECORD_ID, text, "record number")
     if digits or _LETTER.search(text):
         yield from _cued(WECHAT, text, "wechat")
