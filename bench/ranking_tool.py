@@ -31,17 +31,17 @@ import numpy as np
 
 from zj.cli import run_command
 from zj.data.records import Candidates, Prompt
-from zj.feedback import events
-from zj.feedback.agreement import by_dimension
-from zj.feedback.criteria import DIMENSION_KEYS
-from zj.feedback.derived import apply
-from zj.feedback.events import transaction
-from zj.feedback.passwords import hash_password
-from zj.feedback.store import Settings, Store
+from zj.feedback.project import events
+from zj.feedback.project.derived import apply
+from zj.feedback.project.events import transaction
+from zj.feedback.project.passwords import hash_password
+from zj.feedback.project.store import Settings, Store
+from zj.feedback.ranking.agreement import by_dimension
+from zj.feedback.ranking.criteria import DIMENSION_KEYS
 
 SERVE = """
 import sys, uvicorn
-from zj.feedback.store import Store
+from zj.feedback.project.store import Store
 from zj.feedback.web.app import make_app
 uvicorn.run(make_app(Store(sys.argv[1])), port=int(sys.argv[2]), log_level="error")
 """

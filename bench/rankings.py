@@ -4,7 +4,7 @@ python -m bench.rankings --model runs/sft --data runs/clinic/ranking.jsonl --out
 
 For each noise: items → two of six annotators → the rule of disagreement, with the expert or without → export →
 scripts/train_reward.py → how often it prefers the better of two answers to a held-out item, by the gold judge ("reward
-model") and by labels of the same noise ("on labels"), as right as those allow. Theory: zj/feedback/simulate.py.
+model") and by labels of the same noise ("on labels"), as right as those allow. Theory: zj/feedback/ranking/simulate.py.
 """
 
 from __future__ import annotations
@@ -23,10 +23,18 @@ from zj.clinic import question_of
 from zj.data.batching import split
 from zj.data.readers import read
 from zj.data.records import Candidates, Ranking, as_json
-from zj.feedback.agreement import FINAL
-from zj.feedback.export import export
-from zj.feedback.ranks import Ranks, lexicographic
-from zj.feedback.simulate import Gold, expected_agreement, gold_ranks, judged, label_noise, pair_counts, simulate
+from zj.feedback.ranking.agreement import FINAL
+from zj.feedback.ranking.export import export
+from zj.feedback.ranking.ranks import Ranks, lexicographic
+from zj.feedback.ranking.simulate import (
+    Gold,
+    expected_agreement,
+    gold_ranks,
+    judged,
+    label_noise,
+    pair_counts,
+    simulate,
+)
 from zj.train import write_text
 
 ROOT = Path(__file__).resolve().parent.parent

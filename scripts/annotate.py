@@ -26,14 +26,14 @@ from zj.cli.command import Command
 from zj.clinic.ranking import ANSWERS
 from zj.data.readers import read
 from zj.data.records import Candidates
-from zj.feedback.agreement import table
-from zj.feedback.demo import demo_items, demo_prompts
-from zj.feedback.disagreement import MIN_TAU
-from zj.feedback.export import export
-from zj.feedback.passwords import hash_password
-from zj.feedback.progress import by_department
-from zj.feedback.sampling import Answer, items_of, seed_of
-from zj.feedback.store import Settings, Store, User
+from zj.feedback.answers.demo import demo_items, demo_prompts
+from zj.feedback.answers.sampling import Answer, items_of, seed_of
+from zj.feedback.project.passwords import hash_password
+from zj.feedback.project.progress import by_department
+from zj.feedback.project.store import Settings, Store, User
+from zj.feedback.ranking.agreement import table
+from zj.feedback.ranking.disagreement import MIN_TAU
+from zj.feedback.ranking.export import export
 
 DEMO = "runs/ranking-demo.db"
 DEMO_ITEMS, DEMO_TOKENS = 40, 160  # questions, and tokens of the longest answer of a model

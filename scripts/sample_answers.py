@@ -25,8 +25,8 @@ from zj.data.records import Candidates, as_json
 from zj.data.report import count
 from zj.data.turns import Turn
 from zj.eval.answers import Answer, answer_bar, check_chat_model, fit_prompt, load_chat_model, room_beside, sample
-from zj.feedback.parts import Parts
-from zj.feedback.sampling import REFERENCE, Asked, asked_turns, candidates_of, choose, draw, seed_of, shares
+from zj.feedback.answers.parts import Parts
+from zj.feedback.answers.sampling import REFERENCE, Asked, asked_turns, candidates_of, choose, draw, seed_of, shares
 from zj.inference.engine import Sampling
 from zj.stages.identity import data_digest, model_digest
 from zj.train import DTYPES, start, write_text

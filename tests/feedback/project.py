@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from zj.data.records import Candidates, Prompt
-from zj.feedback import passwords
-from zj.feedback.criteria import DIMENSION_KEYS
-from zj.feedback.store import Settings, Store, User
+from zj.feedback.project import passwords
+from zj.feedback.project.store import Settings, Store, User
+from zj.feedback.ranking.criteria import DIMENSION_KEYS
 
 passwords.COST = (16, 8, 1)  # a password is tried a hundred times here
 PASSWORD = "correct horse"

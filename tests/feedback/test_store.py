@@ -16,9 +16,9 @@ import pytest
 
 from tests.feedback.project import act, items, judge, judgement, project, table, user
 from zj.data.records import Candidates, Prompt
-from zj.feedback.derived import TABLES
-from zj.feedback.scheduler import last_judged, next_item
-from zj.feedback.store import Conflict, Refused, Settings, Store
+from zj.feedback.project.derived import TABLES
+from zj.feedback.project.scheduler import last_judged, next_item
+from zj.feedback.project.store import Conflict, Refused, Settings, Store
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,6 +69,7 @@ def test_the_expert_decides_and_reopening_keeps_the_trail(store):
     judge(store, "b", number, 4, 3, 2, 1)
     assert opened(store, "x") == number
     assert next_item(store, user(store, "y")) is None  # one expert is enough
+    act(store, "x", "skip", number, {"reason": "不懂"})  # and passes it on, or comes back to it
     act(store, "x", "decide", number, {"judgement": judgement(2, 1, 3, 3), "reason": "因为"})
     with pytest.raises(Conflict, match="decided"):
         judge(store, "a", number, 4, 3, 2, 1)
@@ -79,7 +80,7 @@ def test_the_expert_decides_and_reopening_keeps_the_trail(store):
     assert outcome.final == (3, 3, 2, 1) and outcome.decided_by == user(store, "y").pseudonym
     assert [name for name, _ in outcome.judgements] == ["P01", "P02", "P05"]
     kinds = [row[0] for row in store.db.execute("SELECT kind FROM events WHERE item = ? ORDER BY id", (number,))]
-    assert kinds == ["item", "open", "open", "judge", "judge", "open", "decide", "reopen", "open", "decide"]
+    assert kinds == ["item", *["open"] * 2, *["judge"] * 2, "open", "skip", "decide", "reopen", "open", "decide"]
     with pytest.raises(Refused, match="reopened"):
         act(store, "a", "reopen", number, {"reason": "我"})
 
@@ -238,7 +239,7 @@ def test_many_threads_lose_nothing(tmp_path):
 WRITER = """
 import os, sys
 from tests.feedback.project import judgement, user
-from zj.feedback.store import Store
+from zj.feedback.project.store import Store
 store, number = Store(sys.argv[1]), int(sys.argv[2])
 person = user(store, "a")
 for n in range(10**6):

@@ -15,9 +15,9 @@ pytest.importorskip("starlette", reason="needs the extra [annotate]")
 from tests.feedback.project import items, judge, user
 from zj.data.readers import read
 from zj.data.records import as_json
-from zj.feedback.passwords import verify_password
-from zj.feedback.scheduler import next_item
-from zj.feedback.store import Store
+from zj.feedback.project.passwords import verify_password
+from zj.feedback.project.scheduler import next_item
+from zj.feedback.project.store import Store
 
 
 @pytest.fixture

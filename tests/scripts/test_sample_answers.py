@@ -17,7 +17,7 @@ from scripts import sample_answers
 from tests.line import write_rows
 from zj.data.readers import read
 from zj.eval.answers import Answer
-from zj.feedback.parts import Parts
+from zj.feedback.answers.parts import Parts
 
 SHORT = ("--device", "cpu", "--max-new-tokens", 24, "--slots", 8)
 

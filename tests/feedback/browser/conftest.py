@@ -33,7 +33,7 @@ def serve(tmp_path):
 
 @pytest.fixture
 def desk(chromium):
-    """A browser of its own (cookies, storage) for each call; `name` logs in. It must not complain in the end."""
+    """A browser of its own (cookies, storage) for each call; `name` logs in. In the end none may have complained."""
     from tests.feedback.browser.tool import Desk
 
     desks: list[Desk] = []

@@ -6,8 +6,8 @@ import pytest
 
 from tests.feedback.browser.tool import until
 from tests.feedback.project import items, judge, project, user
-from zj.feedback.events import read_events
-from zj.feedback.scheduler import next_item
+from zj.feedback.project.events import read_events
+from zj.feedback.project.scheduler import next_item
 
 pytestmark = pytest.mark.browser
 
@@ -47,7 +47,7 @@ def test_undo_on_a_fresh_item_goes_back_to_correct_the_last_one(half):
     person.press(4, 3, 2, 1)
     texts = person.texts()
     person.submit()
-    ((_, _, judgement, _),) = store.judgements(first)
+    ((_, _, judgement),) = store.judgements(first)
     assert dict(zip(store.item(first).answers, judgement.ranks["safety"], strict=True)) == dict(
         zip(texts, (4, 3, 2, 1), strict=True)
     )
@@ -82,7 +82,7 @@ def test_faults_rewrite_and_notes_reach_the_answer_that_they_are_about(half):
     person.press("Escape", "ArrowUp", "ArrowUp")
     person.press(*"1234" * 3)
     person.submit()
-    ((_, _, judgement, _),) = store.judgements(number)
+    ((_, _, judgement),) = store.judgements(number)
     answers = store.item(number).answers
     place = {answers.index(text): place for place, text in enumerate(texts)}
     assert {place[k]: faults for k, faults in enumerate(judgement.faults) if faults} == {1: ("accuracy",)}
@@ -113,7 +113,7 @@ def test_touch_alone_is_enough(tmp_path, serve, desk):
             person.page.locator(".answer").nth(place).locator(".row.current button").nth(rank - 1).tap()
     with person.page.expect_navigation():
         person.page.locator("#submit").tap()
-    ((_, _, judgement, _),) = store.judgements(number)
+    ((_, _, judgement),) = store.judgements(number)
     ranks = dict(zip(store.item(number).answers, judgement.final, strict=True))
     assert [ranks[text] for text in texts] == [3, 1, 1, 4]
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.feedback.project import items, project, user
-from zj.feedback.criteria import DIMENSION_KEYS
-from zj.feedback.events import read_events
-from zj.feedback.store import Settings
+from zj.feedback.project.events import read_events
+from zj.feedback.project.store import Settings
+from zj.feedback.ranking.criteria import DIMENSION_KEYS
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,7 +26,7 @@ KILLS = 100
 SERVERS = """
 import os, sys
 import uvicorn
-from zj.feedback.store import Store
+from zj.feedback.project.store import Store
 from zj.feedback.web.app import make_app
 for line in sys.stdin:
     child = os.fork()

@@ -9,10 +9,10 @@ import torch
 
 from tests.feedback.project import project
 from zj.data.readers import read
-from zj.feedback.criteria import DIMENSION_KEYS
-from zj.feedback.export import export
-from zj.feedback.ranks import by_answer, competition_ranks, lexicographic
-from zj.feedback.store import Settings
+from zj.feedback.project.store import Settings
+from zj.feedback.ranking.criteria import DIMENSION_KEYS
+from zj.feedback.ranking.export import export
+from zj.feedback.ranking.ranks import by_answer, competition_ranks, lexicographic
 from zj.feedback.web import pages
 from zj.rl import ranking_loss
 from zj.rl.reward import ranked_pairs
@@ -28,7 +28,7 @@ def dense(ranks):
 
 
 def rank_by_keys(person, orders):
-    """Type an order in each dimension for each item; {item: {dimension: {text of an answer: its rank}}} of the screen."""
+    """Type an order in each dimension of each item; {item: {dimension: {text of an answer: its rank}}} as shown."""
     shown = {}
     for number, typed in enumerate(orders):
         texts = person.texts()
@@ -43,7 +43,7 @@ def rank_by_keys(person, orders):
 
 def stored(store, number, dimension):
     """{text of an answer: its rank} as the store has it."""
-    ((_, _, judgement, _),) = store.judgements(number)
+    ((_, _, judgement),) = store.judgements(number)
     return dict(zip(store.item(number).answers, judgement.ranks[dimension], strict=True))
 
 
@@ -108,7 +108,7 @@ def test_the_line_of_the_final_order_is_safety_then_professionalism_then_fluency
     assert person.page.text_content("#order") == best_first
     texts = person.texts()
     person.submit()
-    ((_, _, judgement, _),) = store.judgements(1)
+    ((_, _, judgement),) = store.judgements(1)
     assert [texts[final.index(rank)] for rank in range(1, answers + 1)] == [
         store.item(1).answers[judgement.final.index(rank)] for rank in range(1, answers + 1)
     ]

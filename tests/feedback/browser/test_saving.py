@@ -6,7 +6,7 @@ import pytest
 
 from tests.feedback.browser.tool import until
 from tests.feedback.project import project
-from zj.feedback.events import read_events
+from zj.feedback.project.events import read_events
 
 pytestmark = pytest.mark.browser
 DRAFTS = "**/api/draft"
@@ -127,6 +127,8 @@ def test_a_window_that_another_one_has_overtaken_says_so_and_keeps_its_work(half
     for key in "443":
         other.keyboard.press(key)
     other.wait_for_selector("#messages .error")
+    other.keyboard.press("1")  # nothing is taken from a window that can no longer save
+    assert other.locator("#messages .error button").count() == 1
     assert draft(store, person)["ranks"]["safety"].count(4) == 1, "the newer state is overwritten"
     other.click("#messages button")  # reload
     other.wait_for_selector("#messages .error button >> nth=1")
@@ -140,3 +142,16 @@ def test_a_window_that_another_one_has_overtaken_says_so_and_keeps_its_work(half
     other.keyboard.press("u")
     assert other.evaluate(pressed) == "1234"
     person.errors.clear()
+
+
+def test_pauses_of_more_than_a_minute_are_no_working_time(half):
+    store, person = half
+    person.page.clock.install()
+    person.page.reload()
+    for seconds, digit in ((20, 1), (600, 2), (30, 3), (61, 4)):
+        person.page.clock.fast_forward(seconds * 1000)
+        person.press(digit)
+    person.press(*"1234" * 2)
+    person.submit()
+    (event,) = events(store, "judge")
+    assert event.body["seconds"] == pytest.approx(50, abs=2)

@@ -7,15 +7,17 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from playwright.sync_api import Page
 
 from tests.feedback.project import PASSWORD
-from zj.feedback.criteria import DIMENSION_KEYS
-from zj.feedback.store import Store
+from zj.feedback.project.store import Store
+from zj.feedback.ranking.criteria import DIMENSION_KEYS
 from zj.feedback.web.app import make_app
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page  # of the extra [browser]; tests without a browser are collected without it
 
 
 class Served:

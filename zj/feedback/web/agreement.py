@@ -7,8 +7,8 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from zj.feedback.agreement import by_dimension
-from zj.feedback.store import Store
+from zj.feedback.project.store import Store
+from zj.feedback.ranking.agreement import by_dimension
 
 SECONDS = 10.0  # between two computations, however many look at the page
 

@@ -10,7 +10,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from zj.feedback.store import Store
+from zj.feedback.project.store import Store
 from zj.feedback.web.changes import act, release
 from zj.feedback.web.door import log_in, log_out, login_page, set_language
 from zj.feedback.web.guard import Guard

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from zj.feedback.judgement import checked_text
+from zj.feedback.ranking.judgement import checked_text
 from zj.feedback.web.pages import from_screen
 from zj.feedback.web.site import Failure, Site, check_csrf
 

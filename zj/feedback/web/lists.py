@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from zj.feedback.progress import STATES, written
-from zj.feedback.store import Store
+from zj.feedback.project.progress import STATES, written
+from zj.feedback.project.store import Store
 
 LIMIT = 50  # rows of a page
 

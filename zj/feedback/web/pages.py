@@ -6,12 +6,12 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from zj.feedback.criteria import ADMISSION, DIMENSION_KEYS, DIMENSIONS
-from zj.feedback.events import Event, read_events
-from zj.feedback.judgement import OVERALL, Judgement, parse_judgement
-from zj.feedback.progress import progress_of, written
-from zj.feedback.ranks import Ranks, at_places, by_answer
-from zj.feedback.store import Store, User
+from zj.feedback.project.events import Event, read_events
+from zj.feedback.project.progress import progress_of, written
+from zj.feedback.project.store import Store, User
+from zj.feedback.ranking.criteria import ADMISSION, DIMENSION_KEYS, DIMENSIONS
+from zj.feedback.ranking.judgement import OVERALL, Judgement, parse_judgement
+from zj.feedback.ranking.ranks import Ranks, at_places, by_answer
 
 LETTERS = "ABCDEFGH"
 
@@ -98,7 +98,7 @@ def from_screen(value: Any, order: Sequence[int], complete: bool) -> Judgement:
     )
 
 
-def trail(store: Store, number: int) -> list[dict[str, str]]:
+def trail(store: Store, number: int, language: str) -> list[dict[str, str]]:
     """All events of an item but drafts, oldest first."""
     pseudonyms = {user.name: user.pseudonym for user in store.users()}
     return [
@@ -106,21 +106,22 @@ def trail(store: Store, number: int) -> list[dict[str, str]]:
             "time": written(event.time),
             "who": pseudonyms.get(event.user, ""),
             "kind": event.kind,
-            "detail": _detail(event),
+            "detail": _detail(event, language),
         }
         for event in read_events(store.db, number)
         if event.kind not in ("draft", "open")
     ]
 
 
-def _detail(event: Event) -> str:
-    judgement, parts = event.body.get("judgement"), []
+def _detail(event: Event, language: str) -> str:
+    judgement, reason = event.body.get("judgement"), event.body.get("reason")
+    parts = [reason] if reason else []
     if judgement:
-        ranks = judgement["ranks"]
-        parts = [in_words(ranks[key]) for key in (OVERALL, *DIMENSION_KEYS) if key in ranks]
-        parts += [f"{int(answer) + 1}: {text}" for answer, text in judgement["rewrites"].items()]
-        parts += [judgement["notes"]] if judgement["notes"] else []
-    return " · ".join([*parts, *([event.body["reason"]] if event.body.get("reason") else [])])
+        ranks, names = judgement["ranks"], {part.key: part.name[language] + " " for part in DIMENSIONS}
+        orders = [names.get(key, "") + in_words(ranks[key]) for key in (OVERALL, *DIMENSION_KEYS) if key in ranks]
+        rewrites = [f"{int(answer) + 1}: {text}" for answer, text in judgement["rewrites"].items()]
+        parts = [*orders, *rewrites, *filter(None, [judgement["notes"]]), *parts]
+    return " · ".join(parts)
 
 
 def in_words(ranks: Ranks) -> str:

@@ -14,9 +14,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from zj.feedback.passwords import Throttle
-from zj.feedback.sessions import Session, Sessions
-from zj.feedback.store import Conflict, Refused, Store
+from zj.feedback.project.passwords import Throttle
+from zj.feedback.project.sessions import Session, Sessions
+from zj.feedback.project.store import Conflict, Refused, Store
 from zj.feedback.web.agreement import AgreementCache
 from zj.feedback.web.guard import read_body
 from zj.feedback.web.strings import LANGUAGES, STRINGS, preferred_language

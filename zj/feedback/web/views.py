@@ -5,9 +5,9 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from zj.feedback.progress import by_annotator, by_department, progress_of
-from zj.feedback.scheduler import last_judged, next_item
-from zj.feedback.store import Refused
+from zj.feedback.project.progress import by_annotator, by_department, progress_of
+from zj.feedback.project.scheduler import last_judged, next_item
+from zj.feedback.project.store import Refused
 from zj.feedback.web.lists import item_list
 from zj.feedback.web.pages import rank_page, trail
 from zj.feedback.web.site import Site
@@ -63,5 +63,6 @@ def trail_page(site: Site, request: Request, body: bytes) -> Response:
     row, item = site.store.item_row(number), site.store.item(number)
     about = {"number": number, "id": item.id, "department": item.prompt.department, "text": item.prompt.user}
     about |= {"answers": item.answers, "version": row["updated"], "state": row["state"]}
+    events = trail(site.store, number, site.language(request))
     can_reopen = row["state"] in ("agreed", "decided")
-    return site.page(request, "trail.html", item=about, events=trail(site.store, number), can_reopen=can_reopen)
+    return site.page(request, "trail.html", item=about, events=events, can_reopen=can_reopen)

@@ -1,7 +1,7 @@
 // The ranking page: what one can do, by keys, mouse or touch. view.js shows it, saving.js brings it to the server.
 
 import { canonical, completed } from "./judgement.js";
-import { Saver, read, write } from "./saving.js";
+import { Saver, read, remove, write } from "./saving.js";
 import { build, element, message, page, say, show, showQuestion } from "./view.js";
 
 const user = document.querySelector(".user").title;
@@ -17,18 +17,18 @@ let textInHand = null; // the text field that was changed last: its letters are 
 
 // ---- ranking
 
-function rank(dimension, place, rank) {
+function rank(dimension, place, given) {
   const ranks = () => judgement.ranks[dimensionKeys[dimension]];
   const wasComplete = !ranks().includes(null);
   change(() => {
-    ranks()[place] = rank;
+    ranks()[place] = given;
     cursor = { dimension, place };
     moveOn(wasComplete);
   });
   reveal();
 }
 
-/** To the next answer without a rank; after the last one to the next dimension. Who corrects goes from place to place. */
+/** To the next answer without a rank, and after the last one to the next dimension. A correction goes place by place. */
 function moveOn(wasComplete) {
   const { dimension, place } = cursor;
   const ranks = judgement.ranks[dimensionKeys[dimension]];
@@ -42,6 +42,11 @@ function toDimension(dimension) {
   if (dimension >= dimensionKeys.length) return; // the last one is done: Enter submits
   const gap = judgement.ranks[dimensionKeys[dimension]].indexOf(null);
   cursor = { dimension, place: Math.max(gap, 0) };
+}
+
+/** The first dimension in which a rank is missing; -1 if there is none. */
+function firstGap() {
+  return dimensionKeys.findIndex((key) => judgement.ranks[key].includes(null));
 }
 
 function tieAll() {
@@ -70,6 +75,7 @@ function take(name) {
 
 function change(edit, field = null) {
   if (readOnly || sending) return show(judgement, cursor);
+  if (saver.stopped) return show(judgement, cursor), onState("conflict"); // nothing more is saved from here
   const before = structuredClone({ judgement, cursor });
   edit();
   if (canonical(before.judgement) !== canonical(judgement)) {
@@ -81,7 +87,7 @@ function change(edit, field = null) {
 }
 
 function undo() {
-  if (sending) return;
+  if (sending || (saver.stopped && !readOnly)) return;
   const before = changes.pop();
   textInHand = null;
   if (before) {
@@ -110,16 +116,16 @@ function reveal() {
   target.scrollIntoView({ block: "nearest" });
 }
 
-function move(places, dimensions) {
+function move(down, right) {
   const within = (value, length) => Math.min(Math.max(value, 0), length - 1);
-  select(within(cursor.place + places, page.answers.length), within(cursor.dimension + dimensions, dimensionKeys.length));
+  select(within(cursor.place + down, places.length), within(cursor.dimension + right, dimensionKeys.length));
   reveal();
 }
 
 // ---- actions
 
 async function submit() {
-  const gap = dimensionKeys.findIndex((key) => judgement.ranks[key].includes(null));
+  const gap = firstGap();
   if (readOnly || sending) return;
   if (gap >= 0) {
     toDimension(gap);
@@ -127,9 +133,10 @@ async function submit() {
     reveal();
     return message(element("missing").textContent);
   }
-  if (page.mode === "rank") return act("/api/judge", { judgement, seconds: activeSeconds() });
+  const content = { judgement, seconds: activeSeconds() };
+  if (page.mode === "rank") return act("/api/judge", content);
   const reason = element("decision").value.trim();
-  if (reason) return act("/api/decide", { judgement, reason });
+  if (reason) return act("/api/decide", { ...content, reason });
   element("decision").focus();
   message(say("reason_needed"), "error");
 }
@@ -203,6 +210,7 @@ function help() {
 
 function onKey(event) {
   const { key, target } = event;
+  if (event.isComposing) return; // Enter and Esc are the input method's
   if (target.closest("dialog")) {
     if (key === "Enter" && (event.ctrlKey || event.metaKey)) target.form?.requestSubmit(element("ask-send"));
     return;
@@ -246,7 +254,7 @@ function activeSeconds() {
 }
 
 function forgetHere() {
-  for (const name of ["active", "reason"]) localStorage.removeItem(hereKey(name));
+  for (const name of ["active", "reason"]) remove(hereKey(name));
 }
 
 // ---- what the saver reports
@@ -258,8 +266,8 @@ function onState(name, detail) {
   else if (name === "refused") message(say("refused", { error: detail }), "error");
   else if (name === "busy") message(say("too_many"));
   const time = new Date().toTimeString().slice(0, 5);
-  const states = { saving: say("saving"), saved: say("saved", { time }), offline: say("offline"), busy: say("offline") };
-  element("saved").textContent = states[name] ?? "";
+  const texts = { saving: say("saving"), saved: say("saved", { time }), offline: say("offline"), busy: say("offline") };
+  element("saved").textContent = texts[name] ?? "";
   element("saved").dataset.state = name;
 }
 
@@ -274,11 +282,9 @@ function restore() {
   }
   const other = saver.other();
   if (!other) return;
-  const take = () => {
-    saver.forgetOther();
-    change(() => (judgement = completed(other, page)));
-  };
-  message(say("kept_here"), "error", [[say("restore"), take], [say("discard"), () => saver.forgetOther()]]);
+  const forget = () => saver.forgetOther();
+  const bringBack = () => (forget(), change(() => (judgement = completed(other, page))));
+  message(say("kept_here"), "error", [[say("restore"), bringBack], [say("discard"), forget]]);
 }
 
 // ---- start
@@ -296,10 +302,10 @@ build({
     change(() => (judgement.rewrites[place] = text), `rewrite ${place}`);
   },
 });
-if (!readOnly) restore();
-const gap = dimensionKeys.findIndex((key) => judgement.ranks[key].includes(null));
-if (gap > 0 || judgement.ranks[dimensionKeys[0]].some((rank) => rank !== null)) toDimension(Math.max(gap, 0));
-show(judgement, cursor); // one comes back where one was
+if (readOnly) saver.stopped = true;
+else restore();
+toDimension(Math.max(firstGap(), 0)); // one comes back where one was
+show(judgement, cursor);
 showQuestion();
 
 element("notes").addEventListener("input", (event) => change(() => (judgement.notes = event.target.value), "notes"));
@@ -325,4 +331,4 @@ addEventListener("pagehide", () => {
   saver.leave();
   if (!saver.stopped) write(hereKey("active"), active);
 });
-addEventListener("pageshow", (event) => event.persisted && location.reload()); // the browser's back: not the old state
+addEventListener("pageshow", (event) => event.persisted && location.reload()); // the browser's back shows an old state

@@ -2,7 +2,7 @@
 
 import { lexicographic } from "./ranks.js";
 
-/** `saved` completed to a judgement of all dimensions and answers; an imported one has one order for all dimensions. */
+/** `saved` completed to all dimensions and answers; an imported judgement has one order for all dimensions. */
 export function completed(saved, page) {
   const places = page.answers.map(() => null);
   const ranks = page.dimensions.map(({ key }) => [key, [...(saved?.ranks?.[key] ?? saved?.ranks?.overall ?? places)]]);

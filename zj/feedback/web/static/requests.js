@@ -5,7 +5,8 @@ const LARGEST_KEEPALIVE = 60_000; // bytes; a browser refuses more than 64 KiB i
 
 /** A random id. `crypto.randomUUID` is missing where a page comes by plain HTTP from another machine. */
 export function newId() {
-  const hex = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const bytes = [...crypto.getRandomValues(new Uint8Array(16))];
+  const hex = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
@@ -14,12 +15,12 @@ export function send(url, content, signal) {
   const body = JSON.stringify(content);
   const keepalive = new TextEncoder().encode(body).length < LARGEST_KEEPALIVE;
   const headers = { "Content-Type": "application/json", "X-CSRF-Token": csrf };
-  return fetch(url, { method: "POST", headers, body, keepalive, signal, credentials: "same-origin", redirect: "error" });
+  return fetch(url, { method: "POST", headers, body, keepalive, signal, redirect: "error" });
 }
 
 /**
- * Try until the server answers, and return {status, body}. A lost connection, a busy server (5xx) and too many requests
- * (429) are tried again; `onFailure(status)` hears of each, with status 0 for the network.
+ * Try until the server answers, and return {status, body}. A lost connection, a busy server (5xx) and too many
+ * requests (429) are tried again; `onFailure(status)` hears of each, with status 0 for the network.
  */
 export async function sendUntilAnswered(url, content, onFailure) {
   for (let pause = 1000; ; pause = Math.min(2 * pause, 30_000)) {

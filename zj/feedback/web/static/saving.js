@@ -160,7 +160,7 @@ export function write(key, value) {
   }
 }
 
-function remove(key) {
+export function remove(key) {
   try {
     localStorage.removeItem(key);
   } catch {

@@ -63,8 +63,8 @@ export function showQuestion() {
 function buildReasons() {
   element("reasons").hidden = !page.reasons.length;
   for (const { name, kind, reason } of page.reasons) {
-    const text = kind === "disagreement" ? say(`disagreement_${reason}`) : reason;
-    element("reasons").append(make("p", { textContent: say(`reason_${kind}`, { name: otherName(name), reason: text }) }));
+    const values = { name: otherName(name), reason: kind === "disagreement" ? say(`disagreement_${reason}`) : reason };
+    element("reasons").append(make("p", { textContent: say(`reason_${kind}`, values) }));
   }
 }
 
@@ -77,7 +77,8 @@ function buildOthers(on) {
     take.addEventListener("click", () => on.take(name));
     const panel = make("section", { className: "panel" });
     panel.append(make("h2", { textContent: say("their_final", label) }));
-    panel.append(make("p", { className: "order", textContent: inWords(finalOrder(completed(judgement, page), page)) }));
+    const final = finalOrder(completed(judgement, page), page);
+    panel.append(make("p", { className: "order", textContent: inWords(final) }));
     if (judgement.notes) {
       panel.append(make("h3", { textContent: say("their_notes", label) }));
       panel.append(make("p", { className: "quoted", textContent: judgement.notes }));
@@ -133,7 +134,8 @@ function rankRow({ key, name }, index, place, on) {
     buttons.append(button);
   });
   row.append(buttons);
-  const theirs = page.others.map(({ name, judgement }) => [name, (judgement.ranks[key] ?? judgement.ranks.overall)[place]]);
+  const rankOf = ({ ranks }) => (ranks[key] ?? ranks.overall)[place];
+  const theirs = page.others.map(({ name, judgement }) => [name, rankOf(judgement)]);
   const differ = theirs.some(([, rank]) => rank !== theirs[0][1]) ? "differ" : "";
   const texts = theirs.map(([name, rank]) => make("span", { textContent: `${otherName(name)} ${rank}` }));
   if (texts.length) row.append(make("span", { className: `their-ranks ${differ}` }, ...texts));
@@ -181,7 +183,7 @@ function explain(wished) {
 function showPace() {
   const { done, left, today, per_hour: count } = page.progress;
   Object.assign(element("progress"), { max: done + left || 1, value: done });
-  const pace = count === null ? [] : [say("per_hour", { count })];
+  const pace = count === null ? [] : [say("per_hour", { count: Math.round(count) })];
   element("pace").textContent = [say("done_left", { done, left, today }), ...pace].join(" · ");
 }
 
@@ -198,9 +200,13 @@ export function show(judgement, cursor) {
     card.querySelectorAll(".row").forEach((row, index) => {
       row.classList.toggle("current", index === cursor.dimension);
       const given = judgement.ranks[page.dimensions[index].key][place];
-      row.querySelectorAll("button").forEach((button, other) => button.setAttribute("aria-pressed", given === other + 1));
+      for (const button of row.querySelectorAll("button")) {
+        button.setAttribute("aria-pressed", Number(button.textContent) === given);
+      }
     });
-    for (const box of card.querySelectorAll(".abilities input")) box.checked = judgement.faults[place].includes(box.value);
+    for (const box of card.querySelectorAll(".abilities input")) {
+      box.checked = judgement.faults[place].includes(box.value);
+    }
     card.querySelector(".faults .chosen").textContent = abilityNames(judgement.faults[place]);
     const rewrite = judgement.rewrites[place] ?? "";
     fill(card.querySelector(".rewrite textarea"), rewrite);

@@ -11,11 +11,11 @@ from zj import NOTICE
 from zj.data.batching import is_validation, question, split
 from zj.data.readers import read
 from zj.data.records import Candidates, Prompt
-from zj.feedback.criteria import ABILITY_KEYS, DIMENSION_KEYS
-from zj.feedback.disagreement import joint_ranks
-from zj.feedback.export import VALID_FRACTION, export
-from zj.feedback.judgement import Judgement, Outcome, parse_judgement
-from zj.feedback.ranks import at_places, by_answer, competition_ranks, display_order
+from zj.feedback.ranking.criteria import ABILITY_KEYS, DIMENSION_KEYS
+from zj.feedback.ranking.disagreement import joint_ranks
+from zj.feedback.ranking.export import VALID_FRACTION, export
+from zj.feedback.ranking.judgement import Judgement, Outcome, parse_judgement
+from zj.feedback.ranking.ranks import at_places, by_answer, competition_ranks, display_order
 from zj.rl import ranking_loss
 from zj.rl.reward import ranked_pairs
 

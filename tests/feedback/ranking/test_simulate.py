@@ -12,11 +12,19 @@ from zj.clinic import exam
 from zj.clinic.ranking import FIRST, ranking
 from zj.data.readers import read
 from zj.data.records import Candidates, Prompt
-from zj.feedback.agreement import FINAL, by_dimension
-from zj.feedback.criteria import DIMENSION_KEYS
-from zj.feedback.export import export
-from zj.feedback.ranks import competition_ranks, lexicographic
-from zj.feedback.simulate import ANNOTATORS, expected_agreement, gold_ranks, judged, label_noise, pair_counts, simulate
+from zj.feedback.ranking.agreement import FINAL, by_dimension
+from zj.feedback.ranking.criteria import DIMENSION_KEYS
+from zj.feedback.ranking.export import export
+from zj.feedback.ranking.ranks import competition_ranks, lexicographic
+from zj.feedback.ranking.simulate import (
+    ANNOTATORS,
+    expected_agreement,
+    gold_ranks,
+    judged,
+    label_noise,
+    pair_counts,
+    simulate,
+)
 from zj.rl import ranking_loss
 from zj.rl.reward import ranked_pairs
 

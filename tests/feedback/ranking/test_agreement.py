@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from zj.feedback import agreement as module
-from zj.feedback.agreement import FINAL, agreement, alpha_interval, by_dimension, table
-from zj.feedback.criteria import DIMENSION_KEYS
-from zj.feedback.disagreement import kendall_tau_b
-from zj.feedback.judgement import OVERALL, Judgement
-from zj.feedback.ranks import competition_ranks
+from zj.feedback.ranking import agreement as module
+from zj.feedback.ranking.agreement import FINAL, agreement, alpha_interval, by_dimension, table
+from zj.feedback.ranking.criteria import DIMENSION_KEYS
+from zj.feedback.ranking.disagreement import kendall_tau_b
+from zj.feedback.ranking.judgement import OVERALL, Judgement
+from zj.feedback.ranking.ranks import competition_ranks
 
 
 def order(rng: random.Random, answers: int, levels: int):

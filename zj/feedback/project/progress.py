@@ -6,7 +6,7 @@ import time
 from datetime import datetime
 from typing import Any
 
-from zj.feedback.store import Store, User
+from zj.feedback.project.store import Store, User
 
 RECENT = 20  # judgements that an annotator's items an hour are the mean of
 

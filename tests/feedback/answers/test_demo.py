@@ -6,7 +6,7 @@ from collections import Counter
 
 from zj.clinic import judge, question_of
 from zj.data.turns import asks_nothing
-from zj.feedback.demo import OWN, WORSE, demo_items, demo_prompts
+from zj.feedback.answers.demo import OWN, WORSE, demo_items, demo_prompts
 
 
 def test_each_item_has_the_clinics_own_answer_and_worse_ones():

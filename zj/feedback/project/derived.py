@@ -12,11 +12,11 @@ import sqlite3
 from collections.abc import Callable
 
 from zj.data.batching import question
-from zj.feedback.disagreement import disagreement
-from zj.feedback.events import Event, read_events, transaction
-from zj.feedback.items import candidates_from_json, content_hash
-from zj.feedback.judgement import judgement_from_json
-from zj.feedback.ranks import item_place
+from zj.feedback.project.events import Event, read_events, transaction
+from zj.feedback.project.items import candidates_from_json, content_hash
+from zj.feedback.ranking.disagreement import disagreement
+from zj.feedback.ranking.judgement import judgement_from_json
+from zj.feedback.ranking.ranks import item_place
 
 VERSION = 1  # of the tables; a file with other ones is derived anew
 SCHEMA = """

@@ -30,11 +30,11 @@ from zj.data.batching import is_validation, question
 from zj.data.fields import Notes
 from zj.data.formats import to_records
 from zj.data.records import Dialogue, Ranking, as_json
-from zj.feedback import criteria
-from zj.feedback.agreement import Judged, by_dimension
-from zj.feedback.disagreement import MIN_TAU
-from zj.feedback.judgement import Outcome
-from zj.feedback.ranks import competition_ranks
+from zj.feedback.ranking import criteria
+from zj.feedback.ranking.agreement import Judged, by_dimension
+from zj.feedback.ranking.disagreement import MIN_TAU
+from zj.feedback.ranking.judgement import Outcome
+from zj.feedback.ranking.ranks import competition_ranks
 from zj.train.files import naming, swap_in, to_json, write_text
 
 VALID_FRACTION = 0.1  # of the dialogues: the training scripts' --valid-fraction

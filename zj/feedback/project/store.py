@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zj.data.records import Candidates, as_json
-from zj.feedback import events
-from zj.feedback.derived import apply, derive
-from zj.feedback.disagreement import MIN_TAU, joint_ranks
-from zj.feedback.events import connect, transaction
-from zj.feedback.items import candidates_from_json, content_hash
-from zj.feedback.judgement import Judgement, Outcome, judgement_from_json
-from zj.feedback.ranks import display_order
+from zj.feedback.project import events
+from zj.feedback.project.derived import apply, derive
+from zj.feedback.project.events import connect, transaction
+from zj.feedback.project.items import candidates_from_json, content_hash
+from zj.feedback.ranking.disagreement import MIN_TAU, joint_ranks
+from zj.feedback.ranking.judgement import Judgement, Outcome, judgement_from_json
+from zj.feedback.ranking.ranks import display_order
 
 Role = Literal["annotator", "expert", "admin"]
 MOST_ANSWERS = 8  # one digit ranks an answer
@@ -211,7 +211,7 @@ class Store:
             raise Conflict("found an item that the expert has decided, expected an open one")
         if kind == "decide" and row["state"] != "disputed":
             raise Conflict("found an item that is no longer disputed, expected a disputed one")
-        if seat.state == "skipped" and row["seats_left"] < 1:
+        if user.role == "annotator" and seat.state == "skipped" and row["seats_left"] < 1:
             raise Conflict("found an item that others have taken, expected a free one")
         if version != self.version(number, user):
             raise Conflict("found a newer state of this item, expected the one that this page shows")

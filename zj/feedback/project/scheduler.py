@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from zj.feedback import events
-from zj.feedback.derived import apply
-from zj.feedback.events import transaction
-from zj.feedback.store import Store, User
+from zj.feedback.project import events
+from zj.feedback.project.derived import apply
+from zj.feedback.project.events import transaction
+from zj.feedback.project.store import Store, User
 
 
 def next_item(store: Store, user: User) -> int | None:

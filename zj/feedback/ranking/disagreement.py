@@ -8,9 +8,9 @@ from __future__ import annotations
 import itertools
 import math
 
-from zj.feedback.criteria import DIMENSION_KEYS
-from zj.feedback.judgement import OVERALL, Judgement
-from zj.feedback.ranks import Ranks, mean_order
+from zj.feedback.ranking.criteria import DIMENSION_KEYS
+from zj.feedback.ranking.judgement import OVERALL, Judgement
+from zj.feedback.ranking.ranks import Ranks, mean_order
 
 MIN_TAU = 2 / 3  # of four answers in random order 4 of 24 reach it
 

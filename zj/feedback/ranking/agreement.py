@@ -22,9 +22,9 @@ from itertools import combinations
 
 import numpy as np
 
-from zj.feedback.criteria import DIMENSION_KEYS
-from zj.feedback.judgement import Judgement
-from zj.feedback.ranks import Ranks
+from zj.feedback.ranking.criteria import DIMENSION_KEYS
+from zj.feedback.ranking.judgement import Judgement
+from zj.feedback.ranking.ranks import Ranks
 
 RESAMPLES = 1000
 LEVEL = 0.95

@@ -11,7 +11,17 @@ import pytest
 from zj.data.batching import is_validation, question
 from zj.data.held_out import hash_position
 from zj.data.records import Prompt
-from zj.feedback.sampling import ATTEMPTS, Asked, asked_turns, candidates_of, choose, draw, items_of, seed_of, shares
+from zj.feedback.answers.sampling import (
+    ATTEMPTS,
+    Asked,
+    asked_turns,
+    candidates_of,
+    choose,
+    draw,
+    items_of,
+    seed_of,
+    shares,
+)
 
 DIALOGUE = {
     "id": "d",

@@ -11,7 +11,7 @@ from zj.clinic.exam import Question, question, subject
 from zj.clinic.ranking import ANSWERS, with_degraded
 from zj.data.records import Candidates
 from zj.data.turns import asks_nothing
-from zj.feedback.sampling import Asked
+from zj.feedback.answers.sampling import Asked
 
 OWN, WORSE = "clinic", "clinic, made worse"  # who answers
 

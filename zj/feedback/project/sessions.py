@@ -6,9 +6,9 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from zj.feedback.events import transaction
-from zj.feedback.passwords import token_hash, verify_password
-from zj.feedback.store import Store, User
+from zj.feedback.project.events import transaction
+from zj.feedback.project.passwords import token_hash, verify_password
+from zj.feedback.project.store import Store, User
 
 LONGEST = 12 * 3600.0  # seconds from login to the end
 IDLE = 2 * 3600.0  # seconds without a request

@@ -33,10 +33,10 @@ import numpy as np
 from zj.clinic import Question, judge
 from zj.data.batching import question as question_text
 from zj.data.records import Candidates
-from zj.feedback.criteria import DIMENSION_KEYS
-from zj.feedback.disagreement import disagreement, joint_ranks
-from zj.feedback.judgement import Judgement, Outcome
-from zj.feedback.ranks import Ranks, competition_ranks, lexicographic
+from zj.feedback.ranking.criteria import DIMENSION_KEYS
+from zj.feedback.ranking.disagreement import disagreement, joint_ranks
+from zj.feedback.ranking.judgement import Judgement, Outcome
+from zj.feedback.ranking.ranks import Ranks, competition_ranks, lexicographic
 
 ANNOTATORS = ("P1", "P2", "P3", "P4", "P5", "P6")  # Zhongjing: six doctors
 EXPERT = "E1"
@@ -69,7 +69,7 @@ def simulate(
 
 
 def judged(outcomes: Iterable[Outcome]) -> list[tuple[str, list[tuple[str, Judgement]]]]:
-    """What `zj.feedback.agreement` takes: the annotators' judgements, not the expert's."""
+    """What `zj.feedback.ranking.agreement` takes: the annotators' judgements, not the expert's."""
     return [(question_text(o.item), [(name, j) for name, j in o.judgements if name != EXPERT]) for o in outcomes]
 
 
@@ -91,7 +91,7 @@ def _mixed(gold: Gold, permutation: Sequence[int]) -> Gold:
 
 
 def expected_agreement(golds: Sequence[Ranks], noise: float) -> dict[str, float]:
-    """The figures of `zj.feedback.agreement` that two annotators reach on many items with these gold orders."""
+    """The figures of `zj.feedback.ranking.agreement` that two annotators reach on many items with these gold orders."""
     q = (1 - noise) ** 2
     ways = [math.prod(map(math.factorial, Counter(gold).values())) / math.factorial(len(gold)) for gold in golds]
     tied = [sum(gold[i] == gold[j] for i, j in _pairs(gold)) for gold in golds]

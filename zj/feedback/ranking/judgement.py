@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zj.data.records import Candidates
-from zj.feedback.criteria import ABILITY_KEYS, DIMENSION_KEYS
-from zj.feedback.ranks import Ranks, competition_ranks, lexicographic
+from zj.feedback.ranking.criteria import ABILITY_KEYS, DIMENSION_KEYS
+from zj.feedback.ranking.ranks import Ranks, competition_ranks, lexicographic
 
 OVERALL = "overall"  # an imported judgement may have one order alone, of no dimension
 LONGEST_TEXT = 20_000  # characters of notes, of a reason, of a rewritten answer

@@ -1,0 +1,1 @@
+"""Answers to rank: sampled from models, or made up for a demo."""

@@ -1,0 +1,1 @@
+"""A ranking project: events in an SQLite file, what they say, who may do what."""
