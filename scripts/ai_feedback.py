@@ -30,7 +30,6 @@ from zj.feedback.ai.compare import Comparison, Item, compare, item_of
 from zj.feedback.ai.pairs import Pairs, Ranked
 from zj.feedback.ai.prompt import Language, digest, ratings_in_form
 from zj.feedback.ai.report import figures, table, unparsed_samples
-from zj.feedback.export import reads_back
 from zj.feedback.llm import ChatModel, ChatReply, ChatRequest, ask
 from zj.feedback.llm.budget import DryRun, Metered, Prices
 from zj.feedback.llm.cache import Cached, ReplyCache
@@ -38,6 +37,7 @@ from zj.feedback.llm.clinic import ClinicModel
 from zj.feedback.llm.endpoint import Endpoint
 from zj.feedback.llm.local import LocalModel
 from zj.feedback.llm.pace import Pace
+from zj.feedback.ranking.export import reads_back
 from zj.stages.identity import model_digest
 from zj.train import DTYPES, start, to_json, write_text
 from zj.train.run_directory import lock

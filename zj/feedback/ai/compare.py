@@ -9,8 +9,8 @@ from zj.clinic import Question, question_of
 from zj.data.records import Candidates, Prompt
 from zj.feedback.ai.pairs import PLANS, Outcome, Pair, Pairs, Plan, Ranked, outcome_of
 from zj.feedback.ai.prompt import Language, Ratings, parse_ratings, render
+from zj.feedback.answers.sampling import REFERENCE
 from zj.feedback.llm import ChatReply, ChatRequest
-from zj.feedback.sampling import REFERENCE
 
 Ask = Callable[[list[ChatRequest]], list[ChatReply]]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping
 from itertools import combinations
 from typing import Literal
 
-from zj.feedback.ranks import competition_ranks
+from zj.feedback.ranking.ranks import competition_ranks
 
 Pair = tuple[int, int]  # numbers of two answers
 Outcome = int | None  # 1: the first is better, -1: the second, 0: a tie, None: no verdict

@@ -8,8 +8,8 @@ from itertools import groupby, islice
 from zj.data.records import Prompt
 from zj.data.template import encode_prompt
 from zj.eval.answers import LoadedModel, stream_answers
+from zj.feedback.answers.sampling import seed_of
 from zj.feedback.llm.chat import REFUSED, ChatReply, ChatRequest, Message
-from zj.feedback.sampling import seed_of
 from zj.inference.engine import Sampling
 
 BLOCK = 256  # requests that are taken at a time
