@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zj.clinic import Question, question_of
 from zj.data.records import Candidates, Prompt
@@ -113,13 +113,9 @@ def _one_round(
         item, (first, second) = items[number], pair
         for a, b in ((first, second), (second, first)):
             text = render(language, item.prompt, item.reference, item.answers[a], item.answers[b])
-            requests.append(_with_text(settings, text))
+            requests.append(replace(settings, messages=(("user", text),)))
     replies = ask(requests)
     return [
         Comparison(number, pair, (requests[2 * n], requests[2 * n + 1]), (replies[2 * n], replies[2 * n + 1]))
         for n, (number, pair) in enumerate(matches)
     ]
-
-
-def _with_text(settings: ChatRequest, text: str) -> ChatRequest:
-    return ChatRequest((("user", text),), settings.temperature, settings.max_tokens, settings.sample)

@@ -168,7 +168,7 @@ ask(cached, [ChatRequest((("user", f"q{n}"),)) for n in range(40)])
 
 def test_a_killed_run_pays_again_for_no_more_than_those_in_flight(service, tmp_path):
     service.seconds = 0.03
-    file, root = tmp_path / "replies.sqlite", Path(__file__).resolve().parents[2]
+    file, root = tmp_path / "replies.sqlite", Path(__file__).resolve().parents[3]
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(file)], cwd=root, stderr=subprocess.DEVNULL)
     while sum(service.paid.values()) < 12 and child.poll() is None:
         time.sleep(0.005)
