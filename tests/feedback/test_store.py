@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -136,6 +137,7 @@ def test_a_restored_backup_is_a_project_that_many_can_use(store, tmp_path):
     copy = Store(tmp_path / "copy.db")
     assert copy.last_event() == store.last_event()
     assert copy.db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert {stat.S_IMODE(one.path.stat().st_mode) for one in (store, copy)} == {0o600}  # for its owner alone
     with pytest.raises(ValueError, match="--out .*none is not there"):
         store.backup(tmp_path / "none/copy.db")
 

@@ -40,6 +40,8 @@ def connect(path: Path, create: bool = False) -> sqlite3.Connection:
     """The file's connection for one thread. ValueError, naming --db, if it is no ranking project."""
     if not path.is_file() and (path.exists() or not create):
         raise ValueError(f"--db {path}: is not there, expected a file that annotate.py import wrote")
+    if create:
+        path.touch(mode=0o600)  # hashes of passwords and what doctors wrote are nobody else's
     db = sqlite3.connect(path, timeout=30, isolation_level=None)
     db.row_factory = sqlite3.Row
     try:

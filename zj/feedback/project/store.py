@@ -269,6 +269,7 @@ class Store:
             raise ValueError(f"--out {target}: is there already, expected the name of a new file")
         if not target.parent.is_dir():
             raise ValueError(f"--out {target}: {target.parent} is not there, expected a name in a directory that is")
+        target.touch(mode=0o600)  # as `connect` does
         self.db.execute("VACUUM INTO ?", (str(target),))
 
 
