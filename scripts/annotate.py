@@ -30,7 +30,7 @@ from zj.feedback.answers.demo import demo_items, demo_prompts
 from zj.feedback.answers.sampling import Answer, items_of, seed_of
 from zj.feedback.project.passwords import hash_password
 from zj.feedback.project.progress import by_department
-from zj.feedback.project.store import Settings, Store, User
+from zj.feedback.project.store import Role, Settings, Store, User
 from zj.feedback.ranking.agreement import table
 from zj.feedback.ranking.disagreement import MIN_TAU
 from zj.feedback.ranking.export import export
@@ -78,8 +78,8 @@ class Agreement:
 class ChangeUser:
     db: str = ""  # file of the project
     name: str = ""  # of the user to add or to change (none: list the users)
-    role: Literal["annotator", "expert", "admin"] = "annotator"  # judges; decides on disputed items; sees and reopens
-    departments: tuple[str, ...] = ()  # whose items the user is given (none: all departments)
+    role: Role | None = None  # judges; decides on disputes; sees and reopens (none: the one they have, or annotator)
+    departments: tuple[str, ...] | None = None  # whose items they are given; without X all (none: as they are, or all)
     active: bool = True  # --no-active: cannot log in, open items go to others
     keep_password: bool = False  # change role and departments alone
 
@@ -132,6 +132,7 @@ def serve(config: Serve) -> None:
 
     from zj.feedback.web.app import make_app
 
+    check_range(config, "port", 1, 65535)
     if config.model and not config.demo:
         raise ValueError("--model answers the questions of --demo: expected both (other answers: sample_answers.py)")
     store = make_demo(config.db or DEMO, config.model) if config.demo else open_store(config.db)
@@ -140,7 +141,7 @@ def serve(config: Serve) -> None:
     local = config.host == "localhost" or is_loopback(config.host)
     if not local and not config.hosts:
         raise ValueError(f"--host {config.host} is open to the network: --hosts has to name its address")
-    app = make_app(store, ("localhost", "127.0.0.1", *config.hosts))
+    app = make_app(store, ("localhost", "127.0.0.1", config.host, *config.hosts))
     print(
         f"http://{config.hosts[0] if config.hosts else 'localhost'}:{config.port}   (Ctrl-C ends it)\n{NOTICE}",
         flush=True,
@@ -154,6 +155,8 @@ def make_demo(path: str, model: str) -> Store:
     """A project with synthetic items, or the one that is there; its users get a new password, which is printed."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     store = Store(path, create=Settings())
+    if store.last_event() > 1 and store.user(DEMO_USERS[0][0]) is None:  # what is in a project stays there
+        raise ValueError(f"--db {path}: is a project of its own, expected a new file for --demo, or an earlier demo's")
     items = demo_items(DEMO_ITEMS, seed=0) if not model else answered_by(model)
     print("{} items added, {} are there already".format(*store.add_items(items)))
     password = secrets.token_urlsafe(6)
@@ -223,8 +226,10 @@ def change_user(config: ChangeUser) -> None:
         password = known.password
     else:
         password = hash_password(ask_password(config.name))
-    store.set_user(config.name, config.role, config.departments, password, config.active)
-    print(describe(store.users()[-1] if known is None else store.user(config.name)))  # type: ignore[arg-type]
+    role = config.role or (known.role if known else "annotator")
+    departments = config.departments if config.departments is not None else known.departments if known else ()
+    store.set_user(config.name, role, departments, password, config.active)
+    print(describe(store.user(config.name)))  # type: ignore[arg-type]
 
 
 def ask_password(name: str) -> str:

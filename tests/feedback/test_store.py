@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import pytest
 from tests.feedback.project import act, items, judge, judgement, project, table, user
 from zj.data.records import Candidates, Prompt
 from zj.feedback.project.derived import TABLES
+from zj.feedback.project.events import connect
 from zj.feedback.project.scheduler import last_judged, next_item
 from zj.feedback.project.store import Conflict, Refused, Settings, Store
 
@@ -83,6 +85,61 @@ def test_the_expert_decides_and_reopening_keeps_the_trail(store):
     assert kinds == ["item", *["open"] * 2, *["judge"] * 2, "open", "skip", "decide", "reopen", "open", "decide"]
     with pytest.raises(Refused, match="reopened"):
         act(store, "a", "reopen", number, {"reason": "我"})
+
+
+def test_who_gets_another_role_neither_decides_on_an_own_ranking_nor_keeps_a_seat(store):
+    """Else the decision would stand in place of the ranking, and a seat that nobody can use would stay taken."""
+    number = opened(store, "a", "b")
+    judge(store, "a", number, 1, 2, 3, 4)
+    judge(store, "b", number, 4, 3, 2, 1)
+    assert opened(store, "x") == number
+    begun = opened(store, "a")
+    store.set_user("a", "expert")
+    store.set_user("x", "annotator")
+    before = table(store, "seats")
+    for name, kind in (("a", "decide"), ("x", "judge"), ("x", "draft")):
+        with pytest.raises(Refused, match="not with this user"):
+            act(store, name, kind, number, {"judgement": judgement(2, 1, 3, 3), "reason": "因为"})
+    assert table(store, "seats") == before
+    assert opened(store, "y") == number and opened(store, "b", "c") == begun
+    act(store, "y", "decide", number, {"judgement": judgement(2, 1, 3, 3), "reason": "因为"})  # control
+
+
+def test_a_page_from_before_a_decision_does_not_reopen_it(store):
+    number = opened(store, "a", "b")
+    judge(store, "a", number, 1, 2, 3, 4)
+    judge(store, "b", number, 4, 3, 2, 1)
+    opened(store, "x")
+    act(store, "x", "decide", number, {"judgement": judgement(1, 2, 3, 4), "reason": "因为"})
+    shown = store.item_row(number)["updated"]
+    act(store, "admin", "reopen", number, {"reason": "再看"}, shown)
+    opened(store, "x")
+    act(store, "x", "decide", number, {"judgement": judgement(4, 3, 2, 1), "reason": "因为"})
+    with pytest.raises(Conflict, match="newer state"):
+        act(store, "y", "reopen", number, {"reason": "再看"}, shown)
+    assert [outcome.final for outcome in store.outcomes()] == [(4, 3, 2, 1)]
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["empty", "without settings"])
+def test_a_first_import_that_broke_off_is_begun_again(tmp_path, begun):
+    """On a full disk, or by a kill."""
+    path = tmp_path / "ranking.db"
+    path.touch()
+    if begun:
+        connect(path, create=True).close()
+    for _ in range(2):
+        assert Store(path, create=Settings(seed=3)).settings == Settings(seed=3)
+    assert Store(path).last_event() == 1
+
+
+def test_a_restored_backup_is_a_project_that_many_can_use(store, tmp_path):
+    store.backup(tmp_path / "copy.db")
+    copy = Store(tmp_path / "copy.db")
+    assert copy.last_event() == store.last_event()
+    assert copy.db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert {stat.S_IMODE(one.path.stat().st_mode) for one in (store, copy)} == {0o600}  # for its owner alone
+    with pytest.raises(ValueError, match="--out .*none is not there"):
+        store.backup(tmp_path / "none/copy.db")
 
 
 def test_a_correction_counts_until_the_expert_has_decided(store):

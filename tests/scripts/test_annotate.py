@@ -103,6 +103,10 @@ def test_the_published_tools_24_orders_are_restored(command, tmp_path):
         (("user", "--db", "DB", "--name", "new", "--keep-password"), "--name new: there is no such user"),
         (("user", "--db", "DB", "--name", "x" * 65), "expected 1 to 64 printable characters"),
         (("user", "--db", "DB", "--name", "a\nb"), "expected 1 to 64 printable characters"),
+        (("user", "--db", "DB", "--name", "wang "), "no blank at an end"),  # the door strips what is typed
+        (("serve", "--db", "DB", "--port", "99999"), "--port is 99999, expected 1 to 65535"),
+        (("serve", "--db", "DB", "--demo"), "is a project of its own"),  # whose users would get the demo's password
+        (("backup", "--db", "DB", "--out", "none/copy.db"), "none is not there"),
     ],
 )
 def test_mistakes_are_one_line_that_names_the_flag(command, candidates, tmp_path, password, flags, message):
@@ -111,6 +115,19 @@ def test_mistakes_are_one_line_that_names_the_flag(command, candidates, tmp_path
     names = {"DB": db, "FILE": candidates}
     done = command("annotate", *(names.get(flag, flag) for flag in flags))
     assert done.status == 2 and message in done.err and done.err.count("\n") == 1
+
+
+def test_what_is_not_said_of_a_user_stays(command, candidates, tmp_path, password):
+    """A new password, or a user who is locked out and comes back, is no reason to lose a role."""
+    db = tmp_path / "ranking.db"
+    command("annotate", "import", "--db", db, "--data", candidates)
+    change = ("annotate", "user", "--db", db, "--name", "zhang")
+    assert "zhang  annotator  all departments" in command(*change).out
+    assert "zhang  expert  内科" in command(*change, "--role", "expert", "--departments", "内科").out
+    for flags in ((), ("--no-active",), ("--keep-password",)):
+        assert "zhang  expert  内科" in command(*change, *flags).out
+    assert "zhang  annotator  内科" in command(*change, "--role", "annotator").out
+    assert "zhang  annotator  all departments" in command(*change, "--departments").out
 
 
 def test_a_short_password_is_refused_and_the_network_has_to_be_named(command, candidates, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from zj.feedback.ranking.disagreement import disagreement
 from zj.feedback.ranking.judgement import judgement_from_json
 from zj.feedback.ranking.ranks import item_place
 
-VERSION = 1  # of the tables; a file with other ones is derived anew
+VERSION = 2  # of the tables; a file with other ones is derived anew
 SCHEMA = """
 CREATE TABLE settings (annotators INTEGER, min_tau REAL, seed INTEGER);
 CREATE TABLE users (
@@ -61,10 +61,11 @@ def _settings(db: sqlite3.Connection, event: Event) -> None:
 def _user(db: sqlite3.Connection, event: Event) -> None:
     """A new user, or another password, role or list of departments of one."""
     body = event.body | {"departments": json.dumps(event.body["departments"], ensure_ascii=False)}
-    known = db.execute("SELECT pseudonym FROM users WHERE name = :name", body).fetchone()
-    body["pseudonym"] = known[0] if known else f"P{db.execute('SELECT count(*) FROM users').fetchone()[0] + 1:02}"
+    known = db.execute("SELECT pseudonym, role FROM users WHERE name = :name", body).fetchone()
+    number = db.execute("SELECT count(*) FROM users").fetchone()[0] + 1
+    body["pseudonym"] = known["pseudonym"] if known else f"P{number:02}"
     db.execute("INSERT OR REPLACE INTO users VALUES (:name, :pseudonym, :role, :departments, :password, :active)", body)
-    if not body["active"]:
+    if not body["active"] or (known and known["role"] != body["role"]):  # a seat is of the role in which it was taken
         _free_seats(db, body["name"])
 
 

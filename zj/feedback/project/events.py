@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -37,17 +38,19 @@ class Event:
 
 def connect(path: Path, create: bool = False) -> sqlite3.Connection:
     """The file's connection for one thread. ValueError, naming --db, if it is no ranking project."""
-    if not create and not path.is_file():
+    if not path.is_file() and (path.exists() or not create):
         raise ValueError(f"--db {path}: is not there, expected a file that annotate.py import wrote")
+    if create:
+        path.touch(mode=0o600)  # hashes of passwords and what doctors wrote are nobody else's
     db = sqlite3.connect(path, timeout=30, isolation_level=None)
     db.row_factory = sqlite3.Row
     try:
         if create and not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute("PRAGMA journal_mode = WAL")
-            db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+            db.executescript(f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; {SCHEMA} COMMIT;")
         if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise ValueError(f"--db {path}: is a database of another program, expected a file of annotate.py import")
+        if os.access(path, os.W_OK):  # a backup's copy has another mode, in which readers stop writers
+            db.execute("PRAGMA journal_mode = WAL")
     except sqlite3.DatabaseError as error:
         raise ValueError(f"--db {path}: {error}, expected a file that annotate.py import wrote") from None
     db.execute("PRAGMA synchronous = FULL")  # what was answered "saved" survives a power loss

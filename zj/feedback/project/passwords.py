@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import threading
 import time
 from collections import defaultdict, deque
 
@@ -44,17 +45,25 @@ class Throttle:
     def __init__(self, limit: int, window: float):
         self.limit, self.window = limit, window
         self._times: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._lock = threading.Lock()
 
-    def allows(self, name: str) -> bool:
-        """Whether one more is allowed; it is counted by `count`."""
-        self._forget(name)
-        return len(self._times.get(name, ())) < self.limit
+    def take(self, name: str) -> bool:
+        """Count one more, if it is allowed. It counts before it is known to be wrong: many may come at once."""
+        with self._lock:
+            self._forget(name)
+            if len(self._times.get(name, ())) >= self.limit:
+                return False
+            self._times[name].append(time.monotonic())
+            if len(self._times) > 10_000:  # as many names as somebody likes to try
+                for other in list(self._times):
+                    self._forget(other)
+            return True
 
-    def count(self, name: str) -> None:
-        self._times[name].append(time.monotonic())
-        if len(self._times) > 10_000:  # as many names as somebody likes to try
-            for other in list(self._times):
-                self._forget(other)
+    def give_back(self, name: str) -> None:
+        """One that was taken does not count."""
+        with self._lock:
+            if self._times.get(name):
+                self._times[name].pop()
 
     def _forget(self, name: str) -> None:
         times = self._times.get(name)

@@ -60,6 +60,7 @@ class User:
 class Seat:
     """A user's place at an item."""
 
+    role: Role  # in which the user took it; in another one they only look at the item
     state: str  # open, judged, skipped, flagged
     version: int  # number of the last event of this seat
     draft: dict[str, Any] | None = None  # JSON of a judgement, ranks may be None
@@ -73,12 +74,13 @@ class Store:
     def __init__(self, path: str | Path, create: Settings | None = None):
         self.path = Path(path)
         self._local = threading.local()
-        if create and not self.path.exists():
-            db = connect(self.path, create=True)
-            derive(db)
-            with transaction(db):
-                apply(db, events.append(db, "", "settings", None, create.__dict__))
+        if create:
+            connect(self.path, create=True).close()
         derive(self.db)
+        if create:
+            with transaction(self.db):
+                if not self.last_event():  # also of a first import that broke off
+                    apply(self.db, events.append(self.db, "", "settings", None, create.__dict__))
 
     @property
     def db(self) -> sqlite3.Connection:
@@ -97,8 +99,8 @@ class Store:
         self, name: str, role: Role, departments: Sequence[str] = (), password: str = "", active: bool = True
     ) -> None:
         """Add a user, or change one, whose sessions end. `password`: a hash."""
-        if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
-            raise ValueError(f"--name {name!r}: expected 1 to {LONGEST_NAME} printable characters")
+        if not name or name != name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+            raise ValueError(f"--name {name!r}: expected 1 to {LONGEST_NAME} printable characters, no blank at an end")
         body = {"name": name, "role": role, "departments": [*departments], "password": password, "active": active}
         with transaction(self.db):
             apply(self.db, events.append(self.db, "", "user", None, body))
@@ -168,7 +170,7 @@ class Store:
     def seat(self, item: int, user: str) -> Seat | None:
         row = self.db.execute("SELECT * FROM seats WHERE item = ? AND user = ?", (item, user)).fetchone()
         return row and Seat(
-            row["state"], row["version"], _json(row["draft"]), _json(row["judgement"]), row["reason"] or ""
+            row["role"], row["state"], row["version"], _json(row["draft"]), _json(row["judgement"]), row["reason"] or ""
         )
 
     def order(self, user: str, item: Candidates) -> tuple[int, ...]:
@@ -176,10 +178,10 @@ class Store:
         return display_order(self.settings.seed, user, item.id, len(item.answers))
 
     def version(self, number: int, user: User) -> int:
-        """What the user's page has seen of the item: an annotator the own seat, an expert everything."""
+        """What the user's page has seen of the item: an annotator the own seat, others everything."""
         seat = self.seat(number, user.name)
         own = seat.version if seat else 0
-        return max(own, self.item_row(number)["updated"]) if user.role == "expert" else own
+        return max(own, self.item_row(number)["updated"]) if user.role != "annotator" else own
 
     # ---- actions of the page
 
@@ -204,8 +206,11 @@ class Store:
         if kind == "reopen":
             if user.role == "annotator" or row["state"] not in ("agreed", "decided"):
                 raise Refused("found an item or a role that cannot be reopened, expected an expert and a settled item")
+            if version < row["updated"]:
+                raise Conflict("found a newer state of this item, expected the one that this page shows")
             return
-        if seat is None or (kind == "decide") != (user.role == "expert" and kind not in ("draft", "flag", "skip")):
+        decides = user.role == "expert" and kind not in ("draft", "flag", "skip")
+        if seat is None or seat.role != user.role or (kind == "decide") != decides:
             raise Refused("found an item that is not with this user, expected one that was given to them")
         if row["state"] == "decided":
             raise Conflict("found an item that the expert has decided, expected an open one")
@@ -262,6 +267,9 @@ class Store:
         """A copy as of one moment, while others go on. Raises ValueError if the target is there."""
         if target.exists():
             raise ValueError(f"--out {target}: is there already, expected the name of a new file")
+        if not target.parent.is_dir():
+            raise ValueError(f"--out {target}: {target.parent} is not there, expected a name in a directory that is")
+        target.touch(mode=0o600)  # as `connect` does
         self.db.execute("VACUUM INTO ?", (str(target),))
 
 

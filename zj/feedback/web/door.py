@@ -23,13 +23,13 @@ def log_in(site: Site, request: Request, body: bytes) -> Response:
     check_csrf(request.cookies.get(LOGIN, ""), form.get("csrf", ""))
     name, address = form.get("name", "").strip(), request.client.host if request.client else ""
     limits = [(site.by_name, f"{address} {name[:100]}"), (site.by_address, address)]
-    if not all(throttle.allows(key) for throttle, key in limits):
+    if not all(throttle.take(key) for throttle, key in limits):
         return login_page(site, request, body, "too_many_attempts", 429)
     token = site.sessions.log_in(name, form.get("password", ""))
     if token is None:
-        for throttle, key in limits:
-            throttle.count(key)
         return login_page(site, request, body, "wrong_password", 401)
+    for throttle, key in limits:
+        throttle.give_back(key)
     response = RedirectResponse("/", 303)
     set_cookie(request, response, SESSION, token)
     return response

@@ -10,6 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LARGEST_BODY = 1 << 20  # bytes
+LONGEST_PATH = 1000  # characters; Python makes no number of some thousand digits
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -42,6 +43,8 @@ class Guard:
 
         foreign = scope["method"] not in ("GET", "HEAD") and is_foreign(Headers(scope=scope))
         app = PlainTextResponse("this request comes from another site\n", 403) if foreign else self.app
+        if len(scope["path"]) > LONGEST_PATH:
+            app = PlainTextResponse("the address is too long\n", 414)
         await app(scope, receive, send_with_headers)
 
 

@@ -21,7 +21,7 @@ def rank_page(store: Store, user: User, number: int, language: str) -> dict[str,
     item, row, seat = store.item(number), store.item_row(number), store.seat(number, user.name)
     order = store.order(user.name, item)
     mode = "view"
-    if seat is not None and row["state"] != "decided":
+    if seat is not None and seat.role == user.role and row["state"] != "decided":
         mode = "rank" if user.role == "annotator" else "decide" if row["state"] == "disputed" else "view"
     saved = seat and (seat.draft or seat.judgement)
     return {

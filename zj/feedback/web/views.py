@@ -50,10 +50,9 @@ def progress_page(site: Site, request: Request, body: bytes) -> Response:
 def items_page(site: Site, request: Request, body: bytes) -> Response:
     site.staff(request)
     query = request.query_params
-    offset = query.get("offset", "0")
-    listed = item_list(
-        site.store, query.get("state", ""), query.get("query", ""), int(offset) if offset.isdecimal() else 0
-    )
+    offset = query.get("offset", "0")[:18]  # digits that SQLite has room for
+    start = int(offset) if offset.isdecimal() else 0
+    listed = item_list(site.store, query.get("state", ""), query.get("query", ""), start)
     return site.page(request, "items.html", **listed)
 
 
