@@ -12,7 +12,7 @@ import pytest
 from scripts import build_dedup
 from scripts.build_dedup import Config, main
 from zj.building.dedup import repeats
-from zj.building.sketch import SLOTS, Texts, bands_of, grams, jaccard, sketch
+from zj.building.sketch import SLOTS, Texts, bands_of, grams, jaccard, shared_bands, sketch
 from zj.building.spool import Spool
 from zj.data import readers
 from zj.data.readers import read, stream
@@ -91,6 +91,24 @@ def test_a_sketch_estimates_the_similarity_and_bands_keep_their_promise():
         assert bands * rows <= SLOTS and 1 - (1 - threshold**rows) ** bands >= 0.99
     with pytest.raises(ValueError, match="--threshold is 0.05"):
         bands_of(0.05)
+
+
+def test_only_test_items_count_against_a_test_set():
+    text = "".join(LETTERS[:60])
+    texts = ["".join(LETTERS[100:160]), text, text + "一", "".join(LETTERS[100:159])]
+    assert list(repeats(Texts(texts, 3), 0.8, test=1)) == [3]
+    assert sorted(repeats(Texts(texts, 3), 0.8)) == [2, 3]  # control
+
+
+def test_a_group_is_of_one_band():
+    texts = some_texts(3, 200)
+    sketches = sketch(texts, 3)
+    seen: set[int] = set()
+    for members, groups in shared_bands(sketches, 0.8):
+        assert not seen & set(groups.tolist()) and min(np.bincount(groups)[np.unique(groups)], default=2) >= 2
+        assert len(members) == len(set(members.tolist()))
+        seen |= set(groups.tolist())
+    assert seen == set(range(len(seen))) and len(seen) > 100
 
 
 def test_a_chain_does_not_pull_in_its_far_end():
