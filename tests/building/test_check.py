@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from functools import cache
 
 import pytest
@@ -158,6 +159,12 @@ def test_a_database_is_made_once_and_of_one_graph(tmp_path, graph_file, monkeypa
     with pytest.raises(ValueError, match="--graph .*: found no drug"):
         open_graph(str(nothing), tmp_path / "other.sqlite")
     assert not (tmp_path / "other.sqlite").exists()
+
+
+def test_a_missing_library_is_named(checker, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ahocorasick_rs", None)
+    with pytest.raises(ValueError, match=r"mentions need ahocorasick-rs: pip install 'zj\[data\]'"):
+        Checker(checker.graph)
 
 
 def test_names_lose_their_form_but_never_all():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -189,6 +190,12 @@ def test_large_files_are_read_line_by_line_to_the_same_records(tmp_path, monkeyp
     file.write_bytes(file.read_bytes() + '{"query": "问"}\n'.encode("gb18030"))
     with pytest.raises(ValueError, match=f"{file}:5: byte 11: expected UTF-8"):
         list(stream(file, "dialogue", Report("dialogue", "keep"), "skip"))
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rensa", None)
+    with pytest.raises(ValueError, match=r"near repeats need rensa: pip install 'zj\[data\]'"):
+        Texts(["一二三四"], 3)
 
 
 def test_a_spool_is_a_list_of_texts():
