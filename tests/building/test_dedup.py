@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from scripts import build_dedup
 from scripts.build_dedup import Config, main
 from zj.building.dedup import repeats
-from zj.building.sketch import SLOTS, Texts, bands_of, grams, jaccard, sketch
+from zj.building.sketch import SLOTS, Texts, bands_of, grams, jaccard, shared_bands, sketch
 from zj.building.spool import Spool
 from zj.data import readers
 from zj.data.readers import read, stream
@@ -93,6 +94,24 @@ def test_a_sketch_estimates_the_similarity_and_bands_keep_their_promise():
         bands_of(0.05)
 
 
+def test_only_test_items_count_against_a_test_set():
+    item = "".join(LETTERS[:60])
+    texts = [item, *(item[n:] + "".join(LETTERS[100 : 100 + n]) for n in (8, 9, 8, 1))]
+    assert list(repeats(Texts(texts, 3), 0.8, test=1)) == [4]
+    assert sorted(repeats(Texts(texts, 3), 0.8)) == [2, 3, 4]  # control
+
+
+def test_a_group_is_of_one_band():
+    texts = some_texts(3, 200)
+    sketches = sketch(texts, 3)
+    seen: set[int] = set()
+    for members, groups in shared_bands(sketches, 0.8):
+        assert not seen & set(groups.tolist()) and min(np.bincount(groups)[np.unique(groups)], default=2) >= 2
+        assert len(members) == len(set(members.tolist()))
+        seen |= set(groups.tolist())
+    assert seen == set(range(len(seen))) and len(seen) > 100
+
+
 def test_a_chain_does_not_pull_in_its_far_end():
     a = "".join(LETTERS[:60])
     b, c = a[4:] + "".join(LETTERS[100:104]), a[8:] + "".join(LETTERS[100:108])
@@ -171,6 +190,12 @@ def test_large_files_are_read_line_by_line_to_the_same_records(tmp_path, monkeyp
     file.write_bytes(file.read_bytes() + '{"query": "问"}\n'.encode("gb18030"))
     with pytest.raises(ValueError, match=f"{file}:5: byte 11: expected UTF-8"):
         list(stream(file, "dialogue", Report("dialogue", "keep"), "skip"))
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rensa", None)
+    with pytest.raises(ValueError, match=r"near repeats need rensa: pip install 'zj\[data\]'"):
+        Texts(["一二三四"], 3)
 
 
 def test_a_spool_is_a_list_of_texts():

@@ -16,7 +16,7 @@ CASES = {  # rule -> answers that it removes, answers that it leaves
     "empty": (["。。。", "无", "N/A", "见上"], ["无需用药。", "无明显异常"]),
     "short": (["是的"], [A]),
     "long": (["药" * 101], ["药" * 100]),
-    "language": (["Take some rest and drink water."], ["查CRP、PCT和CT（HRCT），用ACEI。", "38.5"]),
+    "language": (["Take some rest and drink water."], ["查CRP、PCT和CT（HRCT），用ACEI。", "38.5", "Hellstr(o)m术"]),
     "encoding": (
         ["发烧\ufffd咳嗽", "发烧\x07", "锟斤拷", "浣犲ソ锛岃鍏堝幓鍖婚櫌", "ä½ å¥½ï¼Œåˆ«æ€¥", "\ue008"],
         ["体温38℃，血压120/80 mmHg，5×10⁹/L", "café 与 Ménière 病", "一\t二\n三"],
@@ -41,7 +41,7 @@ CASES = {  # rule -> answers that it removes, answers that it leaves
     ),
     "repetition": (
         ["多喝水，注意休息，清淡饮食。" * 4],
-        [A * 1, "哈" * 8, "一次一片，一日三次；或一次两片，一日两次。"],
+        [A, "哈" * 8, "多喝水多休息" * 3, "一次一片，一日三次；或一次两片，一日两次。"],
     ),
 }
 
