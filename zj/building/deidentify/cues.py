@@ -38,7 +38,7 @@ PEOPLE = any_of(
     "配偶 医师 医生 大夫 主任 护士 教授 陪同 陪同者 人员"
 )
 ANYONE = "(?<!或)者|[员师士译]|助手|户名|(?:人|信息)(?=[：: ])"  # what the word for a person ends with
-LIKELY = rf"(?:{PEOPLE}|{RELATIVES}|{ANYONE}){SPACE}?{OPEN}{SPACE}*"
+LIKELY = rf"(?:{PEOPLE}|{WORKERS}|{RELATIVES}|{ANYONE}){SPACE}?{OPEN}{SPACE}*"
 SURNAME = re.compile(
     rf"(?:我姓|免贵姓|鄙姓|本人姓)({'|'.join(sorted(DOUBLE))}|[\u4e00-\u9fff])(?=[^\u4e00-\u9fff]|$|[的是])"
 )

@@ -175,7 +175,7 @@ def name_before(text: str, end: int) -> int | None:
         surname = 2 if name[:2] in DOUBLE else 1
         given = name[surname:]
         before = text[start - 1 : start]
-        free = not HAN.match(before)
+        free = not NEAR.match(before)
         known = surname == 2 or name[:1] in SINGLE and name[0] not in NEVER
         if not known or len(given) > 2 or _is_word(name) or name in WHO or _is_thanks(text, start):
             continue
@@ -239,6 +239,8 @@ def _ends(text: str, start: int, strength: Strength) -> Iterator[int]:
 def _is_possible(given: str) -> bool:
     if given in PAIRS:
         return True
+    if not all(map(HAN.match, given)):
+        return False
     first = len(given) == 1 or given[0] not in NOT_GIVEN or given[0] in FIRST_ONLY
     return first and (given[-1] not in NOT_GIVEN or (given[-1] == "男" and given[0] in BEFORE_MAN))
 
