@@ -70,6 +70,7 @@ AFTER = re.compile(  # what may stand behind a name that is only likely
 PERSON = re.compile(
     r"[,，(（ /\t]{1,2}(?:性别)?(?:男|女|\d{1,3}岁|\d{1,2}个月|身份证|电话|手机|联系|住址|家住|现住|籍贯|住院号|门诊号|病案号|职业|农民|工人|退休|已婚|未婚|汉族|[+]?(?:86)?1[3-9]\d{4})"
 )
+DAYS = frozenset({"今日", "昨日", "明日", "当日", "次日", "今天", "昨天", "今晨"})
 THANKS = frozenset({"谢谢", "感谢", "多谢", "致谢", "道谢", "答谢", "拜谢"})
 SIGNATURE = re.compile(rf"(?m)^{SPACE}*([\u4e00-\u9fff]{{2,4}}){SPACE}*\n(?={SPACE}*(?:19|20)\d\d[年/.-])")
 FILLED = re.compile(rf"[\u4e00-\u9fff]{{2,4}}(?={SPACE}*(?:[,，。;；/、)）\n]|$|性别|年龄|男|女))")
