@@ -275,8 +275,8 @@ def _is_end(text: str, end: int) -> bool:
 
 
 def _is_clear_end(text: str, end: int) -> bool:
-    """Whether a mark stands at `end`, or a word that says something about a person."""
-    return bool(AFTER.match(text, end) or TITLE.match(text, end))
+    """Whether a mark stands at `end`, a word that says something about a person, or another one that is known."""
+    return bool(AFTER.match(text, end) or TITLE.match(text, end)) or _begins_word(text, end, 2)
 
 
 def _end_of_foreign(text: str, match: re.Match[str]) -> int:
