@@ -5,87 +5,76 @@ from zj.building.deidentify.spans import words
 
 AFTER = Wording(
     given=words(
-        "刚 萌 虹 瑛 泽 岚 喆 颂 烨 锋 琼 洲 荣 萱 辉 琪 滨 霖 淑敏 秀梅 凤英 桂芳 玉兰 金凤 爱民 洪涛 广平 树华 景山 春生 福来 建新 庆丰 丽红 艳芳 晓燕 海燕 雪莲 冬生 秋月 "
-        "志军 国华 永刚 胜利 小芳 小刚 雨晴 雨辰 梦琪 欣悦 诗涵 佳颖 子豪 子轩 宇航 浩然 俊辉 天翔 思远 梓晨 语桐 沐阳 一诺 安然 若兰 婉清 静宜 文静 志平 立伟 启明 汉文 云霞 翠兰 腊月 毛妮"
+        "健 凤 宇 勇 蓉 雷 铭 薇 林 楠 倩 彬 松 萌 岩 洁 瑜 炜 淑珍 玉英 桂香 秀云 凤琴 丽华 晓梅 文华 德华 国平 海林 志伟 建业 永生 金生 学兵 立新 庆国 桂荣 翠花 爱玲 月华 "
+        "少峰 云峰 卫兵 红霞 海峰 佳琳 雨萱 欣妍 梓轩 浩博 俊宇 宇辰 一鸣 子琪 思雨 若彤 诗琪 静怡 晓雯 明辉 天成 文轩 嘉欣 乐怡 可儿 安琪 家乐 长顺 有才 喜梅 秋生 润生 小兰 大力"
     ),
-    minority=words("艾克拜尔·吐尔逊 热孜万·艾尔肯 玛依拉·库尔班 旦增·曲珍 乌兰·巴图 赛力克·别克"),
+    minority=words("吐尔洪·马木提 阿瓦古丽·肉孜 次仁·拉姆 巴桑·卓嘎 哈斯·巴雅尔 古丽巴努尔·沙吾提"),
     cities=words(
-        "太原市 苏州市 荆州市 茂名市 绍兴市 岳阳市 渭南市 梧州市 抚顺市 烟台市 蚌埠市 楚雄彝族自治州 塔城地区 泸州市"
+        "唐山市 扬州市 孝感市 江门市 金华市 邵阳市 汉中市 玉林市 锦州市 济宁市 安庆市 文山壮族苗族自治州 昌吉回族自治州 达州市"
     ),
     counties=words(
-        "小店区 姑苏区 沙市区 高州市 越城区 临湘市 富平县 藤县 望花区 福山区 怀远县 禄丰市 沙湾市 泸县 万柏林区"
+        "路北区 邗江区 孝南区 蓬江区 婺城区 大祥区 城固县 博白县 凌海市 兖州区 怀宁县 砚山县 玛纳斯县 渠县 任城区"
     ),
     towns=words(
-        "北格镇 甪直镇 弥市镇 分界镇 安昌街道 羊楼司镇 庄里镇 太平镇 前甸镇 高疃镇 河溜镇 金山镇 四道河子镇 云锦镇"
+        "果园镇 公道镇 肖港镇 棠下镇 琅琊镇 檀江街道 柳林镇 那林镇 石山镇 新兖镇 石牌镇 江那镇 包家店镇 三汇镇"
     ),
-    villages=words("东蒲村 淞南村 新河口村 大垌村 西扆村 龙窖山村 觅子村 石脚村 金花村 湘里村 徐家坡 石板滩村"),
+    villages=words("东八户村 湖滨村 新华村 良溪村 白沙驿村 木瓜村 古路坝村 米马村 十里台村 牛王村 邱家山村 子马村"),
     roads=words(
-        "并州南路 人民路 干将东路 北京中路 光华北路 解放南路 巴陵东路 仓程路 大学路 迎泰路 南大街 荣山路 乌鲁木齐东路 龙脑大道 槐荫巷 东风胡同"
+        "新华西道 文昌中路 城站路 港口一路 双龙南街 宝庆中路 民主街 人民南路 上海路 建设东路 菱湖南路 普阳西路 延安南路 万寿路 柳巷 胜利胡同"
     ),
     estates=words(
-        "长风小区 新城花园 荆沙名苑 碧桂园 鲁迅家园 南湖公寓 富和小区 西江花园 望花新村 福海家园 盛世豪庭 龙城大厦"
+        "凤凰新城小区 翠岗小区 槐荫花园 江门花园 金都美地小区 邵水名苑 汉江家园 金湾花园 锦绣天第公寓 运河城大厦 光彩花园 丽江苑"
     ),
     consultations=[
         [
-            "医生您好，我是{name}，<age>，<illness>已经一个星期，吃过<drug>，血压<bp>。",
-            "{surname}先生您好，请问有没有做过检查？",
-            "做过，<lab>。",
-            "建议继续<drug>，<date>复查。",
+            "你好医生，我叫{name}，<sex>，<age>，最近<illness>，去医院查了<lab>，需要吃<drug>吗？",
+            "{name}您好，可以服用<drug>，注意监测血压，目前<bp>偏高。",
+            "好的，谢谢医生，以后可以打您电话吗？我的号码是{mobile}。",
+            "可以在线联系我。",
         ],
         [
-            "我妈妈{relative}今年<age>，查出来<lab>，是{doctor_surname}主任看的，严重吗？",
-            "您好，{relative}女士的指标略高，<word>不用担心。",
-            "谢谢，可以留个电话吗？我的是{mobile}。",
-            "请通过平台联系。",
+            "我儿子{name}，<age>，{birth}生，<illness>，吃了<drug>，<lab>。",
+            "您好，请带孩子复查。",
+            "挂哪位医生的号？上次是{doctor}医生看的。",
+            "还挂{doctor_surname}医生的号就行。",
         ],
         [
-            "您好，孩子叫{name}，出生于{birth}，<illness>，<lab>。",
-            "您好，建议带{name}到门诊看看。",
-            "我们住在{address}，附近有好医院吗？",
-            "可以去市儿童医院。",
-        ],
-        [
-            "我的身份证{id}，姓名{name}，想查一下核酸结果。",
-            "您好，结果正常。",
-            "能发到我微信吗？微信：{wechat}",
-            "平台可查看。",
-        ],
-        [
-            "请把药寄到：{place}，收货人：{name}，手机{mobile}，邮编{postcode}。",
-            "好的，<drug>已寄出。",
-            "快递员打这个电话也行：{landline}。",
-            "好的。",
-        ],
-        [
-            "{doctor}大夫好，<illness>好了，<drug>还吃吗？就诊卡号{record}",
-            "{doctor_surname}大夫今天休息，我替他回答，可以停药。",
-            "谢谢，我QQ是{qq}，邮箱{email}",
-            "好的。",
-        ],
-        ["<illness>有三天了，<word>更明显，<lab>，血压<bp>，<drug>能吃吗？", "可以短期服用，<date>再来复诊。"],
-        [
-            "退款请打到银行卡{card}，户名：{name}。",
-            "收到。您的联系方式是？",
-            "手机号{chinese_mobile}，车停在院里，车牌{plate}。",
-            "好的。",
-        ],
-        [
-            "您好，我和丈夫{relative}备孕一年了，<lab>，需要检查什么？",
-            "建议您和丈夫都检查，<word>心态要好。",
-            "他的身份证是{old_id}，能一起挂号吗？",
+            "{doctor_surname}主任您好，我是{relative}的女儿，我妈的住院号是{record}，想问出院后<drug>怎么吃？",
+            "您好，按出院医嘱服用，<date>来复查。",
+            "我们家住{address}，能就近复查吗？",
             "可以。",
+        ],
+        ["收件人：{name}\n电话：{mobile}\n地址：{place}\n邮编：{postcode}\n麻烦寄<drug>一盒。", "好的，已安排。"],
+        [
+            "想咨询报销的事，身份证号是{id}，银行卡号{card}，户主{name}。",
+            "请把发票寄来，我们的座机是{landline}。",
+            "好，我微信是{wechat}，有消息通知我。",
+            "好的。",
+        ],
+        [
+            "我先生{relative}血压<bp>，一直吃<drug>，<lab>，<word>会头晕。",
+            "{relative}先生的血压没控制好，建议调整用药。",
+            "他的老身份证号{old_id}还能用吗？",
+            "请用新证。",
+        ],
+        ["<illness>好几年了，<word>加重，血压<bp>，吃<drug>，<lab>。", "建议住院检查，<date>前来办理。"],
+        [
+            "医生加个QQ吧，{qq}，或者发邮件{email}。",
+            "抱歉，只能在平台沟通。",
+            "那您记一下我电话{chinese_mobile}，我姓{surname}，车牌{plate}，我来接您。",
+            "不必了。",
         ],
     ],
     notes=[
-        "姓名：{name}，性别：<sex>，年龄：<age>，住院号：{record}。患者因“<illness>2天”由急诊收入院。查体：血压<bp>。化验：<lab>。治疗：<drug>。主治医师：{doctor}。",
-        "患者姓名:{name} 身份证号:{id} 家庭住址:{address} 联系人:{relative} 联系电话:{mobile}\n入院诊断:<illness>\n入院时间:<date>\n血压:<bp> 检验:<lab>\n用药:<drug>",
-        "{name}，<sex>，<age>，<date>门诊就诊。主诉<illness>。血压<bp>。予<drug>口服。门诊号{record}。接诊医师{doctor}。",
-        "病程记录\n<date> 今日{doctor}主任医师查房，患者{name}诉<illness>较前缓解，<lab>。继续予<drug>。\n记录医师：{other}",
-        "手术同意书：本人{name}，身份证号{id}，同意行手术治疗。患者家属：{relative}，关系：配偶，电话：{landline}。主刀医师：{doctor}。<date>",
-        "新生儿科：患儿，{name}之子，{birth}出生，<illness>，<lab>。父亲{relative}，联系电话{mobile}，住{village}。",
-        "患者{minority}，<sex>，<age>，护照号{passport}，<illness>，<date>入院。主管医生：{doctor}，责任护士：{other}。",
-        "一般情况可，<illness>无明显变化，血压<bp>，<lab>，<drug>继续，<date>复查，<word>观察。",
-        "心电图报告 姓名：{name} 病区：内科 床号：18 编号：{record} 检查时间：<date> 结论：<illness>待排。报告医师：{doctor} 审核医师：{other}",
-        "转科记录：患者{name}，病案号{record}，因<illness>转入我科，{doctor}医师交班，{other}医师接班，已通知家属{relative}。血压<bp>，<lab>，予<drug>。",
+        "姓名：{name}　性别：<sex>　年龄：<age>　病历号：{record}\n身份证号：{id}　电话：{mobile}\n地址：{address}\n主诉：<illness>一周。查体：血压<bp>。辅助检查：<lab>。\n诊断：<illness>。处置：<drug>。\n医生签名：{doctor}　<date>",
+        "患者{name}，<sex>，<age>，因<illness>于<date>收住院，住院号{record}。入院后给予<drug>，<lab>。{doctor}主任查房：同意目前诊治。经治医师：{other}",
+        "产妇{name}，<age>，{birth}出生，住{village}，联系人{relative}（丈夫），电话{mobile}。产检血压<bp>，<lab>。",
+        "陪护人员：{relative}，联系电话：{landline}。患者：{name}，门诊号：{record}，<illness>，予<drug>。责任护士：{other}。",
+        "患者{minority}，护照号码{passport}，<age>，<illness>，<lab>，<date>出院。医师：{doctor}",
+        "体检报告\n姓名 {name}  性别 <sex>  年龄 <age>  体检编号 {record}\n血压 <bp>  <lab>\n结论：<illness>\n总检医师：{doctor}",
+        "授权委托书：委托人{name}，身份证{id}，委托{relative}全权办理。受托人：{relative}，电话{mobile}。签名：{name} <date>",
+        "<date>查房，患者<illness>，<word>，血压<bp>，<lab>，继续<drug>，向家属交代病情。",
+        "会诊意见：患者{name}<illness>，<lab>，建议予<drug>。会诊医师：{doctor}，申请医师：{other}。",
+        "家访记录：{village}村民{name}，<age>，<illness>，服<drug>，血压<bp>。随访医生{doctor}，随访日期<date>。",
     ],
 )

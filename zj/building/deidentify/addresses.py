@@ -17,7 +17,7 @@ PROVINCES = words(
 PROVINCE = rf"(?:{'|'.join(PROVINCES)})(?:壮族自治区|回族自治区|维吾尔自治区|自治区|特别行政区|省|市)?"
 # A letter of a name; function words only where names of places have them.
 LETTER = (
-    "(?:于[都洪田家城]|来[宾安凤]|从[化江]|和[平谐兴美顺睦田县龙政静浩]|将乐|城市(?![区县])|[路街道](?=[区县镇乡村])|市(?=[区镇乡])"
+    "(?:于[都洪田家城]|来[宾安凤]|从[化江]|和[平谐兴美顺睦田县龙政静浩]|将乐|城市(?![区县])|[路街道](?=[区县镇乡村])|市(?=[区镇乡])|[路道](?=[北南里外]区)"
     "|(?![们在住是到于的我你您他她它从去往址了来自和与及请给将把被就也很不有为因病症疼痛患者区县市省镇乡村路街号室栋])[\u4e00-\u9fff])"
 )
 NEXT = f"(?:{LETTER}|[和因有来为与及从])"  # behind the first, where they join nothing
@@ -41,7 +41,7 @@ SECTION = r"(?:[东西南北中]?(?:[一二三四五六七八九十]{1,2}|\d{1,2
 INNER = "(?<![肠尿阴吸化胆气泪耳产]道)(?<![通电线尿思]路)"  # ways inside of a body
 PART = re.compile(
     rf"(?P<province>{PROVINCE})"
-    rf"|(?P<city>{LETTER}{NEXT}{{0,6}}?{CITIES})"
+    rf"|(?P<city>{LETTER}{NEXT}{{0,10}}?自治州|{LETTER}{NEXT}{{0,6}}?{CITIES})"
     rf"|(?P<county>{LETTER}{NEXT}{{0,6}}?{COUNTIES})"
     rf"|(?P<town>{LETTER}{NEXT}{{0,5}}?{TOWNS})"
     rf"|(?P<village>{LETTER}{NEXT}{{0,5}}?(?:{VILLAGES}|[屯庄寨](?!村|镇|乡)|[湾沟坪坝岭坳塘堡营圩坡洼墩垭](?={GAP}第?{NUMBER}?{GAP}{GROUPS}|[^\u4e00-\u9fff]|[的人]|$))(?:{GAP}第?{NUMBER}?{GAP}{GROUPS})?)"

@@ -37,7 +37,7 @@ PEOPLE = any_of(
     "患者 病人 患儿 新生儿 病员 产妇 孕妇 伤者 死者 家属 我是 本人 本人是 这是 我爸 我妈 我姐 我哥 我弟 我妹 其子 其女 其妻 其夫 其母 其父 其姐 其弟 其妹 其兄 之妻 之夫 之母 之父 之子 之女 联系人 陪护 家长 "
     "配偶 医师 医生 大夫 主任 护士 教授 陪同 陪同者 人员"
 )
-ANYONE = "(?<!或)者|[员师士译]|助手|户名|(?:人|信息)(?=[：: ])"  # what the word for a person ends with
+ANYONE = "(?<!或)者|[员师士译]|[村居牧渔]民|职工|学生|户主|助手|户名|(?:人|信息)(?=[：: ])"  # what the word for a person ends with
 LIKELY = rf"(?:{PEOPLE}|{WORKERS}|{RELATIVES}|{ANYONE}){SPACE}?{OPEN}{SPACE}*"
 SURNAME = re.compile(
     rf"(?:我姓|免贵姓|鄙姓|本人姓)({'|'.join(sorted(DOUBLE))}|[\u4e00-\u9fff])(?=[^\u4e00-\u9fff]|$|[的是])"
