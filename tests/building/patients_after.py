@@ -5,82 +5,76 @@ from zj.building.deidentify.spans import words
 
 AFTER = Wording(
     given=words(
-        "军 敏 燕 梅 兵 华 峰 艳 玲 霞 勤 健 莹 鑫 蓓 洪 涌 恒 玮 珊 媛 露 卫国 建忠 学军 德明 文彬 庆华 宝玉 振东 立军 永红 玉华 秀芳 凤兰 素珍 桂芝 月英 爱莲 美华 红梅 丽娟 晓丽 海霞 志刚 "
-        "国栋 少华 云飞 鹏程 亚楠 婧怡 雨泽 梓豪 浩宸 若曦 思涵 诗雨 佳宁 欣然 子轩 俊豪 博涛 一帆 家豪 紫琪 慧琳 静雯 嘉怡 明哲 泽楷 传芳 守义 光明 万里 长生 金山 玉成 忠良 孝先 桂花 菊香 招弟 小芹 大伟 阿妹"
+        "健 凤 宇 勇 蓉 雷 铭 薇 林 楠 倩 彬 松 萌 岩 洁 瑜 炜 淑珍 玉英 桂香 秀云 凤琴 丽华 晓梅 文华 德华 国平 海林 志伟 建业 永生 金生 学兵 立新 庆国 桂荣 翠花 爱玲 月华 "
+        "少峰 云峰 卫兵 红霞 海峰 佳琳 雨萱 欣妍 梓轩 浩博 俊宇 宇辰 一鸣 子琪 思雨 若彤 诗琪 静怡 晓雯 明辉 天成 文轩 嘉欣 乐怡 可儿 安琪 家乐 长顺 有才 喜梅 秋生 润生 小兰 大力"
     ),
-    minority=words("麦麦提·图尔荪 阿依努尔·赛买提 努尔古丽·艾山 德吉·白玛 丹增·罗布 叶尔波力·哈力克"),
+    minority=words("吐尔洪·马木提 阿瓦古丽·肉孜 次仁·拉姆 巴桑·卓嘎 哈斯·巴雅尔 古丽巴努尔·沙吾提"),
     cities=words(
-        "石家庄市 无锡市 襄阳市 湛江市 嘉兴市 衡阳市 咸阳市 柳州市 大庆市 淄博市 芜湖市 红河哈尼族彝族自治州 阿勒泰地区 遵义市"
+        "唐山市 扬州市 孝感市 江门市 金华市 邵阳市 汉中市 玉林市 锦州市 济宁市 安庆市 文山壮族苗族自治州 昌吉回族自治州 达州市"
     ),
     counties=words(
-        "桥西区 滨湖区 樊城区 赤坎区 海宁市 祁东县 秦都区 鹿寨县 让胡路区 临淄区 繁昌县 弥勒市 布尔津县 播州区 蒸湘区"
+        "路北区 邗江区 孝南区 蓬江区 婺城区 大祥区 城固县 博白县 凌海市 兖州区 怀宁县 砚山县 玛纳斯县 渠县 任城区"
     ),
     towns=words(
-        "铜冶镇 雪堰镇 龙王镇 盐官镇 白鹤街道 双桥镇 寨沙镇 金山屯镇 敬仲镇 荻港镇 西三镇 冲乎尔镇 团溪镇 永丰乡"
+        "果园镇 公道镇 肖港镇 棠下镇 琅琊镇 檀江街道 柳林镇 那林镇 石山镇 新兖镇 石牌镇 江那镇 包家店镇 三汇镇"
     ),
-    villages=words("南甘子村 城湾村 刘家营村 桃园村 光明社区 清水塘村 古懂村 孙家屯 上店村 黄家寨"),
+    villages=words("东八户村 湖滨村 新华村 良溪村 白沙驿村 木瓜村 古路坝村 米马村 十里台村 牛王村 邱家山村 子马村"),
     roads=words(
-        "裕华西路 太湖大道 长虹路 人民大道 海昌南路 船山大道 渭阳中路 飞鹿大道 龙南路 齐都路 繁阳路 髯翁路 美丽峰路 桃溪大道 跃进巷 向阳胡同 广场北街"
+        "新华西道 文昌中路 城站路 港口一路 双龙南街 宝庆中路 民主街 人民南路 上海路 建设东路 菱湖南路 普阳西路 延安南路 万寿路 柳巷 胜利胡同"
     ),
     estates=words(
-        "紫金华府 太湖花园 民发盛特区 城市花园 海昌名苑 中天广场 阳光嘉园 兴隆小区 油田新村 齐鲁花园 绿地公馆 福星家园"
+        "凤凰新城小区 翠岗小区 槐荫花园 江门花园 金都美地小区 邵水名苑 汉江家园 金湾花园 锦绣天第公寓 运河城大厦 光彩花园 丽江苑"
     ),
     consultations=[
         [
-            "你好，我是{name}的儿子，我父亲<age>，<illness>，在吃<drug>，血压<bp>，要紧吗？",
-            "您好，{surname}先生的血压需要控制，<drug>可以继续。",
-            "有问题怎么联系您？我电话{mobile}。",
-            "在平台留言即可，<word>我会回复。",
+            "你好医生，我叫{name}，<sex>，<age>，最近<illness>，去医院查了<lab>，需要吃<drug>吗？",
+            "{name}您好，可以服用<drug>，注意监测血压，目前<bp>偏高。",
+            "好的，谢谢医生，以后可以打您电话吗？我的号码是{mobile}。",
+            "可以在线联系我。",
         ],
         [
-            "医生，我爱人{name}怀孕<age>，<illness>，<lab>，能吃<drug>吗？",
-            "您好，孕期用药要谨慎，建议到产科就诊。",
-            "在哪个医院好？我们家在{address}。",
-            "就近就可以。",
+            "我儿子{name}，<age>，{birth}生，<illness>，吃了<drug>，<lab>。",
+            "您好，请带孩子复查。",
+            "挂哪位医生的号？上次是{doctor}医生看的。",
+            "还挂{doctor_surname}医生的号就行。",
         ],
         [
-            "请问{doctor}医生哪天出诊？我叫{name}，上次的病历号{record}。",
-            "{doctor_surname}医生每周三上午出诊。",
-            "好的谢谢，我的身份证号是{id}，帮我挂号。",
-            "请在公众号上挂号。",
+            "{doctor_surname}主任您好，我是{relative}的女儿，我妈的住院号是{record}，想问出院后<drug>怎么吃？",
+            "您好，按出院医嘱服用，<date>来复查。",
+            "我们家住{address}，能就近复查吗？",
+            "可以。",
         ],
-        ["我孩子{name}今年上小学，出生日期{birth}，一直<illness>，<lab>。", "可以先吃<drug>观察，<word>来复查。"],
+        ["收件人：{name}\n电话：{mobile}\n地址：{place}\n邮编：{postcode}\n麻烦寄<drug>一盒。", "好的，已安排。"],
         [
-            "{surname}女士您好，您的检查结果<lab>。",
-            "谢谢医生，我是{name}，需要再来吗？我手机是{chinese_mobile}。",
-            "<date>复查即可。",
-            "好的，也可以发我邮箱{email}。",
-        ],
-        [
-            "药寄到{village}，收件人{name}，电话{mobile}，邮编{postcode}。",
-            "好的，<drug>两盒，已安排。",
-            "钱打到哪个账户？我的卡号{card}，退款退这里。",
-            "收到。",
-        ],
-        ["<illness>半个月了，吃了<drug>没用，<lab>，血压<bp>，要做手术吗？", "暂时不用，<word>注意休息，<date>复查。"],
-        [
-            "能加您微信吗？我的微信号：{wechat}，QQ：{qq}。",
-            "抱歉，平台不允许。",
-            "那打我家电话吧，{landline}，找{name}。",
+            "想咨询报销的事，身份证号是{id}，银行卡号{card}，户主{name}。",
+            "请把发票寄来，我们的座机是{landline}。",
+            "好，我微信是{wechat}，有消息通知我。",
             "好的。",
         ],
         [
-            "患者{name}家属你好，{name}的化验<lab>，请到{doctor}主任处就诊。",
-            "好的，什么时间方便？",
-            "<date>上午，带就诊卡，卡号：{record}。",
-            "知道了，我们开车去，车牌{plate}。",
+            "我先生{relative}血压<bp>，一直吃<drug>，<lab>，<word>会头晕。",
+            "{relative}先生的血压没控制好，建议调整用药。",
+            "他的老身份证号{old_id}还能用吗？",
+            "请用新证。",
+        ],
+        ["<illness>好几年了，<word>加重，血压<bp>，吃<drug>，<lab>。", "建议住院检查，<date>前来办理。"],
+        [
+            "医生加个QQ吧，{qq}，或者发邮件{email}。",
+            "抱歉，只能在平台沟通。",
+            "那您记一下我电话{chinese_mobile}，我姓{surname}，车牌{plate}，我来接您。",
+            "不必了。",
         ],
     ],
     notes=[
-        "入院记录\n姓名：{name}\t职业：农民\n性别：<sex>\t住址：{village}\n年龄：<age>\t供史者：{relative}\n民族：汉\t联系电话：{mobile}\n主诉：<illness>3天\n现病史：患者3天前<word>出现<illness>，服<drug>无效。血压<bp>，<lab>。\n医师签名：{doctor}/{other}",
-        "患者{name}，<sex>，<age>，住院号{record}，因<illness>于<date>入院。经{doctor}主任会诊，予<drug>治疗，<lab>。现病情好转出院。",
-        "手术记录 患者：{name} 病案号：{record} 手术日期：<date> 术者：{doctor} 第一助手：{other} 麻醉医师：{relative} 诊断：<illness>。术中血压<bp>。",
-        "门诊病历\n{name} <sex> <age> 身份证：{id} 电话：{mobile}\n主诉：<illness>。\n查体：血压<bp>。<lab>。\n处理：<drug>口服。\n医生：{doctor}",
-        "病危通知：患者{name}之妻{relative}（身份证号{id}，电话{landline}）已知晓病情。患者<illness>，<lab>，血压<bp>。谈话医生：{doctor}",
-        "出生医学记录：母亲姓名{relative}，身份证号{old_id}，住址{address}；新生儿{name}，出生日期{birth}，<sex>，体重3200g，<lab>。接生医师{doctor}。",
-        "患者{minority}，<sex>，持护照{passport}就诊，<illness>，予<drug>，<date>复诊。联系方式：{mobile}。",
-        "<sex>，<age>，<illness>1周。无药物过敏史。查体：血压<bp>，心率80次/分。辅助检查：<lab>。处理：<drug>，<date>复查，<word>随诊。",
-        "护理记录 <date> 患者{name}<illness>，遵医嘱予<drug>，测血压<bp>，已告知家属{relative}。护士：{other}",
-        "上级医师查房记录：{doctor}主任医师查看患者后指出：患者{name}<illness>诊断明确，<lab>，可予<drug>。{surname}某配合良好。经治医师{other}。",
+        "姓名：{name}　性别：<sex>　年龄：<age>　病历号：{record}\n身份证号：{id}　电话：{mobile}\n地址：{address}\n主诉：<illness>一周。查体：血压<bp>。辅助检查：<lab>。\n诊断：<illness>。处置：<drug>。\n医生签名：{doctor}　<date>",
+        "患者{name}，<sex>，<age>，因<illness>于<date>收住院，住院号{record}。入院后给予<drug>，<lab>。{doctor}主任查房：同意目前诊治。经治医师：{other}",
+        "产妇{name}，<age>，{birth}出生，住{village}，联系人{relative}（丈夫），电话{mobile}。产检血压<bp>，<lab>。",
+        "陪护人员：{relative}，联系电话：{landline}。患者：{name}，门诊号：{record}，<illness>，予<drug>。责任护士：{other}。",
+        "患者{minority}，护照号码{passport}，<age>，<illness>，<lab>，<date>出院。医师：{doctor}",
+        "体检报告\n姓名 {name}  性别 <sex>  年龄 <age>  体检编号 {record}\n血压 <bp>  <lab>\n结论：<illness>\n总检医师：{doctor}",
+        "授权委托书：委托人{name}，身份证{id}，委托{relative}全权办理。受托人：{relative}，电话{mobile}。签名：{name} <date>",
+        "<date>查房，患者<illness>，<word>，血压<bp>，<lab>，继续<drug>，向家属交代病情。",
+        "会诊意见：患者{name}<illness>，<lab>，建议予<drug>。会诊医师：{doctor}，申请医师：{other}。",
+        "家访记录：{village}村民{name}，<age>，<illness>，服<drug>，血压<bp>。随访医生{doctor}，随访日期<date>。",
     ],
 )

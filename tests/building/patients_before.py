@@ -1,7 +1,7 @@
 """Names and sentences that the rules were written with: no result is reported on them.
 
-SECOND and THIRD were each written when the rules were held to be fixed. These found 79 % and 71 % of their names, so
-that they joined the others.
+SECOND to FIFTH were each written when the rules were held to be fixed. These found 79, 71, 81 and 94 % of their names at
+first sight, and were mended by what they had missed.
 """
 
 from tests.building.patients import Wording
@@ -218,5 +218,174 @@ THIRD = Wording(
         "检验报告单  姓名：{name}  门诊号：{record}  条码号：{record}\n<lab>\n检验者：{doctor}  审核者：{other}  报告时间：<date>".replace(
             "", ""
         ),
+    ],
+)
+
+FOURTH = Wording(
+    given=words(
+        "军 敏 燕 梅 兵 华 峰 艳 玲 霞 勤 健 莹 鑫 蓓 洪 涌 恒 玮 珊 媛 露 卫国 建忠 学军 德明 文彬 庆华 宝玉 振东 立军 永红 玉华 秀芳 凤兰 素珍 桂芝 月英 爱莲 美华 红梅 丽娟 晓丽 海霞 志刚 "
+        "国栋 少华 云飞 鹏程 亚楠 婧怡 雨泽 梓豪 浩宸 若曦 思涵 诗雨 佳宁 欣然 子轩 俊豪 博涛 一帆 家豪 紫琪 慧琳 静雯 嘉怡 明哲 泽楷 传芳 守义 光明 万里 长生 金山 玉成 忠良 孝先 桂花 菊香 招弟 小芹 大伟 阿妹"
+    ),
+    minority=words("麦麦提·图尔荪 阿依努尔·赛买提 努尔古丽·艾山 德吉·白玛 丹增·罗布 叶尔波力·哈力克"),
+    cities=words(
+        "石家庄市 无锡市 襄阳市 湛江市 嘉兴市 衡阳市 咸阳市 柳州市 大庆市 淄博市 芜湖市 红河哈尼族彝族自治州 阿勒泰地区 遵义市"
+    ),
+    counties=words(
+        "桥西区 滨湖区 樊城区 赤坎区 海宁市 祁东县 秦都区 鹿寨县 让胡路区 临淄区 繁昌县 弥勒市 布尔津县 播州区 蒸湘区"
+    ),
+    towns=words(
+        "铜冶镇 雪堰镇 龙王镇 盐官镇 白鹤街道 双桥镇 寨沙镇 金山屯镇 敬仲镇 荻港镇 西三镇 冲乎尔镇 团溪镇 永丰乡"
+    ),
+    villages=words("南甘子村 城湾村 刘家营村 桃园村 光明社区 清水塘村 古懂村 孙家屯 上店村 黄家寨"),
+    roads=words(
+        "裕华西路 太湖大道 长虹路 人民大道 海昌南路 船山大道 渭阳中路 飞鹿大道 龙南路 齐都路 繁阳路 髯翁路 美丽峰路 桃溪大道 跃进巷 向阳胡同 广场北街"
+    ),
+    estates=words(
+        "紫金华府 太湖花园 民发盛特区 城市花园 海昌名苑 中天广场 阳光嘉园 兴隆小区 油田新村 齐鲁花园 绿地公馆 福星家园"
+    ),
+    consultations=[
+        [
+            "你好，我是{name}的儿子，我父亲<age>，<illness>，在吃<drug>，血压<bp>，要紧吗？",
+            "您好，{surname}先生的血压需要控制，<drug>可以继续。",
+            "有问题怎么联系您？我电话{mobile}。",
+            "在平台留言即可，<word>我会回复。",
+        ],
+        [
+            "医生，我爱人{name}怀孕<age>，<illness>，<lab>，能吃<drug>吗？",
+            "您好，孕期用药要谨慎，建议到产科就诊。",
+            "在哪个医院好？我们家在{address}。",
+            "就近就可以。",
+        ],
+        [
+            "请问{doctor}医生哪天出诊？我叫{name}，上次的病历号{record}。",
+            "{doctor_surname}医生每周三上午出诊。",
+            "好的谢谢，我的身份证号是{id}，帮我挂号。",
+            "请在公众号上挂号。",
+        ],
+        ["我孩子{name}今年上小学，出生日期{birth}，一直<illness>，<lab>。", "可以先吃<drug>观察，<word>来复查。"],
+        [
+            "{surname}女士您好，您的检查结果<lab>。",
+            "谢谢医生，我是{name}，需要再来吗？我手机是{chinese_mobile}。",
+            "<date>复查即可。",
+            "好的，也可以发我邮箱{email}。",
+        ],
+        [
+            "药寄到{village}，收件人{name}，电话{mobile}，邮编{postcode}。",
+            "好的，<drug>两盒，已安排。",
+            "钱打到哪个账户？我的卡号{card}，退款退这里。",
+            "收到。",
+        ],
+        ["<illness>半个月了，吃了<drug>没用，<lab>，血压<bp>，要做手术吗？", "暂时不用，<word>注意休息，<date>复查。"],
+        [
+            "能加您微信吗？我的微信号：{wechat}，QQ：{qq}。",
+            "抱歉，平台不允许。",
+            "那打我家电话吧，{landline}，找{name}。",
+            "好的。",
+        ],
+        [
+            "患者{name}家属你好，{name}的化验<lab>，请到{doctor}主任处就诊。",
+            "好的，什么时间方便？",
+            "<date>上午，带就诊卡，卡号：{record}。",
+            "知道了，我们开车去，车牌{plate}。",
+        ],
+    ],
+    notes=[
+        "入院记录\n姓名：{name}\t职业：农民\n性别：<sex>\t住址：{village}\n年龄：<age>\t供史者：{relative}\n民族：汉\t联系电话：{mobile}\n主诉：<illness>3天\n现病史：患者3天前<word>出现<illness>，服<drug>无效。血压<bp>，<lab>。\n医师签名：{doctor}/{other}",
+        "患者{name}，<sex>，<age>，住院号{record}，因<illness>于<date>入院。经{doctor}主任会诊，予<drug>治疗，<lab>。现病情好转出院。",
+        "手术记录 患者：{name} 病案号：{record} 手术日期：<date> 术者：{doctor} 第一助手：{other} 麻醉医师：{relative} 诊断：<illness>。术中血压<bp>。",
+        "门诊病历\n{name} <sex> <age> 身份证：{id} 电话：{mobile}\n主诉：<illness>。\n查体：血压<bp>。<lab>。\n处理：<drug>口服。\n医生：{doctor}",
+        "病危通知：患者{name}之妻{relative}（身份证号{id}，电话{landline}）已知晓病情。患者<illness>，<lab>，血压<bp>。谈话医生：{doctor}",
+        "出生医学记录：母亲姓名{relative}，身份证号{old_id}，住址{address}；新生儿{name}，出生日期{birth}，<sex>，体重3200g，<lab>。接生医师{doctor}。",
+        "患者{minority}，<sex>，持护照{passport}就诊，<illness>，予<drug>，<date>复诊。联系方式：{mobile}。",
+        "<sex>，<age>，<illness>1周。无药物过敏史。查体：血压<bp>，心率80次/分。辅助检查：<lab>。处理：<drug>，<date>复查，<word>随诊。",
+        "护理记录 <date> 患者{name}<illness>，遵医嘱予<drug>，测血压<bp>，已告知家属{relative}。护士：{other}",
+        "上级医师查房记录：{doctor}主任医师查看患者后指出：患者{name}<illness>诊断明确，<lab>，可予<drug>。患者配合良好。经治医师{other}。",
+    ],
+)
+
+FIFTH = Wording(
+    given=words(
+        "刚 萌 虹 瑛 泽 岚 喆 颂 烨 锋 琼 洲 荣 萱 辉 琪 滨 霖 淑敏 秀梅 凤英 桂芳 玉兰 金凤 爱民 洪涛 广平 树华 景山 春生 福来 建新 庆丰 丽红 艳芳 晓燕 海燕 雪莲 冬生 秋月 "
+        "志军 国华 永刚 胜利 小芳 小刚 雨晴 雨辰 梦琪 欣悦 诗涵 佳颖 子豪 子轩 宇航 浩然 俊辉 天翔 思远 梓晨 语桐 沐阳 一诺 安然 若兰 婉清 静宜 文静 志平 立伟 启明 汉文 云霞 翠兰 腊月 毛妮"
+    ),
+    minority=words("艾克拜尔·吐尔逊 热孜万·艾尔肯 玛依拉·库尔班 旦增·曲珍 乌兰·巴图 赛力克·别克"),
+    cities=words(
+        "太原市 苏州市 荆州市 茂名市 绍兴市 岳阳市 渭南市 梧州市 抚顺市 烟台市 蚌埠市 楚雄彝族自治州 塔城地区 泸州市"
+    ),
+    counties=words(
+        "小店区 姑苏区 沙市区 高州市 越城区 临湘市 富平县 藤县 望花区 福山区 怀远县 禄丰市 沙湾市 泸县 万柏林区"
+    ),
+    towns=words(
+        "北格镇 甪直镇 弥市镇 分界镇 安昌街道 羊楼司镇 庄里镇 太平镇 前甸镇 高疃镇 河溜镇 金山镇 四道河子镇 云锦镇"
+    ),
+    villages=words("东蒲村 淞南村 新河口村 大垌村 西扆村 龙窖山村 觅子村 石脚村 金花村 湘里村 徐家坡 石板滩村"),
+    roads=words(
+        "并州南路 人民路 干将东路 北京中路 光华北路 解放南路 巴陵东路 仓程路 大学路 迎泰路 南大街 荣山路 乌鲁木齐东路 龙脑大道 槐荫巷 东风胡同"
+    ),
+    estates=words(
+        "长风小区 新城花园 荆沙名苑 碧桂园 鲁迅家园 南湖公寓 富和小区 西江花园 望花新村 福海家园 盛世豪庭 龙城大厦"
+    ),
+    consultations=[
+        [
+            "医生您好，我是{name}，<age>，<illness>已经一个星期，吃过<drug>，血压<bp>。",
+            "{surname}先生您好，请问有没有做过检查？",
+            "做过，<lab>。",
+            "建议继续<drug>，<date>复查。",
+        ],
+        [
+            "我妈妈{relative}今年<age>，查出来<lab>，是{doctor_surname}主任看的，严重吗？",
+            "您好，{relative}女士的指标略高，<word>不用担心。",
+            "谢谢，可以留个电话吗？我的是{mobile}。",
+            "请通过平台联系。",
+        ],
+        [
+            "您好，孩子叫{name}，出生于{birth}，<illness>，<lab>。",
+            "您好，建议带{name}到门诊看看。",
+            "我们住在{address}，附近有好医院吗？",
+            "可以去市儿童医院。",
+        ],
+        [
+            "我的身份证{id}，姓名{name}，想查一下核酸结果。",
+            "您好，结果正常。",
+            "能发到我微信吗？微信：{wechat}",
+            "平台可查看。",
+        ],
+        [
+            "请把药寄到：{place}，收货人：{name}，手机{mobile}，邮编{postcode}。",
+            "好的，<drug>已寄出。",
+            "快递员打这个电话也行：{landline}。",
+            "好的。",
+        ],
+        [
+            "{doctor}大夫好，<illness>好了，<drug>还吃吗？就诊卡号{record}",
+            "{doctor_surname}大夫今天休息，我替他回答，可以停药。",
+            "谢谢，我QQ是{qq}，邮箱{email}",
+            "好的。",
+        ],
+        ["<illness>有三天了，<word>更明显，<lab>，血压<bp>，<drug>能吃吗？", "可以短期服用，<date>再来复诊。"],
+        [
+            "退款请打到银行卡{card}，户名：{name}。",
+            "收到。您的联系方式是？",
+            "手机号{chinese_mobile}，车停在院里，车牌{plate}。",
+            "好的。",
+        ],
+        [
+            "您好，我和丈夫{relative}备孕一年了，<lab>，需要检查什么？",
+            "建议您和丈夫都检查，<word>心态要好。",
+            "他的身份证是{old_id}，能一起挂号吗？",
+            "可以。",
+        ],
+    ],
+    notes=[
+        "姓名：{name}，性别：<sex>，年龄：<age>，住院号：{record}。患者因“<illness>2天”由急诊收入院。查体：血压<bp>。化验：<lab>。治疗：<drug>。主治医师：{doctor}。",
+        "患者姓名:{name} 身份证号:{id} 家庭住址:{address} 联系人:{relative} 联系电话:{mobile}\n入院诊断:<illness>\n入院时间:<date>\n血压:<bp> 检验:<lab>\n用药:<drug>",
+        "{name}，<sex>，<age>，<date>门诊就诊。主诉<illness>。血压<bp>。予<drug>口服。门诊号{record}。接诊医师{doctor}。",
+        "病程记录\n<date> 今日{doctor}主任医师查房，患者{name}诉<illness>较前缓解，<lab>。继续予<drug>。\n记录医师：{other}",
+        "手术同意书：本人{name}，身份证号{id}，同意行手术治疗。患者家属：{relative}，关系：配偶，电话：{landline}。主刀医师：{doctor}。<date>",
+        "新生儿科：患儿，{name}之子，{birth}出生，<illness>，<lab>。父亲{relative}，联系电话{mobile}，住{village}。",
+        "患者{minority}，<sex>，<age>，护照号{passport}，<illness>，<date>入院。主管医生：{doctor}，责任护士：{other}。",
+        "一般情况可，<illness>无明显变化，血压<bp>，<lab>，<drug>继续，<date>复查，<word>观察。",
+        "心电图报告 姓名：{name} 病区：内科 床号：18 编号：{record} 检查时间：<date> 结论：<illness>待排。报告医师：{doctor} 审核医师：{other}",
+        "转科记录：患者{name}，病案号{record}，因<illness>转入我科，{doctor}医师交班，{other}医师接班，已通知家属{relative}。血压<bp>，<lab>，予<drug>。",
     ],
 )

@@ -17,12 +17,13 @@ PROVINCES = words(
 PROVINCE = rf"(?:{'|'.join(PROVINCES)})(?:壮族自治区|回族自治区|维吾尔自治区|自治区|特别行政区|省|市)?"
 # A letter of a name; function words only where names of places have them.
 LETTER = (
-    "(?:于[都洪田家城]|来[宾安凤]|从[化江]|和[平谐兴美顺睦田县龙政静浩]|将乐|城市(?![区县])|[路街道](?=[区县镇乡村])"
+    "(?:于[都洪田家城]|来[宾安凤]|从[化江]|和[平谐兴美顺睦田县龙政静浩]|将乐|城市(?![区县])|[路街道](?=[区县镇乡村])|市(?=[区镇乡])|[路道](?=[北南里外]区)"
     "|(?![们在住是到于的我你您他她它从去往址了来自和与及请给将把被就也很不有为因病症疼痛患者区县市省镇乡村路街号室栋])[\u4e00-\u9fff])"
 )
+NEXT = f"(?:{LETTER}|[和因有来为与及从])"  # behind the first, where they join nothing
 NUMBER = r"(?:[0-9]{1,5}[A-Za-z]?|[A-Za-z][0-9]{0,4}|[一二三四五六七八九十百零〇]{1,5}|[甲乙丙丁东西南北])"
 GAP = r"[ \t]?"
-CITIES = r"(?:自治州|地区|(?<!城)市|盟|州(?=[\u4e00-\u9fff]{1,5}[市县])(?!市))"
+CITIES = r"(?:自治州|地区|(?<!城)市(?![区镇乡])|盟|州(?=[\u4e00-\u9fff]{1,5}[市县])(?!市))"
 COUNTIES = any_of("自治县 自治旗 开发区 新区 高新区 区 县 旗")
 TOWNS = any_of("街道办事处 街道办 街道 镇 乡 苏木 农场 林场")
 VILLAGES = any_of("村委会 居委会 自然村 行政村 社区 村")
@@ -40,13 +41,13 @@ SECTION = r"(?:[东西南北中]?(?:[一二三四五六七八九十]{1,2}|\d{1,2
 INNER = "(?<![肠尿阴吸化胆气泪耳产]道)(?<![通电线尿思]路)"  # ways inside of a body
 PART = re.compile(
     rf"(?P<province>{PROVINCE})"
-    rf"|(?P<city>{LETTER}{{1,7}}?{CITIES})"
-    rf"|(?P<county>{LETTER}{{1,7}}?{COUNTIES})"
-    rf"|(?P<town>{LETTER}{{1,6}}?{TOWNS})"
-    rf"|(?P<village>{LETTER}{{1,6}}?(?:{VILLAGES}|[屯庄寨](?!村|镇|乡)|[湾沟坪坝岭坳塘堡营圩坡洼墩垭](?={GAP}第?{NUMBER}?{GAP}{GROUPS}|[^\u4e00-\u9fff]|[的人]|$))(?:{GAP}第?{NUMBER}?{GAP}{GROUPS})?)"
-    rf"|(?P<road>(?:{LETTER}|\d(?=[\u4e00-\u9fff])){{1,7}}?(?:{ROADS}{INNER}(?![区县镇乡村])|里(?=[0-9])){SECTION})"
+    rf"|(?P<city>{LETTER}{NEXT}{{0,10}}?自治州|{LETTER}{NEXT}{{0,6}}?{CITIES})"
+    rf"|(?P<county>{LETTER}{NEXT}{{0,6}}?{COUNTIES})"
+    rf"|(?P<town>{LETTER}{NEXT}{{0,5}}?{TOWNS})"
+    rf"|(?P<village>{LETTER}{NEXT}{{0,5}}?(?:{VILLAGES}|[屯庄寨](?!村|镇|乡)|[湾沟坪坝岭坳塘堡营圩坡洼墩垭](?={GAP}第?{NUMBER}?{GAP}{GROUPS}|[^\u4e00-\u9fff]|[的人]|$))(?:{GAP}第?{NUMBER}?{GAP}{GROUPS})?)"
+    rf"|(?P<road>(?:{LETTER}|\d(?=[\u4e00-\u9fff])){NEXT}{{0,6}}?(?:{ROADS}{INNER}(?![区县镇乡村])|里(?=[0-9])){SECTION})"
     rf"|(?P<house>{NUMBER}(?:{GAP}[-之—－]{GAP}\d{{1,5}}){{0,3}}{GAP}{HOUSES})"
-    rf"|(?P<estate>(?:{LETTER}|[A-Za-z]){{1,9}}?{ESTATES}{BLOCK}(?=[ ,，]?{NUMBER}{GAP}(?:栋|幢|座|号|单元|[-－—]\d)))"
+    rf"|(?P<estate>(?:{LETTER}|[A-Za-z])(?:{NEXT}|[A-Za-z]){{0,8}}?{ESTATES}{BLOCK}(?=[ ,，]?{NUMBER}{GAP}(?:栋|幢|座|号|单元|[-－—]\d)))"
     rf"|(?P<complex>{LETTER}{{2,6}}?(?={NUMBER}{GAP}(?:栋|幢|号楼|座|单元|[-－—]\d{{1,2}}[-－—]\d)))"
     rf"|(?P<building>{NUMBER}{GAP}(?:{BUILDINGS}|门(?=\d)))"
     rf"|(?P<room>{NUMBER}{GAP}{ROOMS}|\d{{1,4}}(?:[-－—]\d{{1,4}}){{1,3}}室?(?![\d年月.])|\d{{3,4}}(?![\d.%/A-Za-z年月日天岁个次元米克毫分多余:：]))"

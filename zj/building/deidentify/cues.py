@@ -37,8 +37,8 @@ PEOPLE = any_of(
     "患者 病人 患儿 新生儿 病员 产妇 孕妇 伤者 死者 家属 我是 本人 本人是 这是 我爸 我妈 我姐 我哥 我弟 我妹 其子 其女 其妻 其夫 其母 其父 其姐 其弟 其妹 其兄 之妻 之夫 之母 之父 之子 之女 联系人 陪护 家长 "
     "配偶 医师 医生 大夫 主任 护士 教授 陪同 陪同者 人员"
 )
-ANYONE = "(?<!或)者|[员师士译]|助手|户名|(?:人|信息)(?=[：: ])"  # what the word for a person ends with
-LIKELY = rf"(?:{PEOPLE}|{RELATIVES}|{ANYONE}){SPACE}?{OPEN}{SPACE}*"
+ANYONE = "(?<!或)者|[员师士译]|[村居牧渔]民|职工|学生|户主|助手|户名|(?:人|信息)(?=[：: ])"  # what the word for a person ends with
+LIKELY = rf"(?:{PEOPLE}|{WORKERS}|{RELATIVES}|{ANYONE}){SPACE}?{OPEN}{SPACE}*"
 SURNAME = re.compile(
     rf"(?:我姓|免贵姓|鄙姓|本人姓)({'|'.join(sorted(DOUBLE))}|[\u4e00-\u9fff])(?=[^\u4e00-\u9fff]|$|[的是])"
 )
@@ -70,6 +70,7 @@ AFTER = re.compile(  # what may stand behind a name that is only likely
 PERSON = re.compile(
     r"[,，(（ /\t]{1,2}(?:性别)?(?:男|女|\d{1,3}岁|\d{1,2}个月|身份证|电话|手机|联系|住址|家住|现住|籍贯|住院号|门诊号|病案号|职业|农民|工人|退休|已婚|未婚|汉族|[+]?(?:86)?1[3-9]\d{4})"
 )
+DAYS = frozenset({"今日", "昨日", "明日", "当日", "次日", "今天", "昨天", "今晨"})
 THANKS = frozenset({"谢谢", "感谢", "多谢", "致谢", "道谢", "答谢", "拜谢"})
 SIGNATURE = re.compile(rf"(?m)^{SPACE}*([\u4e00-\u9fff]{{2,4}}){SPACE}*\n(?={SPACE}*(?:19|20)\d\d[年/.-])")
 FILLED = re.compile(rf"[\u4e00-\u9fff]{{2,4}}(?={SPACE}*(?:[,，。;；/、)）\n]|$|性别|年龄|男|女))")

@@ -24,6 +24,7 @@ from .characters import (
     NOT_GIVEN,
     NOT_NAMES,
     PAIRS,
+    SECOND_ONLY,
     SINGLE,
     USUAL,
     WHO,
@@ -34,6 +35,7 @@ from .cues import (
     AND,
     BEFORE,
     CUE,
+    DAYS,
     DOES,
     FILLED,
     FOREIGN,
@@ -137,6 +139,10 @@ def name_at(text: str, start: int, strength: Strength, own: bool = False) -> int
     """The end of the name that begins at `start`, or None. `own`: a field that holds nothing but a name."""
     if own and text[start : start + 1] in SINGLE and (spaced := SPACED.match(text, start)):
         return spaced.end()
+    if own and (filled := FILLED.match(text, start)) and filled[0] not in WHO and not _is_word(filled[0]):
+        surname = 2 if filled[0][:2] in DOUBLE else int(filled[0][0] in SINGLE)
+        if 0 < len(filled[0]) - surname <= 2 and surname or not any(char in NOT_GIVEN for char in filled[0]):
+            return filled.end()
     if foreign := FOREIGN.match(text, start):
         return _end_of_foreign(text, foreign)
     ends = list(_ends(text, start, strength))
@@ -161,9 +167,6 @@ def name_at(text: str, start: int, strength: Strength, own: bool = False) -> int
     if ends:
         usual = [end for end in ends if all(char in GIVEN for char in text[start + 1 : end])]
         return usual[0] if usual else None
-    if own and (filled := FILLED.match(text, start)):  # a name without a Chinese surname fills its field
-        word = filled[0] in WHO or _is_word(filled[0]) or any(char in NOT_GIVEN for char in filled[0])
-        return None if word else filled.end()
     return None
 
 
@@ -175,11 +178,11 @@ def name_before(text: str, end: int) -> int | None:
         surname = 2 if name[:2] in DOUBLE else 1
         given = name[surname:]
         before = text[start - 1 : start]
-        free = not HAN.match(before)
+        free = not NEAR.match(before)
         known = surname == 2 or name[:1] in SINGLE and name[0] not in NEVER
         if not known or len(given) > 2 or _is_word(name) or name in WHO or _is_thanks(text, start):
             continue
-        if not free and before not in BEFORE:
+        if not free and before not in BEFORE and text[max(0, start - 2) : start] not in DAYS:
             continue
         if not given:
             if surname == 2 or name not in AMBIGUOUS or name in FREQUENT and _is_clear(text, start, free):
@@ -239,8 +242,15 @@ def _ends(text: str, start: int, strength: Strength) -> Iterator[int]:
 def _is_possible(given: str) -> bool:
     if given in PAIRS:
         return True
+    if not all(map(HAN.match, given)) or TITLE.match(given):
+        return False
     first = len(given) == 1 or given[0] not in NOT_GIVEN or given[0] in FIRST_ONLY
-    return first and (given[-1] not in NOT_GIVEN or (given[-1] == "男" and given[0] in BEFORE_MAN))
+    return first and (
+        given[-1] not in NOT_GIVEN
+        or len(given) == 2
+        and given[-1] in SECOND_ONLY
+        or (given[-1] == "男" and given[0] in BEFORE_MAN)
+    )
 
 
 def _is_likely(given: str) -> bool:
@@ -265,8 +275,8 @@ def _is_end(text: str, end: int) -> bool:
 
 
 def _is_clear_end(text: str, end: int) -> bool:
-    """Whether a mark stands at `end`, or a word that says something about a person."""
-    return bool(AFTER.match(text, end) or TITLE.match(text, end))
+    """Whether a mark stands at `end`, a word that says something about a person, or another one that is known."""
+    return bool(AFTER.match(text, end) or TITLE.match(text, end)) or _begins_word(text, end, 2)
 
 
 def _end_of_foreign(text: str, match: re.Match[str]) -> int:
