@@ -95,8 +95,9 @@ class Writer:
             self.meter.budget = self.config.budget - sum(other.meter.cost for other in self.others)
         return ask(self.model, requests, str if self.dry_run else self.meter.note)
 
-    def request(self, *messages: tuple[str, str], sample: int = 0) -> ChatRequest:
-        return ChatRequest(messages, self.config.temperature, self.config.max_tokens, sample)
+    def request(self, greedy: bool = False) -> ChatRequest:
+        """The settings of a request, without messages."""
+        return ChatRequest((), 0.0 if greedy else self.config.temperature, self.config.max_tokens)
 
     def facts(self) -> dict[str, Any]:
         """Of a finished run, for its report."""
