@@ -19,7 +19,7 @@ from zj.feedback.llm.cache import key_of
 from zj.feedback.llm.chat import REFUSED, ChatReply, ChatRequest, estimate_tokens
 from zj.feedback.llm.clinic import clinic_digest
 
-Fault = Callable[[str], str]  # a reply with a fault put in
+Fault = Callable[[ChatRequest, str], str]  # a reply with a fault put in
 
 
 class StandIn:
@@ -37,7 +37,7 @@ class StandIn:
             text = self.write(request)
             rng = random.Random(f"{self.seed}/fault/{key_of('', request)}")
             if text and rng.random() < self.noise:
-                text = rng.choice(self.write.faults)(text)
+                text = rng.choice(self.write.faults)(request, text)
             tokens = (estimate_tokens(request.messages), estimate_tokens([("assistant", text)]))
             yield number, ChatReply(text, "stop", *tokens) if text else ChatReply("", REFUSED, 0, 0)
 
@@ -45,7 +45,7 @@ class StandIn:
 class Writes:
     """What a stand-in replies, and the faults that noise puts into it."""
 
-    faults: Sequence[Fault] = (lambda text: f"As an AI language model, I cannot help. {len(text)}",)
+    faults: Sequence[Fault] = (lambda request, text: f"As an AI language model, I cannot help. {len(text)}",)
 
     def __call__(self, request: ChatRequest) -> str:
         raise NotImplementedError
@@ -66,7 +66,7 @@ class Rewriter(Writes):
     drugs: Sequence[str]
 
     def __post_init__(self) -> None:
-        self.faults = (*Writes.faults, self._adds_a_drug, self._drops_a_drug, lambda text: f"{text}每次服97片。")
+        self.faults = (*Writes.faults, self._adds_a_drug, self._drops_a_drug, lambda _, text: f"{text}每次服97片。")
 
     def __call__(self, request: ChatRequest) -> str:
         fields = self.template.read(request.messages[-1][1])
@@ -76,10 +76,10 @@ class Rewriter(Writes):
         hello = say(rng, "(您好，您的情况我了解了。|感谢您的信任，先别着急。|您好，我来为您解答。)")
         return hello + fields["reply"] + say(rng, "(还有疑问可以继续问我。|有任何变化请随时告诉我。)")
 
-    def _adds_a_drug(self, text: str) -> str:
+    def _adds_a_drug(self, request: ChatRequest, text: str) -> str:
         drug = next((name for name in self.drugs if name not in text), "")
         return f"{text}另外可以用{drug}。"
 
-    def _drops_a_drug(self, text: str) -> str:
+    def _drops_a_drug(self, request: ChatRequest, text: str) -> str:
         drug = next((name for name in self.drugs if name in text), "")
-        return text.replace(drug, "这种药") if drug else self._adds_a_drug(text)
+        return text.replace(drug, "这种药") if drug else self._adds_a_drug(request, text)

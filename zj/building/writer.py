@@ -83,13 +83,21 @@ class Writer:
         name = self.maker.name if self.maker else _name(config)
         self.dry_run = DryRun(name, cache, prices, dry_text) if config.dry_run else None
         self.meter = Metered(self.maker or clinic, prices, config.budget)
+        self.others: list[Writer] = []  # who spend the same budget
         self.model: ChatModel = self.dry_run or Cached(self.meter, cache)
 
+    def shares_budget_with(self, other: Writer) -> None:
+        """One budget for both, which do not write at the same time."""
+        self.others, other.others = [other], [self]
+
     def ask(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
+        if self.config.budget is not None:
+            self.meter.budget = self.config.budget - sum(other.meter.cost for other in self.others)
         return ask(self.model, requests, str if self.dry_run else self.meter.note)
 
-    def request(self, *messages: tuple[str, str], sample: int = 0) -> ChatRequest:
-        return ChatRequest(messages, self.config.temperature, self.config.max_tokens, sample)
+    def request(self, greedy: bool = False) -> ChatRequest:
+        """The settings of a request, without messages."""
+        return ChatRequest((), 0.0 if greedy else self.config.temperature, self.config.max_tokens)
 
     def facts(self) -> dict[str, Any]:
         """Of a finished run, for its report."""
