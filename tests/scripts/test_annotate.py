@@ -12,6 +12,8 @@ import pytest
 
 pytest.importorskip("starlette", reason="needs the extra [annotate]")
 
+from starlette.testclient import TestClient
+
 from tests.feedback.project import items, judge, user
 from zj.data.readers import read
 from zj.data.records import as_json
@@ -128,6 +130,16 @@ def test_what_is_not_said_of_a_user_stays(command, candidates, tmp_path, passwor
         assert "zhang  expert  内科" in command(*change, *flags).out
     assert "zhang  annotator  内科" in command(*change, "--role", "annotator").out
     assert "zhang  annotator  all departments" in command(*change, "--departments").out
+
+
+def test_the_host_is_a_name_that_browsers_may_use(command, candidates, tmp_path, password, monkeypatch):
+    db, apps = tmp_path / "ranking.db", []
+    monkeypatch.setattr("uvicorn.run", lambda app, **given: apps.append(app))
+    command("annotate", "import", "--db", db, "--data", candidates)
+    command("annotate", "user", "--db", db, "--name", "wang")
+    assert command("annotate", "serve", "--db", db, "--host", "127.0.0.2").status == 0
+    asked = [TestClient(apps[0], f"http://{name}").get("/login").status_code for name in ("127.0.0.2", "evil.example")]
+    assert asked == [200, 400]
 
 
 def test_a_short_password_is_refused_and_the_network_has_to_be_named(command, candidates, tmp_path, monkeypatch):
