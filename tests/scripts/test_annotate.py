@@ -132,6 +132,27 @@ def test_what_is_not_said_of_a_user_stays(command, candidates, tmp_path, passwor
     assert "zhang  annotator  all departments" in command(*change, "--departments").out
 
 
+def test_an_export_is_of_one_moment(command, candidates, tmp_path, monkeypatch):
+    """Doctors go on while it is written."""
+    db, out = tmp_path / "ranking.db", tmp_path / "rankings"
+    command("annotate", "import", "--db", db, "--data", candidates)
+    store = Store(db)
+    for name in ("a", "b"):
+        store.set_user(name, "annotator")
+
+    def both_judge():
+        for name in ("a", "b"):
+            judge(store, name, next_item(store, user(store, name)) or 0, 1, 2, 3, 4)
+
+    both_judge()
+    last, read_last = store.last_event(), Store.last_event
+    monkeypatch.setattr(Store, "last_event", lambda self: (read_last(self), both_judge())[0])
+    assert command("annotate", "export", "--db", db, "--out", out).status == 0
+    manifest = json.loads((out / "manifest.json").read_text("utf-8"))
+    assert read_last(store) > last == manifest["facts"]["last_event"]
+    assert manifest["items"]["state"] == {"agreed": 1} and manifest["agreement"]["final"]["items"] == 1
+
+
 def test_the_host_is_a_name_that_browsers_may_use(command, candidates, tmp_path, password, monkeypatch):
     db, apps = tmp_path / "ranking.db", []
     monkeypatch.setattr("uvicorn.run", lambda app, **given: apps.append(app))
