@@ -28,6 +28,7 @@ from zj.data.readers import read
 from zj.data.records import Candidates
 from zj.feedback.answers.demo import demo_items, demo_prompts
 from zj.feedback.answers.sampling import Answer, items_of, seed_of
+from zj.feedback.project.events import snapshot
 from zj.feedback.project.passwords import hash_password
 from zj.feedback.project.progress import by_department
 from zj.feedback.project.store import Role, Settings, Store, User
@@ -197,10 +198,10 @@ def export_rankings(config: Export) -> None:
     if not config.out:
         raise ValueError("--out is missing: a new directory")
     store = open_store(config.db)
-    settings = store.settings
-    facts = {"settings": asdict(settings), "last_event": store.last_event()}
-    outcomes, out = store.outcomes(), Path(config.out)
-    manifest = export(outcomes, list(store.judged()), out, facts, settings.min_tau)
+    settings, out = store.settings, Path(config.out)
+    with snapshot(store.db):
+        facts = {"settings": asdict(settings), "last_event": store.last_event()}
+        manifest = export(store.outcomes(), store.judged(), out, facts, settings.min_tau)
     for name, file in manifest["files"].items():
         print(f"{out / name}: {file['rows']:,} rows")
     print("; ".join(f"{number:,} {reason}" for reason, number in manifest["left_out"].items()))

@@ -105,6 +105,19 @@ def test_who_gets_another_role_neither_decides_on_an_own_ranking_nor_keeps_a_sea
     act(store, "y", "decide", number, {"judgement": judgement(2, 1, 3, 3), "reason": "因为"})  # control
 
 
+def test_an_item_that_another_has_begun_comes_first_whatever_waits_elsewhere(tmp_path):
+    store = project(tmp_path, 9, departments=("内科", "内科", "皮肤科"))
+    store.set_user("a", "annotator", ("皮肤科",))
+    begun = opened(store, "a")
+    assert store.item_row(begun)["department"] == "皮肤科"
+    assert opened(store, "b") == begun
+    assert store.item_row(opened(store, "c"))["department"] == "内科"  # control: there more waits
+
+
+def test_what_is_saved_survives_a_power_loss(store):
+    assert store.db.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL: each commit reaches the disk
+
+
 def test_a_page_from_before_a_decision_does_not_reopen_it(store):
     number = opened(store, "a", "b")
     judge(store, "a", number, 1, 2, 3, 4)

@@ -235,13 +235,18 @@ def test_another_persons_item_is_refused(store):
 def test_sessions_end(store, monkeypatch):
     a = Browser(store, "a")
     now = time.time()
-    for later in (IDLE + 1, LONGEST + 1):
-        monkeypatch.setattr(time, "time", lambda later=later: now + later)
-        assert a.get("/progress").status_code == 303
+    monkeypatch.setattr(time, "time", lambda: now + IDLE + 1)
+    assert a.get("/progress").status_code == 303
     monkeypatch.setattr(time, "time", lambda: now + IDLE - 1)
     assert a.get("/progress").status_code == 200  # control; it counts as a request
     monkeypatch.setattr(time, "time", lambda: now + 2 * IDLE - 2)
     assert a.get("/progress").status_code == 200
+    c = Browser(store, "c")
+    begun = now + 2 * IDLE - 2
+    for later in (*range(0, int(LONGEST), int(IDLE) - 60), LONGEST - 1, LONGEST + 1):  # never idle
+        monkeypatch.setattr(time, "time", lambda later=later: begun + later)
+        assert c.get("/progress").status_code == (200 if later < LONGEST else 303)
+    monkeypatch.setattr(time, "time", lambda: now + 2 * IDLE - 2)
     csrf = a.csrf()
     token = a.client.cookies["zj_session"]
     assert a.client.post("/logout", data={"csrf": "forged"}).status_code == 403
