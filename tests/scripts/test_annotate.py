@@ -94,7 +94,7 @@ def test_the_published_tools_24_orders_are_restored(command, tmp_path):
     [
         (("import",), "--db is missing"),
         (("import", "--db", "DB"), "--data is missing"),
-        (("import", "--db", "DB", "--data", "FILE", "--annotators", "3"), "began with"),
+        (("import", "--db", "DB", "--data", "FILE", "--annotators", "3"), "--annotators is 3, but"),
         (("import", "--db", "DB", "--data", "FILE", "--min-tau", "2"), "--min-tau is 2.0, expected -1 to 1"),
         (("import", "--db", "DB", "--data", "FILE", "--ranking-tool-input", "x"), "expected --annotator NAME"),
         (("serve",), "--db is missing"),
