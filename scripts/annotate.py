@@ -28,11 +28,11 @@ from zj.data.readers import read
 from zj.data.records import Candidates
 from zj.feedback.answers.demo import demo_items, demo_prompts
 from zj.feedback.answers.sampling import Answer, items_of, seed_of
+from zj.feedback.project.events import snapshot
 from zj.feedback.project.passwords import hash_password
 from zj.feedback.project.progress import by_department
 from zj.feedback.project.store import Role, Settings, Store, User
 from zj.feedback.ranking.agreement import table
-from zj.feedback.ranking.disagreement import MIN_TAU
 from zj.feedback.ranking.export import export
 
 DEMO = "runs/ranking-demo.db"
@@ -46,9 +46,9 @@ class Import:
     data: tuple[str, ...] = ()  # files or directories of candidates (scripts/sample_answers.py), or of rankings
     annotator: str = ""  # the files hold rankings, and they are this annotator's (a tool's or a model's name)
     ranking_tool_input: str = ""  # input file of the published ranking tool, which restores the order of its table
-    annotators: int = 2  # people who judge each item, blind to each other; fixed when the project begins
-    min_tau: float = MIN_TAU  # of Kendall's tau-b of two final orders; below it an expert decides; fixed as well
-    seed: int = 0  # of the orders in which items and answers are shown; fixed as well
+    annotators: int | None = None  # people who judge each item, blind; fixed by the first import (none: 2, or as it is)
+    min_tau: float | None = None  # Kendall's tau-b below which two disagree; fixed as well (none: 2/3, or as it is)
+    seed: int | None = None  # of the orders on the screens; fixed as well (none: 0, or as it is)
     on_bad_row: Literal["stop", "skip"] = "stop"  # what to do at a row that cannot be read
 
 
@@ -93,14 +93,17 @@ class Backup:
 def import_items(config: Import) -> None:
     if not config.db or not config.data:
         raise ValueError(f"--{'data' if config.db else 'db'} is missing")
-    check_range(config, "annotators", 1, 9)
-    check_range(config, "min_tau", -1, 1)
+    given = {key: getattr(config, key) for key in asdict(Settings()) if getattr(config, key) is not None}
+    for name, (low, high) in {"annotators": (1, 9), "min_tau": (-1, 1)}.items():
+        if name in given:
+            check_range(config, name, low, high)
     items, ranks = read_items(config)
-    settings = Settings(config.annotators, config.min_tau, config.seed)
     Path(config.db).parent.mkdir(parents=True, exist_ok=True)
-    store = Store(config.db, create=settings)
-    if store.settings != settings:
-        raise ValueError(f"--db {config.db}: began with {store.settings}, found {settings}; they cannot change")
+    store = Store(config.db, create=Settings(**given))
+    for name, value in asdict(store.settings).items():
+        if given.get(name, value) != value:
+            flag = name.replace("_", "-")
+            raise ValueError(f"--{flag} is {given[name]}, but {config.db} began with {value}, and this cannot change")
     if config.annotator and store.user(config.annotator) is None:
         store.set_user(config.annotator, "annotator", active=False)
     added, known = store.add_items(items, config.annotator, ranks)
@@ -197,10 +200,10 @@ def export_rankings(config: Export) -> None:
     if not config.out:
         raise ValueError("--out is missing: a new directory")
     store = open_store(config.db)
-    settings = store.settings
-    facts = {"settings": asdict(settings), "last_event": store.last_event()}
-    outcomes, out = store.outcomes(), Path(config.out)
-    manifest = export(outcomes, list(store.judged()), out, facts, settings.min_tau)
+    settings, out = store.settings, Path(config.out)
+    with snapshot(store.db):
+        facts = {"settings": asdict(settings), "last_event": store.last_event()}
+        manifest = export(store.outcomes(), store.judged(), out, facts, settings.min_tau)
     for name, file in manifest["files"].items():
         print(f"{out / name}: {file['rows']:,} rows")
     print("; ".join(f"{number:,} {reason}" for reason, number in manifest["left_out"].items()))
@@ -229,6 +232,8 @@ def change_user(config: ChangeUser) -> None:
     role = config.role or (known.role if known else "annotator")
     departments = config.departments if config.departments is not None else known.departments if known else ()
     store.set_user(config.name, role, departments, password, config.active)
+    if unknown := set(departments) - {row["name"] for row in by_department(store)}:
+        print(f"no item is of the department {', '.join(sorted(unknown))} (yet)", file=sys.stderr)
     print(describe(store.user(config.name)))  # type: ignore[arg-type]
 
 

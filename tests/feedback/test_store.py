@@ -19,6 +19,7 @@ from tests.feedback.project import act, items, judge, judgement, project, table,
 from zj.data.records import Candidates, Prompt
 from zj.feedback.project.derived import TABLES
 from zj.feedback.project.events import connect
+from zj.feedback.project.progress import stuck
 from zj.feedback.project.scheduler import last_judged, next_item
 from zj.feedback.project.store import Conflict, Refused, Settings, Store
 
@@ -46,7 +47,7 @@ def test_two_who_agree_settle_an_item(store):
     (outcome,) = store.outcomes()
     assert outcome.item == store.item(number) and outcome.decided_by == ""
     assert outcome.ranks["professionalism"] == (1, 2, 2, 4)  # the pair that they reverse ties
-    assert outcome.final == (1, 2, 3, 4)  # a alone sees a difference in safety of the two
+    assert outcome.final == (1, 2, 2, 4)  # a alone sees a difference in safety of the two, and b reverses it after all
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,19 @@ def test_who_gets_another_role_neither_decides_on_an_own_ranking_nor_keeps_a_sea
     assert table(store, "seats") == before
     assert opened(store, "y") == number and opened(store, "b", "c") == begun
     act(store, "y", "decide", number, {"judgement": judgement(2, 1, 3, 3), "reason": "因为"})  # control
+
+
+def test_an_item_that_another_has_begun_comes_first_whatever_waits_elsewhere(tmp_path):
+    store = project(tmp_path, 9, departments=("内科", "内科", "皮肤科"))
+    store.set_user("a", "annotator", ("皮肤科",))
+    begun = opened(store, "a")
+    assert store.item_row(begun)["department"] == "皮肤科"
+    assert opened(store, "b") == begun
+    assert store.item_row(opened(store, "c"))["department"] == "内科"  # control: there more waits
+
+
+def test_what_is_saved_survives_a_power_loss(store):
+    assert store.db.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL: each commit reaches the disk
 
 
 def test_a_page_from_before_a_decision_does_not_reopen_it(store):
@@ -170,6 +184,28 @@ def test_skipping_passes_the_seat_on_and_flagging_calls_the_expert(store):
     act(store, "b", "skip", number, {"reason": "不懂"})
     assert (store.item_row(number)["state"], store.item_row(number)["reason"]) == ("disputed", "skip")
     assert last_judged(store, user(store, "c")) == number
+
+
+def test_an_item_that_nobody_may_finish_is_counted(store):
+    number = opened(store, "a", "b")
+    judge(store, "a", number, 1, 2, 3, 4)
+    act(store, "b", "skip", number, {"reason": "不懂"})
+    assert stuck(store) == 0  # c may take it
+    store.set_user("c", "annotator", departments=("内科",))
+    assert stuck(store) == 1
+    store.set_user("c", "annotator", active=False)
+    assert stuck(store) == 1 and store.item_row(number)["seats_left"] == 1
+
+
+def test_a_correction_that_was_begun_comes_back_until_it_is_submitted(store):
+    number, person = opened(store, "a"), user(store, "a")
+    judge(store, "a", number, 1, 2, 3, 4)
+    other = next_item(store, person) or 0
+    act(store, "a", "draft", number, {"judgement": judgement(4, 3, 2, 1)})
+    judge(store, "a", other, 1, 2, 3, 4)
+    assert next_item(store, person) == number
+    judge(store, "a", number, 4, 3, 2, 1)
+    assert next_item(store, person) not in (number, other)
 
 
 def test_open_items_of_one_who_left_go_to_others(store):

@@ -12,6 +12,8 @@ import pytest
 
 pytest.importorskip("starlette", reason="needs the extra [annotate]")
 
+from starlette.testclient import TestClient
+
 from tests.feedback.project import items, judge, user
 from zj.data.readers import read
 from zj.data.records import as_json
@@ -92,7 +94,7 @@ def test_the_published_tools_24_orders_are_restored(command, tmp_path):
     [
         (("import",), "--db is missing"),
         (("import", "--db", "DB"), "--data is missing"),
-        (("import", "--db", "DB", "--data", "FILE", "--annotators", "3"), "began with"),
+        (("import", "--db", "DB", "--data", "FILE", "--annotators", "3"), "--annotators is 3, but"),
         (("import", "--db", "DB", "--data", "FILE", "--min-tau", "2"), "--min-tau is 2.0, expected -1 to 1"),
         (("import", "--db", "DB", "--data", "FILE", "--ranking-tool-input", "x"), "expected --annotator NAME"),
         (("serve",), "--db is missing"),
@@ -128,6 +130,37 @@ def test_what_is_not_said_of_a_user_stays(command, candidates, tmp_path, passwor
         assert "zhang  expert  内科" in command(*change, *flags).out
     assert "zhang  annotator  内科" in command(*change, "--role", "annotator").out
     assert "zhang  annotator  all departments" in command(*change, "--departments").out
+
+
+def test_an_export_is_of_one_moment(command, candidates, tmp_path, monkeypatch):
+    """Doctors go on while it is written."""
+    db, out = tmp_path / "ranking.db", tmp_path / "rankings"
+    command("annotate", "import", "--db", db, "--data", candidates)
+    store = Store(db)
+    for name in ("a", "b"):
+        store.set_user(name, "annotator")
+
+    def both_judge():
+        for name in ("a", "b"):
+            judge(store, name, next_item(store, user(store, name)) or 0, 1, 2, 3, 4)
+
+    both_judge()
+    last, read_last = store.last_event(), Store.last_event
+    monkeypatch.setattr(Store, "last_event", lambda self: (read_last(self), both_judge())[0])
+    assert command("annotate", "export", "--db", db, "--out", out).status == 0
+    manifest = json.loads((out / "manifest.json").read_text("utf-8"))
+    assert read_last(store) > last == manifest["facts"]["last_event"]
+    assert manifest["items"]["state"] == {"agreed": 1} and manifest["agreement"]["final"]["items"] == 1
+
+
+def test_the_host_is_a_name_that_browsers_may_use(command, candidates, tmp_path, password, monkeypatch):
+    db, apps = tmp_path / "ranking.db", []
+    monkeypatch.setattr("uvicorn.run", lambda app, **given: apps.append(app))
+    command("annotate", "import", "--db", db, "--data", candidates)
+    command("annotate", "user", "--db", db, "--name", "wang")
+    assert command("annotate", "serve", "--db", db, "--host", "127.0.0.2").status == 0
+    asked = [TestClient(apps[0], f"http://{name}").get("/login").status_code for name in ("127.0.0.2", "evil.example")]
+    assert asked == [200, 400]
 
 
 def test_a_short_password_is_refused_and_the_network_has_to_be_named(command, candidates, tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ from zj.feedback.ranking.criteria import DIMENSION_KEYS
 from zj.feedback.ranking.ranks import at_places
 from zj.feedback.web.app import make_app
 from zj.feedback.web.guard import LARGEST_BODY
+from zj.feedback.web.pages import rank_page
 
 EVIL = '"><script>window.__xss=1</script><img src=x onerror="window.__xss=1">\'{{7777*7}}'
 _clients = itertools.count(20_000_000)
@@ -136,6 +137,22 @@ def test_annotators_are_blind_to_each_other_and_the_expert_sees_both(store):
     assert "折中" in trail and "甲的看法" in trail
 
 
+def test_nobody_is_a_or_b_by_name(tmp_path):
+    store = project(tmp_path, 12)
+    for name in "ab":
+        for number in iter(lambda name=name: next_item(store, user(store, name)), None):
+            judge(store, name, number, *((1, 2, 3, 4) if name == "a" else (4, 3, 2, 1)))
+    seen = [
+        rank_page(store, user(store, "x"), number, "zh")["others"][0]["judgement"]["ranks"] for number in range(1, 13)
+    ]
+    first = {ranks["safety"].index(1) == by_place(store, n).index(0) for n, ranks in enumerate(seen, 1)}
+    assert first == {True, False}  # A is a here, and b there
+
+
+def by_place(store: Store, number: int) -> tuple[int, ...]:
+    return store.order("x", store.item(number))
+
+
 def test_a_draft_comes_back_and_is_no_judgement(store):
     a = Browser(store, "a")
     half = {"ranks": {"safety": [1, None, 2, None]}, "faults": [["accuracy"], [], [], []], "rewrites": {"3": "抱歉"}}
@@ -235,13 +252,18 @@ def test_another_persons_item_is_refused(store):
 def test_sessions_end(store, monkeypatch):
     a = Browser(store, "a")
     now = time.time()
-    for later in (IDLE + 1, LONGEST + 1):
-        monkeypatch.setattr(time, "time", lambda later=later: now + later)
-        assert a.get("/progress").status_code == 303
+    monkeypatch.setattr(time, "time", lambda: now + IDLE + 1)
+    assert a.get("/progress").status_code == 303
     monkeypatch.setattr(time, "time", lambda: now + IDLE - 1)
     assert a.get("/progress").status_code == 200  # control; it counts as a request
     monkeypatch.setattr(time, "time", lambda: now + 2 * IDLE - 2)
     assert a.get("/progress").status_code == 200
+    c = Browser(store, "c")
+    begun = now + 2 * IDLE - 2
+    for later in (*range(0, int(LONGEST), int(IDLE) - 60), LONGEST - 1, LONGEST + 1):  # never idle
+        monkeypatch.setattr(time, "time", lambda later=later: begun + later)
+        assert c.get("/progress").status_code == (200 if later < LONGEST else 303)
+    monkeypatch.setattr(time, "time", lambda: now + 2 * IDLE - 2)
     csrf = a.csrf()
     token = a.client.cookies["zj_session"]
     assert a.client.post("/logout", data={"csrf": "forged"}).status_code == 403

@@ -108,11 +108,6 @@ def _leave(db: sqlite3.Connection, event: Event) -> None:
     _refresh(db, event)
 
 
-def _decide(db: sqlite3.Connection, event: Event) -> None:
-    db.execute("UPDATE items SET reopened = 0 WHERE number = ?", (event.item,))
-    _judge(db, event)
-
-
 def _reopen(db: sqlite3.Connection, event: Event) -> None:
     """The expert's seat becomes free; the decision stays among the events."""
     db.execute("UPDATE items SET reopened = 1 WHERE number = ?", (event.item,))
@@ -141,7 +136,7 @@ APPLY: dict[str, Callable[[sqlite3.Connection, Event], None]] = {
     "judge": _judge,
     "skip": _leave,
     "flag": _leave,
-    "decide": _decide,
+    "decide": _judge,
     "reopen": _reopen,
     "release": _release,
 }

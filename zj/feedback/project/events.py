@@ -69,6 +69,16 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("COMMIT")
 
 
+@contextmanager
+def snapshot(db: sqlite3.Connection) -> Iterator[None]:
+    """What is read inside is as of one moment, while others go on writing."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("ROLLBACK")
+
+
 def append(
     db: sqlite3.Connection, user: str, kind: Kind, item: int | None, body: dict[str, Any], client: str | None = None
 ) -> Event:

@@ -43,6 +43,20 @@ def _per_hour(store: Store, name: str) -> float | None:
     return round(3600 * len(seconds) / sum(seconds), 1) if seconds else None
 
 
+def stuck(store: Store) -> int:
+    """Open items that nobody may finish: each active annotator of the department has judged, skipped or left them."""
+    number = 0
+    annotators = [user for user in store.users() if user.active and user.role == "annotator"]
+    for row in store.db.execute("SELECT DISTINCT department FROM items WHERE state = 'open'").fetchall():
+        names = [user.name for user in annotators if not user.departments or row[0] in user.departments]
+        seats = f"SELECT count(*) FROM seats WHERE item = number AND user IN ({', '.join('?' * len(names))})"
+        waiting = (
+            f"SELECT count(*) FROM items WHERE state = 'open' AND department = ? AND seats_left > 0 AND ({seats}) = ?"
+        )
+        number += store.db.execute(waiting, (row[0], *names, len(names))).fetchone()[0]
+    return number
+
+
 STATES = ("open", "agreed", "disputed", "decided")
 
 

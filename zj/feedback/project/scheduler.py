@@ -23,8 +23,9 @@ def next_item(store: Store, user: User) -> int | None:
 
 
 def _opened(store: Store, user: User) -> int | None:
-    """The item that the user has begun, and that nobody has settled meanwhile."""
-    query = "SELECT item FROM seats JOIN items ON number = item WHERE user = ? AND seats.state = 'open' AND role = ?"
+    """The item that the user has begun or begun to correct, and that nobody has settled meanwhile."""
+    query = "SELECT item FROM seats JOIN items ON number = item WHERE user = ? AND role = ?"
+    query += " AND (seats.state = 'open' OR seats.state = 'judged' AND draft IS NOT NULL)"
     settled = "items.state = 'disputed'" if user.role == "expert" else "items.state != 'decided'"
     row = store.db.execute(f"{query} AND {settled} ORDER BY version LIMIT 1", (user.name, user.role)).fetchone()
     return row["item"] if row else None

@@ -8,7 +8,7 @@ from typing import Any
 
 from zj.data.records import Candidates
 from zj.feedback.ranking.criteria import ABILITY_KEYS, DIMENSION_KEYS
-from zj.feedback.ranking.ranks import Ranks, competition_ranks, lexicographic
+from zj.feedback.ranking.ranks import Ranks, competition_ranks, lexicographic, tie_opposites
 
 OVERALL = "overall"  # an imported judgement may have one order alone, of no dimension
 LONGEST_TEXT = 20_000  # characters of notes, of a reason, of a rewritten answer
@@ -48,7 +48,9 @@ class Outcome:
 
     @property
     def final(self) -> Ranks:
-        return Judgement(self.ranks, ()).final
+        """The expert's order; of two who agree the joint one, in which a pair ties that their final orders reverse."""
+        order = Judgement(self.ranks, ()).final
+        return order if self.decided_by else tie_opposites(order, [given.final for _, given in self.judgements])
 
 
 def judgement_from_json(row: dict[str, Any]) -> Judgement:

@@ -6,6 +6,7 @@ ranks are ties, and the rank after a tie counts all before it: 1, 2, 2, 4.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -31,6 +32,21 @@ def mean_order(orders: Sequence[Ranks]) -> Ranks:
     """
     middle = [[sum((other < rank) + (other <= rank) for other in ranks) for rank in ranks] for ranks in orders]
     return competition_ranks([sum(places) for places in zip(*middle, strict=True)])
+
+
+def tie_opposites(order: Ranks, given: Sequence[Ranks]) -> Ranks:
+    """The order with a tie of each two answers that some two of the `given` orders rank in opposite ways.
+
+    What stands between two such answers ties with them, so no pair of the result contradicts one of the given orders
+    by the order of such a pair.
+    """
+    ranks = order
+    for i, j in itertools.combinations(range(len(order)), 2):
+        signs = {(one[i] > one[j]) - (one[i] < one[j]) for one in given}
+        if {1, -1} <= signs:
+            low, high = sorted((ranks[i], ranks[j]))
+            ranks = tuple(low if low <= rank <= high else rank for rank in ranks)
+    return competition_ranks(ranks)
 
 
 def display_order(seed: int, annotator: str, item: str, number: int) -> tuple[int, ...]:

@@ -13,8 +13,10 @@ the share t ties, and whose ties have sizes s:
 within: the mean over items of the squared distance of two ranks drawn from one item; all: of two drawn from all items.
 Of orders without ties both are the same, so alpha = tau-b = q.
 
-What the rule of disagreement lets pass is counted over all permutations (`label_noise`). Of four answers without ties,
-in all dimensions alike, the rule stops every difference: wrong are only pairs of two who are wrong alike, noise² / 48.
+Without an expert the final orders that two people reverse tie (`tie_opposites`): few pairs are wrong then, but many are
+lost. What the rule of disagreement lets pass is counted over all permutations (`label_noise`). Of four answers without
+ties, in all dimensions alike, the rule stops every difference: with an expert wrong are only pairs of two who are wrong
+alike, noise² / 48.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from zj.data.records import Candidates
 from zj.feedback.ranking.criteria import DIMENSION_KEYS
 from zj.feedback.ranking.disagreement import disagreement, joint_ranks
 from zj.feedback.ranking.judgement import Judgement, Outcome
-from zj.feedback.ranking.ranks import Ranks, competition_ranks, lexicographic
+from zj.feedback.ranking.ranks import Ranks, competition_ranks, lexicographic, tie_opposites
 
 ANNOTATORS = ("P1", "P2", "P3", "P4", "P5", "P6")  # Zhongjing: six doctors
 EXPERT = "E1"
@@ -129,6 +131,11 @@ class LabelNoise:
         """Of the pairs that are exported: those that are right."""
         return self.right / (self.right + self.wrong)
 
+    @property
+    def recall(self) -> float:
+        """Of the pairs that gold orders: those that are exported and right."""
+        return self.right / (self.right + self.wrong + self.tied)
+
 
 def label_noise(golds: Iterable[Gold], noise: float, adjudicated: bool = True) -> LabelNoise:
     """The mean counts an item, over all permutations of both annotators."""
@@ -154,7 +161,8 @@ def _means(answers: tuple[tuple[int, ...], ...], adjudicated: bool) -> np.ndarra
 
 def _counts(gold: Gold, one: Judgement, other: Judgement, adjudicated: bool) -> list[int]:
     truth, expert = lexicographic(gold), bool(adjudicated and disagreement(one, other))
-    final = truth if expert else Judgement(joint_ranks([one, other]), ()).final
+    joint = Judgement(joint_ranks([one, other]), ()).final
+    final = truth if expert else tie_opposites(joint, [one.final, other.final])
     return [*pair_counts(truth, final), expert]
 
 

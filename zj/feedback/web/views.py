@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from zj.feedback.project.progress import by_annotator, by_department, progress_of
+from zj.feedback.project.progress import by_annotator, by_department, progress_of, stuck
 from zj.feedback.project.scheduler import last_judged, next_item
 from zj.feedback.project.store import Refused
 from zj.feedback.web.lists import item_list
@@ -43,6 +43,7 @@ def progress_page(site: Site, request: Request, body: bytes) -> Response:
         progress=progress_of(site.store, user),
         items=by_department(site.store),
         agreement=site.agreement.rows(),
+        stuck=stuck(site.store) if user.role != "annotator" else 0,
         annotators=by_annotator(site.store) if user.role != "annotator" else [],
     )
 
