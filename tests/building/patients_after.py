@@ -1,80 +1,82 @@
-"""Names and sentences that were written after the rules were fixed: results are reported on these."""
+"""Names and sentences that were written after the rules were fixed, and found 98.0 % and 88.2 % at first sight."""
 
 from tests.building.patients import Wording
 from zj.building.deidentify.spans import words
 
 AFTER = Wording(
     given=words(
-        "健 凤 宇 勇 蓉 雷 铭 薇 林 楠 倩 彬 松 萌 岩 洁 瑜 炜 淑珍 玉英 桂香 秀云 凤琴 丽华 晓梅 文华 德华 国平 海林 志伟 建业 永生 金生 学兵 立新 庆国 桂荣 翠花 爱玲 月华 "
-        "少峰 云峰 卫兵 红霞 海峰 佳琳 雨萱 欣妍 梓轩 浩博 俊宇 宇辰 一鸣 子琪 思雨 若彤 诗琪 静怡 晓雯 明辉 天成 文轩 嘉欣 乐怡 可儿 安琪 家乐 长顺 有才 喜梅 秋生 润生 小兰 大力"
+        "强 静 涛 璇 越 颖 昆 骥 婕 帆 芹 冰 毅 舟 莎 鸣 坚 淳 慧珍 秀兰 玉梅 桂珍 凤珍 惠芳 金梅 志敏 建伟 卫平 春雷 海鹰 振国 保国 明远 长江 全喜 银花 素芳 彩霞 晓光 晓玲 国栋 文斌 "
+        "海龙 红军 新民 雅琴 丹丹 倩倩 圆圆 雨桐 梓涵 子墨 宇泽 皓然 奕涵 语嫣 若溪 佳怡 思远 哲瀚 承恩 铭轩 沐辰 芷晴 大柱 水莲 二丫 富贵 来娣 学勤 定邦 守仁 传宝 敬业"
     ),
-    minority=words("吐尔洪·马木提 阿瓦古丽·肉孜 次仁·拉姆 巴桑·卓嘎 哈斯·巴雅尔 古丽巴努尔·沙吾提"),
+    minority=words("阿卜力孜·奥斯曼 祖丽皮亚·艾则孜 拉巴·次仁 卓嘎·旺姆 苏日娜·格日勒 叶尔肯·托合塔尔"),
     cities=words(
-        "唐山市 扬州市 孝感市 江门市 金华市 邵阳市 汉中市 玉林市 锦州市 济宁市 安庆市 文山壮族苗族自治州 昌吉回族自治州 达州市"
+        "邯郸市 镇江市 黄冈市 珠海市 台州市 郴州市 商洛市 钦州市 丹东市 威海市 滁州市 迪庆藏族自治州 伊犁哈萨克自治州 南充市"
     ),
     counties=words(
-        "路北区 邗江区 孝南区 蓬江区 婺城区 大祥区 城固县 博白县 凌海市 兖州区 怀宁县 砚山县 玛纳斯县 渠县 任城区"
+        "丛台区 京口区 黄州区 香洲区 椒江区 北湖区 洛南县 灵山县 振安区 文登区 来安县 维西傈僳族自治县 霍城县 营山县 高坪区"
     ),
     towns=words(
-        "果园镇 公道镇 肖港镇 棠下镇 琅琊镇 檀江街道 柳林镇 那林镇 石山镇 新兖镇 石牌镇 江那镇 包家店镇 三汇镇"
+        "黄粱梦镇 谏壁街道 陈策楼镇 三灶镇 洪家街道 华塘镇 灵口镇 檀圩镇 同兴镇 宋村镇 半塔镇 塔城镇 清水河镇 小桥镇"
     ),
-    villages=words("东八户村 湖滨村 新华村 良溪村 白沙驿村 木瓜村 古路坝村 米马村 十里台村 牛王村 邱家山村 子马村"),
+    villages=words(
+        "北李庄村 月湖村 八斗湾村 海澄村 后高村 三合村 焦村 佛子村 变电村 石羊村 罗庄村 启别村 城西村 月华村"
+    ),
     roads=words(
-        "新华西道 文昌中路 城站路 港口一路 双龙南街 宝庆中路 民主街 人民南路 上海路 建设东路 菱湖南路 普阳西路 延安南路 万寿路 柳巷 胜利胡同"
+        "滏河北大街 中山东路 明珠大道 情侣南路 中心大道 国庆北路 华阳路 江滨大道 锦山大街 文山东路 永阳西路 长征大道 斯大林街 白塔路 四牌楼巷 解放里胡同"
     ),
     estates=words(
-        "凤凰新城小区 翠岗小区 槐荫花园 江门花园 金都美地小区 邵水名苑 汉江家园 金湾花园 锦绣天第公寓 运河城大厦 光彩花园 丽江苑"
+        "滏东小区 江南世家 阳光花园 海湾花园 云西小区 香花苑 商州小区 金湾名邸 福春小区 文苑小区 永阳新城 康珠花园 清华家园 北湖天著"
     ),
     consultations=[
         [
-            "你好医生，我叫{name}，<sex>，<age>，最近<illness>，去医院查了<lab>，需要吃<drug>吗？",
-            "{name}您好，可以服用<drug>，注意监测血压，目前<bp>偏高。",
-            "好的，谢谢医生，以后可以打您电话吗？我的号码是{mobile}。",
-            "可以在线联系我。",
+            "大夫您好，我母亲{relative}，<age>，<illness>两年，最近查<lab>，在吃<drug>，血压<bp>，用换药吗？",
+            "您好，{relative}阿姨的情况建议先查一下。",
+            "好的，我叫{name}，电话{mobile}，有消息请告诉我。",
+            "好的{surname}先生。",
         ],
         [
-            "我儿子{name}，<age>，{birth}生，<illness>，吃了<drug>，<lab>。",
-            "您好，请带孩子复查。",
-            "挂哪位医生的号？上次是{doctor}医生看的。",
-            "还挂{doctor_surname}医生的号就行。",
+            "请问{doctor}教授周几门诊？我的门诊号是{record}，身份证{id}。",
+            "{doctor_surname}教授周二、周四门诊。",
+            "谢谢，<illness>还能吃<drug>吗？",
+            "可以，<date>来复查<lab>。",
         ],
         [
-            "{doctor_surname}主任您好，我是{relative}的女儿，我妈的住院号是{record}，想问出院后<drug>怎么吃？",
-            "您好，按出院医嘱服用，<date>来复查。",
-            "我们家住{address}，能就近复查吗？",
-            "可以。",
+            "孩子{name}，<age>，生日{birth}，<illness>，<word>也不舒服。",
+            "您好，建议多喝水，可用<drug>。",
+            "我们住在{address}，请问附近有药店吗？",
+            "请用地图查询。",
         ],
-        ["收件人：{name}\n电话：{mobile}\n地址：{place}\n邮编：{postcode}\n麻烦寄<drug>一盒。", "好的，已安排。"],
         [
-            "想咨询报销的事，身份证号是{id}，银行卡号{card}，户主{name}。",
-            "请把发票寄来，我们的座机是{landline}。",
-            "好，我微信是{wechat}，有消息通知我。",
+            "收货地址：{place}，收货人{name}，联系方式{mobile}，邮政编码{postcode}。",
+            "好的，<drug>已发出。",
+            "我微信号是{wechat}，QQ号{qq}，物流信息发我一下。",
+            "已发送。",
+        ],
+        [
+            "您好，我是患者{relative}的家属{name}，请问检查结果<lab>正常吗？",
+            "基本正常，<word>注意休息。",
+            "方便发邮件吗？{email}",
             "好的。",
         ],
         [
-            "我先生{relative}血压<bp>，一直吃<drug>，<lab>，<word>会头晕。",
-            "{relative}先生的血压没控制好，建议调整用药。",
-            "他的老身份证号{old_id}还能用吗？",
-            "请用新证。",
+            "退费打到卡号{card}，开户人{name}，有问题打{landline}。",
+            "好的，已经登记。",
+            "我的旧身份证是{old_id}，手机{chinese_mobile}。",
+            "收到。",
         ],
-        ["<illness>好几年了，<word>加重，血压<bp>，吃<drug>，<lab>。", "建议住院检查，<date>前来办理。"],
-        [
-            "医生加个QQ吧，{qq}，或者发邮件{email}。",
-            "抱歉，只能在平台沟通。",
-            "那您记一下我电话{chinese_mobile}，我姓{surname}，车牌{plate}，我来接您。",
-            "不必了。",
-        ],
+        ["<illness>一个多月，<lab>，血压<bp>，吃<drug>没有效果，<word>更重。", "建议<date>到医院做进一步检查。"],
+        ["司机{name}，车牌{plate}，来院接病人{relative}，需要登记吗？", "请在门口登记，{surname}师傅。"],
     ],
     notes=[
-        "姓名：{name}　性别：<sex>　年龄：<age>　病历号：{record}\n身份证号：{id}　电话：{mobile}\n地址：{address}\n主诉：<illness>一周。查体：血压<bp>。辅助检查：<lab>。\n诊断：<illness>。处置：<drug>。\n医生签名：{doctor}　<date>",
-        "患者{name}，<sex>，<age>，因<illness>于<date>收住院，住院号{record}。入院后给予<drug>，<lab>。{doctor}主任查房：同意目前诊治。经治医师：{other}",
-        "产妇{name}，<age>，{birth}出生，住{village}，联系人{relative}（丈夫），电话{mobile}。产检血压<bp>，<lab>。",
-        "陪护人员：{relative}，联系电话：{landline}。患者：{name}，门诊号：{record}，<illness>，予<drug>。责任护士：{other}。",
-        "患者{minority}，护照号码{passport}，<age>，<illness>，<lab>，<date>出院。医师：{doctor}",
-        "体检报告\n姓名 {name}  性别 <sex>  年龄 <age>  体检编号 {record}\n血压 <bp>  <lab>\n结论：<illness>\n总检医师：{doctor}",
-        "授权委托书：委托人{name}，身份证{id}，委托{relative}全权办理。受托人：{relative}，电话{mobile}。签名：{name} <date>",
-        "<date>查房，患者<illness>，<word>，血压<bp>，<lab>，继续<drug>，向家属交代病情。",
-        "会诊意见：患者{name}<illness>，<lab>，建议予<drug>。会诊医师：{doctor}，申请医师：{other}。",
-        "家访记录：{village}村民{name}，<age>，<illness>，服<drug>，血压<bp>。随访医生{doctor}，随访日期<date>。",
+        "患者姓名：{name}，性别：<sex>，年龄：<age>，身份证号码：{id}，家庭住址：{address}，联系电话：{mobile}。主诉：<illness>。血压<bp>，<lab>，予<drug>。医师：{doctor}。",
+        "患者{name}，<sex>性，<age>，主因“<illness>3天”于<date>入我院，病案号{record}。查<lab>，给予<drug>后缓解。上级医师：{doctor}，住院医师：{other}。",
+        "交班记录：12床{name}，<illness>，今日血压<bp>，<lab>，继续<drug>。交班者：{doctor}；接班者：{other}。",
+        "孕妇{name}，丈夫{relative}，联系电话{mobile}，现住{village}，{birth}出生，孕38周，血压<bp>，<lab>。",
+        "输血同意书 姓名：{name} 住院号：{record} 受血者签名：{name} 家属签名：{relative} 谈话医师：{doctor} <date>",
+        "患者{minority}，护照{passport}，诊断<illness>，<drug>治疗，<lab>，<date>复诊，主诊医师{doctor}。",
+        "尸检委托人：{relative}，系死者{name}之子，住{place}，电话{landline}。死者生前患<illness>，用<drug>。",
+        "超声报告单 检查号：{record} 姓名：{name} 年龄：<age> 临床诊断：<illness> 检查者：{doctor} 记录者：{other} 日期：<date>",
+        "<illness>，<drug>口服，<lab>，血压<bp>，<word>随访，<date>复查。",
+        "病史汇报：{doctor}医师汇报病史，患者{name}，<age>，<illness>，<lab>。{other}主治医师补充：可加用<drug>。",
     ],
 )

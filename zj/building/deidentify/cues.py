@@ -37,7 +37,7 @@ PEOPLE = any_of(
     "患者 病人 患儿 新生儿 病员 产妇 孕妇 伤者 死者 家属 我是 本人 本人是 这是 我爸 我妈 我姐 我哥 我弟 我妹 其子 其女 其妻 其夫 其母 其父 其姐 其弟 其妹 其兄 之妻 之夫 之母 之父 之子 之女 联系人 陪护 家长 "
     "配偶 医师 医生 大夫 主任 护士 教授 陪同 陪同者 人员"
 )
-ANYONE = "(?<!或)者|[员师士译]|[村居牧渔]民|职工|学生|户主|助手|户名|(?:人|信息)(?=[：: ])"  # what the word for a person ends with
+ANYONE = "(?<!或)者|[户办托诉证责理护养收]人|司机|[员师士译]|[村居牧渔]民|职工|学生|户主|助手|户名|(?:人|信息)(?=[：: ])"  # what the word for a person ends with
 LIKELY = rf"(?:{PEOPLE}|{WORKERS}|{RELATIVES}|{ANYONE}){SPACE}?{OPEN}{SPACE}*"
 SURNAME = re.compile(
     rf"(?:我姓|免贵姓|鄙姓|本人姓)({'|'.join(sorted(DOUBLE))}|[\u4e00-\u9fff])(?=[^\u4e00-\u9fff]|$|[的是])"
@@ -55,7 +55,7 @@ OWNER = re.compile(rf"的(?:{RELATIVES}|{THINGS})")
 # A text without any of these has no cue; to look for them is quick.
 HINT = re.compile(
     "名|叫|签|医|护|患|病|我|本人|家属|人[:：]|者[:：]|先生|女士|小姐|主任|教授|院长|老师|姨|叔|大[爷妈娘伯]|[爷奶]|同志|专家|博士|师傅|"
-    "妇|男|姓|者|师|士|手|译|户名|信息|收|接|提供|送|[子女儿夫妻父母亲友]|配偶|陪|员|手[:：]|[·•・‧․]"
+    "妇|男|姓|者|师|士|手|译|民|职工|学生|户|司机|办人|托人|诉人|证人|责人|理人|养人|信息|收|接|提供|送|[子女儿夫妻父母亲友]|配偶|陪|员|手[:：]|[·•・‧․]"
 )
 HAN = re.compile("[\u4e00-\u9fff]")
 FOREIGN = re.compile("[\u4e00-\u9fff]{1,9}(?:[·•・‧․][\u4e00-\u9fff]{1,10}){1,3}")

@@ -36,10 +36,16 @@ def plain(text: str) -> str:
 
 
 def without_overlaps(spans: Iterable[Span], length: int) -> list[Span]:
-    """The spans in the order of their places; of two that overlap the one that comes first in `spans`."""
+    """The spans in the order of their places; of two that overlap the one that comes first in `spans`.
+
+    Of an address that runs into another span, what stands before that is kept.
+    """
     kept, taken = [], bytearray(length)
     for span in spans:
-        if not any(taken[span.start : span.end]):
+        first = taken.find(1, span.start, span.end)
+        if first > span.start and span.kind == "address":
+            span, first = span._replace(end=first), -1
+        if first < 0:
             taken[span.start : span.end] = b"\1" * (span.end - span.start)
             kept.append(span)
     return sorted(kept)

@@ -13,7 +13,6 @@ import hashlib
 import re
 import string
 from collections import Counter
-from collections.abc import Collection
 from typing import Literal
 
 from .addresses import PART, SUFFIX
@@ -52,7 +51,7 @@ class Surrogates:
         self.key, self.style = key, style
         self.begin("")
 
-    def begin(self, scope: str, names: Collection[str] = ()) -> None:
+    def begin(self, scope: str) -> None:
         """A new scope, such as a record: what was replaced before is forgotten."""
         self.scope = scope
         self.given: dict[tuple[str, str], str] = {}
