@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tqdm import tqdm
-
 from zj.building.card import page
+from zj.building.progress import rows_of, shown
 from zj.building.report import is_there
 from zj.building.summary import summarise
 from zj.cli import run_command
@@ -46,7 +45,7 @@ def main(config: Config) -> None:
     out = Path(config.out)
     reports = [read_report(Path(file)) for file in config.reports]
     files = files_of(config.data)
-    kinds = summarise(tqdm(records(files, config), unit="record", mininterval=1, disable=None))
+    kinds = summarise(shown(records(files, config), "count", total=rows_of(config.data)))
     by_digest = {report["sha256"]: report["step"] for report in reports}
     digests = {str(file): digest(file) for file in files} if reports else {}
     made = {file: by_digest[found] for file, found in digests.items() if found in by_digest}

@@ -1,7 +1,7 @@
 """Check the drugs that answers recommend against a knowledge graph. Records are flagged; none is removed unless asked.
 
 python scripts/build_check.py --data FILE ... --graph cmekg.jsonl.gz --out checked.jsonl
-python scripts/build_check.py --data clinic/sft_single.jsonl --graph clinic --out checked.jsonl
+python scripts/build_check.py --data clinic/single.jsonl --graph clinic --out checked.jsonl
 
 A record is flagged if it recommends a drug for an illness that the graph does not know it for (unknown use), or to a
 patient who must not take it (contraindicated). What a graph does not know may be right: read what is flagged. Beside
@@ -14,10 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
 from zj.building.check import Checker, check
 from zj.building.graph import open_graph
+from zj.building.progress import rows_of, shown
 from zj.building.report import StepReport, beside, is_there, write_records
 from zj.building.spool import Spool
 from zj.cli import run_command
@@ -48,8 +47,8 @@ def main(config: Config) -> None:
     graph = open_graph(config.graph, Path(config.database) if config.database else out.parent / "graph.sqlite")
     reading, report, flagged = Report(config.kind, "keep"), StepReport("check", asdict(config)), Spool(out.parent)
     records = stream(config.data, config.kind, reading, config.on_bad_row)
-    bar = tqdm(records, "check", unit="record", mininterval=1, disable=None)
-    write_records(out, check(bar, report, Checker(graph), flagged, config.remove), report, {"flagged": flagged})
+    records = shown(records, "check", total=rows_of(config.data))
+    write_records(out, check(records, report, Checker(graph), flagged, config.remove), report, {"flagged": flagged})
     file = beside(out, "flagged")
     print(f"{reading}\n{report}\n{out}: {len(flagged):,} records are flagged, with their findings in {file}.")
 

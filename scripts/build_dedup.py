@@ -14,14 +14,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
 from zj.building.dedup import Of, dedup
+from zj.building.progress import rows_of, shown
 from zj.building.report import StepReport, beside, is_there, write_lines
 from zj.cli import check_range, run_command
 from zj.data.files import files_of
 from zj.data.readers import Kind, read_any, stream
+from zj.data.records import Record
 from zj.data.report import Report
+
+METHOD = "lexical: texts are near if they share their characters; paraphrases are not found"
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,12 @@ def main(config: Config) -> None:
         return
     out = Path(config.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    test = [item for file in files_of(config.against) for item in read_any(file)[0]] if config.against else []
+    test = read_test(config.against)
     reading = Report(config.kind, "keep")
-    report = StepReport("dedup", asdict(config))
+    report = StepReport("dedup", asdict(config) | {"method": METHOD})
+    rows = stream(config.data, config.kind, reading, config.on_bad_row)
     stay, removed = dedup(
-        tqdm(
-            stream(config.data, config.kind, reading, config.on_bad_row),
-            "read",
-            unit="record",
-            mininterval=1,
-            disable=None,
-        ),
+        shown(rows, "read", total=rows_of(config.data)),
         report,
         out.parent,
         threshold=config.threshold,
@@ -72,6 +69,14 @@ def main(config: Config) -> None:
     print(
         f"{reading}\n{report}\n{out}: the removed records are in {beside(out, 'removed')}. Paraphrases are not found."
     )
+
+
+def read_test(paths: tuple[str, ...]) -> list[Record]:
+    """The items of the test sets, of any kind. ValueError names --against."""
+    try:
+        return [item for file in files_of(paths) for item in read_any(file)[0]] if paths else []
+    except ValueError as error:
+        raise ValueError(str(error).replace("--data", "--against", 1)) from None
 
 
 if __name__ == "__main__":

@@ -13,9 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
 from zj.building.filter import BY_DEFAULT, RULES, WORDS, Language, Limits, keep_good, read_words, rules
+from zj.building.progress import rows_of, shown
 from zj.building.report import StepReport, beside, is_there, write_records
 from zj.building.spool import Spool
 from zj.cli import check_range, run_command
@@ -33,9 +32,7 @@ class Config:
     max_text: int = 8000  # rule long: most characters of a text
     language: Language = "zh"  # rule language: Chinese characters (zh) or Latin words (en)
     least_language: float = 0.5  # rule language: least share of these in a record's answers
-    most_repeated: float = (
-        0.3  # rule repetition: most of an answer's stretches of 10 characters that stand before in it
-    )
+    most_repeated: float = 0.3  # rule repetition: most of an answer that repeats it, by stretches of 10 characters
     words: str = ""  # TOML file of the rules' words (none: zj/building/filter.toml)
     on_bad_row: Literal["stop", "skip"] = "stop"  # what to do at a row that cannot be read
 
@@ -57,9 +54,8 @@ def main(config: Config) -> None:
     all_rules = rules(limits, read_words(Path(config.words) if config.words else WORDS))
     chosen = {name: rule for name, rule in all_rules.items() if name in config.rules}
     reading, report, removed = Report(config.kind, "keep"), StepReport("filter", asdict(config)), Spool(out.parent)
-    records = tqdm(
-        stream(config.data, config.kind, reading, config.on_bad_row), unit="record", mininterval=1, disable=None
-    )
+    rows = stream(config.data, config.kind, reading, config.on_bad_row)
+    records = shown(rows, "filter", total=rows_of(config.data))
     write_records(out, keep_good(records, report, chosen, removed), report, {"removed": removed})
     file = beside(out, "removed")
     print(f"{reading}\n{report}\n{out}: the removed records are in {file}.")

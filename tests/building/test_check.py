@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from functools import cache
 
 import pytest
 
 from scripts.build_check import Config, main
-from zj.building.check import Checker
+from zj.building.check import Checker, conversations
 from zj.building.graph import open_graph, without_form, words
 from zj.clinic import CONDITIONS, DRUGS
 from zj.clinic.case import patient_of
 from zj.clinic.consultation import one_answer
+from zj.data.records import Candidates, Document, Prompt, Ranking
 
 pytest.importorskip("ahocorasick_rs", reason="extra [data]")
+AGAINST = ["哮喘患者禁用", "高血压患者慎用", "肺炎危象患者禁用", "肺炎并发头痛时禁用"]
+ILLNESSES = ("发热", "头痛", "胃溃疡", "肺炎", "哮喘", "感染")
 GRAPH = [
     {
         "entity": "布洛芬片",
@@ -24,7 +28,10 @@ GRAPH = [
     {"entity": "氨氯地平片", "relations": {"适应症": ["原发性高血压"], "商品名": ["络活喜"]}},
     {"entity": "高血压", "relations": {"就诊科室": ["心内科"], "别称": ["血压高"], "相关药物": ["缬沙坦胶囊"]}},
     {"entity": "缬沙坦胶囊", "relations": {"药品类型": ["处方药"]}},
-    *({"entity": name, "relations": {"就诊科室": ["内科"]}} for name in ("发热", "头痛", "胃溃疡", "肺炎")),
+    {"entity": "麻黄碱片", "relations": {"适应症": ["哮喘"], "禁忌": AGAINST}},
+    {"entity": "舒筋活络丸", "relations": {"适应症": ["关节痛"], "功效": ["舒筋活络"]}},
+    {"entity": "抗病毒片", "relations": {"适应症": ["感冒"]}},
+    *({"entity": name, "relations": {"就诊科室": ["内科"]}} for name in ILLNESSES),
 ]
 
 
@@ -59,6 +66,14 @@ def checker(graph_file):
         ("我得了肺炎", "布洛芬很常见。", None),
         ("我发热", "服用布洛芬可能引起胃溃疡。", None),  # an effect
         ("怎么办", "可以吃布洛芬。", None),  # for nothing
+        ("我哮喘", "可以用麻黄碱。", None),  # a known use is no contraindication
+        ("我哮喘，血压高", "可以用麻黄碱。", None),  # only caution
+        ("我哮喘，得了肺炎", "可以用麻黄碱。", None),  # of a crisis alone
+        ("我哮喘，头痛", "可以用麻黄碱。", None),  # of two illnesses together
+        ("我头痛", "吃好睡好能舒筋活络。", None),  # a word, not 舒筋活络丸
+        ("我头痛", "可以用抗病毒治疗。", None),
+        ("我头痛", "可以用抗病毒片。", ("unknown use", "抗病毒片", "头痛")),
+        ("我感染了", "可以吃布洛芬。", None),  # too wide for an illness
     ],
 )
 def test_statements_are_read_by_the_rule(checker, user, answer, finding):
@@ -117,6 +132,15 @@ def test_flagged_records_stay_unless_asked(tmp_path, graph_file, capsys):
     assert "1 record" in capsys.readouterr().out
 
 
+def test_every_kind_of_record_is_read():
+    prompt = Prompt("p", "三", (("一", "二"),))
+    assert list(conversations(Ranking("r", prompt, ("好", "坏"), (1, 2)))) == [(("一", "二"), ("三", "好"))]
+    assert len(list(conversations(Candidates("c", prompt, ("四", "五"))))) == 2
+    assert list(conversations(prompt)) == [(("一", "二"),)] and list(conversations(Document("d", "文"))) == [
+        (("", "文"),)
+    ]
+
+
 def test_a_database_is_made_once_and_of_one_graph(tmp_path, graph_file, monkeypatch):
     database = tmp_path / "graph.sqlite"
     open_graph(str(graph_file), database)
@@ -128,11 +152,19 @@ def test_a_database_is_made_once_and_of_one_graph(tmp_path, graph_file, monkeypa
     monkeypatch.setitem(words()["circumstances"], "新", ["新的"])
     with pytest.raises(ValueError, match="today's check.toml"):
         open_graph(str(graph_file), database)
+    with pytest.raises(ValueError, match="--graph .*absent.*: cannot be read"):
+        open_graph(str(tmp_path / "absent"), tmp_path / "other.sqlite")
     nothing = tmp_path / "nothing.jsonl"
     nothing.write_text('{"entity": "水", "relations": {"颜色": ["无"]}}\n')
     with pytest.raises(ValueError, match="--graph .*: found no drug"):
         open_graph(str(nothing), tmp_path / "other.sqlite")
     assert not (tmp_path / "other.sqlite").exists()
+
+
+def test_a_missing_library_is_named(checker, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ahocorasick_rs", None)
+    with pytest.raises(ValueError, match=r"mentions need ahocorasick-rs: pip install 'zj\[data\]'"):
+        Checker(checker.graph)
 
 
 def test_names_lose_their_form_but_never_all():

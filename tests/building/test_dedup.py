@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import sys
 
 import numpy as np
 import pytest
 
+from scripts import build_dedup
 from scripts.build_dedup import Config, main
 from zj.building.dedup import repeats
-from zj.building.sketch import SLOTS, Texts, bands_of, grams, jaccard, sketch
+from zj.building.sketch import SLOTS, Texts, bands_of, grams, jaccard, shared_bands, sketch
 from zj.building.spool import Spool
 from zj.data import readers
 from zj.data.readers import read, stream
@@ -91,6 +94,24 @@ def test_a_sketch_estimates_the_similarity_and_bands_keep_their_promise():
         bands_of(0.05)
 
 
+def test_only_test_items_count_against_a_test_set():
+    item = "".join(LETTERS[:60])
+    texts = [item, *(item[n:] + "".join(LETTERS[100 : 100 + n]) for n in (8, 9, 8, 1))]
+    assert list(repeats(Texts(texts, 3), 0.8, test=1)) == [4]
+    assert sorted(repeats(Texts(texts, 3), 0.8)) == [2, 3, 4]  # control
+
+
+def test_a_group_is_of_one_band():
+    texts = some_texts(3, 200)
+    sketches = sketch(texts, 3)
+    seen: set[int] = set()
+    for members, groups in shared_bands(sketches, 0.8):
+        assert not seen & set(groups.tolist()) and min(np.bincount(groups)[np.unique(groups)], default=2) >= 2
+        assert len(members) == len(set(members.tolist()))
+        seen |= set(groups.tolist())
+    assert seen == set(range(len(seen))) and len(seen) > 100
+
+
 def test_a_chain_does_not_pull_in_its_far_end():
     a = "".join(LETTERS[:60])
     b, c = a[4:] + "".join(LETTERS[100:104]), a[8:] + "".join(LETTERS[100:108])
@@ -135,14 +156,23 @@ def test_repeats_and_test_items_go_and_are_listed(tmp_path, capsys):
     assert removed[2]["of"] == f"{exam}:1" and ids(tmp_path / "clean.removed.jsonl") == ["r1", "r2", "r5"]
     report = json.loads((tmp_path / "clean.report.json").read_text())
     assert (report["read"], report["written"], report["removed"]) == (6, 3, 3)
+    assert "paraphrases are not found" in report["settings"]["method"]
     assert "Paraphrases are not found" in capsys.readouterr().out
     main(Config((data,), out=str(tmp_path / "longest.jsonl"), keep="longest"))
     assert ids(tmp_path / "longest.jsonl") == ["r2", "r3", "r4", "r5"]
     main(Config((data,), out=str(tmp_path / "asked.jsonl"), of="question"))
     assert ids(tmp_path / "asked.jsonl") == ["r0", "r4", "r5"]
+    with pytest.raises(ValueError, match="--against absent: no such file"):
+        main(Config((data,), out=str(tmp_path / "x.jsonl"), against=("absent",)))
     before = out.read_bytes()
     main(Config((data,), out=str(out), threshold=0.1))
     assert out.read_bytes() == before and "nothing was done" in capsys.readouterr().out
+
+
+def test_the_pair_of_the_help_is_not_found():
+    one, other = re.findall('"(.*?？)"', build_dedup.__doc__ or "")
+    assert not repeats(Texts([one, other], 3), 0.1)
+    assert jaccard(grams(one, 1), grams(other, 1)) < 0.3  # not even by single characters
 
 
 def test_large_files_are_read_line_by_line_to_the_same_records(tmp_path, monkeypatch):
@@ -160,6 +190,12 @@ def test_large_files_are_read_line_by_line_to_the_same_records(tmp_path, monkeyp
     file.write_bytes(file.read_bytes() + '{"query": "问"}\n'.encode("gb18030"))
     with pytest.raises(ValueError, match=f"{file}:5: byte 11: expected UTF-8"):
         list(stream(file, "dialogue", Report("dialogue", "keep"), "skip"))
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rensa", None)
+    with pytest.raises(ValueError, match=r"near repeats need rensa: pip install 'zj\[data\]'"):
+        Texts(["一二三四"], 3)
 
 
 def test_a_spool_is_a_list_of_texts():

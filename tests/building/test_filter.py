@@ -16,7 +16,7 @@ CASES = {  # rule -> answers that it removes, answers that it leaves
     "empty": (["。。。", "无", "N/A", "见上"], ["无需用药。", "无明显异常"]),
     "short": (["是的"], [A]),
     "long": (["药" * 101], ["药" * 100]),
-    "language": (["Take some rest and drink water."], ["查CRP、PCT和CT（HRCT），用ACEI。", "38.5"]),
+    "language": (["Take some rest and drink water."], ["查CRP、PCT和CT（HRCT），用ACEI。", "38.5", "Hellstr(o)m术"]),
     "encoding": (
         ["发烧\ufffd咳嗽", "发烧\x07", "锟斤拷", "浣犲ソ锛岃鍏堝幓鍖婚櫌", "ä½ å¥½ï¼Œåˆ«æ€¥", "\ue008"],
         ["体温38℃，血压120/80 mmHg，5×10⁹/L", "café 与 Ménière 病", "一\t二\n三"],
@@ -26,9 +26,10 @@ CASES = {  # rule -> answers that it removes, answers that it leaves
         ["建议来医院就诊。", "可以拨打医院的咨询热线。", "我们医院没有这种药"],
     ),
     "contact": (
-        ["加微信：abc12345", "打13812345678", "电话010-87654321", "见https://a.cn", "写信给a.b@c.com", "QQ 1234567"],
+        ["加微信：abc12345", "打13812345678", "电话010-87654321", "写信给a.b@c.com", "QQ 1234567"],
         ["血小板13800", "每次0.25克，010胶囊", "每天1次，每次500 ml，共1380000单位", "用微信扫码"],
     ),
+    "link": (["见https://a.cn", "上WWW.a.cn查"], ["www", "http协议", "每天3.5片"]),
     "refusal": (
         [
             "作为一个AI语言模型，我不能诊断。",
@@ -40,7 +41,7 @@ CASES = {  # rule -> answers that it removes, answers that it leaves
     ),
     "repetition": (
         ["多喝水，注意休息，清淡饮食。" * 4],
-        [A * 1, "哈" * 8, "一次一片，一日三次；或一次两片，一日两次。"],
+        [A, "哈" * 8, "多喝水多休息" * 3, "一次一片，一日三次；或一次两片，一日两次。"],
     ),
 }
 
@@ -63,7 +64,7 @@ def test_a_rule_finds_its_fault_and_leaves_the_rest(all_rules, rule):
 
 def test_rules_read_the_parts_that_they_are_about(all_rules):
     url = "见https://a.cn"
-    assert all_rules["contact"](Parts((url,), (A,))) and not all_rules["advertising"](Parts(("欢迎来我院",), (A,)))
+    assert all_rules["link"](Parts((url,), (A,))) and not all_rules["advertising"](Parts(("欢迎来我院",), (A,)))
     assert not all_rules["short"](Parts((Q, "谢谢"), (A, "不客气")))  # the longest answer decides
     prompt = Prompt("p", Q, ((Q, "前"),))
     assert parts_of(Ranking("r", prompt, ("好", "坏"), (1, 2))) == Parts((Q, Q), ("好",))
@@ -93,7 +94,7 @@ def test_only_rules_that_are_on_remove(tmp_path, capsys):
 
 def test_words_are_data(tmp_path):
     file = tmp_path / "words.toml"
-    keys = ("empty", "mojibake", "advertising", "contact", "refusal")
+    keys = ("empty", "mojibake", "advertising", "contact", "link", "refusal")
     file.write_text("".join(f'{key} = ["X{key}"]\n' for key in keys))
     assert read_words(file)["contact"].search("xCONTACT") and not read_words(file)["contact"].search("13812345678")
     for text, message in (("empty = [", "--words"), ('empty = ["a"]', "expected empty, mojibake"), ("[", "--words")):

@@ -84,17 +84,20 @@ def _sources(kinds: Mapping[str, Summary], made: Mapping[str, str]) -> str:
 
 def _step(report: Mapping[str, Any]) -> str:
     """What a step did, with some of the records that it names."""
-    samples, kind = report["samples"], report["settings"].get("kind", "")
+    samples, settings = report["samples"], report["settings"]
+    title = " ".join(
+        filter(None, [report["step"], str(settings.get("kind", "")), Path(str(settings.get("out", ""))).name])
+    )
     counts = ", ".join(f"{report[name]:,} {name}" for name in ("read", "removed", "changed", "written"))
     reasons = [
         [reason, f"{number:,}", share(number, report["read"]), "\n".join(samples.get(reason, []))]
         for reason, number in sorted(report["reasons"].items(), key=lambda item: -item[1])
     ]
     table = _table(["reason", "records", "of those read", "for example"], reasons, last_is_text=True) if reasons else ""
-    settings = "".join(f"{escape(str(name))} = {escape(str(value))}\n" for name, value in report["settings"].items())
+    listed = "".join(f"{escape(name)} = {escape(str(value))}\n" for name, value in settings.items())
     return (
-        f"<h3>{escape(str(report['step']))}{escape(f', {kind}s' if kind else '')}</h3><p>{counts}</p>{table}"
-        f"<details><summary>settings</summary><pre><code>{settings}</code></pre></details>"
+        f"<h3>{escape(title)}</h3><p>{counts}</p>{table}"
+        f"<details><summary>settings</summary><pre><code>{listed}</code></pre></details>"
     )
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from zj.building.filter import parts_of
 from zj.building.graph import Graph, Triple, words
 from zj.building.report import StepReport, row_with
 from zj.building.spool import Spool
@@ -108,7 +109,8 @@ class Checker:
             return set()
         named: set[str] = set()
         for mention in self._mentions(text):
-            illness = WHOLE.match(mention.after) and "过敏" not in mention.before + mention.name
+            part = any(word in mention.before for word in ("并发", "合并", "过敏"))
+            illness = WHOLE.match(mention.after) and not part and "过敏" not in mention.name
             named |= self._conditions(mention) if illness or "circumstance" in mention.kinds else set()
         circumstances = words()["circumstances"]
         return named | {name for name in circumstances if any(word in text for word in (name, *circumstances[name]))}
@@ -141,7 +143,7 @@ class Checker:
 
 
 def conversations(record: Record) -> Iterator[tuple[Turn, ...]]:
-    """The conversations of a record: of K answers K of them."""
+    """The conversations of a record: of a prompt with K answers K of them, of a ranking those to the best answers."""
     if isinstance(record, Document):
         yield (("", record.text),)
     elif isinstance(record, Dialogue):
@@ -149,7 +151,8 @@ def conversations(record: Record) -> Iterator[tuple[Turn, ...]]:
     elif isinstance(record, Prompt):
         yield record.history
     else:
-        yield from ((*record.prompt.history, (record.prompt.user, answer)) for answer in record.answers)
+        answers = parts_of(record).answers
+        yield from ((*record.prompt.history, (record.prompt.user, answer)) for answer in answers)
 
 
 def check(

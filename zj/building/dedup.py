@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from tqdm import tqdm
 
+from zj.building.progress import shown
 from zj.building.report import StepReport
 from zj.building.sketch import SLOTS, Texts, bands_of, jaccard, shared_bands
 from zj.building.spool import Spool
@@ -70,7 +70,7 @@ def dedup(
         for number, repeat in repeats(both, threshold, test=len(test)).items():
             causes[number - len(test)] = "test item", test[repeat.of].where, repeat.jaccard
     left = np.array([number for number in range(len(lines)) if number not in causes])
-    own = Texts((texts[number] for number in left), ngram, seed, folder)
+    own = Texts((texts[number] for number in shown(left, "sketch", "text", len(left))), ngram, seed, folder)
     for number, repeat in repeats(own, threshold, longest).items():
         reason = "exact" if repeat.exact else "near"
         causes[int(left[number])] = reason, places[left[repeat.of]], repeat.jaccard
@@ -101,7 +101,8 @@ def repeats(texts: Texts, threshold: float, longest: bool = False, test: int = 0
     order = np.argsort(-lengths, kind="stable") if longest else np.arange(len(texts))
     removed = _exact(texts, test)
     groups = _Groups(texts, threshold, test)
-    for number in tqdm(order[groups.sizes[order] > 0], "compare", unit="text", mininterval=1, disable=None):
+    candidates = order[groups.sizes[order] > 0]
+    for number in shown(candidates, "compare", "text", len(candidates)):
         if number in removed:
             continue
         if number >= test and (near := groups.find(number)):

@@ -25,6 +25,7 @@ LATIN = r"[A-Za-z]*[a-z][A-Za-z]*"  # a word; CT and MRI are of no language
 SCRIPTS = {"zh": re.compile(CHINESE), "en": re.compile(LATIN)}
 WORD = re.compile(rf"{CHINESE}|{LATIN}|[^\W\d_A-Z]")  # of any script
 DAMAGE = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ud800-\udfff\ufdd0-\ufdef]")
+LEAST_WORDS = 5  # fewer are of any language: a name, a measurement
 REPEATED = 10  # characters of a stretch that an answer says again
 Language = Literal["zh", "en"]
 
@@ -75,19 +76,20 @@ def rules(limits: Limits, words: dict[str, re.Pattern[str]]) -> dict[str, Rule]:
         "encoding": damage,
         "advertising": lambda parts: search("advertising", parts.answers),
         "contact": lambda parts: search("contact", parts.all),
+        "link": lambda parts: search("link", parts.all),
         "refusal": lambda parts: search("refusal", parts.answers),
         "repetition": lambda parts: _repetitive(parts.answers, limits.most_repeated),
     }
 
 
 # The names of all rules. "short" is off by default: answers of one word are facts in question-answer sets.
-RULES = ("empty", "short", "long", "language", "encoding", "advertising", "contact", "refusal", "repetition")
+RULES = ("empty", "short", "long", "language", "encoding", "advertising", "contact", "link", "refusal", "repetition")
 BY_DEFAULT = tuple(name for name in RULES if name != "short")
 
 
 def read_words(file: Path = WORDS) -> dict[str, re.Pattern[str]]:
     """The words of the rules. ValueError names what is wrong with the file."""
-    needed = ("empty", "mojibake", "advertising", "contact", "refusal")
+    needed = ("empty", "mojibake", "advertising", "contact", "link", "refusal")
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
         if sorted(table) != sorted(needed):
@@ -142,7 +144,7 @@ def _short(answers: tuple[str, ...], least: int) -> str:
 
 def _foreign(text: str, language: Language, least: float) -> str:
     total = len(WORD.findall(text))
-    share = len(SCRIPTS[language].findall(text)) / total if total else 1.0
+    share = len(SCRIPTS[language].findall(text)) / total if total >= LEAST_WORDS else 1.0
     return f"{share:.0%} {language}" if share < least else ""
 
 

@@ -76,7 +76,7 @@ def open_graph(source: str, database: Path) -> Graph:
     ValueError if the file has no triples of drugs, or if the database was made of another file.
     """
     rules = blake2b(repr([words()["graph"], words()["circumstances"]]).encode(), digest_size=8).hexdigest()
-    key = (source, 0 if source == CLINIC else len(data := read_bytes(Path(source))), rules)
+    key = (source, 0 if source == CLINIC else len(data := _bytes(Path(source))), rules)
     if not database.exists():
         rows = clinic_rows() if source == CLINIC else _rows(Path(source), data)
         database.parent.mkdir(parents=True, exist_ok=True)
@@ -125,12 +125,14 @@ def _names(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
 
     drugs = of("subject", "is_drug") - of("subject", "not_drug")
     illnesses = of("subject", "is_illness") - drugs - set(graph["not_illness"])
+    not_names = of("object", "not_names") | set(graph["not_drug_names"])
     drug_names, illness_names = aliases("drug_names"), aliases("illness_names")
     names = [
         (name, "drug", drug)
         for drug in drugs
         for full in (drug, *drug_names.get(drug, ()))
         for name in {full, without_form(full)}
+        if name == full or name not in not_names
     ]
     names += [(name, "illness", entity) for entity in illnesses for name in (entity, *illness_names.get(entity, ()))]
     said = [(name, text) for name, texts in words()["circumstances"].items() for text in texts]
@@ -145,6 +147,13 @@ def without_form(drug: str) -> str:
         if drug.endswith(form) and len(drug) - len(form) >= 2:
             return drug.removesuffix(form)
     return drug
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return read_bytes(file)
+    except ValueError as error:
+        raise ValueError(str(error).replace("--data", "--graph", 1)) from None
 
 
 def _rows(file: Path, data: bytes) -> Iterator[dict[str, Any]]:
