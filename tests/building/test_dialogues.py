@@ -58,6 +58,7 @@ def test_a_dialogue_ends_at_its_limit_or_where_a_reply_is_none():
         ("咳嗽", ["咳嗽。", "多久？", "三天。", "可能是支气管炎。", "支气管炎要紧吗？", "不要紧。"], []),  # control
         ("咳嗽", ["是支气管炎吗？", "多久？"], [PATIENT]),
         ("咳嗽", ["咳嗽。", "您是支气管炎。"], [DOCTOR]),
+        ("咳嗽", ["咳嗽。"], []),  # nobody answered
         ("疾病：支气管炎", ["咳嗽。", "多久？"], [CASE]),
         ("支气管炎", ["是支气管炎。", "是支气管炎。"], [CASE, PATIENT, DOCTOR]),
     ],

@@ -11,6 +11,7 @@ of turns. What leaks is counted:
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -124,10 +125,9 @@ def leaks_of(talk: Talk, illnesses: Iterable[str]) -> list[str]:
     """Which of LEAKS a talk has."""
     names = terms(talk.case.diagnosis, illnesses)
 
-    def first(start: int) -> int:
+    def first(start: int) -> float:
         """Number of the speaker's first message with a name of the diagnosis."""
-        said = (n for n in range(start, len(talk.messages), 2) if _names(talk.messages[n], names))
-        return next(said, len(talk.messages))
+        return next((n for n in range(start, len(talk.messages), 2) if _names(talk.messages[n], names)), math.inf)
 
     patient, doctor = first(0), first(1)
     found = {CASE: _names(talk.case.case, names), PATIENT: patient < doctor, DOCTOR: doctor == 1}
