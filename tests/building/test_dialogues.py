@@ -8,8 +8,9 @@ import pytest
 
 from scripts.build_dialogues import Config, main
 from zj.building.cases import MedicalCase, clinic_cases, read_cases
-from zj.building.dialogues import CASE, DOCTOR, PATIENT, Talk, leaks_of, samples, write_dialogues
+from zj.building.dialogues import CASE, DOCTOR, PATIENT, UNKNOWN, Talk, leaks_of, records, samples, write_dialogues
 from zj.building.prompts import Template
+from zj.building.report import StepReport
 from zj.data.readers import read
 from zj.feedback.llm import ChatReply, ChatRequest
 
@@ -67,6 +68,16 @@ def test_leaks_are_told_apart(case, messages, leaks):
     for diagnosis in ("支气管炎", "病情摘要及初步印象：支气管炎。总结建议：多喝水，注意休息"):
         talk = Talk(MedicalCase("a", case, diagnosis), ChatRequest(()), messages)
         assert leaks_of(talk, ["支气管炎", "湿疹"]) == leaks
+
+
+def test_a_diagnosis_without_a_known_name_is_counted():
+    talk = Talk(
+        MedicalCase("a", "咳嗽", "病情摘要及初步印象：支气管炎，建议休息"), ChatRequest(()), ["咳嗽。", "多久？"]
+    )
+    for names, counts in (([], {UNKNOWN: 1}), (["支气管炎"], {})):
+        report = StepReport("dialogues", {})
+        assert len(list(records([talk], names, report, [], drop=True))) == 1
+        assert report.reasons == {"end: ": 1} | counts
 
 
 def test_a_case_s_sample_depends_on_nothing_before_it():

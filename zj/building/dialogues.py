@@ -32,6 +32,7 @@ CASE, PATIENT, DOCTOR = (
     "patient names the diagnosis",
     "doctor names the diagnosis at once",
 )
+UNKNOWN = "no name of the diagnosis is known, so no leak is seen"
 LEAKS = (CASE, PATIENT, DOCTOR)
 
 
@@ -110,7 +111,8 @@ def records(
     for talk in talks:
         report.read += 1
         leaks = leaks_of(talk, illnesses)
-        for reason in (f"end: {talk.ended}", *leaks):
+        unknown = [] if terms(talk.case.diagnosis, illnesses) else [UNKNOWN]
+        for reason in (f"end: {talk.ended}", *leaks, *unknown):
             report.add(reason, talk.case.where or talk.case.id, talk.case.id)
         if talk.failed or not talk.turns or (drop and leaks):
             report.removed += 1

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+
+from tqdm import tqdm
 
 from zj.building.check import Checker, check
 from zj.building.dedup import dedup
@@ -20,7 +22,6 @@ from zj.data.records import Dialogue, Record, as_json
 
 STEPS = ("deidentify", "filter", "dedup", "check")
 LIMITS = Limits(min_answer=5, max_text=8000, language="zh", least_language=0.5, most_repeated=0.3)
-Step = Callable[[Sequence[Dialogue], StepReport], list[Dialogue]]
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,13 @@ class Steps:
         """(what stays after all steps, the report of each)."""
         reports, rows = [], list(dialogues)
         for name in steps:
-            report = StepReport(name, {})
-            rows = list(getattr(self, f"_{name}")(rows, report))
+            report, bar = StepReport(name, {}), tqdm(rows, name, unit="record", mininterval=1, disable=None)
+            rows = list(getattr(self, f"_{name}")(bar, report))
             report.written = len(rows)
             reports.append(report)
         return rows, reports
 
-    def _deidentify(self, rows: Sequence[Dialogue], report: StepReport) -> Iterator[Record]:
+    def _deidentify(self, rows: Iterable[Dialogue], report: StepReport) -> Iterator[Record]:
         for number, record in enumerate(rows, 1):
             report.read += 1
             self.surrogates.begin(str(number))
@@ -81,17 +82,23 @@ class Steps:
             report.changed += bool(counts)
             yield new
 
-    def _filter(self, rows: Sequence[Dialogue], report: StepReport) -> Iterator[Record]:
+    def _filter(self, rows: Iterable[Dialogue], report: StepReport) -> Iterator[Record]:
         return keep_good(rows, report, self.rules, self.removed)
 
-    def _dedup(self, rows: Sequence[Dialogue], report: StepReport) -> Iterator[Record]:
-        by_line = {json.dumps(as_json(row), ensure_ascii=False): row for row in reversed(rows)}
-        stay, gone = dedup(rows, report, self.folder, test=self.test, seed=self.seed)
+    def _dedup(self, rows: Iterable[Dialogue], report: StepReport) -> Iterator[Record]:
+        by_line: dict[str, Dialogue] = {}
+
+        def remembered() -> Iterator[Dialogue]:
+            for row in rows:
+                by_line.setdefault(json.dumps(as_json(row), ensure_ascii=False), row)
+                yield row
+
+        stay, gone = dedup(remembered(), report, self.folder, test=self.test, seed=self.seed)
         yield from (by_line[line.rstrip("\n")] for line in stay)
         for line in gone:
             self.removed.append(line)
 
-    def _check(self, rows: Sequence[Dialogue], report: StepReport) -> Iterator[Record]:
+    def _check(self, rows: Iterable[Dialogue], report: StepReport) -> Iterator[Record]:
         assert self.checker is not None
         return check(rows, report, self.checker, self.removed, remove=True)
 
