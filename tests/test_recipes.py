@@ -19,7 +19,9 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def script_of(file: Path) -> str:
-    """recipes/zhongjing/sft.toml -> train_sft; the papers call PPO reinforcement learning."""
+    """recipes/zhongjing/sft.toml -> train_sft; the papers call PPO reinforcement learning. data.toml is of build."""
+    if file.stem == "data":
+        return "build"
     return "train_" + {"rl": "ppo"}.get(file.stem, file.stem)
 
 
@@ -31,7 +33,7 @@ def read(recipe: str):
 @pytest.mark.parametrize("file", RECIPES, ids=lambda f: str(f.relative_to(ROOT)))
 def test_every_recipe_is_one_of_its_script(file):
     config = parse(import_module(f"scripts.{script_of(file)}").Config, ["--config", str(file)])
-    assert config.epochs >= 1
+    assert config.parts if file.stem == "data" else config.epochs >= 1
 
 
 # Everything that the papers state of a stage and a recipe can hold, read out of the papers once more.
@@ -58,6 +60,8 @@ STATED = {
     "huatuogpt/sft": {"optim.lr": 2e-5, "epochs": 3, "batch_size": 128, "max_tokens": 2048, "lora.rank": 0}
     | {"template": "huatuo"},
     "huatuogpt/reward": {},
+    "huatuogpt/data": {"total": 226042},  # Table 3; its shares are compared below
+    "zhongjing/data": {},
     "huatuogpt/rl": {"optim.lr": 8e-6, "beta": 0.05, "kl_target": 0.0, "last_layers": 2},
 }
 
@@ -84,6 +88,15 @@ def test_every_value_of_a_papers_recipe_tells_where_it_is_from(recipe):
     assert not re.search(source, "batch_size = 64  # a round number")  # the control
 
 
+@pytest.mark.parametrize(
+    "recipe, shares", [("huatuogpt/data", [61400, 69768, 68888, 25986]), ("zhongjing/data", [7, 1])]
+)
+def test_parts_of_a_hybrid_set_have_the_shares_of_the_paper(recipe, shares):
+    config = read(recipe)
+    assert [part.share for part in config.parts.values()] == shares
+    assert config.total in (None, sum(shares))
+
+
 def test_steps_of_the_reinforcement_learning_of_huatuogpt():
     """16,000 steps (section 4.1) are no value of a recipe: they follow from the number of prompts it names."""
     text = (ROOT / "recipes/huatuogpt/rl.toml").read_text(encoding="utf-8")
@@ -99,6 +112,7 @@ def commands() -> list[str]:
     for file in [*texts, *RECIPES]:
         text = re.sub(r"\\\n#?", " ", file.read_text(encoding="utf-8"))
         found += re.findall(r"(scripts/\w+\.py[^\n`]*)", text)
+    found = [line.partition('"')[0] if line.count('"') % 2 else line for line in found]  # in a value of a recipe
     return [line for line in found if "--" in line]
 
 

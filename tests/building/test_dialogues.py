@@ -8,8 +8,9 @@ import pytest
 
 from scripts.build_dialogues import Config, main
 from zj.building.cases import MedicalCase, clinic_cases, read_cases
-from zj.building.dialogues import CASE, DOCTOR, PATIENT, Talk, leaks_of, samples, write_dialogues
+from zj.building.dialogues import CASE, DOCTOR, PATIENT, UNKNOWN, Talk, leaks_of, records, samples, write_dialogues
 from zj.building.prompts import Template
+from zj.building.report import StepReport
 from zj.data.readers import read
 from zj.feedback.llm import ChatReply, ChatRequest
 
@@ -58,6 +59,7 @@ def test_a_dialogue_ends_at_its_limit_or_where_a_reply_is_none():
         ("咳嗽", ["咳嗽。", "多久？", "三天。", "可能是支气管炎。", "支气管炎要紧吗？", "不要紧。"], []),  # control
         ("咳嗽", ["是支气管炎吗？", "多久？"], [PATIENT]),
         ("咳嗽", ["咳嗽。", "您是支气管炎。"], [DOCTOR]),
+        ("咳嗽", ["咳嗽。"], []),  # nobody answered
         ("疾病：支气管炎", ["咳嗽。", "多久？"], [CASE]),
         ("支气管炎", ["是支气管炎。", "是支气管炎。"], [CASE, PATIENT, DOCTOR]),
     ],
@@ -66,6 +68,16 @@ def test_leaks_are_told_apart(case, messages, leaks):
     for diagnosis in ("支气管炎", "病情摘要及初步印象：支气管炎。总结建议：多喝水，注意休息"):
         talk = Talk(MedicalCase("a", case, diagnosis), ChatRequest(()), messages)
         assert leaks_of(talk, ["支气管炎", "湿疹"]) == leaks
+
+
+def test_a_diagnosis_without_a_known_name_is_counted():
+    talk = Talk(
+        MedicalCase("a", "咳嗽", "病情摘要及初步印象：支气管炎，建议休息"), ChatRequest(()), ["咳嗽。", "多久？"]
+    )
+    for names, counts in (([], {UNKNOWN: 1}), (["支气管炎"], {})):
+        report = StepReport("dialogues", {})
+        assert len(list(records([talk], names, report, [], drop=True))) == 1
+        assert report.reasons == {"end: ": 1} | counts
 
 
 def test_a_case_s_sample_depends_on_nothing_before_it():

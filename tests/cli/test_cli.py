@@ -6,7 +6,7 @@ import errno
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +35,12 @@ class Config:
     dry_run: bool = False  # a switch
     inner: Inner = Inner()
     numbers: tuple[int, ...] = ()  # some numbers
+
+
+@dataclass(frozen=True)
+class Named:
+    parts: dict[str, Inner] = field(default_factory=dict)  # by name
+    seed: int = 0  # a number
 
 
 FULL = Config(("甲 乙", 'q"uote'), "back\\slash", "y", 7, True, Inner(2e-5, 9))
@@ -122,7 +128,7 @@ def test_a_flag_of_several_values_given_again_adds_and_replaces_the_recipe(tmp_p
 
 
 SCRIPT = """
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from zj import cli
 from zj.cli import run_command
@@ -256,3 +262,24 @@ def test_a_nested_field_keeps_the_defaults_of_its_own_instance():
     assert parse(Whole, []) == Whole()
     assert parse(Whole, ["--second.width", "9"]) == Whole(second=Part(0.5, 9))
     assert parse(Whole, []).first.rate != parse(Whole, []).second.rate  # negative control: they differ
+
+
+def test_a_recipe_names_groups_and_flags_win_over_it(tmp_path, capsys):
+    file = tmp_path / "recipe.toml"
+    given = Named({"a_b": Inner(2e-5, 9), "c": Inner()}, 3)
+    file.write_text(to_toml(given), encoding="utf-8")
+    recipe = ["--config", str(file)]
+    assert parse(Named, recipe) == given and parse(Named, []) == Named()
+    assert parse(Named, [*recipe, "--parts.a-b.steps", "1"]).parts == given.parts | {"a_b": Inner(2e-5, 1)}
+    for flags, message in (
+        (["--parts.a-b.steps", "-1"], "--parts.a-b.steps is -1"),
+        (["--parts.d.steps", "1"], "unknown flag --parts.d.steps"),
+    ):
+        with pytest.raises(SystemExit):
+            parse(Named, [*recipe, *flags])
+        assert message in capsys.readouterr().err
+    for text, message in (("[parts.c]\nrate = 1", "unknown key 'parts.c.rate'"), ("[parts]\nc = 1", "'parts.c'")):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(SystemExit):
+            parse(Named, recipe)
+        assert message in capsys.readouterr().err

@@ -11,6 +11,7 @@ of turns. What leaks is counted:
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,7 @@ CASE, PATIENT, DOCTOR = (
     "patient names the diagnosis",
     "doctor names the diagnosis at once",
 )
+UNKNOWN = "no name of the diagnosis is known, so no leak is seen"
 LEAKS = (CASE, PATIENT, DOCTOR)
 
 
@@ -109,7 +111,8 @@ def records(
     for talk in talks:
         report.read += 1
         leaks = leaks_of(talk, illnesses)
-        for reason in (f"end: {talk.ended}", *leaks):
+        unknown = [] if terms(talk.case.diagnosis, illnesses) else [UNKNOWN]
+        for reason in (f"end: {talk.ended}", *leaks, *unknown):
             report.add(reason, talk.case.where or talk.case.id, talk.case.id)
         if talk.failed or not talk.turns or (drop and leaks):
             report.removed += 1
@@ -124,10 +127,9 @@ def leaks_of(talk: Talk, illnesses: Iterable[str]) -> list[str]:
     """Which of LEAKS a talk has."""
     names = terms(talk.case.diagnosis, illnesses)
 
-    def first(start: int) -> int:
+    def first(start: int) -> float:
         """Number of the speaker's first message with a name of the diagnosis."""
-        said = (n for n in range(start, len(talk.messages), 2) if _names(talk.messages[n], names))
-        return next(said, len(talk.messages))
+        return next((n for n in range(start, len(talk.messages), 2) if _names(talk.messages[n], names)), math.inf)
 
     patient, doctor = first(0), first(1)
     found = {CASE: _names(talk.case.case, names), PATIENT: patient < doctor, DOCTOR: doctor == 1}

@@ -4,6 +4,7 @@
     class Config:
         lr: float = 7e-5  # peak learning rate
         optim: Optim = Optim()  # a nested group: its fields are --optim.<name> and the [optim] table of a recipe
+    parts: dict[str, Part] = field(default_factory=dict)  # groups that the recipe names: [parts.a], --parts.a.<name>
 
 The comment after a field is its --help. A recipe is read as flags before those of the command line, which win. So an
 unknown key, a wrong type or an invalid choice is the same error in both: one line, exit status 2. A flag of several
@@ -19,6 +20,7 @@ import difflib
 import inspect
 import json
 import math
+import re
 import textwrap
 import tomllib
 import types
@@ -36,13 +38,14 @@ _HELP = partial(argparse.RawDescriptionHelpFormatter, max_help_position=34, widt
 
 def parse(config: type[C], arguments: list[str], script: str = "script", description: str = "") -> C:
     """Flags (and the recipe that --config names) -> an instance. Raises SystemExit(2) with one line on stderr."""
-    fields = {field.key: field for field in _flatten(config)}
     parser = _Parser(prog=script, description=description, allow_abbrev=False, formatter_class=_HELP)
     parser.add_argument("--config", metavar="FILE", help="a TOML recipe; flags win over it")
+    recipe = recipe_path(arguments)
+    table = {} if recipe is None else _recipe_table(Path(recipe), parser)
+    fields = {field.key: field for field in _flatten(config, table=table)}
     for field in fields.values():
         field.add_to(parser)
-    recipe = recipe_path(arguments)
-    from_recipe = [] if recipe is None else _recipe_as_flags(Path(recipe), fields, parser)
+    from_recipe = [] if recipe is None else _recipe_as_flags(Path(recipe), table, fields, parser)
     _check_flags(arguments, parser)
     values = {key: field.default for key, field in fields.items()}
     values |= vars(parser.parse_args(from_recipe)) | vars(parser.parse_args(arguments))
@@ -75,6 +78,9 @@ def to_toml(config: Any) -> str:
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             tables += ["", f"[{field.name}]", to_toml(value).rstrip("\n")]
+        elif isinstance(value, dict):
+            for name, group in value.items():
+                tables += ["", f"[{field.name}.{name}]", to_toml(group).rstrip("\n")]
         elif value is not None:
             lines.append(f"{field.name} = {_toml_value(value)}")
     return "\n".join(lines + tables) + "\n"
@@ -133,13 +139,21 @@ class _Field:
         return words[kind]
 
 
-def _flatten(config: type, prefix: str = "", defaults: Any = None) -> Iterator[_Field]:
-    """All fields, nested ones too; `defaults` is the default instance of a nested class."""
+def _flatten(
+    config: type, prefix: str = "", defaults: Any = None, table: Mapping[str, Any] = types.MappingProxyType({})
+) -> Iterator[_Field]:
+    """All fields, nested ones too; `defaults` is the default instance of a nested class, a recipe's `table` names
+    groups."""
     hints, comments = typing.get_type_hints(config), _comments(config)
     for field in dataclasses.fields(config):
         kind, key = hints[field.name], prefix + field.name
         if dataclasses.is_dataclass(kind):
             yield from _flatten(typing.cast(type, kind), key + ".", field.default)
+        elif typing.get_origin(kind) is dict:
+            groups = table.get(field.name)
+            for name in groups if isinstance(groups, dict) else ():
+                if re.fullmatch(r"[\w-]+", name):  # another one is an unknown key
+                    yield from _flatten(typing.get_args(kind)[1], f"{key}.{name}.")
         else:
             default = getattr(defaults, field.name, field.default)
             yield _Field(key, kind, default, comments.get(field.name, ""))
@@ -164,6 +178,10 @@ def _build(config: type[C], values: dict[str, Any], prefix: str = "") -> C:
         key = prefix + field.name
         if dataclasses.is_dataclass(hints[field.name]):
             arguments[field.name] = _build(hints[field.name], values, key + ".")
+        elif typing.get_origin(hints[field.name]) is dict:
+            kind, inside = typing.get_args(hints[field.name])[1], f"{key}."
+            names = dict.fromkeys(k.removeprefix(inside).partition(".")[0] for k in values if k.startswith(inside))
+            arguments[field.name] = {name: _build(kind, values, f"{inside}{name}.") for name in names}
         else:
             value = values[key]
             arguments[field.name] = tuple(value) if isinstance(value, list) else value
@@ -185,13 +203,18 @@ def recipe_path(arguments: list[str]) -> str | None:
     return None
 
 
-def _recipe_as_flags(file: Path, fields: dict[str, _Field], parser: argparse.ArgumentParser) -> list[str]:
+def _recipe_table(file: Path, parser: argparse.ArgumentParser) -> dict[str, Any]:
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         parser.error(f"--config {file}: {error.strerror}")
     except ValueError as error:  # tomllib.TOMLDecodeError and UnicodeDecodeError
         parser.error(f"--config {file}: not TOML ({error})")
+
+
+def _recipe_as_flags(
+    file: Path, table: Mapping[str, Any], fields: dict[str, _Field], parser: argparse.ArgumentParser
+) -> list[str]:
     flags: list[str] = []
     for key, value in flatten_table(table):
         if key not in fields:
