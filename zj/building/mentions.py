@@ -39,7 +39,7 @@ class Mentions:
         self.automaton = AhoCorasick(self.names, matchkind=MatchKind.LeftmostLongest)
 
     def of(self, text: str) -> Counter[Mention]:
-        """How often a text states each dose; 1 for all else: a name may be said again, a dose of two drugs is two."""
+        """How often a text states each dose; 1 for all else: a name may come again, a dose of two drugs is two."""
         plain = _plain(text)
         spans = list(self.automaton.find_matches_as_indexes(plain))
         for _, start, end in spans:  # a number in a name, as 维生素B12, is a part of it
@@ -50,11 +50,11 @@ class Mentions:
     def differences(self, before: str, after: str) -> dict[str, list[str]]:
         """{"drug added": [names], "dose lost": …} of a text that was rewritten; {} if nothing was added or lost."""
         old, new = self.of(before), self.of(after)
-        found: dict[str, list[str]] = {}
+        differences: dict[str, list[str]] = {}
         for what, mentions in (("added", new - old), ("lost", old - new)):
             for kind, mention in sorted(mentions, key=lambda one: (KINDS.index(one[0]), one[1])):
-                found.setdefault(f"{kind} {what}", []).append(mention)
-        return found
+                differences.setdefault(f"{kind} {what}", []).append(mention)
+        return differences
 
 
 def read_names(file: str, folder: Path) -> dict[str, str]:
@@ -66,8 +66,8 @@ def read_names(file: str, folder: Path) -> dict[str, str]:
     if not file:
         return dict.fromkeys(CONDITIONS, "illness") | dict.fromkeys(DRUGS, "drug")
     if not file.endswith(".toml"):
-        found = open_graph(file, folder / "graph.sqlite").names
-        return {name: kind for name, kinds in found.items() for kind in ("illness", "drug") if kind in kinds}
+        of_graph = open_graph(file, folder / "graph.sqlite").names
+        return {name: kind for name, kinds in of_graph.items() for kind in ("illness", "drug") if kind in kinds}
     try:
         table = tomllib.loads(read_text(Path(file), read_bytes(Path(file)))[0])
     except tomllib.TOMLDecodeError as error:
@@ -87,14 +87,14 @@ def _numbers(plain: str) -> Counter[Mention]:
     """Doses and numbers; 一天 is 每天, as in 一天三次."""
     plain = re.sub("一[天日]", "每天", LIST.sub("\n", plain))
     units, pattern = _units()
-    found = Counter[Mention]()
+    numbers_stated = Counter[Mention]()
     for match in pattern.finditer(plain):
         groups = match.groupdict()
         kind, unit = units.get(groups["unit"] or groups["unit_zh"] or "", ("number", ""))
         numbers = [_number(text) for name in ("low", "low_zh", "high", "high_zh") if (text := groups[name])]
         mention = (kind, f"{'-'.join(numbers)} {unit}".strip())
-        found[mention] = found[mention] + 1 if kind == "dose" else 1
-    return found
+        numbers_stated[mention] = numbers_stated[mention] + 1 if kind == "dose" else 1
+    return numbers_stated
 
 
 @cache
