@@ -38,7 +38,9 @@ class Config:
     parts: dict[str, Part] = field(default_factory=dict)  # by name
     out: str = ""  # file to write, one dialogue a line; an existing file is kept
     total: int | None = None  # dialogues of the set (none: the most that the shares permit)
-    against: tuple[str, ...] = ()  # files of test sets; step dedup removes records whose first question is near theirs
+    against: tuple[
+        str, ...
+    ] = ()  # files of test sets; step dedup removes records whose first question is near one of them
     graph: str = "clinic"  # of step check: JSON lines of entities as CMeKG's, or the clinic's own facts
     on_bad_row: OnBadRow = "stop"  # what to do at a row that cannot be read
     seed: int = 0  # of what is drawn, of its order, and of dedup

@@ -35,7 +35,7 @@ class Config(WriterConfig):
     out: str = ""  # file to write, one dialogue a line; an existing file is kept
     patient_model: str = ""  # name of the endpoint's model that is the patient (none: that of --writer-model)
     turns: int = 10  # most answers of a doctor
-    names: str = ""  # TOML file with lists of names, drug and illness (none: the clinic's)
+    names: str = ""  # TOML lists of drug and illness, or a graph as build_check.py's (none: the clinic's)
     on_leak: Literal["keep", "drop"] = "keep"  # of a dialogue in which the diagnosis leaks
 
     def __post_init__(self) -> None:
@@ -53,7 +53,11 @@ class Config(WriterConfig):
 def main(config: Config) -> None:
     if is_there(config.out):
         return
-    out, prompts, names = Path(config.out), read_prompts(config.prompts), read_names(config.names)
+    out, prompts, names = (
+        Path(config.out),
+        read_prompts(config.prompts),
+        read_names(config.names, Path(config.out).parent),
+    )
     cases, patients = clinic_cases(config.seed, config.count) if not config.data else (read_cases(config.data), {})
     out.parent.mkdir(parents=True, exist_ok=True)
     clinic = StandIn(TwoRoles(patients), config.noise, config.seed)

@@ -31,7 +31,7 @@ class Config(WriterConfig):
     data: tuple[str, ...] = ()  # files or directories of dialogues
     out: str = ""  # file to write, one dialogue a line; an existing file is kept
     prompt: Literal["zhongjing", "huatuogpt"] = "zhongjing"  # zhongjing: style alone; huatuogpt: also more detail
-    names: str = ""  # TOML file with lists of names, drug and illness (none: the clinic's)
+    names: str = ""  # TOML lists of drug and illness, or a graph as build_check.py's (none: the clinic's)
     on_fail: Literal["keep", "drop"] = "keep"  # of a reply that fails: keep the doctor's own, or drop the dialogue
     on_bad_row: OnBadRow = "stop"  # what to do at a row that cannot be read
     limit: int | None = None  # number of dialogues, from the first (none: all)
@@ -40,7 +40,11 @@ class Config(WriterConfig):
 def main(config: Config) -> None:
     if is_there(config.out):
         return
-    out, prompts, names = Path(config.out), read_prompts(config.prompts), read_names(config.names)
+    out, prompts, names = (
+        Path(config.out),
+        read_prompts(config.prompts),
+        read_names(config.names, Path(config.out).parent),
+    )
     template = prompts[f"refine.{config.prompt}"]
     dialogues, reading = read(config.data, "dialogue", config.on_bad_row)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from scripts.build_refine import Config, main
+from tests.line import write_rows
 from zj.building.mentions import Mentions, read_names
 from zj.building.prompts import PROMPTS, Template, read_prompts
 from zj.building.refine import faults_of, prompt_of
@@ -30,13 +32,14 @@ OTHER = {  # reply -> what is wrong with it
     "考虑荨麻疹。西替利嗪每晚一次，每次10毫克，连用3～5天，共12岁。": "number added",
     "考虑荨麻疹。西替利嗪每晚一次，每次10毫克。": "number lost",
     "作为一个AI语言模型，我不能诊断。": "refusal",
+    f"{BEFORE}每晚一次。": "dose added",  # said again, it may be another drug's
     " ": "empty",
 }
 
 
 @pytest.fixture(scope="module")
 def mentions():
-    return Mentions(read_names())
+    return Mentions(read_names("", Path()))
 
 
 @pytest.mark.parametrize("reply", SAME)
@@ -122,13 +125,18 @@ def test_a_second_run_makes_no_new_reply_and_a_dry_run_none(data, tmp_path, caps
 def test_names_and_prompts_are_the_users(data, tmp_path):
     names = tmp_path / "names.toml"
     names.write_text('drug = ["阿司匹林"]\nillness = ["头痛"]\n', encoding="utf-8")
-    assert Mentions(read_names(str(names))).of("头痛用阿司匹林，西替利嗪") == {
+    assert Mentions(read_names(str(names), tmp_path)).of("头痛用阿司匹林，西替利嗪").keys() == {
         ("drug", "阿司匹林"),
         ("illness", "头痛"),
     }
     names.write_text("drugs = []", encoding="utf-8")
     with pytest.raises(ValueError, match="--names"):
-        read_names(str(names))
+        read_names(str(names), tmp_path)
+    graph = tmp_path / "graph.jsonl"
+    rows = [("布洛芬胶囊", "适应症", "偏头痛"), ("偏头痛", "就诊科室", "神经内科")]
+    write_rows(graph, [{"entity": name, "relations": {relation: [other]}} for name, relation, other in rows])
+    of_graph = read_names(str(graph), tmp_path)
+    assert of_graph == {"布洛芬": "drug", "布洛芬胶囊": "drug", "偏头痛": "illness"}
     prompts = tmp_path / "prompts.toml"
     prompts.write_text(PROMPTS.read_text(encoding="utf-8").replace("{reply}", ""), encoding="utf-8")
     with pytest.raises(ValueError, match=r"--prompts .*refine.huatuogpt.*\{question\}, \{reply\}"):

@@ -50,8 +50,8 @@ class Talk:
         """The messages that a model gets: its own are the assistant's. The patient's prompt is its first message."""
         own = 0 if role == "patient" else 1
         prompt = template.fill(medical_case=self.case.case, doctor_diagnosis=self.case.diagnosis)
-        said = [("assistant" if n % 2 == own else "user", text) for n, text in enumerate(self.messages)]
-        return (("user" if role == "patient" else "system", prompt), *said)
+        messages = [("assistant" if n % 2 == own else "user", text) for n, text in enumerate(self.messages)]
+        return (("user" if role == "patient" else "system", prompt), *messages)
 
     @property
     def turns(self) -> tuple[tuple[str, str], ...]:
@@ -132,14 +132,14 @@ def leaks_of(talk: Talk, illnesses: Iterable[str]) -> list[str]:
         return next((n for n in range(start, len(talk.messages), 2) if _names(talk.messages[n], names)), math.inf)
 
     patient, doctor = first(0), first(1)
-    found = {CASE: _names(talk.case.case, names), PATIENT: patient < doctor, DOCTOR: doctor == 1}
-    return [leak for leak in LEAKS if found[leak]]
+    leaked = {CASE: _names(talk.case.case, names), PATIENT: patient < doctor, DOCTOR: doctor == 1}
+    return [leak for leak in LEAKS if leaked[leak]]
 
 
 def terms(diagnosis: str, illnesses: Iterable[str]) -> list[str]:
     """Names by which a diagnosis is recognized: the illnesses of the list in it, and itself if it is short."""
-    found = [name for name in illnesses if name in diagnosis]
-    return [*found, diagnosis] if len(diagnosis) <= LONGEST_TERM else found
+    known = [name for name in illnesses if name in diagnosis]
+    return [*known, diagnosis] if len(diagnosis) <= LONGEST_TERM else known
 
 
 def _names(text: str, names: Iterable[str]) -> bool:

@@ -75,10 +75,10 @@ class Steps:
             self.surrogates.begin(str(number))
             try:
                 new, counts = deidentify(record, self.surrogates)
-            except Exception as error:  # its text, and that of its causes, may hold what was found
+            except Exception as error:  # its text, and that of its causes, may hold identifiers
                 raise RuntimeError(f"{record.where}: {type(error).__name__} in the rules") from None
-            for kind, found in sorted(counts.items()):
-                report.add(kind, record.where, number=found)
+            for kind, number_of in sorted(counts.items()):
+                report.add(kind, record.where, number=number_of)
             report.changed += bool(counts)
             yield new
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from zj.building.graph import open_graph
 from zj.clinic import CONDITIONS, DRUGS
 from zj.data.text import read_bytes, read_text
 
@@ -36,27 +38,36 @@ class Mentions:
         self.names = list(self.kinds)
         self.automaton = AhoCorasick(self.names, matchkind=MatchKind.LeftmostLongest)
 
-    def of(self, text: str) -> set[Mention]:
+    def of(self, text: str) -> Counter[Mention]:
+        """How often a text states each dose; 1 for all else: a name may come again, a dose of two drugs is two."""
         plain = _plain(text)
         spans = list(self.automaton.find_matches_as_indexes(plain))
         for _, start, end in spans:  # a number in a name, as 维生素B12, is a part of it
             plain = plain[:start] + "＃" * (end - start) + plain[end:]
-        return {(self.kinds[self.names[index]], self.names[index]) for index, _, _ in spans} | _numbers(plain)
+        names = Counter({(self.kinds[self.names[index]], self.names[index]): 1 for index, _, _ in spans})
+        return names + _numbers(plain)
 
     def differences(self, before: str, after: str) -> dict[str, list[str]]:
         """{"drug added": [names], "dose lost": …} of a text that was rewritten; {} if nothing was added or lost."""
         old, new = self.of(before), self.of(after)
-        found: dict[str, list[str]] = {}
+        differences: dict[str, list[str]] = {}
         for what, mentions in (("added", new - old), ("lost", old - new)):
             for kind, mention in sorted(mentions, key=lambda one: (KINDS.index(one[0]), one[1])):
-                found.setdefault(f"{kind} {what}", []).append(mention)
-        return found
+                differences.setdefault(f"{kind} {what}", []).append(mention)
+        return differences
 
 
-def read_names(file: str = "") -> dict[str, str]:
-    """Name → kind, of a TOML file with lists `drug` and `illness`; "": the clinic's. ValueError names --names."""
+def read_names(file: str, folder: Path) -> dict[str, str]:
+    """Name → kind. ValueError names --names.
+
+    file: a TOML file with lists `drug` and `illness`, a graph as that of scripts/build_check.py (JSON lines; a database
+    is made of it in the folder), or "": the clinic's.
+    """
     if not file:
         return dict.fromkeys(CONDITIONS, "illness") | dict.fromkeys(DRUGS, "drug")
+    if not file.endswith(".toml"):
+        of_graph = open_graph(file, folder / "graph.sqlite").names
+        return {name: kind for name, kinds in of_graph.items() for kind in ("illness", "drug") if kind in kinds}
     try:
         table = tomllib.loads(read_text(Path(file), read_bytes(Path(file)))[0])
     except tomllib.TOMLDecodeError as error:
@@ -72,17 +83,18 @@ def _plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text).lower()
 
 
-def _numbers(plain: str) -> set[Mention]:
+def _numbers(plain: str) -> Counter[Mention]:
     """Doses and numbers; 一天 is 每天, as in 一天三次."""
     plain = re.sub("一[天日]", "每天", LIST.sub("\n", plain))
     units, pattern = _units()
-    found = set[Mention]()
+    numbers_stated = Counter[Mention]()
     for match in pattern.finditer(plain):
         groups = match.groupdict()
         kind, unit = units.get(groups["unit"] or groups["unit_zh"] or "", ("number", ""))
         numbers = [_number(text) for name in ("low", "low_zh", "high", "high_zh") if (text := groups[name])]
-        found.add((kind, f"{'-'.join(numbers)} {unit}".strip()))
-    return found
+        mention = (kind, f"{'-'.join(numbers)} {unit}".strip())
+        numbers_stated[mention] = numbers_stated[mention] + 1 if kind == "dose" else 1
+    return numbers_stated
 
 
 @cache

@@ -58,7 +58,7 @@ def refine(
 
 
 def prompt_of(turns: Sequence[Turn], template: Template) -> tuple[Message, ...]:
-    """The request to rewrite the last answer. With turns before it, the question is all that was said before it."""
+    """The request to rewrite the last answer. If there are turns before it, the question is all of them."""
     *before, (user, reply) = turns
     lines = [f"患者：{question}\n医生：{answer}" for question, answer in before]
     question = "\n".join([*lines, f"患者：{user}"]) if before else user

@@ -68,13 +68,13 @@ class Kept:
         text = normalised(triple.instruction if self.of == "instruction" else triple.question)
         marks = [(character, text.count(character, 0, at)) for at, character in enumerate(text)]
         candidates = (self.texts[number] for number in self._candidates(marks))
-        found = next((other for other in candidates if rouge_l(text, other) >= NEAR), "")
-        if not found:
+        repeated = next((other for other in candidates if rouge_l(text, other) >= NEAR), "")
+        if not repeated:
             for mark in marks:
                 self.having.setdefault(mark, array("q")).append(len(self.texts))
             self.texts.append(text)
             self.lengths.append(len(text))
-        return found
+        return repeated
 
     def _candidates(self, marks: Sequence[tuple[str, int]]) -> list[int]:
         """Texts that share so many characters with another that their common subsequence may be long enough."""
@@ -130,8 +130,8 @@ def write_triples(
             shown = random.Random(f"{seed}/examples/{sample}").sample(seeds, examples)
             prompt = template.fill(number=str(number), examples=f"\n{BORDER}\n".join(map(str, shown)))
             requests.append(replace(request, messages=(("user", prompt),), sample=sample))
-        for asked, reply in zip(requests, ask(requests), strict=True):
-            triples += _new_triples(f"reply {asked.sample}", reply, kept, report, failed)
+        for one_request, reply in zip(requests, ask(requests), strict=True):
+            triples += _new_triples(f"reply {one_request.sample}", reply, kept, report, failed)
         sent += missing
     if len(triples) > count:
         report.removed += len(triples) - count

@@ -13,12 +13,12 @@ from zj.clinic.table import Condition, place
 from zj.feedback.llm import ChatRequest
 
 TASKS = (  # (role, instruction, input)
-    ("{d}医生", "面对下面这位患者，你会先问哪几个关于{n}的问题？", "{said}，{course}。"),
+    ("{d}医生", "面对下面这位患者，你会先问哪几个关于{n}的问题？", "{complaints}，{course}。"),
     ("{d}护士", "给{n}患者写一份居家护理提醒。", "{care}"),
     ("药剂师", "{n}患者正在用下面的药，说说要留意什么。", "{drugs}"),
     ("{d}医生", "请用通俗的话向家属讲讲{n}是怎么得的。", ""),
     ("医学生", "总结{n}的典型表现并说明应做的检查。", "{tests}"),
-    ("导诊员", "有人这样描述，应当挂哪个科？怀疑是{n}。", "{said}"),
+    ("导诊员", "有人这样描述，应当挂哪个科？怀疑是{n}。", "{complaints}"),
 )
 
 
@@ -50,7 +50,7 @@ def _triple(rng: random.Random) -> Triple:
     slots = {
         "n": condition.name,
         "d": place(condition.department),
-        "said": "，".join(rng.choice(phrases) for phrases in list(condition.symptoms.values())[:3]),
+        "complaints": "，".join(rng.choice(phrases) for phrases in list(condition.symptoms.values())[:3]),
         "course": rng.choice(condition.course),
         "care": join_list(list(condition.care)),
         "drugs": join_list(list(condition.drugs)),

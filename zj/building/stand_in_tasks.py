@@ -16,11 +16,11 @@ class TaskAnswers(Writes):
 
     def __call__(self, request: ChatRequest) -> str:
         text = request.messages[-1][1]
-        found = sorted(re.findall("|".join(map(re.escape, SYMPTOMS)), text), key=text.index)
+        symptoms = sorted(re.findall("|".join(map(re.escape, SYMPTOMS)), text), key=text.index)
         if "临床发现" in text:
-            return ";".join(f"主体词:{name},发生状态:肯定" for name in found)
+            return ";".join(f"主体词:{name},发生状态:肯定" for name in symptoms)
         if "症状" in text.partition("\n")[0]:
-            return "、".join(found)
+            return "、".join(symptoms)
         fields = dict(line.split("：", 1) for line in text.splitlines()[1:] if "：" in line)
         if "治疗" not in fields:
             return ""

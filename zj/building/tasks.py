@@ -101,8 +101,8 @@ def read_records(paths: Sequence[str], names: Mapping[str, Sequence[str]]) -> li
     """Records of JSON files, by the names of the fields. ValueError names file:line of a row without any field."""
     records: list[MedicalRecord] = []
     for where, row in rows_of(paths):
-        found = {name: next((row[key] for key in keys if key in row), "") for name, keys in names.items()}
-        fields = {name: text.strip() for name, text in found.items() if isinstance(text, str) and text.strip()}
+        values = {name: next((row[key] for key in keys if key in row), "") for name, keys in names.items()}
+        fields = {name: text.strip() for name, text in values.items() if isinstance(text, str) and text.strip()}
         if not fields:
             raise ValueError(f"{where}: found none of the fields {', '.join(names)}")
         records.append(MedicalRecord(str(row.get("id", len(records))), fields, where))

@@ -1,4 +1,4 @@
-"""The language model that writes data: its flags, and how it is asked. The same for every builder.
+"""The language model that writes data: its flags and its requests. The same for every builder.
 
 Cached > Metered > the clinic's stand-in | endpoint | model of this project
 """
@@ -69,7 +69,7 @@ class WriterConfig:
 
 
 class Writer:
-    """A language model that is asked in rounds; all replies are kept beside the output.
+    """A language model that replies in rounds; all replies are kept beside the output.
 
     Two runs at the same time with one cache pay for a reply twice.
     """
