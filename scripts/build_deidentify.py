@@ -40,9 +40,7 @@ class Config:
     kind: Kind = "dialogue"  # type of record to read rows as
     out: str = ""  # file to write, one record a line; an existing file is kept
     on_bad_row: OnBadRow = "stop"  # what to do at a row that cannot be read
-    scope: Literal["record", "file"] = (
-        "record"  # within which a person keeps a surrogate: each record, or all of the run
-    )
+    scope: Literal["record", "file"] = "record"  # within which a person keeps a surrogate: a record, or all of the run
     style: Style = "surrogate"  # what stands for an identifier: another of its form, or a placeholder such as [姓名1]
 
 

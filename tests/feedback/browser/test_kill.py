@@ -55,15 +55,19 @@ class Mortal:
         self._servers.stdin.write("one\n")
         self._servers.stdin.flush()
         self._child = int(self._servers.stdout.readline())
-        for _ in range(500):
-            with socket.socket() as client:
-                if client.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.01)
-        raise AssertionError("the server has not started")
+        self._wait(listening=True)
 
     def kill(self) -> None:
         os.kill(self._child, signal.SIGKILL)
+        self._wait(listening=False)  # else the next one finds the port taken
+
+    def _wait(self, listening: bool) -> None:
+        for _ in range(1000):
+            with socket.socket() as client:
+                if (client.connect_ex(("127.0.0.1", self.port)) == 0) == listening:
+                    return
+            time.sleep(0.01)
+        raise AssertionError(f"the server is {'not ' * listening}there")
 
     def end(self) -> None:
         self.kill()

@@ -87,7 +87,7 @@ def test_the_published_tool_s_error_would_be_seen_in_14_of_24_orders(tmp_path, s
     """Control: a server that stores the permutation in place of its inverse."""
 
     def wrong(values, order):
-        return by_answer(inverse(values) if sorted(values) == [1, 2, 3, 4] else values, order)
+        return by_answer(inverse(values) if set(values) == {1, 2, 3, 4} else values, order)
 
     monkeypatch.setattr(pages, "by_answer", wrong)
     store = project(tmp_path, 24, Settings(annotators=1))
