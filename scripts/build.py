@@ -10,16 +10,13 @@ the records that steps removed: sft.report.json, sft.removed.jsonl.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from zj import NOTICE
 from zj.building.check import Checker
-from zj.building.deidentify import Surrogates
+from zj.building.deidentify import KEY, Surrogates, key_is_given, key_of_run
 from zj.building.graph import open_graph
 from zj.building.hybrid import Part, Steps, counts_of, mix
 from zj.building.report import StepReport, beside, is_there, write_records
@@ -29,18 +26,13 @@ from zj.data.files import files_of
 from zj.data.readers import OnBadRow, read, read_any
 from zj.data.records import Dialogue
 
-KEY = "ZJ_DEIDENTIFY_KEY"
-SHORTEST = 16  # characters of a key, as in build_deidentify.py
-
 
 @dataclass(frozen=True)
 class Config:
     parts: dict[str, Part] = field(default_factory=dict)  # by name
     out: str = ""  # file to write, one dialogue a line; an existing file is kept
     total: int | None = None  # dialogues of the set (none: the most that the shares permit)
-    against: tuple[
-        str, ...
-    ] = ()  # files of test sets; step dedup removes records whose first question is near one of them
+    against: tuple[str, ...] = ()  # files of test sets; dedup removes what asks nearly the same first question
     graph: str = "clinic"  # of step check: JSON lines of entities as CMeKG's, or the clinic's own facts
     on_bad_row: OnBadRow = "stop"  # what to do at a row that cannot be read
     seed: int = 0  # of what is drawn, of its order, and of dedup
@@ -96,12 +88,9 @@ def check_files(name: str, part: Part) -> None:
 
 def steps_of(config: Config, removed: Spool, folder: Path) -> Steps:
     used = {step for part in config.parts.values() for step in part.steps}
-    key = os.environ.get(KEY, "")
-    if "deidentify" in used and not key:
+    if "deidentify" in used and not key_is_given():
         print(f"{KEY} is not set: the surrogates of another run will be other ones")
-    if 0 < len(key) < SHORTEST:
-        raise ValueError(f"{KEY}: found {len(key)} characters, expected at least {SHORTEST}")
-    surrogates = Surrogates(hashlib.sha256(key.encode()).digest() if key else secrets.token_bytes(32))
+    surrogates = Surrogates(key_of_run())
     checker = Checker(open_graph(config.graph, folder / "graph.sqlite")) if "check" in used else None
     test = [item for file in files_of(config.against) for item in read_any(file)[0]] if config.against else []
     return Steps(removed, folder, surrogates, checker, test, config.seed)

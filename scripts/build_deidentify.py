@@ -10,10 +10,7 @@ was found is printed or written, and no hash of it. The key of the surrogates is
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +18,7 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from zj.building.deidentify import Style, Surrogates, deidentify
+from zj.building.deidentify import Style, Surrogates, deidentify, key_of_run
 from zj.building.report import StepReport, is_there, write_records
 from zj.cli import run_command
 from zj.data.files import find_files
@@ -29,9 +26,6 @@ from zj.data.readers import Kind, OnBadRow, read
 from zj.data.records import Record
 from zj.data.tables import KEYS
 from zj.train import to_json, write_text
-
-KEY = "ZJ_DEIDENTIFY_KEY"
-SHORTEST = 16  # characters of a key
 
 
 @dataclass(frozen=True)
@@ -56,15 +50,6 @@ def main(config: Config) -> None:
     changes: list[dict[str, Any]] = []
     write_records(out, replaced(records, surrogates, config.scope, report, changes), report)
     print(f"{report}\n{out}: done; {len(changes):,} records changed, listed in {records_file(out)}")
-
-
-def key_of_run() -> bytes:
-    key = os.environ.get(KEY, "")
-    if not key:
-        return secrets.token_bytes(32)
-    if len(key) < SHORTEST:
-        raise ValueError(f"{KEY}: found {len(key)} characters, expected at least {SHORTEST}")
-    return hashlib.sha256(key.encode()).digest()
 
 
 def records_file(out: Path) -> Path:
