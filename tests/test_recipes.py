@@ -129,6 +129,7 @@ def test_every_command_that_is_shown_is_understood(line):
         "--number": "1",
         "--seed": "1",
         "--limit": "9",
+        "--prompts": "9",
         "--size": "tiny",
     }  # stand for shell variables
     for at, word in enumerate(arguments[:-1]):
