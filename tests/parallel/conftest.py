@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
@@ -22,6 +26,7 @@ COMMON = ("--device", "cpu", "--max-tokens", 60, "--batch-size", 8, "--tokens-pe
 COMMON += ("--optim.warmup", 0.5, "--save-every", 5)  # Adam's first steps, all of one size, stay small
 
 Job = list[str]
+Launcher = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -57,10 +62,48 @@ def job(line: Line, stage: str, out: Path, *more: Any) -> Job:
     return [stage, *map(str, ("--model", model, "--data", data, "--out", out, *COMMON, *flags, *more))]
 
 
-def together(jobs: Sequence[Job], ranks: int, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the jobs one after the other on so many ranks."""
+def together(
+    jobs: Sequence[Job], ranks: int, folder: Path, launcher: Launcher | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the jobs one after the other on so many ranks, which `launch` starts, or torchrun."""
     (folder / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
-    return torchrun(ranks, ROOT / "tests" / "parallel" / "worker.py", folder / "jobs.json")
+    return (launcher or launch)(ranks, ROOT / "tests" / "parallel" / "worker.py", folder / "jobs.json")
+
+
+def launch(ranks: int, *command: Any) -> subprocess.CompletedProcess[str]:
+    """The ranks as torchrun starts them, without its own process, which costs an import of torch.
+
+    If one fails, the others are killed after 5 s. The status is that of the first that failed.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        port = door.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks}
+    shared |= {"PYTHONPATH": ROOT, "OMP_NUM_THREADS": 1}
+    with ExitStack() as stack:
+        logs = [[stack.enter_context(TemporaryFile("w+")) for _ in range(2)] for _ in range(ranks)]
+        processes = [
+            subprocess.Popen(
+                [sys.executable, *map(str, command)],
+                cwd=ROOT,
+                env=os.environ | {name: str(value) for name, value in (shared | {"RANK": n, "LOCAL_RANK": n}).items()},
+                stdout=logs[n][0],
+                stderr=logs[n][1],
+            )
+            for n in range(ranks)
+        ]
+        end = time.monotonic() + 600
+        while None in (statuses := [process.poll() for process in processes]):
+            if any(statuses):
+                end = min(end, time.monotonic() + 5)
+            if time.monotonic() > end:
+                for process in processes:
+                    process.kill()
+            time.sleep(0.02)
+        for log in (log for pair in logs for log in pair):
+            log.seek(0)
+        out, err = ("".join(pair[kind].read() for pair in logs) for kind in (0, 1))
+    status = next((status for status in statuses if status), 0)
+    return subprocess.CompletedProcess(command, status, out, err)
 
 
 def torchrun(ranks: int, *command: Any, **more: Any) -> subprocess.CompletedProcess[str]:

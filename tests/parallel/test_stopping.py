@@ -247,7 +247,7 @@ def test_a_rank_that_dies_takes_the_run_down(line, tmp_path, monkeypatch):
     """With its own traceback first, within 10 s, though torchrun would wait ten minutes for the other rank."""
     monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "600")
     name, *flags = job(line, "train_sft", tmp_path / "run", *ONE_PACK)
-    done = together([[f"{name}+die3", *flags]], 2, tmp_path)
+    done = together([[f"{name}+die3", *flags]], 2, tmp_path, torchrun)
     last = (tmp_path / "run" / "metrics.jsonl").stat().st_mtime
     assert done.returncode == 1 and time.time() - last < 10
     told = done.stderr.index("Traceback")
