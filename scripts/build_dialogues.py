@@ -53,11 +53,8 @@ class Config(WriterConfig):
 def main(config: Config) -> None:
     if is_there(config.out):
         return
-    out, prompts, names = (
-        Path(config.out),
-        read_prompts(config.prompts),
-        read_names(config.names, Path(config.out).parent),
-    )
+    out, prompts = Path(config.out), read_prompts(config.prompts)
+    names = read_names(config.names, out.parent)
     cases, patients = clinic_cases(config.seed, config.count) if not config.data else (read_cases(config.data), {})
     out.parent.mkdir(parents=True, exist_ok=True)
     clinic = StandIn(TwoRoles(patients), config.noise, config.seed)

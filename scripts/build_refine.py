@@ -40,11 +40,8 @@ class Config(WriterConfig):
 def main(config: Config) -> None:
     if is_there(config.out):
         return
-    out, prompts, names = (
-        Path(config.out),
-        read_prompts(config.prompts),
-        read_names(config.names, Path(config.out).parent),
-    )
+    out, prompts = Path(config.out), read_prompts(config.prompts)
+    names = read_names(config.names, out.parent)
     template = prompts[f"refine.{config.prompt}"]
     dialogues, reading = read(config.data, "dialogue", config.on_bad_row)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -56,17 +56,17 @@ def dedup(
     What is near a test item is removed first, by what is asked. All texts lie in unnamed files of `folder`.
     """
     bands_of(threshold)  # a wrong threshold is an error before anything is read
-    lines, places, texts, asked = (Spool(folder) for _ in range(4))
+    lines, places, texts, questions = (Spool(folder) for _ in range(4))
     for record in records:
         report.read += 1
         lines.append(json.dumps(as_json(record), ensure_ascii=False))
         places.append(f"{record.where} {record.id}")
         texts.append(compared(record, of))
         if test:
-            asked.append(compared(record, "question"))
+            questions.append(compared(record, "question"))
     causes: dict[int, tuple[str, str, float]] = {}  # number of a record -> (reason, place of the other, similarity)
     if test:
-        both = Texts(chain((compared(item, "question") for item in test), asked), ngram, seed, folder)
+        both = Texts(chain((compared(item, "question") for item in test), questions), ngram, seed, folder)
         for number, repeat in repeats(both, threshold, test=len(test)).items():
             causes[number - len(test)] = "test item", test[repeat.of].where, repeat.jaccard
     left = np.array([number for number in range(len(lines)) if number not in causes])

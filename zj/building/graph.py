@@ -135,9 +135,9 @@ def _names(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
         if name == full or name not in not_names
     ]
     names += [(name, "illness", entity) for entity in illnesses for name in (entity, *illness_names.get(entity, ()))]
-    said = [(name, text) for name, texts in words()["circumstances"].items() for text in texts]
-    said += connection.execute("SELECT subject, object FROM triples WHERE relation = '说法'").fetchall()
-    names += [(text, "circumstance", name) for name, text in said]
+    phrases = [(name, text) for name, texts in words()["circumstances"].items() for text in texts]
+    phrases += connection.execute("SELECT subject, object FROM triples WHERE relation = '说法'").fetchall()
+    names += [(text, "circumstance", name) for name, text in phrases]
     return [row for row in names if (3 if row[1] == "drug" else 2) <= len(row[0]) <= LONGEST_NAME]
 
 
@@ -174,5 +174,5 @@ def clinic_rows() -> Iterator[dict[str, Any]]:
     for condition in CONDITIONS.values():
         yield {"entity": condition.name, "relations": {"就诊科室": [condition.department]}}
     for circumstance in CIRCUMSTANCES.values():
-        said = [circumstance.name, *circumstance.said, *(text.replace("，", " ") for text in circumstance.said)]
-        yield {"entity": circumstance.name, "relations": {"说法": said}}
+        phrases = [circumstance.name, *circumstance.said, *(text.replace("，", " ") for text in circumstance.said)]
+        yield {"entity": circumstance.name, "relations": {"说法": phrases}}
