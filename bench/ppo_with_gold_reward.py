@@ -25,7 +25,7 @@ from zj.clinic import Question, judge
 from zj.data.prompt_formats import load_template
 from zj.data.template import encode_prompt
 from zj.data.tokenizer import Tokenizer
-from zj.eval.answers import read_questions
+from zj.eval.questions import read_questions
 
 measure_by_reward_model = train_ppo.measure
 scale: list[float] = []  # mean and standard deviation of the first answers' gold scores

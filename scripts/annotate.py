@@ -27,7 +27,7 @@ from zj.clinic.ranking import ANSWERS
 from zj.data.readers import read
 from zj.data.records import Candidates
 from zj.feedback.answers.demo import demo_items, demo_prompts
-from zj.feedback.answers.sampling import Answer, items_of, seed_of
+from zj.feedback.answers.sampling import Answer, items_of
 from zj.feedback.project.events import snapshot
 from zj.feedback.project.passwords import hash_password
 from zj.feedback.project.progress import by_department
@@ -173,8 +173,8 @@ def answered_by(folder: str) -> list[Candidates]:
     """The demo's questions with four different answers of a model to each."""
     import torch
 
-    from zj.eval.answers import check_chat_model, encode_prompts, load_chat_model, sample
     from zj.inference.engine import Sampling
+    from zj.llm.answers import check_chat_model, encode_prompts, load_chat_model, sample, seed_of
 
     check_chat_model(folder, "--model", DEMO_TOKENS)
     chat = load_chat_model(folder, "--model", torch.float32, torch.device("cpu"))

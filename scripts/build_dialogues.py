@@ -22,10 +22,10 @@ from zj.building.mentions import read_names
 from zj.building.prompts import read_prompts
 from zj.building.report import StepReport, beside, is_there, write_records
 from zj.building.spool import Spool
-from zj.building.stand_in import StandIn
 from zj.building.stand_in_dialogues import TwoRoles
-from zj.building.writer import Writer, WriterConfig
+from zj.building.writer import WriterConfig, replies_file
 from zj.cli import check_range, run_command
+from zj.llm.client import ChatClient
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,12 @@ def main(config: Config) -> None:
     names = read_names(config.names, out.parent)
     cases, patients = clinic_cases(config.seed, config.count) if not config.data else (read_cases(config.data), {})
     out.parent.mkdir(parents=True, exist_ok=True)
-    clinic = StandIn(TwoRoles(patients), config.noise, config.seed)
-    doctor = Writer(config, out, clinic, dry_text="…")
+    clinic = TwoRoles(patients)
+    doctor = ChatClient(config, replies_file(out), clinic, dry_text="…")
     patient = doctor
     if config.patient_model:
-        patient = Writer(replace(config, writer_model=config.patient_model), out, clinic, dry_text="…")
+        other = replace(config, writer_model=config.patient_model)
+        patient = ChatClient(other, replies_file(out), clinic, dry_text="…")
         doctor.shares_budget_with(patient)
     talks = write_dialogues(
         cases,

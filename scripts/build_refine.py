@@ -20,10 +20,11 @@ from zj.building.prompts import read_prompts
 from zj.building.refine import refine
 from zj.building.report import StepReport, beside, is_there, write_records
 from zj.building.spool import Spool
-from zj.building.stand_in import Rewriter, StandIn
-from zj.building.writer import Writer, WriterConfig
+from zj.building.stand_in import Rewriter
+from zj.building.writer import WriterConfig, replies_file
 from zj.cli import run_command
 from zj.data.readers import OnBadRow, read
+from zj.llm.client import ChatClient
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def main(config: Config) -> None:
     dialogues, reading = read(config.data, "dialogue", config.on_bad_row)
     out.parent.mkdir(parents=True, exist_ok=True)
     drugs = [name for name, kind in names.items() if kind == "drug"]
-    writer = Writer(config, out, StandIn(Rewriter(template, drugs), config.noise, config.seed))
+    writer = ChatClient(config, replies_file(out), Rewriter(template, drugs))
     settings = asdict(config) | {"prompts_sha256": prompts.sha256}
     report, failed = StepReport("refine", settings), Spool(out.parent)
     drop = config.on_fail == "drop"

@@ -19,10 +19,10 @@ from zj.building.prompts import read_prompts
 from zj.building.report import StepReport, beside, is_there, write_records
 from zj.building.self_instruct import Of, read_seeds, write_answers, write_triples
 from zj.building.spool import Spool
-from zj.building.stand_in import StandIn
 from zj.building.stand_in_instructions import Instructions
-from zj.building.writer import Writer, WriterConfig
+from zj.building.writer import WriterConfig, replies_file
 from zj.cli import check_range, run_command
+from zj.llm.client import ChatClient
 from zj.train.files import to_json
 
 
@@ -50,7 +50,7 @@ def main(config: Config) -> None:
     out, prompts, seeds = Path(config.out), read_prompts(config.prompts), read_seeds(config.seeds)
     triples_prompt, answer_prompt = prompts["self_instruct.triples"], prompts["self_instruct.answer"]
     out.parent.mkdir(parents=True, exist_ok=True)
-    writer = Writer(config, out, StandIn(Instructions(triples_prompt, answer_prompt), config.noise, config.seed))
+    writer = ChatClient(config, replies_file(out), Instructions(triples_prompt, answer_prompt))
     settings = asdict(config) | {"prompts_sha256": prompts.sha256}
     report, failed = StepReport("self_instruct", settings), Spool(out.parent)
     triples = write_triples(

@@ -17,11 +17,11 @@ from pathlib import Path
 from zj import NOTICE
 from zj.building.report import StepReport, beside, is_there, write_records
 from zj.building.spool import Spool
-from zj.building.stand_in import StandIn
 from zj.building.stand_in_tasks import TaskAnswers
 from zj.building.tasks import answer_items, clinic_records, items_of, read_records, read_tasks
-from zj.building.writer import Writer, WriterConfig
+from zj.building.writer import WriterConfig, replies_file
 from zj.cli import check_range, run_command
+from zj.llm.client import ChatClient
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def main(config: Config) -> None:
     items = items_of(records, tasks.tasks, report, config.seed)
     if config.only_record:
         items = [item for item in items if item.answer]
-    writer = Writer(config, out, StandIn(TaskAnswers(), config.noise, config.seed))
+    writer = ChatClient(config, replies_file(out), TaskAnswers())
     dialogues = list(answer_items(items, writer.request(), writer.ask, report, failed))
     if writer.dry_run:
         print(f"{writer.dry_run.summary()}\n{NOTICE}")

@@ -17,8 +17,8 @@ from zj.data.readers import read
 from zj.data.records import Dialogue, Prompt, Turn
 from zj.data.template import encode_prompt, stop_ids
 from zj.data.tokenizer import Tokenizer
-from zj.eval.answers import check_answer_length
 from zj.inference import generate
+from zj.llm.answers import check_answer_length
 from zj.stages.held_out import RECIPE, about_training, held_out_by
 from zj.train import DTYPES, start
 from zj.weights import check_base_is_used, check_directory, check_tokenizer_fits, config_of, load_model

@@ -96,10 +96,10 @@ def rectangle(x: float, y: float, width: float, height: float, kind: str) -> str
 
 
 def text(
-    x: float, y: float, said: str, size: int, color: str = INK, font: str = SANS, anchor="middle", weight="normal"
+    x: float, y: float, words: str, size: int, color: str = INK, font: str = SANS, anchor="middle", weight="normal"
 ) -> str:
     style = f'font-family="{font}" font-size="{size}" font-weight="{weight}" fill="{color}" text-anchor="{anchor}"'
-    return f'<text x="{x:g}" y="{y:g}" {style}>{escape(said)}</text>'
+    return f'<text x="{x:g}" y="{y:g}" {style}>{escape(words)}</text>'
 
 
 def arrow(*points: tuple[float, float]) -> str:

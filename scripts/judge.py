@@ -20,18 +20,18 @@ from zj.clinic import Question
 from zj.clinic.adversaries import best_constant, practice
 from zj.data.readers import read
 from zj.data.tokenizer import Tokenizer
-from zj.eval.answers import (
+from zj.eval.metrics import Answers, compute_metrics, group_scores, judge_answers
+from zj.eval.questions import read_questions
+from zj.eval.report import BOUNDS, format_tables, question_rows
+from zj.eval.texts import read_texts
+from zj.llm.answers import (
     Answer,
     LoadedModel,
     check_chat_model,
     generate_answers,
     load_chat_model,
     log_likelihoods,
-    read_questions,
 )
-from zj.eval.metrics import Answers, compute_metrics, group_scores, judge_answers
-from zj.eval.report import BOUNDS, format_tables, question_rows
-from zj.eval.texts import read_texts
 from zj.train import DTYPES, start, to_json, write_text
 from zj.weights import check_base_is_used
 

@@ -19,7 +19,8 @@ from zj.cli import run_command
 from zj.clinic import Question, judge, rank
 from zj.clinic.ranking import degrade, with_degraded
 from zj.data.records import Ranking, as_json
-from zj.eval.answers import check_chat_model, generate_answers, load_chat_model, read_questions
+from zj.eval.questions import read_questions
+from zj.llm.answers import check_chat_model, generate_answers, load_chat_model
 from zj.train import DTYPES, start, write_text
 from zj.weights import check_base_is_used
 

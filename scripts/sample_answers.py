@@ -24,10 +24,19 @@ from zj.data.readers import OnBadRow
 from zj.data.records import Candidates, as_json
 from zj.data.report import count
 from zj.data.turns import Turn
-from zj.eval.answers import Answer, answer_bar, check_chat_model, fit_prompt, load_chat_model, room_beside, sample
 from zj.feedback.answers.parts import Parts
-from zj.feedback.answers.sampling import REFERENCE, Asked, asked_turns, candidates_of, choose, draw, seed_of, shares
+from zj.feedback.answers.sampling import REFERENCE, PromptToAnswer, candidates_of, choose, draw, shares, turns_to_answer
 from zj.inference.engine import Sampling
+from zj.llm.answers import (
+    Answer,
+    answer_bar,
+    check_chat_model,
+    fit_prompt,
+    load_chat_model,
+    room_beside,
+    sample,
+    seed_of,
+)
 from zj.stages.identity import data_digest, model_digest
 from zj.train import DTYPES, start, write_text
 from zj.train.run_directory import lock
@@ -69,13 +78,13 @@ def main(config: Config) -> None:
     for folder in config.models:
         check_chat_model(folder, "--models", config.max_new_tokens, config.base, config.template)
     check_base_is_used(config.base, *config.models)
-    asked = prompts_of(config)
+    to_answer = prompts_of(config)
     if parts.begin(settings_of(config, names)):
         print(f"{parts.folder}: a run that was interrupted goes on")
     lock(parts.folder)
     for model in range(len(names)):
-        sample_model(config, model, asked, parts)
-    write_items(config, names, asked, parts)
+        sample_model(config, model, to_answer, parts)
+    write_items(config, names, to_answer, parts)
     print(NOTICE)
 
 
@@ -103,14 +112,14 @@ def check(config: Config) -> list[str]:
     return names if len({*names, REFERENCE}) > len(names) else paths
 
 
-def prompts_of(config: Config) -> list[Asked]:
+def prompts_of(config: Config) -> list[PromptToAnswer]:
     """What is asked, in the order of the output; prints what was read and left out."""
-    sides: dict[str, list[Asked]] = {"training": [], "outside": []}
+    sides: dict[str, list[PromptToAnswer]] = {"training": [], "outside": []}
     for source, files in (("training", config.data), ("outside", config.outside)):
         if not files:
             continue
         try:
-            sides[source], report = asked_turns(files, source, config.turn, config.reference, config.on_bad_row)
+            sides[source], report = turns_to_answer(files, source, config.turn, config.reference, config.on_bad_row)
         except ValueError as error:
             flag = "--data" if source == "training" else "--outside"
             raise ValueError(str(error).replace("--data", flag, 1)) from None
@@ -122,8 +131,8 @@ def prompts_of(config: Config) -> list[Asked]:
         f"{'kept' if config.closing_turns == 'keep' else 'left out'}"
     )
     training, outside = choice.count("training"), choice.count("outside")
-    print(f"{count(len(choice.asked), 'prompt')} to ask: {training:,} training, {outside:,} outside", flush=True)
-    return choice.asked
+    print(f"{count(len(choice.to_answer), 'prompt')} to ask: {training:,} training, {outside:,} outside", flush=True)
+    return choice.to_answer
 
 
 def settings_of(config: Config, names: Sequence[str]) -> dict[str, Any]:
@@ -137,11 +146,11 @@ def settings_of(config: Config, names: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
-def sample_model(config: Config, model: int, asked: Sequence[Asked], parts: Parts) -> None:
+def sample_model(config: Config, model: int, to_answer: Sequence[PromptToAnswer], parts: Parts) -> None:
     """All answers of one model, block by block, from the first block on that is not on the disk."""
-    wanted = [shares(len(config.models), config.answers - config.reference, n)[model] for n in range(len(asked))]
-    begun = parts.count(model, BLOCK, len(asked))
-    if begun == len(asked):
+    wanted = [shares(len(config.models), config.answers - config.reference, n)[model] for n in range(len(to_answer))]
+    begun = parts.count(model, BLOCK, len(to_answer))
+    if begun == len(to_answer):
         return
     folder = config.models[model]
     print(f"{folder}: {sum(wanted):,} answers, {sum(wanted[:begun]):,} of them sampled before", flush=True)
@@ -150,8 +159,8 @@ def sample_model(config: Config, model: int, asked: Sequence[Asked], parts: Part
     room = room_beside(chat_model, config.max_new_tokens)
     earlier = [parts.rows(before, begun) for before in range(model)]
     with answer_bar(sum(wanted), sum(wanted[:begun])) as bar:
-        for first in range(begun, len(asked), BLOCK):
-            block = asked[first : first + BLOCK]
+        for first in range(begun, len(to_answer), BLOCK):
+            block = to_answer[first : first + BLOCK]
             fitted = [fit_prompt(one.prompt, chat_model.tokenizer, chat_model.template, room) for one in block]
             taken = [{one.reference} for one in block]
             for rows in earlier:
@@ -174,12 +183,12 @@ def sample_model(config: Config, model: int, asked: Sequence[Asked], parts: Part
             parts.append(model, [vars(one) | {"shortened": int(shortened)} for one, (_, shortened) in told])
 
 
-def write_items(config: Config, names: Sequence[str], asked: Sequence[Asked], parts: Parts) -> None:
+def write_items(config: Config, names: Sequence[str], to_answer: Sequence[PromptToAnswer], parts: Parts) -> None:
     """Write the items, and tell what became of the prompts and of the answers."""
     told, sizes, sources = Counter[str](), Counter[int](), Counter[str]()
 
     def items() -> Iterator[Candidates]:
-        for one, *rows in zip(asked, *(parts.rows(model) for model in range(len(names))), strict=True):
+        for one, *rows in zip(to_answer, *(parts.rows(model) for model in range(len(names))), strict=True):
             for row in rows:
                 told.update({key: value for key, value in row.items() if key != "texts"})
                 told["kept"] += len(row["texts"])
@@ -207,7 +216,7 @@ def write_items(config: Config, names: Sequence[str], asked: Sequence[Asked], pa
         f"{told['shortened']:,} conversations shortened\n"
         f"{out}: {count(written, 'item')} ({sources['training']:,} training, {sources['outside']:,} outside), "
         f"{fewer:,} of them with fewer than {config.answers} answers; "
-        f"{count(len(asked) - written, 'prompt')} left out, without two different whole answers"
+        f"{count(len(to_answer) - written, 'prompt')} left out, without two different whole answers"
     )
 
 

@@ -24,8 +24,8 @@ from zj.data.prompt_formats import choose_template
 from zj.data.records import Dialogue, Prompt, Ranking
 from zj.data.template import encode_answers
 from zj.data.tokenizer import Tokenizer
-from zj.eval.answers import LoadedModel, check_answer_length, generate_answers
 from zj.inference.cpu import prepack_frozen
+from zj.llm.answers import LoadedModel, check_answer_length, generate_answers
 from zj.rl import pair_accuracy
 from zj.stages.config import Lora, need
 from zj.stages.held_out import about_training, held_out_by

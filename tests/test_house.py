@@ -19,12 +19,11 @@ MAY_IMPORT = {  # part of zj -> the parts of zj it may know; any file may import
     "stages": {"model", "lora", "weights", "inference", "data", "rl", "train", "cli"},
     "plan": {"model", "lora", "weights", "inference", "data", "train", "stages"},
     "clinic": {"data.records", "data.held_out", "cli"},
-    "eval": {"model", "lora", "weights", "inference", "data", "clinic"},
-    # feedback: eval.answers samples from a local judge as from any model, eval.statistics has the intervals
-    "feedback": {"data", "weights", "inference", "clinic", "eval.answers", "eval.statistics", "train.files", "cli"},
-    # building: feedback.llm has the models that write; of a local one eval.answers loads the weights, stages.identity
-    # tells them apart, train starts the device
-    "building": {"data", "clinic", "feedback.llm", "eval.answers", "stages.identity", "weights", "train", "cli"},
+    # llm: stages.identity tells the weights of local models apart, train starts the device
+    "llm": {"model", "weights", "inference", "data", "clinic", "stages.identity", "train", "cli"},
+    "eval": {"model", "lora", "weights", "inference", "data", "clinic", "llm", "train.files", "cli"},
+    "feedback": {"data", "weights", "inference", "clinic", "llm", "eval.statistics", "train.files", "cli"},
+    "building": {"data", "clinic", "llm", "train.files", "cli"},
     "cli": set(),
     "bench": {
         "model",
@@ -37,6 +36,7 @@ MAY_IMPORT = {  # part of zj -> the parts of zj it may know; any file may import
         "stages",
         "plan",
         "clinic",
+        "llm",
         "eval",
         "feedback",
         "building",

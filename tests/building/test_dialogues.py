@@ -12,7 +12,7 @@ from zj.building.dialogues import CASE, DOCTOR, PATIENT, UNKNOWN, Talk, leaks_of
 from zj.building.prompts import Template
 from zj.building.report import StepReport
 from zj.data.readers import read
-from zj.feedback.llm import ChatReply, ChatRequest
+from zj.llm import ChatReply, ChatRequest
 
 CASES = [MedicalCase("a", "咳嗽三天", "支气管炎"), MedicalCase("b", "皮疹", "甲营养不良")]
 PROMPTS = {"patient": Template("病情：{medical_case}"), "doctor": Template("诊断：{doctor_diagnosis}")}

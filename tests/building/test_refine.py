@@ -15,7 +15,7 @@ from zj.building.refine import faults_of, prompt_of
 from zj.clinic.consultation import consultation
 from zj.data.readers import read
 from zj.data.records import as_json
-from zj.feedback.llm import ChatReply
+from zj.llm import ChatReply
 
 BEFORE = "考虑荨麻疹。西替利嗪每晚一次，每次10毫克，连用3～5天。"
 SAME = [

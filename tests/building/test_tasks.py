@@ -10,7 +10,7 @@ from scripts.build_tasks import Config, main
 from zj.building.report import StepReport
 from zj.building.tasks import TASKS, MedicalRecord, answer_items, fault_of, items_of, read_records, read_tasks
 from zj.data.readers import read
-from zj.feedback.llm import ChatReply, ChatRequest
+from zj.llm import ChatReply, ChatRequest
 
 ALL = read_tasks().tasks
 FINDINGS, DIAGNOSIS, DEPARTMENT = (next(t for t in ALL if t.name == n) for n in ("findings", "diagnosis", "department"))

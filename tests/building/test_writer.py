@@ -7,8 +7,8 @@ import json
 import pytest
 
 from scripts import build_dialogues, build_refine
-from tests.feedback.service import serving
 from tests.line import write_rows
+from tests.llm.service import serving
 from zj.building.prompts import PROMPTS
 from zj.building.report import report_file
 from zj.clinic.consultation import single

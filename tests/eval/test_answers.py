@@ -11,7 +11,8 @@ from zj.clinic import question
 from zj.data.records import Prompt, as_json
 from zj.data.sentencepiece_tokenizer import train_tokenizer
 from zj.data.template import encode_prompt
-from zj.eval.answers import encode_prompts, read_questions
+from zj.eval.questions import read_questions
+from zj.llm.answers import encode_prompts
 
 
 def test_each_prompt_that_is_shortened_counts_once(tmp_path, capsys):

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from scripts import ai_feedback
-from tests.feedback.service import serving
 from tests.line import write_rows
+from tests.llm.service import serving
 from zj.clinic import judge, question, rank
 from zj.clinic.ranking import ranking
 from zj.data.readers import read
 from zj.data.records import Candidates, as_json
-from zj.feedback.llm.cache import ReplyCache
-from zj.feedback.llm.clinic import ClinicModel
+from zj.feedback.ai.clinic import GoldJudge
+from zj.llm.cache import ReplyCache
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_the_rankings_are_golds_and_a_second_run_asks_for_nothing(items, tmp_pat
     run(items, tmp_path / "a")
     assert "is there already, nothing was done" in capsys.readouterr().out
     (tmp_path / "a" / "rankings.jsonl").unlink()
-    monkeypatch.setattr(ClinicModel, "_rate", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(GoldJudge, "__call__", lambda *_: pytest.fail("asked again"))
     assert run(items, tmp_path / "a", ("repeat", 0.5))["replies"]["new"] == 0
     assert (tmp_path / "a" / "rankings.jsonl").read_bytes() == first
 
@@ -112,7 +112,7 @@ def test_a_model_that_gives_no_ratings_is_told_and_its_replies_are_kept(items, l
         run(items, tmp_path, *local.items(), ("language", "zh"))
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert report["figures"]["unparsed"]["share"] == report["figures"]["without a verdict"]["share"] == 1
-    assert report["unparsed"] and "sft files=" in report["judge"] and not (tmp_path / "rankings.jsonl").exists()
+    assert report["unparsed"] and "sft files=" in report["model"] and not (tmp_path / "rankings.jsonl").exists()
     rows = (tmp_path / "comparisons.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(rows) == 12 and json.loads(rows[0])["outcome"] is None
 

@@ -22,7 +22,7 @@ from zj.data.readers import read
 from zj.data.records import as_json
 from zj.data.tokenizer import Tokenizer
 from zj.eval import bootstrap_interval
-from zj.eval.answers import Answer
+from zj.llm.answers import Answer
 from zj.lora import add_adapter
 from zj.weights import load_model, save_peft
 

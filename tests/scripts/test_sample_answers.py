@@ -16,8 +16,8 @@ import pytest
 from scripts import sample_answers
 from tests.line import write_rows
 from zj.data.readers import read
-from zj.eval.answers import Answer
 from zj.feedback.answers.parts import Parts
+from zj.llm.answers import Answer
 
 SHORT = ("--device", "cpu", "--max-new-tokens", 24, "--slots", 8)
 

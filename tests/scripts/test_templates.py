@@ -17,7 +17,7 @@ from zj.cli import parse
 from zj.data.prompt_formats import FILE, load_template, save_template
 from zj.data.template import encode_prompt
 from zj.data.tokenizer import Tokenizer
-from zj.eval import answers
+from zj.llm import answers
 from zj.stages.config import with_template
 
 SHORT = ("--device", "cpu", "--max-new-tokens", 2)

@@ -15,7 +15,7 @@ from zj.building.report import StepReport
 from zj.building.spool import Spool
 from zj.building.writer import Ask, trouble
 from zj.data.records import Dialogue, Turn
-from zj.feedback.llm import ChatReply, ChatRequest, Message
+from zj.llm import ChatReply, ChatRequest, Message
 from zj.train.files import to_json
 
 

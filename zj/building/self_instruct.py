@@ -26,7 +26,7 @@ from zj.building.spool import Spool
 from zj.building.writer import Ask, trouble
 from zj.data.held_out import normalised
 from zj.data.records import Dialogue
-from zj.feedback.llm import ChatReply, ChatRequest
+from zj.llm import ChatReply, ChatRequest
 from zj.train.files import to_json
 
 Of = Literal["instruction", "question"]

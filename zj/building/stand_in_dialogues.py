@@ -5,24 +5,23 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-from zj.building.stand_in import Writes
 from zj.clinic import Case, Patient, doctor
-from zj.feedback.llm import ChatRequest
-from zj.feedback.llm.clinic import ClinicModel
+from zj.llm import ChatRequest
+from zj.llm.clinic import ClinicPatient, ClinicRole
 
 
-class TwoRoles(Writes):
+class TwoRoles(ClinicRole):
     """Patient and doctor of the clinic's cases. The doctor finds its case by the patient's first message."""
 
     def __init__(self, patients: Mapping[str, Case]):
         """patients: text of a case → the patient."""
-        self.patient = ClinicModel((), cases=patients)
+        self.patient = ClinicPatient(patients)
         self.patients = patients
-        self.faults = (*Writes.faults, self._leaks)
+        self.faults = (*ClinicRole.faults, self._leaks)
 
     def __call__(self, request: ChatRequest) -> str:
         if request.messages[0][0] == "user":
-            return next(self.patient.replies([request]))[1].text
+            return self.patient(request)
         case = self._case_of(request)
         return "" if case is None else _doctor(case, sum(role == "user" for role, _ in request.messages))
 

@@ -6,11 +6,11 @@ import random
 
 from zj.building.prompts import Template
 from zj.building.self_instruct import BORDER, Triple
-from zj.building.stand_in import Writes
 from zj.clinic import CONDITIONS, DRUGS
 from zj.clinic.phrases import join_list
 from zj.clinic.table import Condition, place
-from zj.feedback.llm import ChatRequest
+from zj.llm import ChatRequest
+from zj.llm.clinic import ClinicRole
 
 TASKS = (  # (role, instruction, input)
     ("{d}医生", "面对下面这位患者，你会先问哪几个关于{n}的问题？", "{complaints}，{course}。"),
@@ -22,12 +22,12 @@ TASKS = (  # (role, instruction, input)
 )
 
 
-class Instructions(Writes):
+class Instructions(ClinicRole):
     """Lists of triples, and answers to them."""
 
     def __init__(self, triples: Template, answer: Template):
         self.triples, self.answer = triples, answer
-        self.faults = (*Writes.faults, lambda _, text: text.replace("指令：", "任务："), self._repeats)
+        self.faults = (*ClinicRole.faults, lambda _, text: text.replace("指令：", "任务："), self._repeats)
 
     def __call__(self, request: ChatRequest) -> str:
         prompt = request.messages[-1][1]

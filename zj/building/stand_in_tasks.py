@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 
-from zj.building.stand_in import Writes
 from zj.clinic import CONDITIONS
-from zj.feedback.llm import ChatRequest
+from zj.llm import ChatRequest
+from zj.llm.clinic import ClinicRole
 
 SYMPTOMS = sorted({name for condition in CONDITIONS.values() for name in condition.symptoms}, key=len, reverse=True)
 
 
-class TaskAnswers(Writes):
-    faults = (*Writes.faults, lambda _, text: f"好的，结果如下。\n\n{text}")
+class TaskAnswers(ClinicRole):
+    faults = (*ClinicRole.faults, lambda _, text: f"好的，结果如下。\n\n{text}")
 
     def __call__(self, request: ChatRequest) -> str:
         text = request.messages[-1][1]

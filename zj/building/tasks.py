@@ -24,7 +24,7 @@ from zj.clinic.case import patient_of
 from zj.clinic.phrases import join_list
 from zj.clinic.table import place
 from zj.data.records import Dialogue
-from zj.feedback.llm import ChatReply, ChatRequest
+from zj.llm import ChatReply, ChatRequest
 from zj.train.files import to_json
 
 TASKS = Path(__file__).with_name("tasks.toml")

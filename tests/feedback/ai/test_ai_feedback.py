@@ -10,13 +10,13 @@ import pytest
 from zj.clinic import judge, question, rank
 from zj.clinic.ranking import ranking
 from zj.data.records import Candidates, Prompt
+from zj.feedback.ai.clinic import GoldJudge
 from zj.feedback.ai.compare import compare, item_of
 from zj.feedback.ai.pairs import PLANS, all_pairs, outcome_of, tournament
 from zj.feedback.ai.prompt import TEMPLATES, Ratings, parse_ratings, read, render
 from zj.feedback.ai.report import figures, table, unparsed_samples
-from zj.feedback.llm import ChatReply, ChatRequest, ask
-from zj.feedback.llm.cache import Cached, ReplyCache
-from zj.feedback.llm.clinic import ClinicModel
+from zj.llm import ChatReply, ChatRequest, ask
+from zj.llm.clinic import ClinicDoctor, ClinicModel, ClinicPatient
 
 PROMPT = Prompt("p", "怎么办？", (("头痛。", "多久了？"),))
 
@@ -156,7 +156,7 @@ def shares(found):
 @pytest.mark.parametrize("language", TEMPLATES)
 @pytest.mark.parametrize("pairs", PLANS)
 def test_the_clinics_judge_agrees_with_gold_through_the_prompt(items, pairs, language):
-    ranked, comparisons, found = judged(items, ClinicModel([i.question for i in items]), pairs, language)
+    ranked, comparisons, found = judged(items, ClinicModel(GoldJudge(i.question for i in items)), pairs, language)
     gold = {name: row["share"] for name, row in found.items() if name.startswith("gold: ") and "longer" not in name}
     assert sorted(gold.values()) == [0, 1, 1, 1] and gold["gold: pairs of the rankings reversed"] == 0
     assert found["unparsed"]["share"] == found["flips with the order"]["share"] == 0
@@ -219,9 +219,12 @@ def expected_pairs(ranks: tuple[int, ...]) -> tuple[float, float, float]:
     return right, turned, claimed
 
 
-def test_noise_does_what_theory_says(items, tmp_path):
-    model = ClinicModel([i.question for i in items], NOISE, seed=1)
-    _, comparisons, found = judged(items, Cached(model, ReplyCache(tmp_path / "replies.sqlite")))
+def test_noise_does_what_theory_says(items):
+    """The mean over seeds is within 3.5 standard errors (of the reported intervals) of theory, in six figures."""
+    role, reports = GoldJudge(i.question for i in items), []
+    for seed in range(4):
+        _, comparisons, found = judged(items, ClinicModel(role, NOISE, seed))
+        reports.append(found)
     truth = [rank([judge(i.question, text) for text in i.answers]) for i in items]
     strict = [c for c in comparisons if truth[c.item][c.pair[0]] != truth[c.item][c.pair[1]]]
     tied = 1 - len(strict) / len(comparisons)
@@ -234,9 +237,15 @@ def test_noise_does_what_theory_says(items, tmp_path):
         "gold: pairs of the rankings right": right / claimed,
         "gold: pairs of the rankings reversed": turned / claimed,
     }
+
+    def errors(name, share):  # how many standard errors from the mean over the seeds
+        rows = [report[name] for report in reports]
+        error = sum(row["high"] - row["low"] for row in rows) / len(rows) / 2 / 1.96 / len(rows) ** 0.5
+        return abs(sum(row["share"] for row in rows) / len(rows) - share) / error
+
     for name, share in theory.items():
-        assert found[name]["low"] <= share <= found[name]["high"], name
-    assert found["gold: decided pairs right"]["low"] > 1 - NOISE  # control: one order alone would be right in 80 %
+        assert errors(name, share) < 3.5, name
+    assert errors("gold: decided pairs right", 1 - NOISE) > 10  # control: one order alone would be right in 80 %
 
 
 def test_the_clinics_doctor_answers_what_it_knows_and_nothing_else():
@@ -245,13 +254,13 @@ def test_the_clinics_doctor_answers_what_it_knows_and_nothing_else():
         (role, text) for pair in asked.prompt.history for role, text in zip(("user", "assistant"), pair, strict=True)
     ]
     known = ChatRequest((("system", "您是医生"), *turns, ("user", asked.prompt.user)))
-    replies = ask(ClinicModel([asked]), [known, ChatRequest((("user", "天气？"),))])
+    replies = ask(ClinicModel(ClinicDoctor([asked])), [known, ChatRequest((("user", "天气？"),))])
     assert replies[0].text == asked.reference and replies[1].finish_reason == "refused"
 
 
 def test_the_clinics_patient_answers_the_doctor_never_names_the_illness_and_says_goodbye():
     asked = next(q for q in (question(0, n) for n in range(99)) if q.case)
-    model = ClinicModel([], cases={"病例：甲": asked.case})
+    model = ClinicModel(ClinicPatient({"病例：甲": asked.case}))
     messages = [("system", "你是一名患者，下面是你的病情。病例：甲。你认为问诊应该结束时请说：再见")]
     for number in range(9):
         said = ask(model, [ChatRequest(tuple(messages))])[0].text

@@ -10,7 +10,7 @@ from zj.data.records import Candidates, Prompt
 from zj.feedback.ai.pairs import PLANS, Outcome, Pair, Pairs, Plan, Ranked, outcome_of
 from zj.feedback.ai.prompt import Language, Ratings, parse_ratings, render
 from zj.feedback.answers.sampling import REFERENCE
-from zj.feedback.llm import ChatReply, ChatRequest
+from zj.llm import ChatReply, ChatRequest
 
 Ask = Callable[[list[ChatRequest]], list[ChatReply]]
 

@@ -15,8 +15,8 @@ from zj.clinic import judge
 from zj.eval.statistics import bootstrap_interval
 from zj.feedback.ai.compare import Comparison, Item, ratings_of
 from zj.feedback.ai.pairs import Ranked
-from zj.feedback.llm import ChatReply
-from zj.feedback.llm.chat import REFUSED
+from zj.llm import ChatReply
+from zj.llm.chat import REFUSED
 
 Figures = dict[str, dict[str, Any]]
 Case = tuple[str, bool]  # (id of the item, whether it holds)

@@ -11,7 +11,7 @@ from zj.clinic.exam import Question, question, subject
 from zj.clinic.ranking import ANSWERS, with_degraded
 from zj.data.records import Candidates
 from zj.data.turns import asks_nothing
-from zj.feedback.answers.sampling import Asked
+from zj.feedback.answers.sampling import PromptToAnswer
 
 OWN, WORSE = "clinic", "clinic, made worse"  # who answers
 
@@ -31,10 +31,10 @@ def demo_items(number: int, seed: int) -> list[Candidates]:
     return items
 
 
-def demo_prompts(number: int, seed: int) -> list[Asked]:
+def demo_prompts(number: int, seed: int) -> list[PromptToAnswer]:
     """The questions of `demo_items`, for a model to answer; the clinic's own answer is the reference."""
     return [
-        Asked(replace(asked.prompt, department=department), source, asked.reference)
+        PromptToAnswer(replace(asked.prompt, department=department), source, asked.reference)
         for source, asked, department in _questions(number, seed)
     ]
 

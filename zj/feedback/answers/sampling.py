@@ -1,6 +1,6 @@
 """Answers to rank: which prompts are asked, which model gives which answer, what is shown.
 
-asked_turns → choose → shares → draw, for each model → candidates_of, for each prompt
+turns_to_answer → choose → shares → draw, for each model → candidates_of, for each prompt
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ATTEMPTS = 4  # how often an answer is sampled until it can be shown
 
 
 @dataclass(frozen=True)
-class Asked:
+class PromptToAnswer:
     """A prompt for which answers are wanted."""
 
     prompt: Prompt
@@ -35,22 +35,22 @@ class Asked:
     reference: str = ""  # the dialogue's own answer; "": it is not among the answers
 
 
-def asked_turns(
+def turns_to_answer(
     paths: Paths, source: str, turn: Turn, with_reference: bool, on_bad_row: OnBadRow = "stop"
-) -> tuple[list[Asked], Report]:
+) -> tuple[list[PromptToAnswer], Report]:
     """The turns of the files' dialogues that are asked, in their order, and the report of what was read.
 
     `with_reference` needs an answer to each turn, so rows that are prompts alone are bad ones. ValueError as `read`.
     """
     if not with_reference:
         prompts, report = read(paths, "prompt", on_bad_row)
-        return [Asked(prompt, source) for prompt in choose_turns(prompts, turn)], report
+        return [PromptToAnswer(prompt, source) for prompt in choose_turns(prompts, turn)], report
     dialogues, report = read(paths, "dialogue", on_bad_row)
-    asked = []
+    to_answer = []
     for d in dialogues:
         last = Prompt(d.id, d.turns[-1][0], d.turns[:-1], d.system, d.where, d.split_by, d.department)
-        asked += [Asked(p, source, d.turns[len(p.history)][1]) for p in choose_turns([last], turn)]
-    return asked, report
+        to_answer += [PromptToAnswer(p, source, d.turns[len(p.history)][1]) for p in choose_turns([last], turn)]
+    return to_answer, report
 
 
 # ---- the prompts
@@ -60,16 +60,18 @@ def asked_turns(
 class Choice:
     """The prompts, in the order of a hash, so any prefix is a fair sample; and what was left out."""
 
-    asked: list[Asked] = field(default_factory=list)
+    to_answer: list[PromptToAnswer] = field(default_factory=list)
     repeats: int = 0  # prompts that differ from another one in typing alone
     idle: int = 0  # turns that ask nothing
     in_both: int = 0  # prompts of --outside whose dialogue begins as one of --data
 
     def count(self, source: str) -> int:
-        return sum(one.source == source for one in self.asked)
+        return sum(one.source == source for one in self.to_answer)
 
 
-def choose(training: Sequence[Asked], outside: Sequence[Asked], number: int, closing_turns: bool) -> Choice:
+def choose(
+    training: Sequence[PromptToAnswer], outside: Sequence[PromptToAnswer], number: int, closing_turns: bool
+) -> Choice:
     """`number` prompts, half of each source, an odd one of training; of the one that is there all; 0: every prompt.
 
     What is asked in both is not outside. Of prompts that differ in typing alone the first is kept; turns that ask
@@ -90,27 +92,27 @@ def choose(training: Sequence[Asked], outside: Sequence[Asked], number: int, clo
         if len(kept) < share:
             half = ", half from each of --data and --outside" if both else ""
             raise ValueError(f"--prompts {number}{half}: {flag} has {len(kept)}, expected {share} (0: all prompts)")
-        choice.asked += kept[:share] if number else kept
-    if not choice.asked:
+        choice.to_answer += kept[:share] if number else kept
+    if not choice.to_answer:
         raise ValueError(f"--{'data' if training else 'outside'}: found no prompt to ask, expected at least one")
-    choice.asked = _with_different_ids(_ordered(choice.asked))
+    choice.to_answer = _with_different_ids(_ordered(choice.to_answer))
     return choice
 
 
-def _those(asked: Sequence[Asked], prompts: Iterable[Prompt]) -> list[Asked]:
+def _those(to_answer: Sequence[PromptToAnswer], prompts: Iterable[Prompt]) -> list[PromptToAnswer]:
     """Those of these very prompts."""
     kept = {id(prompt) for prompt in prompts}
-    return [one for one in asked if id(one.prompt) in kept]
+    return [one for one in to_answer if id(one.prompt) in kept]
 
 
-def _ordered(asked: Sequence[Asked]) -> list[Asked]:
+def _ordered(to_answer: Sequence[PromptToAnswer]) -> list[PromptToAnswer]:
     """In the order of the split's hash, whatever that of the files is; the turns of a dialogue as they follow."""
 
-    def key(one: Asked) -> tuple[float, int, tuple[tuple[str, str], ...], str, str, str]:
+    def key(one: PromptToAnswer) -> tuple[float, int, tuple[tuple[str, str], ...], str, str, str]:
         p = one.prompt
         return _place(p), len(p.history), p.history, p.user, p.system, p.id
 
-    return sorted(asked, key=key)
+    return sorted(to_answer, key=key)
 
 
 def _place(prompt: Prompt) -> float:
@@ -122,10 +124,10 @@ def _place(prompt: Prompt) -> float:
     return hash_position("to rank " + question(prompt))
 
 
-def _with_different_ids(asked: Sequence[Asked]) -> list[Asked]:
+def _with_different_ids(to_answer: Sequence[PromptToAnswer]) -> list[PromptToAnswer]:
     """An id that occurs again gets a number: rows of two files may be numbered alike."""
-    own, used, numbers, changed = {one.prompt.id for one in asked}, set[str](), Counter[str](), []
-    for one in asked:
+    own, used, numbers, changed = {one.prompt.id for one in to_answer}, set[str](), Counter[str](), []
+    for one in to_answer:
         id = one.prompt.id
         while id in used or (id != one.prompt.id and id in own):
             numbers[one.prompt.id] += 1
@@ -189,7 +191,9 @@ def draw(
     return drawn
 
 
-def candidates_of(one: Asked, names: Sequence[str], drawn: Sequence[Sequence[str]], seed: int) -> Candidates | None:
+def candidates_of(
+    one: PromptToAnswer, names: Sequence[str], drawn: Sequence[Sequence[str]], seed: int
+) -> Candidates | None:
     """A prompt with the answers of the models `names`, and its reference if it has one, in an order by seed and prompt.
 
     None if there are fewer than two answers.
@@ -204,14 +208,13 @@ def candidates_of(one: Asked, names: Sequence[str], drawn: Sequence[Sequence[str
 
 
 def items_of(
-    asked: Sequence[Asked], name: str, answers: int, seed: int, sample: Callable[[list[int], int], Sequence[Answer]]
+    to_answer: Sequence[PromptToAnswer],
+    name: str,
+    answers: int,
+    seed: int,
+    sample: Callable[[list[int], int], Sequence[Answer]],
 ) -> list[Candidates]:
     """The items of one model, all at once; `sample` as in `draw`."""
-    drawn = draw([answers - bool(one.reference) for one in asked], [{one.reference} for one in asked], sample)
-    items = (candidates_of(one, [name], [given.texts], seed) for one, given in zip(asked, drawn, strict=True))
+    drawn = draw([answers - bool(one.reference) for one in to_answer], [{one.reference} for one in to_answer], sample)
+    items = (candidates_of(one, [name], [given.texts], seed) for one, given in zip(to_answer, drawn, strict=True))
     return [item for item in items if item is not None]
-
-
-def seed_of(seed: int, model: int, attempt: int) -> int:
-    """Another seed for each model and attempt, so that two models that are alike do not say the same."""
-    return random.Random(f"{seed}/{model}/{attempt}").getrandbits(32)

@@ -7,10 +7,9 @@ from itertools import groupby, islice
 
 from zj.data.records import Prompt
 from zj.data.template import encode_prompt
-from zj.eval.answers import LoadedModel, stream_answers
-from zj.feedback.answers.sampling import seed_of
-from zj.feedback.llm.chat import REFUSED, ChatReply, ChatRequest, Message
 from zj.inference.engine import Sampling
+from zj.llm.answers import LoadedModel, seed_of, stream_answers
+from zj.llm.chat import REFUSED, ChatReply, ChatRequest, Message
 
 BLOCK = 256  # requests that are taken at a time
 

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from zj.feedback.llm.chat import REFUSED, ChatModel, ChatReply, ChatRequest
+from zj.llm.chat import REFUSED, ChatModel, ChatReply, ChatRequest
 
 TABLE = """CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY, model TEXT NOT NULL, request TEXT NOT NULL, text TEXT NOT NULL, finish_reason TEXT NOT NULL,

@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.feedback.service import KEY, serving
+from tests.llm.service import KEY, serving
 from zj.data.records import Prompt
-from zj.eval.answers import generate_answers, load_chat_model
-from zj.feedback.llm import ChatReply, ChatRequest, ask
-from zj.feedback.llm import endpoint as endpoint_module
-from zj.feedback.llm.budget import DryRun, Metered, Prices
-from zj.feedback.llm.cache import Cached, ReplyCache, key_of
-from zj.feedback.llm.chat import REFUSED, estimate_tokens, most_tokens
-from zj.feedback.llm.endpoint import Endpoint, seconds_of
-from zj.feedback.llm.local import LocalModel, prompt_of
-from zj.feedback.llm.pace import Pace
+from zj.llm import ChatReply, ChatRequest, ask
+from zj.llm import endpoint as endpoint_module
+from zj.llm.answers import generate_answers, load_chat_model
+from zj.llm.budget import DryRun, Metered, Prices
+from zj.llm.cache import Cached, ReplyCache, key_of
+from zj.llm.chat import REFUSED, estimate_tokens, most_tokens
+from zj.llm.endpoint import Endpoint, seconds_of
+from zj.llm.local import LocalModel, prompt_of
+from zj.llm.pace import Pace
 
 
 def request(text: str, **settings) -> ChatRequest:
@@ -158,9 +158,9 @@ def test_an_interrupt_lets_what_is_paid_for_arrive(service, tmp_path, monkeypatc
 CHILD = """
 import sys
 from pathlib import Path
-from zj.feedback.llm import ChatRequest, ask
-from zj.feedback.llm.cache import Cached, ReplyCache
-from zj.feedback.llm.endpoint import Endpoint
+from zj.llm import ChatRequest, ask
+from zj.llm.cache import Cached, ReplyCache
+from zj.llm.endpoint import Endpoint
 cached = Cached(Endpoint("gpt", concurrency=4), ReplyCache(Path(sys.argv[1])))
 ask(cached, [ChatRequest((("user", f"q{n}"),)) for n in range(40)])
 """

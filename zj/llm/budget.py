@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from zj.feedback.llm.cache import ReplyCache
-from zj.feedback.llm.chat import ChatModel, ChatReply, ChatRequest, estimate_tokens, most_tokens
+from zj.llm.cache import ReplyCache
+from zj.llm.chat import ChatModel, ChatReply, ChatRequest, estimate_tokens, most_tokens
 
 
 @dataclass(frozen=True)

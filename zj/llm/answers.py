@@ -1,19 +1,18 @@
-"""Answers of saved models to the clinic's questions: prompts and a model directory in, texts out."""
+"""Answers of saved models: prompts and a model directory in, texts out."""
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NoReturn
 
 import torch
 from tqdm import tqdm
 
-from zj.clinic import Question, question_of
 from zj.data.batching import pack_plan
 from zj.data.prompt_formats import choose_template, load_template
-from zj.data.readers import read
 from zj.data.records import Prompt
 from zj.data.template import encode_prompt, stop_ids
 from zj.data.tokenizer import Tokenizer
@@ -39,30 +38,6 @@ class Answer:
     finished: bool  # ended with EOS; else cut off at the longest length
     prompt: tuple[int, ...] = ()  # ids of the prompt
     ids: tuple[int, ...] = ()  # ids of the answer, EOS included
-
-
-def read_questions(paths: Sequence[str], limit: int | None = None) -> list[Question]:
-    """The clinic's questions of the files' prompts, the first `limit` of them; what was read is printed.
-
-    Raises ValueError with file:line for a prompt that is not the clinic's: its truth is unknown.
-    """
-    if not paths:
-        raise ValueError("--data is missing: one or more files of the clinic's prompts")
-    if limit is not None and limit < 1:
-        raise ValueError(f"--limit is {limit}, expected at least 1 (none: all prompts)")
-    prompts, report = read(paths, "prompt")
-    print(report, flush=True)
-    return [_question_of_prompt(prompt) for prompt in prompts[:limit]]
-
-
-def _question_of_prompt(prompt: Prompt) -> Question:
-    try:
-        question = question_of(prompt.id)
-    except ValueError as error:
-        raise ValueError(f"{prompt.where}: {error}") from None
-    if question.prompt != replace(prompt, department=question.prompt.department):  # a name beside it asks nothing else
-        raise ValueError(f"{prompt.where}: found other words than those of question {prompt.id} of this clinic")
-    return question
 
 
 def check_chat_model(path: str, flag: str, max_new_tokens: int, base: str = "", template: str = "") -> None:
@@ -208,3 +183,8 @@ def log_likelihoods(
         for index, total in zip(pack, packed.sums(logprobs).tolist(), strict=True):
             totals[index] = total
     return totals
+
+
+def seed_of(seed: int, model: int, attempt: int) -> int:
+    """Another seed for each model and attempt, so that two models that are alike do not say the same."""
+    return random.Random(f"{seed}/{model}/{attempt}").getrandbits(32)

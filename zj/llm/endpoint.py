@@ -22,8 +22,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from zj.feedback.llm.chat import REFUSED, ChatReply, ChatRequest, Message, estimate_tokens
-from zj.feedback.llm.pace import Pace
+from zj.llm.chat import REFUSED, ChatReply, ChatRequest, Message, estimate_tokens
+from zj.llm.pace import Pace
 
 LONGEST_WAIT = 60.0  # seconds between two attempts, unless the service asks for more
 FATAL = {

@@ -1,5 +1,5 @@
 """Language models behind one interface: an endpoint, a model of this project, the synthetic clinic."""
 
-from zj.feedback.llm.chat import ChatModel, ChatReply, ChatRequest, Message, ask
+from zj.llm.chat import ChatModel, ChatReply, ChatRequest, Message, ask
 
 __all__ = ["ChatModel", "ChatReply", "ChatRequest", "Message", "ask"]
