@@ -141,9 +141,10 @@ def questions_to_ask(config: Config) -> list[TestQuestion]:
     idle, kept = len(questions) - len(asking), asking if config.closing_turns == "leave-out" else questions
     if not kept:
         raise ValueError("--data: no turn asks anything, expected at least one (--closing-turns keep)")
+    answered = sum(bool(one.reference) for one in kept)
     print(
-        f"{count(len(kept), 'question')} of {count(len(records), 'dialogue')}, {sum(bool(one.reference) for one in kept):,} "
-        f"with a reference; {idle:,} that ask nothing, such as thanks, {'left out' if kept is asking else 'among them'}"
+        f"{count(len(kept), 'question')} of {count(len(records), 'dialogue')}, {answered:,} with a reference; {idle:,} "
+        f"that ask nothing, such as thanks, {'left out' if kept is asking else 'among them'}"
     )
     return kept
 

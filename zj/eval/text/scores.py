@@ -5,14 +5,15 @@ statistics of each answer → resampled together over whole dialogues → figure
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from zj.eval.answer_file import AnswerRow, Systems
 from zj.eval.significance import detectable, holm, normal_p, randomization_test
-from zj.eval.statistics import RESAMPLES, Interval, percentile_interval, resampled_sums
+from zj.eval.statistics import RESAMPLES, Interval, bca_interval, cluster_sums, resampled_sums
 from zj.eval.text.distinct import CorpusDistinct, corpus_distinct, jackknife_error
 from zj.eval.text.formulas import figures_of, statistics_of
 from zj.eval.text.presets import Measure, Preset, signature
@@ -76,28 +77,35 @@ def score_sums(measure: Measure, systems: Systems, against: str, seed: int, resa
         name: statistics_of(measure, [row.answer for row in rows], [row.reference for row in rows])
         for name, rows in systems.items()
     }
-    clusters = clusters_of(systems)
-    number = len(set(clusters))
+    clusters, place = clusters_of(systems), {name: index for index, name in enumerate(systems)}
     together = np.stack(list(statistics.values()), 1)  # [N, S, K]
-    sums = resampled_sums(together.reshape(len(together), -1), clusters, seed, resamples)
-    resampled = figures_of(measure, sums.reshape(len(sums), *together.shape[1:]))  # [R, S, M]
-    values = figures_of(measure, together.sum(0))  # [S, M]
-    place = {name: index for index, name in enumerate(systems)}
+    flat = together.reshape(len(together), -1)
 
-    def intervals(value: np.ndarray, drawn: np.ndarray) -> list[Interval]:
-        return [percentile_interval(value[m], drawn[:, m], number) for m in range(len(measure.names))]
+    def figures(sums: np.ndarray) -> np.ndarray:
+        return figures_of(measure, sums.reshape(len(sums), *together.shape[1:]))  # [..., S, M]
 
-    scores = {name: intervals(values[at], resampled[:, at]) for name, at in place.items()}
+    (values,) = figures(flat.sum(0)[None])
+    resampled = figures(resampled_sums(flat, clusters, seed, resamples))
+    without = figures(flat.sum(0) - cluster_sums(flat, clusters))
+
+    def intervals(of: Callable[[np.ndarray], np.ndarray]) -> list[Interval]:
+        value, drawn, left = of(values), of(resampled), of(without)
+        return [bca_interval(value[m], drawn[:, m], left[:, m]) for m in range(len(measure.names))]
+
+    scores = {name: intervals(partial(np.take, indices=at, axis=-2)) for name, at in place.items()}
     comparisons: dict[str, list[Comparison]] = {}
     for name in others(systems, against):
-        one, other = place[name], place[against]
-        drawn = resampled[:, one] - resampled[:, other]
+
+        def difference(x: np.ndarray, one: int = place[name]) -> np.ndarray:
+            return x[..., one, :] - x[..., place[against], :]
+
         p = randomization_test(
             statistics[name], statistics[against], lambda s: figures_of(measure, s), clusters, seed, resamples
         )
+        errors = difference(resampled).std(0)
         comparisons[name] = [
-            Comparison(interval, float(p[m]), 1.0, detectable(float(drawn[:, m].std())))
-            for m, interval in enumerate(intervals(values[one] - values[other], drawn))
+            Comparison(interval, float(p[m]), 1.0, detectable(float(errors[m])))
+            for m, interval in enumerate(intervals(difference))
         ]
     return rows_of(measure, systems, scores, comparisons)
 
@@ -132,7 +140,7 @@ def rows_of(
 ) -> list[MetricScores]:
     """One row of each name of the measure."""
     cut, clusters = TOKENS[measure.tokens], clusters_of(systems)
-    empty = {name: sum(not cut(row.answer) for row in rows) for name, rows in systems.items()}
+    empty = {name: sum(not "".join(cut(row.answer)).strip() for row in rows) for name, rows in systems.items()}
     line = signature(measure, len(clusters), len(set(clusters)), empty)
     return [
         MetricScores(
