@@ -155,7 +155,7 @@ def test_figures_of_a_resample_are_those_of_its_texts():
     sums = cluster_sums(statistics, clusters)
     resampled = [made[i] for g in drawn for i in (2 * g, 2 * g + 1)]
     assert figures_of(measure, sums[drawn].sum(0)) == pytest.approx(figures(measure, resampled), rel=1e-12)
-    many = resampled_sums(statistics, clusters, resamples=2000)
+    many = resampled_sums(sums, resamples=2000)
     assert many.mean(0) == pytest.approx(statistics.sum(0), rel=0.05)
 
 

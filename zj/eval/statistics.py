@@ -7,16 +7,14 @@ Questions of one template are not independent: thirty fillings tell little more 
 clusters are resampled (Davison & Hinkley 1997, section 3.8, strategy 1; Cameron, Gelbach & Miller 2008). The mean of a
 resample is over the questions of its clusters: a ratio of two sums.
 
-A figure that is no mean, such as corpus BLEU, is a function of sums of counts: `resampled_sums` resamples these, for
-several systems at once, and `bca_interval` takes the interval.
+A figure that is no mean, such as corpus BLEU, is a function of sums of counts: `figure_intervals` resamples these, for
+several systems and their differences at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import sqrt
-from statistics import NormalDist
 
 import numpy as np
 
@@ -25,6 +23,7 @@ LEVEL = 0.95
 DRAWS_IN_MEMORY = 2_000_000  # indices drawn at a time, 16 MB
 
 Values = Sequence[float] | np.ndarray
+Figures = Callable[[np.ndarray], np.ndarray]  # sums [..., K] of statistics → figures [..., M]
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,39 @@ def win_tie_loss(
     return win, tie, loss
 
 
-def resampled_sums(
-    statistics: np.ndarray, clusters: Sequence[str] | None = None, seed: int = 0, resamples: int = RESAMPLES
-) -> np.ndarray:
-    """Sums [R, K] of the statistics [N, K] of the questions in R resamples of whole clusters."""
+def figure_intervals(
+    figures: Figures,
+    statistics: np.ndarray,
+    clusters: Sequence[str] | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> tuple[list[Interval], np.ndarray]:
+    """(interval of each of M figures, their standard errors [M]) from the statistics [N, K] of the questions.
+
+    Bootstrap-t (Efron 1981; Hesterberg 2015, section 5): each resample's distance from the figure is divided by its own
+    standard error, so the interval knows of skewness and of few clusters. The errors are the jackknife's over clusters;
+    in a resample they are those of the influences of the clusters in it. With one cluster the interval is a point.
+    """
     sums = cluster_sums(statistics, clusters)
+    groups, width, total = len(sums), sums.shape[1], sums.sum(0)
+    values = figures(total)
+    if groups < 2:
+        return [Interval(float(value), float(value), float(value)) for value in values], np.zeros(len(values))
+    without = figures(total - sums)
+    influence = (groups - 1) * (without.mean(0) - without)  # [G, M], of mean 0
+    errors = np.sqrt((influence**2).sum(0) / (groups * (groups - 1)))
+    drawn = resampled_sums(np.concatenate([sums, influence, influence**2], 1), seed, resamples)
+    mean, square = np.split(drawn[:, width:] / groups, 2, axis=1)
+    own_errors = np.sqrt(np.maximum(square - mean**2, 0) / (groups - 1))  # [R, M]
+    distance = figures(drawn[:, :width]) - values
+    t = np.divide(distance, own_errors, out=np.zeros_like(distance), where=own_errors > 1e-9 * errors)
+    below, above = np.quantile(t, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    ends = zip(values, values - above * errors, values - below * errors, strict=True)
+    return [Interval(*map(float, one)) for one in ends], errors
+
+
+def resampled_sums(sums: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
+    """Sums [R, K] of R resamples of the rows of `sums` [G, K], one for each cluster."""
     rng, groups = np.random.default_rng(seed), len(sums)
     rows = max(1, DRAWS_IN_MEMORY // groups)
     parts = []
@@ -93,26 +120,6 @@ def resampled_sums(
     return np.concatenate(parts)
 
 
-def bca_interval(value: float, resampled: np.ndarray, without: np.ndarray) -> Interval:
-    """The interval of a figure from its values [R] in resamples and its values [G] without each cluster in turn.
-
-    Percentiles, moved for the bias and the skewness of the figure (BCa: Efron 1987, equation 6.8), and a little
-    outwards, as Student's t is wider than the normal distribution (Hesterberg 2015, "expanded").
-    """
-    groups, normal, tail = len(without), NormalDist(), (1 - LEVEL) / 2
-    deviations = without.mean() - without
-    spread = (deviations**2).sum()
-    if groups < 2 or not spread > 0:
-        return Interval(float(value), *(float(end) for end in np.quantile(resampled, [tail, 1 - tail])))
-    acceleration = (deviations**3).sum() / (6 * spread**1.5)
-    below = ((resampled < value).sum() + (resampled <= value).sum()) / 2
-    bias = normal.inv_cdf(float(np.clip(below, 1, len(resampled) - 1)) / len(resampled))
-    wide = sqrt(groups / (groups - 1)) * _student(1 - tail, groups - 1)
-    moved = [bias + (bias + z) / (1 - acceleration * (bias + z)) for z in (-wide, wide)]
-    low, high = np.quantile(resampled, [normal.cdf(z) for z in moved])
-    return Interval(float(value), float(low), float(high))
-
-
 def cluster_sums(statistics: np.ndarray, clusters: Sequence[str] | None) -> np.ndarray:
     """Sums [G, K] of the statistics [N, K] in each cluster, in order of first occurrence."""
     if clusters is None:
@@ -121,13 +128,6 @@ def cluster_sums(statistics: np.ndarray, clusters: Sequence[str] | None) -> np.n
     sums = np.zeros((max(indices) + 1, statistics.shape[1]))
     np.add.at(sums, indices, statistics)
     return sums
-
-
-def _student(probability: float, freedom: int) -> float:
-    """Quantile of Student's t, by Fisher's expansion about the normal one (Abramowitz & Stegun, 26.7.5)."""
-    z = NormalDist().inv_cdf(probability)
-    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    return z + first / freedom + second / freedom**2
 
 
 def _cluster_indices(clusters: Sequence[str], values: int) -> list[int]:

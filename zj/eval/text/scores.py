@@ -5,15 +5,14 @@ statistics of each answer → resampled together over whole dialogues → figure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
 from zj.eval.answer_file import AnswerRow, Systems
 from zj.eval.significance import detectable, holm, normal_p, randomization_test
-from zj.eval.statistics import RESAMPLES, Interval, bca_interval, cluster_sums, resampled_sums
+from zj.eval.statistics import RESAMPLES, Interval, figure_intervals
 from zj.eval.text.distinct import CorpusDistinct, corpus_distinct, jackknife_error
 from zj.eval.text.formulas import figures_of, statistics_of
 from zj.eval.text.presets import Measure, Preset, signature
@@ -77,35 +76,30 @@ def score_sums(measure: Measure, systems: Systems, against: str, seed: int, resa
         name: statistics_of(measure, [row.answer for row in rows], [row.reference for row in rows])
         for name, rows in systems.items()
     }
-    clusters, place = clusters_of(systems), {name: index for index, name in enumerate(systems)}
+    clusters, names, compared = clusters_of(systems), list(systems), others(systems, against)
     together = np.stack(list(statistics.values()), 1)  # [N, S, K]
-    flat = together.reshape(len(together), -1)
+
+    def of_system(sums: np.ndarray) -> np.ndarray:
+        return figures_of(measure, sums)
 
     def figures(sums: np.ndarray) -> np.ndarray:
-        return figures_of(measure, sums.reshape(len(sums), *together.shape[1:]))  # [..., S, M]
+        """Those of all systems, then the differences: [..., (S + compared) × M]."""
+        found = of_system(sums.reshape(*sums.shape[:-1], *together.shape[1:]))  # [..., S, M]
+        differences = [found[..., names.index(name), :] - found[..., names.index(against), :] for name in compared]
+        return np.concatenate([*np.moveaxis(found, -2, 0), *differences], -1)
 
-    (values,) = figures(flat.sum(0)[None])
-    resampled = figures(resampled_sums(flat, clusters, seed, resamples))
-    without = figures(flat.sum(0) - cluster_sums(flat, clusters))
-
-    def intervals(of: Callable[[np.ndarray], np.ndarray]) -> list[Interval]:
-        value, drawn, left = of(values), of(resampled), of(without)
-        return [bca_interval(value[m], drawn[:, m], left[:, m]) for m in range(len(measure.names))]
-
-    scores = {name: intervals(partial(np.take, indices=at, axis=-2)) for name, at in place.items()}
+    intervals, errors = figure_intervals(figures, together.reshape(len(together), -1), clusters, seed, resamples)
+    width, floor = len(measure.names), len(names) * len(measure.names)
+    scores = {
+        name: [within(one, measure.scale) for one in intervals[at * width :][:width]] for at, name in enumerate(names)
+    }
     comparisons: dict[str, list[Comparison]] = {}
-    for name in others(systems, against):
-
-        def difference(x: np.ndarray, one: int = place[name]) -> np.ndarray:
-            return x[..., one, :] - x[..., place[against], :]
-
-        p = randomization_test(
-            statistics[name], statistics[against], lambda s: figures_of(measure, s), clusters, seed, resamples
-        )
-        errors = difference(resampled).std(0)
+    for at, name in enumerate(compared):
+        p = randomization_test(statistics[name], statistics[against], of_system, clusters, seed, resamples)
+        here = slice(floor + at * width, floor + (at + 1) * width)
         comparisons[name] = [
-            Comparison(interval, float(p[m]), 1.0, detectable(float(errors[m])))
-            for m, interval in enumerate(intervals(difference))
+            Comparison(interval, float(value), 1.0, detectable(float(error)))
+            for interval, value, error in zip(intervals[here], p, errors[here], strict=True)
         ]
     return rows_of(measure, systems, scores, comparisons)
 
@@ -124,12 +118,17 @@ def score_corpus_distinct(
         error = jackknife_error(difference.without)
         return Comparison(difference.interval, normal_p(difference.value, error), 1.0, detectable(error))
 
-    scores = {name: [one.interval for one in ratios] for name, ratios in found.items()}
+    scores = {name: [within(one.interval, measure.scale) for one in ratios] for name, ratios in found.items()}
     comparisons = {
         name: [compared(*pair) for pair in zip(found[name], found[against], strict=True)]
         for name in others(systems, against)
     }
     return rows_of(measure, systems, scores, comparisons)
+
+
+def within(interval: Interval, scale: float) -> Interval:
+    """No figure is below 0 or above its scale."""
+    return replace(interval, low=max(0.0, interval.low), high=min(scale, interval.high))
 
 
 def rows_of(
