@@ -28,7 +28,7 @@ from zj.cli import check_range, run_command
 from zj.data.batching import group_of, order
 from zj.data.prompt_formats import first_template
 from zj.data.records import Dialogue, Document
-from zj.data.report import too_long
+from zj.data.report import count, too_long
 from zj.data.template import encode_all
 from zj.data.tokenizer import Tokenizer
 from zj.eval.answer_file import counts_in_words, read_systems
@@ -120,6 +120,9 @@ def counted_characters(record: Dialogue | Document) -> int:
     return sum(len(answer) for (_, answer), yes in zip(record.turns, trained, strict=True) if yes)
 
 
+FEW = 100  # dialogues from which on the intervals cover 95 ± 1 %
+
+
 @dataclass(frozen=True)
 class TextConfig:
     texts: tuple[str, ...] = ()  # files of answers (scripts/answer.py), as FILE or, of one model, NAME=FILE
@@ -154,6 +157,8 @@ def text(config: TextConfig) -> None:
     without = sum(not row.reference.strip() for row in rows)
     if without:
         print(f"{without:,} of {len(rows):,} questions have no reference: they count in Distinct alone")
+    if (dialogues := len({row.dialogue for row in rows})) < FEW:
+        print(f"{count(dialogues, 'dialogue')}: of fewer than {FEW}, 95 % intervals cover a little less")
     scored = {name: score_texts(PRESETS[name], systems, config.against) for name in config.preset}
     for name, metrics in scored.items():
         print(f"\n{format_preset(name, metrics, config.against)}" if metrics else f"\n{name}: needs references")
