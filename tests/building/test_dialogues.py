@@ -75,7 +75,7 @@ def test_leaks_are_told_apart(case, messages, leaks):
 
 
 def test_a_diagnosis_without_a_known_name_is_counted():
-    talk = Talk(MedicalCase("a", "咳嗽", "病情摘要及初步印象：支气管炎，建议休息"), 0, ["咳嗽。", "多久？"])
+    talk = Talk(MedicalCase("a", "咳嗽", "病情摘要及初步印象：支气管炎，建议休息，并且多喝水"), 0, ["咳嗽。", "多久？"])
     for names, counts in (([], {UNKNOWN: 1}), (["支气管炎"], {})):
         report = StepReport("dialogues", {})
         assert len(list(records([talk], names, report, [], drop=True))) == 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,7 @@ PATIENT_PROMPT = Template(
     "第一次询问要尽可能简单点、内容少一点。\n{medical_case}\n当你认为整个问诊应该结束的时候请说：再见"
 )
 
+_IMPRESSION = re.compile("(?:初步印象|疾病诊断)[:：](.*?)(?:总结建议|药品|$)", re.DOTALL)
 Opening = Callable[[MedicalCase], tuple[Message, ...]]  # what a role's model gets before the conversation
 
 
@@ -130,9 +132,20 @@ def first_named(talk: Talk, role: str, names: Iterable[str]) -> float:
 
 
 def terms(diagnosis: str, illnesses: Iterable[str]) -> list[str]:
-    """Names by which a diagnosis is recognized: the illnesses of the list in it, and itself if it is short."""
-    known = [name for name in illnesses if name in diagnosis]
-    return [*known, diagnosis] if len(diagnosis) <= LONGEST_TERM else known
+    """Names by which a diagnosis is recognized: the illnesses of the list in it, or itself if it is short.
+
+    Of a text as HuatuoGPT's cases have it, "初步印象：… 总结建议：…", only the impression counts. A name within another
+    one is none: 营养不良 is not the diagnosis 甲营养不良.
+    """
+    impression = _IMPRESSION.search(diagnosis)
+    text = (impression[1] if impression else diagnosis).strip(" \n，。？")
+    return longest(name for name in illnesses if name in text) or [text] * (1 < len(text) <= LONGEST_TERM)
+
+
+def longest(names: Iterable[str]) -> list[str]:
+    """The names that are in no other one of them."""
+    known = list(dict.fromkeys(names))
+    return [name for name in known if not any(name in other for other in known if other != name)]
 
 
 def names_any(text: str, names: Iterable[str]) -> bool:
