@@ -1,12 +1,10 @@
-"""Figures of a card, as inline SVG: text is escaped, colours are those of the page's style."""
+"""Figures as inline SVG: text is escaped, colours are those of the page's style."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
-
-from zj.building.summary import quantile
 
 BINS = 24  # of a histogram
 WIDTH, HEIGHT, ROW = 480, 120, 18  # of a histogram, and of a row of bars; pixels
@@ -46,6 +44,16 @@ def bars(title: str, about: str, rows: Sequence[tuple[str, int]]) -> str:
             f'<text x="{144 + long:.1f}" y="{base}">{number:,}</text>'
         )
     return _figure(title, about, ROW * len(rows) + 6, "".join(parts))
+
+
+def quantile(counts: Counter[int], share: float) -> int:
+    """The least value that at least this share of the values do not exceed; 0 of none."""
+    left = share * counts.total()
+    for value in sorted(counts):
+        left -= counts[value]
+        if left <= 0:
+            return value
+    return 0
 
 
 def _figure(title: str, about: str, height: int, parts: str) -> str:
