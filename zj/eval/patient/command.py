@@ -16,7 +16,8 @@ from zj.data.records import Dialogue, Prompt, as_json
 from zj.eval.answer_file import AnswerRow, lines_of
 from zj.eval.patient.cases import constant_doctor, exam_cases, read_illnesses
 from zj.eval.patient.outcome import Outcome, outcome_of
-from zj.eval.patient.report import compare, format_table, summarise
+from zj.eval.patient.report import compare, summarise, tables
+from zj.eval.tables import as_rows
 from zj.llm import ChatReply
 from zj.llm.chat import REFUSED, Message
 from zj.llm.client import ChatClient, ChatConfig
@@ -108,10 +109,12 @@ def examine(config: PatientConfig) -> None:
         "outcomes": {id: asdict(outcome) for id, outcome in outcomes.items()},
         "notice": NOTICE,
     }
+    report["tables"] = as_rows(tables(report))
     write_text(out / "dialogues.jsonl", (to_json(row_of(talk)) + "\n" for talk in talks if talk.turns))
     write_text(out / "answers.jsonl", lines_of(map(answer_row, talks, [doctor.model.name] * len(talks))))
     write_text(out / "report.json", to_json(report, indent=1) + "\n")
-    print(format_table(report), doctor, patient, f"{out / 'dialogues.jsonl'}: every conversation", NOTICE, sep="\n")
+    print(f"{len(cases):,} cases", *tables(report), sep="\n\n")
+    print(doctor, patient, f"{out / 'dialogues.jsonl'}: every conversation", NOTICE, sep="\n")
 
 
 def cases_of(config: PatientConfig) -> tuple[list[MedicalCase], dict[str, Case]]:

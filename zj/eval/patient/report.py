@@ -8,6 +8,7 @@ from typing import Any
 
 from zj.eval.patient.outcome import Outcome
 from zj.eval.statistics import bootstrap_interval, paired_difference
+from zj.eval.tables import Table
 
 ROWS = {
     "diagnosis": "diagnosis: 1/k if it is among k illnesses named",
@@ -22,6 +23,8 @@ ROWS = {
     "harmful": "harmful in some answer (gold)",
     "unread": "an answer that gold cannot read",
 }
+
+ABOUT = "intervals: bootstrap over cases; gold: the clinic's judge, which reads the clinic's own sentences only"
 
 
 def summarise(outcomes: Sequence[Outcome], departments: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -45,21 +48,28 @@ def compare(outcomes: Mapping[str, Outcome], earlier: Mapping[str, Outcome]) -> 
     return differences
 
 
-def format_table(report: Mapping[str, Any]) -> str:
-    """The table as text; with the constant doctor, who asks nothing, beside the diagnosis."""
-    lines = [f"{report['cases']:,} cases, mean and 95 % interval over cases"]
-    for field, label in ROWS.items():
-        if row := report["table"]["all"].get(field):
-            lines.append(f"{label:<48} {_interval(row)}" + (f"  of {row['n']}" if row["n"] < report["cases"] else ""))
-    lines += [
-        f"{'diagnosis: ' + name:<48} {_interval(group['diagnosis'])}  of {group['diagnosis']['n']}"
-        for name, group in report["table"].items()
+def tables(report: Mapping[str, Any]) -> list[Table]:
+    """All cases, with the constant doctor beside the diagnosis; departments; differences to an earlier result."""
+    summary, constant = report["table"], report["constant"]
+    ended = ", ".join(f"{end} {number}" for end, number in report["ended"].items())
+    rows = [
+        (label, _interval(row), f"{row['n']}") for field, label in ROWS.items() if (row := summary["all"].get(field))
+    ]
+    rows.append((f"diagnosis of a doctor who only ever says {constant['name']}", f"{constant['diagnosis']:.3f}", ""))
+    made = [Table("", ("", "mean [95 % interval]", "cases"), tuple(rows), f"{ABOUT}\nended: {ended}")]
+    departments = [
+        (name, _interval(group["diagnosis"]), f"{group['diagnosis']['n']}")
+        for name, group in summary.items()
         if name != "all" and "diagnosis" in group
     ]
-    constant = report["constant"]
-    lines.append(f"a doctor who only ever says {constant['name']!r} has a diagnosis of {constant['diagnosis']:.3f}")
-    lines += [f"{f'difference to --against: {field}':<48} {_interval(row)}" for field, row in report["against"].items()]
-    return "\n".join([*lines, "ended: " + ", ".join(f"{end} {number}" for end, number in report["ended"].items())])
+    if departments:
+        made.append(Table("", ("diagnosis", "mean [95 % interval]", "cases"), tuple(departments)))
+    differences = [(ROWS[field], _interval(row, "+"), f"{row['n']}") for field, row in report["against"].items()]
+    if differences:
+        made.append(
+            Table("", ("difference to --against, case by case", "mean [95 % interval]", "cases"), tuple(differences))
+        )
+    return made
 
 
 def _means(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -71,5 +81,5 @@ def _means(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return means
 
 
-def _interval(row: Mapping[str, float]) -> str:
-    return f"{row['mean']:6.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+def _interval(row: Mapping[str, float], sign: str = "") -> str:
+    return " ".join((f"{row['mean']:{sign}.3f}", f"[{row['low']:{sign}.3f}, {row['high']:{sign}.3f}]"))
