@@ -4,6 +4,7 @@
     python scripts/evaluate.py loss --model runs/pretrain --kind document --data corpus/ --out loss.json
     python scripts/evaluate.py text --texts answers.jsonl --preset official llamafactory --out text.json
     python scripts/evaluate.py text --texts before=sft.jsonl after=ppo.jsonl --against before
+    python scripts/evaluate.py patient --doctor runs/sft --about 皮肤科 --out examined
 
 loss: the cross-entropy of the counted tokens (answers and their EOS; of documents, all), nats per token, and the
 perplexity exp(loss): of all records and of each group, a file's or, within one file, multi-turn and single-turn ones.
@@ -11,6 +12,9 @@ Models with different tokenizers are compared by nats per character: their token
 
 text: BLEU, GLEU, ROUGE and Distinct of answers that scripts/answer.py wrote. The same answers get figures several times
 apart by the convention. So each is of a named preset, with its signature and 95 % interval (docs/evaluation.md).
+
+patient: conversations with simulated patients (HuatuoGPT, section 4.2.2): whether the doctor reaches the diagnosis,
+what it asks, whether it is safe.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ from zj.data.report import count, too_long
 from zj.data.template import encode_all
 from zj.data.tokenizer import Tokenizer
 from zj.eval.answer_file import counts_in_words, read_systems
+from zj.eval.patient.command import PatientConfig, examine
 from zj.eval.text import PRESETS, score_texts
 from zj.eval.text.report import INTERVAL, TEST, as_report, format_preset
 from zj.eval.texts import read_texts
@@ -179,7 +184,11 @@ def write_new(out: str, result: dict[str, Any]) -> None:
         write_text(Path(out), to_json(result, indent=1) + "\n")
 
 
-COMMANDS: dict[str, tuple[Callable[[Any], None], type[Any]]] = {"loss": (loss, LossConfig), "text": (text, TextConfig)}
+COMMANDS: dict[str, tuple[Callable[[Any], None], type[Any]]] = {
+    "loss": (loss, LossConfig),
+    "text": (text, TextConfig),
+    "patient": (examine, PatientConfig),
+}
 
 if __name__ == "__main__":
     run_command(COMMANDS)

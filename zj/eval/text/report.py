@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from zj.eval.answer_file import Systems, summary
-from zj.eval.report import align_columns
 from zj.eval.significance import ALPHA, POWER
 from zj.eval.statistics import LEVEL, RESAMPLES, Interval
+from zj.eval.tables import align_columns
 from zj.eval.text.presets import PRESETS
 from zj.eval.text.scores import MetricScores
 
