@@ -31,7 +31,7 @@ from .characters import (
     WHO,
     WORDLIKE,
 )
-from .cues import BEHIND, BESIDE, FIELDS, FILLED, JOINS, PERSON, PREFIXES, SIDES, SPACED, SURNAME, THANKS, TITLE
+from .cues import BEHIND, BESIDE, ENDS_FOREIGN, FIELDS, FILLED, JOINS, PERSON, PREFIXES, SIDES, SPACED, SURNAME, THANKS, TITLE
 from .spans import Span
 
 THRESHOLD = 6.0  # points of a name in a record without other identifiers
@@ -85,17 +85,19 @@ def choose(scored: Iterable[Scored], about_a_person: bool) -> list[Span]:
 
 def _ends(text: str, start: int) -> Iterator[tuple[int, float]]:
     """(end, points of the characters) of what may be a name from `start` on, the longest first."""
-    if text[start - 1 : start + 1] in NOT_NAMES and start or is_thanks(text, start):
+    if is_thanks(text, start):
         return
+    word = 4.0 * (start > 0 and text[start - 1 : start + 1] in NOT_NAMES)
     surname = 2 if text[start : start + 2] in DOUBLE else 1
     for length in (2, 1):
         name = text[start : start + surname + length]
         if len(name) == surname + length and (own := own_points(name, surname)) > -8:
-            crossing = NOT_NAMES_BEGIN(text, start + len(name) - 1)
-            yield start + len(name), own - 4 * (crossing and name[surname:] not in PAIRS)
+            last = start + len(name) - 1
+            crossing = name[surname:] not in PAIRS and (begins_word(text, last) or TITLE.match(text, last))
+            yield last + 1, own - word - 4 * bool(crossing)
     end = start + surname
-    if (start and text[start - 1] in PREFIXES) or TITLE.match(text, end):
-        yield end, surname_points(text[start:end])
+    if (start and text[start - 1] in PREFIXES) or (TITLE.match(text, end) and not begins_word(text, start)):
+        yield end, surname_points(text[start:end]) - word
 
 
 def is_thanks(text: str, start: int) -> bool:
@@ -139,7 +141,7 @@ def _character(given: str, n: int) -> float:
         first, last = n == 0 and len(given) == 2, n == len(given) - 1
         if first and char in FIRST_ONLY or last and n and char in SECOND_ONLY:
             return 0
-        return 1 if char == "男" and n and given[0] in BEFORE_MAN else -4
+        return 1 if char == "男" and n and given[0] in BEFORE_MAN else -1.5 if char in GIVEN else -4
     if char in USUAL:
         return 1 if char in COMMON else 3
     if char in GIVEN:
@@ -147,7 +149,7 @@ def _character(given: str, n: int) -> float:
     return -1.5 if HAN.match(char) else WORD
 
 
-def NOT_NAMES_BEGIN(text: str, start: int) -> bool:
+def begins_word(text: str, start: int) -> bool:
     return any(text[start : start + length] in NOT_NAMES for length in (2, 3, 4))
 
 
@@ -163,7 +165,7 @@ def _before(text: str, start: int, ends: set[int], prefixes: str = PREFIXES) -> 
     while at and text[at - 1] in SIDES:
         at -= 1
     colon = ":" in text[at:end]
-    if at in ends and end > at and not colon:
+    if at in ends and end > at and text[at:end].isspace():
         return 2
     if at and text[at - 1] in JOINS and at - 1 in ends:
         return 3
@@ -175,7 +177,7 @@ def _before(text: str, start: int, ends: set[int], prefixes: str = PREFIXES) -> 
     if colon:
         return 1.5 + prefix
     if end > at or not HAN.match(text[at - 1]):
-        return (1 if not text[at - 1].isalnum() or end > at else -0.5) + prefix
+        return (1 if not text[at - 1].isalnum() or end > at else -2) + prefix
     return -2.5 + prefix
 
 
@@ -187,7 +189,7 @@ def _behind(text: str, end: int) -> float:
     for pattern, points in BEHIND:
         if pattern.match(text, end):
             return points
-    return 0 if NOT_NAMES_BEGIN(text, end) else -2.5
+    return 0 if begins_word(text, end) else -2.5
 
 
 def _foreign(text: str) -> Iterator[Scored]:
@@ -202,7 +204,7 @@ def _foreign(text: str) -> Iterator[Scored]:
         start = -negative if points >= 1 else begin
         last = max(match[0].rfind(mark) for mark in "·•・‧․") + 1
         end = last + 1
-        while end < len(match[0]) and match[0][end] in TRANSCRIBED and not TITLE.match(match[0], end):
+        while end < len(match[0]) and (match[0][end] in TRANSCRIBED or not ENDS_FOREIGN.match(match[0], end)):
             end += 1
         if start < first:
             yield 20.0, Span(start, match.start() + end, "name")
@@ -245,7 +247,7 @@ def find_again(text: str, names: Iterable[str]) -> Iterator[Span]:
                 yield Span(start, title.start(), "name")
     for given in {name[-2:] for name in names if len(name) >= 3 and name[:-2] in SINGLE | DOUBLE}:
         for at in places(text, given):
-            own = 3 + given_points(given) - 9 * (given in NOT_NAMES)
+            own = 6 + given_points(given) - 9 * (given in NOT_NAMES)
             if own + _before(text, at, set()) + _behind(text, at + 2) >= THRESHOLD:
                 yield Span(at, at + 2, "name")
 
