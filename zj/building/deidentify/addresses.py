@@ -55,6 +55,10 @@ PART = re.compile(
     rf"|(?P<room>{NUMBER}{GAP}{ROOMS}|\d{{1,4}}(?:[-－—]\d{{1,4}}){{1,3}}室?(?![\d年月.])|\d{{3,4}}(?![\d.%/A-Za-z年月日天岁个次元米克毫分多余:：]))"
     rf"|(?P<group>第?{NUMBER}{GAP}{GROUPS})"
 )
+# A place whose word no kind knows, between parts that are known: 小营子175号.
+PLACE = re.compile(
+    rf"(?P<place>{LETTER}{{1,8}}?)(?={NUMBER}{GAP}(?:{HOUSES}|{BUILDINGS}|{ROOMS}|{GROUPS}))"
+)
 SUFFIX = re.compile(  # of a part: the word for its kind, and what stands behind it
     rf"(?:{'|'.join((CITIES, COUNTIES, TOWNS, VILLAGES, '[屯庄寨湾沟坪坝岭坳塘堡营圩坡洼墩垭]', ROADS, HOUSES, ESTATES, BUILDINGS, '门', ROOMS, GROUPS))})"
     rf"(?:[东西南北中第]?[一二三四五六七八九十0-9A-Za-z ]{{0,4}}(?:段|路|街|巷|支路|里|条|期|区|{GROUPS})?)$"
@@ -126,7 +130,7 @@ def _chain(text: str, first: re.Match[str]) -> tuple[int, int, list[tuple[str, i
         at = match.end()
         gap = re.match(r"[ \t,，]?", text[at : at + 1])
         step = gap.end() if gap else 0
-        match = PART.match(text, at + step)
+        match = PART.match(text, at + step) or (not step and PLACE.match(text, at) or None)
         if match and step and text[at] in ",，" and match.lastgroup not in ("house", "building", "room", "estate"):
             break
         at += step if match else 0

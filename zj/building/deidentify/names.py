@@ -9,7 +9,7 @@ names need fewer points. So weak signs add up, and a sentence of a new form need
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from .characters import (
@@ -45,6 +45,7 @@ START = re.compile(
 HAN = re.compile("[\u4e00-\u9fff]")
 CLEAR = "".join(sorted(USUAL - COMMON))
 GIVEN_ALONE = re.compile(f"(?=([{CLEAR}][{CLEAR}]))|(?<=[小阿])(?=([{CLEAR}]))")
+DOT = re.compile("[·•・‧․]")
 FOREIGN = re.compile("[\u4e00-\u9fff]{1,9}(?:[·•・‧․][\u4e00-\u9fff]{1,10}){1,3}")
 Scored = tuple[float, Span]
 
@@ -68,7 +69,8 @@ def score_names(text: str) -> list[Scored]:
     for match in GIVEN_ALONE.finditer(text):
         start = match.start()
         end = start + len(match[1] or match[2])
-        points = 3.0 * (end - start) - 3 * (end - start == 2) + _before(text, start, ends) + _behind(text, end)
+        own = 3.0 if end - start == 1 or not begins_word(text, start) else WORD
+        points = own + _before(text, start, ends) + _behind(text, end)
         if points >= THRESHOLD - ABOUT_A_PERSON:
             found.append((points, Span(start, end, "name")))
     return found
@@ -86,6 +88,8 @@ def choose(scored: Iterable[Scored], about_a_person: bool) -> list[Span]:
 def _ends(text: str, start: int) -> Iterator[tuple[int, float]]:
     """(end, points of the characters) of what may be a name from `start` on, the longest first."""
     if is_thanks(text, start):
+        return
+    if text[start : start + 3] in NOT_NAMES or text[start : start + 4] in NOT_NAMES:
         return
     word = 4.0 * (start > 0 and text[start - 1 : start + 1] in NOT_NAMES)
     surname = 2 if text[start : start + 2] in DOUBLE else 1
@@ -107,7 +111,7 @@ def is_thanks(text: str, start: int) -> bool:
 @lru_cache(maxsize=100_000)
 def own_points(name: str, surname: int) -> float:
     given = name[surname:]
-    if name in WHO or name in NOT_NAMES or name[:3] in NOT_NAMES:
+    if name in WHO or name in NOT_NAMES:
         return WORD
     return surname_points(name[:surname]) + given_points(given) - 5 * (name[:2] in NOT_NAMES)
 
@@ -156,11 +160,11 @@ def begins_word(text: str, start: int) -> bool:
 # ---- what stands beside it
 
 
-def _before(text: str, start: int, ends: set[int], prefixes: str = PREFIXES) -> float:
+def _before(text: str, start: int, ends: set[int], prefixes: Mapping[str, float] = PREFIXES) -> float:
     at = start
     prefix = 0.0
     if at and text[at - 1] in prefixes:
-        at, prefix = at - 1, 1.0
+        at, prefix = at - 1, prefixes[text[at - 1]]
     end = at
     while at and text[at - 1] in SIDES:
         at -= 1
@@ -194,13 +198,13 @@ def _behind(text: str, end: int) -> float:
 
 def _foreign(text: str) -> Iterator[Scored]:
     """Names with a dot: from a place where a name may begin, or where the transcribed syllables do, to their end."""
-    for match in FOREIGN.finditer(text):
-        dot = re.search("[·•・‧․]", match[0])
+    for match in FOREIGN.finditer(text) if DOT.search(text) else ():
+        dot = DOT.search(match[0])
         first = match.start() + dot.start()
         begin = first
         while begin > match.start() and text[begin - 1] in TRANSCRIBED:
             begin -= 1
-        points, negative = max((_before(text, at, set(), ""), -at) for at in range(match.start(), first))
+        points, negative = max((_before(text, at, set(), {}), -at) for at in range(match.start(), first))
         start = -negative if points >= 1 else begin
         last = max(match[0].rfind(mark) for mark in "·•・‧․") + 1
         end = last + 1

@@ -82,6 +82,7 @@ BIRTH_CUE = re.compile(
 BIRTH_BEHIND = re.compile(
     rf"(?<!\d)({_DAY})[^\d，。；,;\n]{{0,8}}?(?:出生(?!缺陷|证)|娩出|降生|生人|生的|的生日|降生|[,，]?我出生|生(?=[,，。;；)） 人]|$))"
 )
+BIRTH_BESIDE_SEX = re.compile(rf"(?<=[男女])性?[,，、 ]{{1,2}}({_DAY})(?!.{{0,3}}(?:[入住出]院|来|就诊|因|手术|在))")
 BIRTH_AM = re.compile(rf"(?:我|本人|他|她|孩子|宝宝|患者)是({_DAY})(?:的|出|生)")
 
 # Without a cue: a run of six digits or more, with letters before it or groups, that nothing shows to be harmless.
@@ -138,8 +139,8 @@ def find_numbers(text: str) -> Iterator[Span]:
             yield from _whole(LONG, text, "record number", lambda match: _is_suspicious(match) and _digits(match) >= 6)
     if digits or _LETTER.search(text):
         yield from _cued(WECHAT, text, "wechat")
-    if (digits or "年" in text) and ("生" in text or "是" in text or "irth" in text or "DOB" in text):
-        for pattern in (BIRTH_CUE, BIRTH_BEHIND, BIRTH_AM):
+    if (digits or "年" in text) and ("生" in text or "是" in text or "男" in text or "女" in text or "irth" in text or "DOB" in text):
+        for pattern in (BIRTH_CUE, BIRTH_BEHIND, BIRTH_BESIDE_SEX, BIRTH_AM):
             yield from _cued(pattern, text, "birth date")
     if _CHINESE_NUMBER.search(text):
         arabic = text.translate(CHINESE_DIGITS)
