@@ -31,7 +31,7 @@ from .characters import (
     WHO,
     WORDLIKE,
 )
-from .cues import BEHIND, BESIDE, ENDS_FOREIGN, FIELDS, FILLED, JOINS, PERSON, PREFIXES, SIDES, SPACED, SURNAME, THANKS, TITLE
+from .cues import BEHIND, BESIDE, ENDS_FOREIGN, FIELDS, FILLED, JOINS, LONGEST, PERSON, PREFIXES, SIDES, SPACED, SURNAME, THANKS, TITLE
 from .spans import Span
 
 THRESHOLD = 6.0  # points of a name in a record without other identifiers
@@ -95,7 +95,7 @@ def _ends(text: str, start: int) -> Iterator[tuple[int, float]]:
     surname = 2 if text[start : start + 2] in DOUBLE else 1
     for length in (2, 1):
         name = text[start : start + surname + length]
-        if len(name) == surname + length and (own := own_points(name, surname)) > -8:
+        if len(name) == surname + length and (own := own_points(name, surname)) > -2.5:
             last = start + len(name) - 1
             crossing = name[surname:] not in PAIRS and (begins_word(text, last) or TITLE.match(text, last))
             yield last + 1, own - word - 4 * bool(crossing)
@@ -175,13 +175,15 @@ def _before(text: str, start: int, ends: set[int], prefixes: Mapping[str, float]
         return 3
     if at == 0 or text[at - 1] in "\n":
         return 1 + prefix
-    for words, beside, behind_colon in BESIDE:
-        if text.endswith(words, max(0, at - 6), at):
-            return (behind_colon if colon else beside) + prefix
+    for length in range(min(LONGEST, at), 0, -1):
+        if points := BESIDE.get(text[at - length : at]):
+            return points[colon] + prefix
     if colon:
         return 1.5 + prefix
-    if end > at or not HAN.match(text[at - 1]):
-        return (1 if not text[at - 1].isalnum() or end > at else -2) + prefix
+    if end > at:
+        return (-0.5 if "(" in text[at:end] else 1) + prefix
+    if not HAN.match(text[at - 1]):
+        return (-3 if text[at - 1] in "-—" else -2 if text[at - 1].isalnum() else 1) + prefix
     return -2.5 + prefix
 
 
@@ -189,7 +191,7 @@ def _behind(text: str, end: int) -> float:
     if PERSON.match(text, end):
         return 3
     if end >= len(text) or not HAN.match(text[end]):
-        return 1
+        return -3 if text[end : end + 1] in ("-", "—") else 1
     for pattern, points in BEHIND:
         if pattern.match(text, end):
             return points
@@ -210,7 +212,7 @@ def _foreign(text: str) -> Iterator[Scored]:
         end = last + 1
         while end < len(match[0]) and (match[0][end] in TRANSCRIBED or not ENDS_FOREIGN.match(match[0], end)):
             end += 1
-        if start < first:
+        if start < first and text[start:first] != "圣":
             yield 20.0, Span(start, match.start() + end, "name")
 
 
