@@ -59,6 +59,7 @@ PART = re.compile(
 PLACE = re.compile(
     rf"(?P<place>{LETTER}{{1,8}}?)(?={NUMBER}{GAP}(?:{HOUSES}|{BUILDINGS}|{ROOMS}|{GROUPS}))"
 )
+REST = re.compile(r"[\u4e00-\u9fffA-Za-z0-9-]{1,15}(?=[,，。;；)）\n]|$|[ \t\u3000]+[\u4e00-\u9fff]{2,6}[:：])")
 SUFFIX = re.compile(  # of a part: the word for its kind, and what stands behind it
     rf"(?:{'|'.join((CITIES, COUNTIES, TOWNS, VILLAGES, '[屯庄寨湾沟坪坝岭坳塘堡营圩坡洼墩垭]', ROADS, HOUSES, ESTATES, BUILDINGS, '门', ROOMS, GROUPS))})"
     rf"(?:[东西南北中第]?[一二三四五六七八九十0-9A-Za-z ]{{0,4}}(?:段|路|街|巷|支路|里|条|期|区|{GROUPS})?)$"
@@ -106,6 +107,9 @@ def find_addresses(text: str) -> Iterator[Span]:
         at = max(end, match.start() + 1)
         field = next((strong for place, strong in cued.items() if place == start), None)
         house = any(kind in ("house", "building", "room") for kind, _, _ in parts)
+        if parts and field and (rest := REST.match(text, end)):  # what a field holds is all of it
+            parts.append(("place", end, rest.end()))
+            at = rest.end()
         if parts and _is_address(parts, field) and (house or not HOSPITAL.match(text, end)):
             yield from _spans(start, parts)
 

@@ -8,7 +8,8 @@ from .characters import DOUBLE, SINGLE
 from .spans import words
 
 SPACE = r"[ \t\u3000]"
-SIDES = ' \t\u3000:("“「『【[*'  # may stand between a word and the name that it announces
+SIDES = ' \t\u3000:("“「『【】[]|*'  # may stand between a word and the name that it announces
+LISTS = "、.·•+"  # of names, but more often of drugs
 JOINS = "/、和与及跟同,，"  # between two names
 PREFIXES = {"老": 2.0, "小": 1.0, "阿": 1.0}  # 老王, 小李
 
@@ -71,6 +72,15 @@ BEHIND = (
     (re.compile("[的是在和与及来去到就也今昨患入住出代述有称带陪给把被将先主老表现每从要想同送提接收写继服已还又都没不吧吗呢啊呀嘛]"), 0.0),
 )
 ENDS_FOREIGN = re.compile("先生|女士|小姐|大夫|医生|医师|主任|[男女患因今于来是的在代说已有住现及和与陪]")
+_SYLLABLE = "(?:[bpmfdtnlgkhjqxzcsrwy]|[zcs]h)?(?:i?[aeo]ng?|iong|[iu]?ang|u?eng|[iu]n|ing|ong|u?[ae]n|i?ao|i?ou|iu|u?[ae]i|ui|er|[iu]e|u[ao]|i?a|i?o|e|i|u|v)"
+_LATIN_SURNAMES = (
+    "wang li zhang liu chen yang huang zhao wu zhou xu sun ma zhu hu guo he gao lin luo zheng liang xie song tang xu han feng deng cao peng zeng xiao tian dong yuan pan yu jiang cai du ye cheng su wei lu ding ren shen yao "
+    "cui zhong tan fan jin shi liao jia xia fu fang bai zou meng xiong qin qiu yin xue yan duan lei hou long tao hao gong shao wan qian dai mo kong xiang ouyang sima zhuge shangguan"
+).title()
+LATIN = re.compile(  # ZHANG Wei, Wang Jianguo
+    rf"(?<![A-Za-z])(?:{'|'.join(words(_LATIN_SURNAMES))}|{'|'.join(words(_LATIN_SURNAMES.upper()))})[ ,]{{1,2}}"
+    rf"(?:(?=[A-Z][a-z])(?i:{_SYLLABLE}(?:[- ']?{_SYLLABLE})?)|(?-i:[A-Z]{{2,12}}))(?![A-Za-z])"
+)
 FIELDS = re.compile(
     rf"(?:姓{SPACE}*名|名{SPACE}*字|签名|签字|户名)(?:[(（][^)）\n]{{0,6}}[)）])?(?:{SPACE}?[:：]{SPACE}*|{SPACE}{{1,3}})"
 )

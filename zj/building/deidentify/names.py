@@ -9,7 +9,7 @@ names need fewer points. So weak signs add up, and a sentence of a new form need
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from .characters import (
@@ -31,12 +31,12 @@ from .characters import (
     WHO,
     WORDLIKE,
 )
-from .cues import BEHIND, BESIDE, ENDS_FOREIGN, FIELDS, FILLED, JOINS, LONGEST, PERSON, PREFIXES, SIDES, SPACED, SURNAME, THANKS, TITLE
+from .cues import BEHIND, BESIDE, ENDS_FOREIGN, FIELDS, FILLED, JOINS, LATIN, LISTS, LONGEST, PERSON, PREFIXES, SIDES, SPACED, SURNAME, THANKS, TITLE
 from .spans import Span
 
 THRESHOLD = 6.0  # points of a name in a record without other identifiers
 ABOUT_A_PERSON = 2.5  # fewer in a record with them
-SURE = 11.0  # points of a name that tells that its record is about a person
+SURE = 10.0  # points of a name that tells that its record is about a person
 WORD = -9.0
 START = re.compile(
     f"[{''.join(sorted({name[0] for name in DOUBLE} | SINGLE - NEVER))}]"
@@ -44,7 +44,8 @@ START = re.compile(
 )
 HAN = re.compile("[\u4e00-\u9fff]")
 CLEAR = "".join(sorted(USUAL - COMMON))
-GIVEN_ALONE = re.compile(f"(?=([{CLEAR}][{CLEAR}]))|(?<=[小阿])(?=([{CLEAR}]))")
+RARE = "".join(sorted(GIVEN - COMMON - NOT_GIVEN))
+GIVEN_ALONE = re.compile(f"(?=([{CLEAR}][{CLEAR}]))|(?<=[小阿])(?=([{CLEAR}]))|(?=(([{RARE}])\\4))")
 DOT = re.compile("[·•・‧․]")
 FOREIGN = re.compile("[\u4e00-\u9fff]{1,9}(?:[·•・‧․][\u4e00-\u9fff]{1,10}){1,3}")
 Scored = tuple[float, Span]
@@ -57,20 +58,18 @@ def score_names(text: str) -> list[Scored]:
     ends: set[int] = set()  # of likely names: what is joined to one is likelier
     for match in START.finditer(text):
         start = match.start()
-        side = None
         best = (0.0, start)
-        for end, own in _ends(text, start):
-            if side is None:
-                side = _before(text, start, ends)
+        for end, own, bare in _ends(text, start):
+            side = _before(text, start, ends, bare)
             best = max(best, (own + side + _behind(text, end), end))
         if best[0] >= THRESHOLD - ABOUT_A_PERSON:
             found.append((best[0], Span(start, best[1], "name")))
             ends.add(best[1])
     for match in GIVEN_ALONE.finditer(text):
         start = match.start()
-        end = start + len(match[1] or match[2])
+        end = start + len(match[1] or match[2] or match[3])
         own = 3.0 if end - start == 1 or not begins_word(text, start) else WORD
-        points = own + _before(text, start, ends) + _behind(text, end)
+        points = own + _before(text, start, ends, True) + _behind(text, end)
         if points >= THRESHOLD - ABOUT_A_PERSON:
             found.append((points, Span(start, end, "name")))
     return found
@@ -85,8 +84,8 @@ def choose(scored: Iterable[Scored], about_a_person: bool) -> list[Span]:
 # ---- what the characters say
 
 
-def _ends(text: str, start: int) -> Iterator[tuple[int, float]]:
-    """(end, points of the characters) of what may be a name from `start` on, the longest first."""
+def _ends(text: str, start: int) -> Iterator[tuple[int, float, bool]]:
+    """(end, points of the characters, whether it is a surname alone) of what may be a name from `start` on."""
     if is_thanks(text, start):
         return
     if text[start : start + 3] in NOT_NAMES or text[start : start + 4] in NOT_NAMES:
@@ -98,10 +97,10 @@ def _ends(text: str, start: int) -> Iterator[tuple[int, float]]:
         if len(name) == surname + length and (own := own_points(name, surname)) > -2.5:
             last = start + len(name) - 1
             crossing = name[surname:] not in PAIRS and (begins_word(text, last) or TITLE.match(text, last))
-            yield last + 1, own - word - 4 * bool(crossing)
+            yield last + 1, own - word - 4 * bool(crossing), False
     end = start + surname
     if (start and text[start - 1] in PREFIXES) or (TITLE.match(text, end) and not begins_word(text, start)):
-        yield end, surname_points(text[start:end]) - word
+        yield end, surname_points(text[start:end]) - word, True
 
 
 def is_thanks(text: str, start: int) -> bool:
@@ -160,11 +159,12 @@ def begins_word(text: str, start: int) -> bool:
 # ---- what stands beside it
 
 
-def _before(text: str, start: int, ends: set[int], prefixes: Mapping[str, float] = PREFIXES) -> float:
+def _before(text: str, start: int, ends: set[int], bare: bool = False) -> float:
+    """`bare`: a surname or a given name alone, which may have 老, 小 or 阿 before it."""
     at = start
     prefix = 0.0
-    if at and text[at - 1] in prefixes:
-        at, prefix = at - 1, prefixes[text[at - 1]]
+    if bare and at and text[at - 1] in PREFIXES:
+        at, prefix = at - 1, PREFIXES[text[at - 1]]
     end = at
     while at and text[at - 1] in SIDES:
         at -= 1
@@ -183,7 +183,7 @@ def _before(text: str, start: int, ends: set[int], prefixes: Mapping[str, float]
     if end > at:
         return (-0.5 if "(" in text[at:end] else 1) + prefix
     if not HAN.match(text[at - 1]):
-        return (-3 if text[at - 1] in "-—" else -2 if text[at - 1].isalnum() else 1) + prefix
+        return (-3 if text[at - 1] in "-—" else -0.5 if text[at - 1] in LISTS else -2 if text[at - 1].isalnum() else 1) + prefix
     return -2.5 + prefix
 
 
@@ -191,7 +191,8 @@ def _behind(text: str, end: int) -> float:
     if PERSON.match(text, end):
         return 3
     if end >= len(text) or not HAN.match(text[end]):
-        return -3 if text[end : end + 1] in ("-", "—") else 1
+        mark = text[end : end + 1] or " "
+        return -3 if mark in "-—" else 0 if mark in LISTS else 1
     for pattern, points in BEHIND:
         if pattern.match(text, end):
             return points
@@ -206,7 +207,7 @@ def _foreign(text: str) -> Iterator[Scored]:
         begin = first
         while begin > match.start() and text[begin - 1] in TRANSCRIBED:
             begin -= 1
-        points, negative = max((_before(text, at, set(), {}), -at) for at in range(match.start(), first))
+        points, negative = max((_before(text, at, set()), -at) for at in range(match.start(), first))
         start = -negative if points >= 1 else begin
         last = max(match[0].rfind(mark) for mark in "·•・‧․") + 1
         end = last + 1
@@ -221,6 +222,8 @@ def _foreign(text: str) -> Iterator[Scored]:
 
 def _in_fields(text: str) -> Iterator[Scored]:
     """What fills a field that holds nothing but a name, whatever its characters."""
+    for match in LATIN.finditer(text):
+        yield 8, Span(*match.span(), "name")
     for match in SURNAME.finditer(text):
         yield 20, Span(*match.span(1), "name")
     for match in FIELDS.finditer(text):
@@ -254,7 +257,7 @@ def find_again(text: str, names: Iterable[str]) -> Iterator[Span]:
     for given in {name[-2:] for name in names if len(name) >= 3 and name[:-2] in SINGLE | DOUBLE}:
         for at in places(text, given):
             own = 6 + given_points(given) - 9 * (given in NOT_NAMES)
-            if own + _before(text, at, set()) + _behind(text, at + 2) >= THRESHOLD:
+            if own + _before(text, at, set(), True) + _behind(text, at + 2) >= THRESHOLD:
                 yield Span(at, at + 2, "name")
 
 

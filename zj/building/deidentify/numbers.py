@@ -92,6 +92,9 @@ LONG = re.compile(
 LABELLED = re.compile(  # what a label ends with that says "number of"
     rf"(?:[号码]|编号|卡|ID|单号|证|账户|帐户){IS}([A-Za-z]{{0,5}}[-_]?\d(?:[-_/ ]?[0-9A-Za-z]){{3,24}})(?![\w%])"
 )
+HANDLE = re.compile(  # of a messenger, behind a word that invites to use it
+    r"(?:[加搜vV微信号]|联系|账号|帐号|ID)[^\n。；;A-Za-z0-9]{0,6}([a-z](?=[a-z0-9_-]*(?:\d[a-z0-9_-]*\d|_))[a-z0-9_-]{5,19})(?![A-Za-z0-9_@.])"
+)
 HARMLESS_BEFORE = re.compile(
     r"(?:准字|批号|文号|械准|批准|药准|型号|热线|版本|编码|代码|货号|批次|标准|专利|ISBN|ISSN|PMID|CAS|[Dd][Oo][Ii]|NCT|GB|YY|www|http|床号?|第|约|达|近|共|超过|大于|小于|高于|低于|≥|[＞＜><±])"
     r"[ :：=字第No.]{0,3}[A-Za-z]{0,3}$"
@@ -139,6 +142,7 @@ def find_numbers(text: str) -> Iterator[Span]:
             yield from _whole(LONG, text, "record number", lambda match: _is_suspicious(match) and _digits(match) >= 6)
     if digits or _LETTER.search(text):
         yield from _cued(WECHAT, text, "wechat")
+        yield from _cued(HANDLE, text, "wechat")
     if (digits or "年" in text) and ("生" in text or "是" in text or "男" in text or "女" in text or "irth" in text or "DOB" in text):
         for pattern in (BIRTH_CUE, BIRTH_BEHIND, BIRTH_BESIDE_SEX, BIRTH_AM):
             yield from _cued(pattern, text, "birth date")

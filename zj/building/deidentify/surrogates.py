@@ -42,6 +42,7 @@ SURNAMES = sorted(FREQUENT - AMBIGUOUS)
 ORDINALS = "甲乙丙丁戊己庚辛壬癸子丑寅卯辰巳午未申酉戌亥"
 CITIES = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 TRIES = 50
+HAN = re.compile("(?P<place>[\u4e00-\u9fff]+)")  # of an address, what no kind of part has
 
 
 class Surrogates:
@@ -153,7 +154,7 @@ class Surrogates:
         """Part for part: 某 for a name, another number for a number."""
         source, out, at = plain(text), "", 0
         while at < len(text):
-            match = PART.match(source, at)
+            match = PART.match(source, at) or HAN.match(source, at)
             if match is None:
                 out, at = out + text[at], at + 1
                 continue
