@@ -31,13 +31,31 @@ from .characters import (
     WHO,
     WORDLIKE,
 )
-from .cues import BEHIND, BESIDE, ENDS_FOREIGN, FIELDS, FILLED, JOINS, LATIN, LISTS, LONGEST, PERSON, PREFIXES, SIDES, SPACED, SURNAME, THANKS, TITLE
+from .cues import (
+    BEHIND,
+    BESIDE,
+    ENDS_FOREIGN,
+    FIELDS,
+    FILLED,
+    JOINS,
+    LATIN,
+    LONGEST,
+    MARKS,
+    PERSON,
+    PREFIXES,
+    SIDES,
+    SPACED,
+    SURNAME,
+    THANKS,
+    TITLE,
+)
 from .spans import Span
 
 THRESHOLD = 6.0  # points of a name in a record without other identifiers
 ABOUT_A_PERSON = 2.5  # fewer in a record with them
 SURE = 10.0  # points of a name that tells that its record is about a person
 WORD = -9.0
+GIVEN_WORDS = NOT_NAMES - PAIRS
 START = re.compile(
     f"[{''.join(sorted({name[0] for name in DOUBLE} | SINGLE - NEVER))}]"
     f"|[{''.join(sorted(NEVER))}](?=[\u4e00-\u9fff]?[{''.join(sorted(USUAL - COMMON))}])"
@@ -46,8 +64,10 @@ HAN = re.compile("[\u4e00-\u9fff]")
 CLEAR = "".join(sorted(USUAL - COMMON))
 RARE = "".join(sorted(GIVEN - COMMON - NOT_GIVEN))
 GIVEN_ALONE = re.compile(f"(?=([{CLEAR}][{CLEAR}]))|(?<=[小阿])(?=([{CLEAR}]))|(?=(([{RARE}])\\4))")
+CAPITAL = re.compile("[A-Z][A-Za-z]+[ ,]")
+LABEL = re.compile("[姓名签]")  # to look for them is quick
 DOT = re.compile("[·•・‧․]")
-FOREIGN = re.compile("[\u4e00-\u9fff]{1,9}(?:[·•・‧․][\u4e00-\u9fff]{1,10}){1,3}")
+FOREIGN = re.compile("([\u4e00-\u9fff]{1,9})(?:[·•・‧․][\u4e00-\u9fff]{1,10}){1,3}")
 Scored = tuple[float, Span]
 
 
@@ -112,7 +132,9 @@ def own_points(name: str, surname: int) -> float:
     given = name[surname:]
     if name in WHO or name in NOT_NAMES:
         return WORD
-    return surname_points(name[:surname]) + given_points(given) - 5 * (name[:2] in NOT_NAMES)
+    return (
+        surname_points(name[:surname]) + given_points(given) - 5 * (name[:2] in NOT_NAMES) - 2 * (given in GIVEN_WORDS)
+    )
 
 
 def surname_points(surname: str) -> float:
@@ -121,13 +143,10 @@ def surname_points(surname: str) -> float:
     if surname in NEVER:
         return -2
     if len(surname) == 2:
-        return 5 if surname not in WORDLIKE_DOUBLE else 1
+        return 1 if surname in WORDLIKE else 5
     if surname in FREQUENT:
         return 0 if surname in AMBIGUOUS else 2 if surname in WORDLIKE else 4
     return -1 if surname in AMBIGUOUS else 0 if surname in COMMON else 2
-
-
-WORDLIKE_DOUBLE = frozenset(("东方", "第五", "百里", "南门", "西门", "公门", "东里", "公上", "即墨"))
 
 
 def given_points(given: str) -> float:
@@ -182,17 +201,15 @@ def _before(text: str, start: int, ends: set[int], bare: bool = False) -> float:
         return 1.5 + prefix
     if end > at:
         return (-0.5 if "(" in text[at:end] else 1) + prefix
-    if not HAN.match(text[at - 1]):
-        return (-3 if text[at - 1] in "-—" else -0.5 if text[at - 1] in LISTS else -2 if text[at - 1].isalnum() else 1) + prefix
-    return -2.5 + prefix
+    mark = text[at - 1]
+    return prefix + (-2.5 if HAN.match(mark) else -2 if mark.isalnum() else MARKS.get(mark, 1))
 
 
 def _behind(text: str, end: int) -> float:
     if PERSON.match(text, end):
         return 3
     if end >= len(text) or not HAN.match(text[end]):
-        mark = text[end : end + 1] or " "
-        return -3 if mark in "-—" else 0 if mark in LISTS else 1
+        return MARKS.get(text[end : end + 1], 1)
     for pattern, points in BEHIND:
         if pattern.match(text, end):
             return points
@@ -202,8 +219,7 @@ def _behind(text: str, end: int) -> float:
 def _foreign(text: str) -> Iterator[Scored]:
     """Names with a dot: from a place where a name may begin, or where the transcribed syllables do, to their end."""
     for match in FOREIGN.finditer(text) if DOT.search(text) else ():
-        dot = DOT.search(match[0])
-        first = match.start() + dot.start()
+        first = match.end(1)
         begin = first
         while begin > match.start() and text[begin - 1] in TRANSCRIBED:
             begin -= 1
@@ -222,10 +238,11 @@ def _foreign(text: str) -> Iterator[Scored]:
 
 def _in_fields(text: str) -> Iterator[Scored]:
     """What fills a field that holds nothing but a name, whatever its characters."""
-    for match in LATIN.finditer(text):
-        yield 8, Span(*match.span(), "name")
-    for match in SURNAME.finditer(text):
-        yield 20, Span(*match.span(1), "name")
+    if CAPITAL.search(text):
+        yield from ((8.0, Span(*match.span(), "name")) for match in LATIN.finditer(text))
+    if not LABEL.search(text):
+        return
+    yield from ((20.0, Span(*match.span(1), "name")) for match in SURNAME.finditer(text))
     for match in FIELDS.finditer(text):
         start = match.end()
         if text[start : start + 1] in SINGLE and (spaced := SPACED.match(text, start)):

@@ -143,7 +143,9 @@ def find_numbers(text: str) -> Iterator[Span]:
     if digits or _LETTER.search(text):
         yield from _cued(WECHAT, text, "wechat")
         yield from _cued(HANDLE, text, "wechat")
-    if (digits or "年" in text) and ("生" in text or "是" in text or "男" in text or "女" in text or "irth" in text or "DOB" in text):
+    if (digits or "年" in text) and (
+        "生" in text or "是" in text or "男" in text or "女" in text or "irth" in text or "DOB" in text
+    ):
         for pattern in (BIRTH_CUE, BIRTH_BEHIND, BIRTH_BESIDE_SEX, BIRTH_AM):
             yield from _cued(pattern, text, "birth date")
     if _CHINESE_NUMBER.search(text):

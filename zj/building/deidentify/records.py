@@ -63,6 +63,8 @@ def deidentify(record: Record, surrogates: Surrogates) -> tuple[Record, Counter[
     tells in one text is found again without it in the others and in the record's id.
     """
     spans, known = find(dict.fromkeys([*texts_of(record), *_splits(record)]))
+    for name in (value for value, kind in known.items() if kind == "name"):  # whole names before their parts
+        surrogates.of("name", name)
     counts = Counter(span.kind for found in spans.values() for span in found)
     replaced = {text: _replace(text, found, surrogates) for text, found in spans.items()}
     id = _id(record.id, known, surrogates, bool(counts))
@@ -116,7 +118,9 @@ def _id(id: str, known: dict[str, str], surrogates: Surrogates, changed: bool) -
     """The record's id: identifiers in it are replaced, and so is a hash of texts that were changed."""
     if DIGEST.fullmatch(id):
         return hashlib.blake2b(id.encode(), key=surrogates.key, digest_size=8).hexdigest() if changed else id
-    found = without_overlaps(chain((span for span in _find([id])[id] if span.kind != "address"), _again(id, known)), len(id))
+    found = without_overlaps(
+        chain((span for span in _find([id])[id] if span.kind != "address"), _again(id, known)), len(id)
+    )
     return _replace(id, found, surrogates)
 
 

@@ -66,6 +66,8 @@ class Surrogates:
             if known not in self.given:
                 self.counts[kind] += 1
                 self.given[known] = f"[{LABELS[kind]}{self.counts[kind]}]"
+                if kind == "name":
+                    self._also_given_name(text, self.given[known])
             return self.given[known]
         if kind == "birth date":
             return _year(text)
@@ -118,14 +120,23 @@ class Surrogates:
     def _name(self, name: str) -> str:
         if ("name", name) in self.given:
             return self.given["name", name]
-        if re.search("[·•・‧․]", name):
+        if name.isascii():  # in Latin letters
+            chosen = self._numbered("foreign", 2)
+        elif re.search("[·•・‧․]", name):
             chosen = "某某·" + self._numbered("foreign", 2)
         else:
             surname = name[:2] if name[:2] in DOUBLE else name[:1]
             other = self._surname(surname)
             chosen = other + (self._numbered(other, len(name) - len(surname)) if len(name) > len(surname) else "")
         self.given["name", name] = chosen
+        self._also_given_name(name, chosen[-2:])
         return chosen
+
+    def _also_given_name(self, name: str, chosen: str) -> None:
+        """建国 is replaced as in 王建国."""
+        given = name[2 if name[:2] in DOUBLE else 1 :]
+        if len(given) == 2:
+            self.given.setdefault(("name", given), chosen)
 
     def _surname(self, surname: str) -> str:
         """Another surname for a surname: 王建国 and 王女士 keep the same one."""
