@@ -13,7 +13,7 @@ MARKS = {mark: -0.5 for mark in "、.·•+"} | {
     "-": -3.0,
     "—": -3.0,
 }  # a list is oftener of drugs; 斯特奇-韦伯 is an illness
-JOINS = "/、和与及跟同,，"  # between two names
+JOINS = "/、和与及跟同"  # between two names
 PREFIXES = {"老": 2.0, "小": 1.0, "阿": 1.0}  # 老王, 小李
 
 NAMED = words("姓名 姓 名 名字 签名 签字 签 署名 签章 户名 曾用名 原名 化名 名称")

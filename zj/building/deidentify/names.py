@@ -84,6 +84,7 @@ def score_names(text: str) -> list[Scored]:
             best = max(best, (own + side + _behind(text, end), end))
         if best[0] >= THRESHOLD - ABOUT_A_PERSON:
             found.append((best[0], Span(start, best[1], "name")))
+        if best[0] >= THRESHOLD:
             ends.add(best[1])
     for match in GIVEN_ALONE.finditer(text):
         start = match.start()
