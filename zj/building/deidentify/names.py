@@ -53,7 +53,7 @@ from .spans import Span
 
 THRESHOLD = 6.0  # points of a name in a record without other identifiers
 ABOUT_A_PERSON = 2.5  # fewer in a record with them
-SURE = 10.0  # points of a name that tells that its record is about a person
+SURE = 9.0  # points of a name that tells that its record is about a person
 WORD = -9.0
 GIVEN_WORDS = NOT_NAMES - PAIRS
 START = re.compile(
@@ -63,10 +63,11 @@ START = re.compile(
 HAN = re.compile("[\u4e00-\u9fff]")
 CLEAR = "".join(sorted(USUAL - COMMON))
 RARE = "".join(sorted(GIVEN - COMMON - NOT_GIVEN))
-GIVEN_ALONE = re.compile(f"(?=([{CLEAR}][{CLEAR}]))|(?<=[小阿])(?=([{CLEAR}]))|(?=(([{RARE}])\\4))")
+GIVEN_ALONE = re.compile(f"(?=([{CLEAR}][{CLEAR}]))|(?<=[小阿])(?=([{RARE}]))|(?=(([{RARE}])\\4))")
 CAPITAL = re.compile("[A-Z][A-Za-z]+[ ,]")
 LABEL = re.compile("[姓名签]")  # to look for them is quick
 DOT = re.compile("[·•・‧․]")
+TRANSCRIPTION = re.compile(f"(?<![{TRANSCRIBED}·])[{TRANSCRIBED}]{{4,6}}(?![·\u4e00-\u9fff])")
 FOREIGN = re.compile("([\u4e00-\u9fff]{1,9})(?:[·•・‧․][\u4e00-\u9fff]{1,10}){1,3}")
 Scored = tuple[float, Span]
 
@@ -89,7 +90,7 @@ def score_names(text: str) -> list[Scored]:
     for match in GIVEN_ALONE.finditer(text):
         start = match.start()
         end = start + len(match[1] or match[2] or match[3])
-        own = 3.0 if end - start == 1 or not begins_word(text, start) else WORD
+        own = given_points(text[start:end]) - 3 * bool(match[1]) if not begins_word(text, start) else WORD
         points = own + _before(text, start, ends, True) + _behind(text, end)
         if points >= THRESHOLD - ABOUT_A_PERSON:
             found.append((points, Span(start, end, "name")))
@@ -232,6 +233,11 @@ def _foreign(text: str) -> Iterator[Scored]:
             end += 1
         if start < first and text[start:first] != "圣":
             yield 20.0, Span(start, match.start() + end, "name")
+
+    for match in TRANSCRIPTION.finditer(text):  # without a dot, where the place is sure: 患者阿依古丽
+        sides = _before(text, match.start(), set()), _behind(text, match.end())
+        if max(sides) >= 3 and match[0] not in NOT_NAMES:
+            yield 2.5 + sum(sides), Span(*match.span(), "name")
 
 
 # ---- fields of forms
