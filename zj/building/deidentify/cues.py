@@ -9,10 +9,8 @@ from .spans import words
 
 SPACE = r"[ \t\u3000]"
 SIDES = ' \t\u3000:("“「『【】[]|*'  # may stand between a word and the name that it announces
-MARKS = {mark: -0.5 for mark in "、.·•+"} | {
-    "-": -3.0,
-    "—": -3.0,
-}  # a list is oftener of drugs; 斯特奇-韦伯 is an illness
+# A list is oftener of drugs than of people; 斯特奇-韦伯 is an illness.
+MARKS = dict.fromkeys("、.·•+", -0.5) | dict.fromkeys("-—", -3.0)
 JOINS = "/、和与及跟同"  # between two names
 PREFIXES = {"老": 2.0, "小": 1.0, "阿": 1.0}  # 老王, 小李
 
@@ -94,7 +92,7 @@ _LATIN_SURNAMES = (
     "cui zhong tan fan jin shi liao jia xia fu fang bai zou meng xiong qin qiu yin xue yan duan lei hou long tao hao gong shao wan qian dai mo kong xiang ouyang sima zhuge shangguan"
 ).title()
 LATIN = re.compile(  # ZHANG Wei, Wang Jianguo
-    rf"(?<![A-Za-z])(?:{'|'.join(words(_LATIN_SURNAMES))}|{'|'.join(words(_LATIN_SURNAMES.upper()))})[ ,]{{1,2}}"
+    rf"(?<![A-Za-z])(?:{'|'.join(words(_LATIN_SURNAMES))}|{'|'.join(words(_LATIN_SURNAMES.upper()))})(?:,? )"
     rf"(?:(?=[A-Z][a-z])(?i:{_SYLLABLE}(?:[- ']?{_SYLLABLE})?)|(?-i:[A-Z]{{2,12}}))(?![A-Za-z])"
 )
 FIELDS = re.compile(
