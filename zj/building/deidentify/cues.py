@@ -14,7 +14,7 @@ MARKS = dict.fromkeys("、.·•+", -0.5) | dict.fromkeys("-—", -3.0)
 JOINS = "/、和与及跟同"  # between two names
 PREFIXES = {"老": 2.0, "小": 1.0, "阿": 1.0}  # 老王, 小李
 
-NAMED = words("姓名 姓 名 名字 签名 签字 签 署名 签章 户名 曾用名 原名 化名 名称")
+NAMED = words("姓名 姓 名字 签名 签字 签 署名 签章 户名 曾用名 原名 化名 名称")
 CALLED = words(
     "我叫 名叫 叫做 他叫 她叫 叫作 取名 名字叫 名字是 名是 姓名是 姓名为 名为 本人叫 大名 小名 乳名 的叫 儿叫 子叫 妈叫 爸叫 婆叫 公叫 友叫 生叫 者叫 人叫 我是 本人 叫"
 )
@@ -48,6 +48,7 @@ BESIDE = {  # {what stands before: (points beside the name, points with a colon 
         (WORKERS, 3.5, 6.0),
         (CALLED, 4.0, 6.0),
         (NAMED, 5.0, 10.0),
+        (("名",), 0.5, 10.0),
         (TREATMENT, -4.0, -4.0),
     )
     for word in group

@@ -52,7 +52,7 @@ from .cues import (
 from .spans import Span
 
 THRESHOLD = 6.0  # points of a name in a record without other identifiers
-ABOUT_A_PERSON = 2.5  # fewer in a record with them
+ABOUT_A_PERSON = 3.0  # fewer in a record with them
 SURE = 9.0  # points of a name that tells that its record is about a person
 WORD = -9.0
 GIVEN_WORDS = NOT_NAMES - PAIRS
@@ -112,7 +112,7 @@ def _ends(text: str, start: int) -> Iterator[tuple[int, float, bool]]:
         return
     if text[start : start + 3] in NOT_NAMES or text[start : start + 4] in NOT_NAMES:
         return
-    word = 4.0 * (start > 0 and text[start - 1 : start + 1] in NOT_NAMES)
+    word = 6.0 * (start > 0 and text[start - 1 : start + 1] in NOT_NAMES)
     surname = 2 if text[start : start + 2] in DOUBLE else 1
     for length in (2, 1):
         name = text[start : start + surname + length]
