@@ -10,7 +10,7 @@ from .spans import words
 SPACE = r"[ \t\u3000]"
 SIDES = ' \t\u3000:("“「『【】[]|*'  # may stand between a word and the name that it announces
 # A list is oftener of drugs than of people; 斯特奇-韦伯 is an illness.
-MARKS = dict.fromkeys("、.·•+", -0.5) | dict.fromkeys("-—", -3.0)
+MARKS = dict.fromkeys("、.·•+", -0.5) | dict.fromkeys("-—", -6.0)
 JOINS = "/、和与及跟同"  # between two names
 PREFIXES = {"老": 2.0, "小": 1.0, "阿": 1.0}  # 老王, 小李
 
@@ -44,9 +44,9 @@ BESIDE = {  # {what stands before: (points beside the name, points with a colon 
         (FUNCTION, 0.5, 1.5),
         (UNITS, 1.0, 1.5),
         (ANYONE, 1.5, 5.0),
-        (RELATIVES, 3.5, 6.0),
-        (WORKERS, 3.5, 6.0),
-        (CALLED, 4.0, 6.0),
+        (RELATIVES, 4.5, 6.0),
+        (WORKERS, 4.5, 6.0),
+        (CALLED, 4.5, 6.0),
         (NAMED, 5.0, 10.0),
         (("名",), 0.5, 10.0),
         (TREATMENT, -4.0, -4.0),
