@@ -11,7 +11,7 @@ SPACE = r"[ \t\u3000]"
 SIDES = ' \t\u3000:("“「『【】[]|*'  # may stand between a word and the name that it announces
 # A list is oftener of drugs than of people; 斯特奇-韦伯 is an illness.
 MARKS = dict.fromkeys("、.·•+", -0.5) | dict.fromkeys("-—", -6.0)
-JOINS = "/、和与及跟同"  # between two names
+JOINS = dict.fromkeys("/和与及跟同", 3.0) | {"、": 1.0}  # between two names
 PREFIXES = {"老": 2.0, "小": 1.0, "阿": 1.0}  # 老王, 小李
 
 NAMED = words("姓名 姓 名字 签名 签字 签 署名 签章 户名 曾用名 原名 化名 名称")

@@ -193,7 +193,7 @@ def _before(text: str, start: int, ends: set[int], bare: bool = False) -> float:
     if at in ends and end > at and text[at:end].isspace():
         return 2
     if at and text[at - 1] in JOINS and at - 1 in ends:
-        return 3
+        return JOINS[text[at - 1]]
     if at == 0 or text[at - 1] in "\n":
         return 1 + prefix
     for length in range(min(LONGEST, at), 0, -1):
