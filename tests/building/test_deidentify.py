@@ -17,6 +17,7 @@ from tests.building.patients import make
 from tests.building.patients_after import AFTER
 from tests.building.patients_before import BEFORE, FIFTH, FOURTH, SECOND, SIXTH, THIRD
 from tests.building.patients_eighth import EIGHTH
+from tests.building.patients_ninth import NINTH
 from zj.building.deidentify import Surrogates, deidentify, find
 from zj.building.deidentify.numbers import check_digit, is_id, luhn
 from zj.cli import run_command
@@ -51,6 +52,12 @@ def test_records_of_known_truth(number):
     assert score.recall(names=False) >= 0.995
     assert score.recall(names=True) >= 0.97
     assert score.precision >= 0.95
+
+
+def test_sentences_that_the_rules_have_not_seen():
+    """A regression test of what was found at first sight: 94.6 % of the names, which is less than the 97 % wanted."""
+    score = measure(make(NINTH, 300, 9), detector)
+    assert score.recall(names=False) >= 0.995 and score.recall(names=True) >= 0.93 and score.precision >= 0.95
 
 
 def test_the_measure_cannot_be_gamed():
