@@ -13,8 +13,8 @@ from zj.eval.text.presets import PRESETS
 from zj.eval.text.scores import MetricScores
 
 INTERVAL = (
-    f"[{LEVEL:.0%} interval]: bootstrap over whole dialogues, {RESAMPLES:,} resamples, bootstrap-t; of "
-    "corpus Distinct: jackknife over dialogues"
+    f"[{LEVEL:.0%} interval]: bootstrap over whole dialogues, {RESAMPLES:,} resamples, BCa; of corpus "
+    "Distinct: jackknife over dialogues"
 )
 TEST = (
     f"p: approximate randomization over whole dialogues, {RESAMPLES:,} permutations; of corpus Distinct: jackknife. "

@@ -90,9 +90,7 @@ def score_sums(measure: Measure, systems: Systems, against: str, seed: int, resa
 
     intervals, errors = figure_intervals(figures, together.reshape(len(together), -1), clusters, seed, resamples)
     width, floor = len(measure.names), len(names) * len(measure.names)
-    scores = {
-        name: [within(one, measure.scale) for one in intervals[at * width :][:width]] for at, name in enumerate(names)
-    }
+    scores = {name: intervals[at * width :][:width] for at, name in enumerate(names)}
     comparisons: dict[str, list[Comparison]] = {}
     for at, name in enumerate(compared):
         p = randomization_test(statistics[name], statistics[against], of_system, clusters, seed, resamples)
@@ -118,17 +116,12 @@ def score_corpus_distinct(
         error = jackknife_error(difference.without)
         return Comparison(difference.interval, normal_p(difference.value, error), 1.0, detectable(error))
 
-    scores = {name: [within(one.interval, measure.scale) for one in ratios] for name, ratios in found.items()}
+    scores = {name: [one.interval for one in ratios] for name, ratios in found.items()}
     comparisons = {
         name: [compared(*pair) for pair in zip(found[name], found[against], strict=True)]
         for name in others(systems, against)
     }
     return rows_of(measure, systems, scores, comparisons)
-
-
-def within(interval: Interval, scale: float) -> Interval:
-    """No figure is below 0 or above its scale."""
-    return replace(interval, low=max(0.0, interval.low), high=min(scale, interval.high))
 
 
 def rows_of(
