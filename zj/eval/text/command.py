@@ -15,7 +15,7 @@ from zj.eval.text.scores import score_texts
 from zj.eval.texts import read_texts
 from zj.train.files import to_json, write_text
 
-FEW = 200  # dialogues from which on the intervals cover 95 ± 1 %
+FEW = 200  # dialogues from which on the interval of a mean covers 95 ± 1 %
 
 
 @dataclass(frozen=True)
