@@ -2,10 +2,14 @@
 
     python scripts/evaluate.py loss --model runs/sft --data test.jsonl
     python scripts/evaluate.py loss --model runs/pretrain --kind document --data corpus/ --out loss.json
+    python scripts/evaluate.py choice --model runs/sft --data cmb.json --shuffle 4 --out choice.json
 
 loss: the cross-entropy of the counted tokens (answers and their EOS; of documents, all), nats per token, and the
 perplexity exp(loss): of all records and of each group, a file's or, within one file, multi-turn and single-turn ones.
 Models with different tokenizers are compared by nats per character: their tokens are not of one length.
+
+choice: accuracy in multiple choice, by the likelihood of letters and texts and by greedy replies, with its interval,
+beside chance and what guesses without the question reach; docs/evaluation_choice.md.
 """
 
 from __future__ import annotations
@@ -19,12 +23,14 @@ from tqdm import tqdm
 
 from zj import NOTICE
 from zj.cli import check_range, run_command
+from zj.cli.command import Command
 from zj.data.batching import group_of, order
 from zj.data.prompt_formats import first_template
 from zj.data.records import Dialogue, Document
 from zj.data.report import too_long
 from zj.data.template import encode_all
 from zj.data.tokenizer import Tokenizer
+from zj.eval.choice import ChoiceConfig, choice
 from zj.inference.cpu import prepack_frozen
 from zj.stages.config import need
 from zj.stages.held_out import about_training, held_out_by
@@ -114,7 +120,7 @@ def counted_characters(record: Dialogue | Document) -> int:
     return sum(len(answer) for (_, answer), yes in zip(record.turns, trained, strict=True) if yes)
 
 
-COMMANDS = {"loss": (loss, LossConfig)}
+COMMANDS: dict[str, Command] = {"loss": (loss, LossConfig), "choice": (choice, ChoiceConfig)}
 
 if __name__ == "__main__":
     run_command(COMMANDS)

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
 
 import numpy as np
 
@@ -29,6 +31,19 @@ class Interval:
     mean: float
     low: float
     high: float
+
+
+def wilson_interval(right: int, number: int) -> Interval:
+    """Share of right answers among independent questions: Wilson's score interval (Wilson 1927; Brown, Cai & DasGupta
+    2001). It stays within 0 and 1, and is no point where all are right. ValueError without a question."""
+    if not 0 <= right <= number or not number:
+        raise ValueError(f"found {right} right of {number} questions, expected at least one question")
+    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+    share, scale = right / number, 1 + z * z / number
+    middle = (share + z * z / (2 * number)) / scale
+    half = z / scale * sqrt(share * (1 - share) / number + z * z / (4 * number * number))
+    low, high = (0.0 if right == 0 else middle - half), (1.0 if right == number else middle + half)
+    return Interval(share, low, high)
 
 
 def bootstrap_interval(
