@@ -18,7 +18,8 @@ try:
     from lm_eval.api.model import TemplateLM
     from lm_eval.api.registry import register_model
 except ImportError:
-    raise ValueError("the harness needs the extra [harness]: pip install -e '.[harness]'") from None
+    message = "the harness needs the extra [harness]: pip install -e '.[harness]'"
+    raise (SystemExit(message) if __name__ == "__main__" else ValueError(message)) from None
 
 from zj.data.prompt_formats import DEFAULT, stored_template
 from zj.eval.choice.likelihood import Request, score

@@ -107,14 +107,14 @@ def _questions(config: ChoiceConfig) -> tuple[list[ChoiceQuestion], Shots, str]:
     """(questions that have an answer; examples; what was read)."""
     questions, report = read_questions(config.data, config.on_bad_row, config.answers)
     read = str(report)
-    questions = [question for question in questions if question.right]
-    if config.limit:
-        questions = [questions[index] for index in order(len(questions), 0, 0)[: config.limit]]
     pool: list[ChoiceQuestion] = []
     if config.shots:
         pool, of_pool = read_questions(config.shots_from, config.on_bad_row, flag="--shots-from")
         read += f"; examples: {of_pool}"
-    shots = Shots(pool, questions, config.shots, config.seed)
+    shots = Shots(pool, questions, config.shots, config.seed)  # none asks what --data asks, whatever --limit is
+    questions = [question for question in questions if question.right]
+    if config.limit:
+        questions = [questions[index] for index in order(len(questions), 0, 0)[: config.limit]]
     if shots.overlap:
         read += f"; {shots.overlap:,} of --shots-from left out, --data asks them too"
     print(read, flush=True)
