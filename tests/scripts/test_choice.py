@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 
 from tests.eval.choice.questions import own_rows
 from tests.line import write_rows
-from tests.llm.service import serving
 from zj.eval.choice.read import read_questions
+from zj.llm import ChatReply
 
 
 @pytest.fixture
@@ -63,17 +64,32 @@ def test_one_who_knows_the_answers_is_right_in_every_order_and_noise_is_what_is_
     assert dry.status == 0 and f"{distinct} requests" in dry.out and not (tmp_path / "dry.json").exists()
 
 
+class Echo:
+    """In the place of an endpoint: repeats what it was asked, letters of every option, then answers A."""
+
+    counts, asked = Counter[str](), list[str]()
+
+    def __init__(self, name, **settings):
+        self.name = name
+
+    def replies(self, requests):
+        for number, one in enumerate(requests):
+            self.asked.append(one.messages[-1][1])
+            cut = len(self.asked) % 2
+            yield number, ChatReply(self.asked[-1] + "\n答案：A" * cut, "length" if cut else "stop", 9, 9)
+
+
 def test_an_endpoint_is_asked_once_and_what_it_says_is_not_guessed_at(command, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("zj.llm.client.Endpoint", Echo)
     flags = ("choice", "--model", "endpoint", "--endpoint-model", "gpt", "--by", "generation", "--data", data)
-    with serving(monkeypatch) as service:  # it repeats what it was asked: letters of every option
+    for _ in range(2):
         done = command("evaluate", *flags, "--out", tmp_path / "a.json")
         assert done.status == 0, done.err
+        found = report_of(tmp_path / "a.json")
         (tmp_path / "a.json").unlink()
-        assert command("evaluate", *flags, "--out", tmp_path / "a.json").status == 0
-        assert {*service.paid.values()} == {1} and len(service.paid) == 30
-    found = report_of(tmp_path / "a.json")
-    assert found["methods"]["generation"]["tables"]["all"]["unparsed"] == 1
-    assert found["client"]["replies"]["from_cache"] == 30
+    assert len(Echo.asked) == 30 and found["client"]["replies"]["from_cache"] == 30
+    assert found["methods"]["generation"]["tables"]["all"]["unparsed"] == 1  # one that was cut off is not read either
+    assert found["counts"]["generation: replies that ended by length"] == 15
 
 
 WRONG = {

@@ -13,15 +13,22 @@ from zj.eval.choice.grammar import parse_reply
 from zj.eval.choice.likelihood import Request, Score, option_request, score
 from zj.eval.choice.measure import Reading, best
 from zj.eval.choice.prompt import Shots, answer, chat_prompt, raw_text
-from zj.eval.choice.question import ChoiceQuestion, Order
+from zj.eval.choice.question import ChoiceQuestion, Order, Picked
 from zj.inference import Sampling
 from zj.llm import ChatRequest, Message
-from zj.llm.answers import Answer, LoadedModel, answer_bar, sample
+from zj.llm.answers import LoadedModel, answer_bar, sample
 from zj.llm.client import ChatClient
 from zj.llm.clinic import ClinicRole
 
+BLOCK = 512  # prompts whose ids are in memory at a time
 RAW_TOKENS = 32  # of a reply in raw text, of which the first line is read
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Reply:
+    text: str
+    whole: bool  # not cut off before the end of what is read
 
 
 @dataclass
@@ -44,9 +51,14 @@ class Examination:
         def request(question: ChoiceQuestion, shots: Sequence[ChoiceQuestion]) -> Request:
             return option_request(question, shots, loaded, self.raw, cloze)
 
-        requests = [self._fitted(q.shown(o), request, lambda r: r.longest, positions, name) for q, o in shown]
-        there = iter(score(loaded, [r for r in requests if r], tokens_per_pack))
-        scores = [next(there) if request else None for request in requests]
+        scores = list[list[Score] | None]()
+        with answer_bar(len(shown)) as bar:
+            for at in range(0, len(shown), BLOCK):
+                block = shown[at : at + BLOCK]
+                requests = [self._fitted(q.shown(o), request, lambda r: r.longest, positions, name) for q, o in block]
+                there = iter(score(loaded, [r for r in requests if r], tokens_per_pack))
+                scores += [next(there) if request else None for request in requests]
+                bar.update(len(block))
 
         def reading(question: ChoiceQuestion, orders: list[Order], found: list[list[Score] | None]) -> Reading:
             if any(one is None for one in found):
@@ -61,15 +73,19 @@ class Examination:
     ) -> list[Reading]:
         """Greedy replies of at most `longest` tokens, read by zj/eval/choice/grammar.py."""
         shown = self._shown(questions, self.shuffles)
-        replies = self._raw_replies(shown, loaded, client) if self.raw and loaded else None
-        replies = replies or self._chat_replies(shown, client, loaded, longest)
+        if self.raw and loaded:
+            replies = self._raw_replies(shown, loaded, client.config.slots)
+        else:
+            replies = self._chat_replies(shown, client, loaded, longest)
 
-        def reading(question: ChoiceQuestion, orders: list[Order], found: list[str | None]) -> Reading:
-            picks = []
-            for order, text in zip(orders, found, strict=True):
-                letters = None if text is None else parse_reply(text, question.shown(order), self.raw)
+        def reading(question: ChoiceQuestion, orders: list[Order], found: list[Reply | None]) -> Reading:
+            picks = list[Picked | None]()
+            for order, reply in zip(orders, found, strict=True):
+                whole = reply is not None and reply.whole
+                letters = parse_reply(reply.text, question.shown(order), self.raw) if reply and whole else None
                 picks.append(None if letters is None else question.picked(letters, order))
-            return Reading(question, orders, picks, texts=[text or "" for text in found], too_long=None in found)
+            texts = [reply.text if reply else "" for reply in found]
+            return Reading(question, orders, picks, texts=texts, too_long=None in found)
 
         return _grouped(shown, replies, reading)
 
@@ -82,13 +98,13 @@ class Examination:
         client: ChatClient,
         loaded: LoadedModel | None,
         longest: int,
-    ) -> list[str | None]:
+    ) -> list[Reply | None]:
         requests = self._requests(shown, client, loaded, longest)
         replies = client.ask([request for request in requests if request])
         for reply in replies:
-            self.counts[f"replies that ended by {reply.finish_reason}"] += 1
-        there = iter(replies)
-        return [next(there).text if request else None for request in requests]
+            self.counts[f"generation: replies that ended by {reply.finish_reason}"] += 1
+        there = iter(Reply(reply.text, reply.finish_reason != "length") for reply in replies)
+        return [next(there) if request else None for request in requests]
 
     def _requests(
         self,
@@ -108,19 +124,24 @@ class Examination:
         return requests
 
     def _raw_replies(
-        self, shown: Sequence[tuple[ChoiceQuestion, Order]], loaded: LoadedModel, client: ChatClient
-    ) -> list[str | None]:
+        self, shown: Sequence[tuple[ChoiceQuestion, Order]], loaded: LoadedModel, slots: int
+    ) -> list[Reply | None]:
         room = loaded.model.config.max_position_embeddings - RAW_TOKENS
 
         def ids(question: ChoiceQuestion, shots: Sequence[ChoiceQuestion]) -> list[int]:
             return [*loaded.tokenizer.beginning, *loaded.tokenizer.encode(raw_text(question, shots))]
 
-        prompts = [self._fitted(q.shown(o), ids, len, room, "generation") for q, o in shown]
-        encoded = [prompt for prompt in prompts if prompt]
-        options = {"max_new_tokens": RAW_TOKENS, "seed": 0, "slots": client.config.slots}
-        with answer_bar(len(encoded)) as bar:
-            there = iter(sample(loaded, encoded, Sampling(0.0), bar, **options))
-        return [_first_line(next(there)) if prompt else None for prompt in prompts]
+        replies = list[Reply | None]()
+        options = {"max_new_tokens": RAW_TOKENS, "seed": 0, "slots": slots}
+        with answer_bar(len(shown)) as bar:
+            for at in range(0, len(shown), BLOCK):
+                prompts = [self._fitted(q.shown(o), ids, len, room, "generation") for q, o in shown[at : at + BLOCK]]
+                answers = iter(sample(loaded, [prompt for prompt in prompts if prompt], Sampling(0.0), bar, **options))
+                for prompt in prompts:
+                    answer = next(answers) if prompt else None
+                    text = loaded.tokenizer.decode(answer.ids).lstrip() if answer else ""
+                    replies.append(Reply(text, answer.finished or "\n" in text) if answer else None)
+        return replies
 
     def _fitted(
         self,
@@ -160,10 +181,6 @@ def _grouped(
         orders.append(order)
         of_question.append(one)
     return [reading(*group) for group in groups.values()]
-
-
-def _first_line(answer: Answer) -> str:
-    return answer.text.partition("\n")[0]
 
 
 def messages(prompt: Prompt) -> tuple[Message, ...]:
