@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 
 import pytest
@@ -109,6 +110,18 @@ def test_what_cannot_be_done_is_said_in_one_line(command, line, data, tmp_path, 
     where = () if message == "--data is missing" else ("--data", data)
     done = command("evaluate", "choice", *flags, *where, "--out", tmp_path / "x.json")
     assert done.status == 2 and message in done.err and "Traceback" not in done.err
+
+
+def test_a_base_model_without_a_format_is_read_as_raw_text(command, line, data, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(line.base, base)
+    (base / "template.json").unlink()
+    (base / "SHA256SUMS").unlink(missing_ok=True)
+    flags = ("choice", "--model", base, "--data", data, "--limit", 3, "--out", tmp_path / "x.json")
+    refused = command("evaluate", *flags)
+    assert refused.status == 2 and "stores no prompt format; --format raw is for a base model" in refused.err
+    assert command("evaluate", *flags, "--format", "raw").status == 0
+    assert report_of(tmp_path / "x.json")["methods"]["letter"]["tables"]["one"]["questions"] > 0
 
 
 def test_sets_of_letters_alone_have_no_likelihood(command, line, tmp_path):

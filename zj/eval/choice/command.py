@@ -68,8 +68,11 @@ def choice(config: ChoiceConfig) -> None:
         print(f"{out} is there already, nothing was done; remove it to evaluate again")
         return
     questions, shots, read = _questions(config)
-    if config.format == "raw":  # a base model may store no format, and needs none
-        config = replace(config, template=config.template or stored_template(config.model) or DEFAULT)
+    if config.maker not in ("endpoint", "clinic") and not (config.template or stored_template(config.model)):
+        if config.format == "chat":
+            told = f"--model {config.model}: stores no prompt format"
+            raise ValueError(f"{told}; --format raw is for a base model, --template names the format of another")
+        config = replace(config, template=DEFAULT)  # raw text has no format
     cache = out.with_name(f"{out.name.removesuffix('.json')}.replies.sqlite")
     out.parent.mkdir(parents=True, exist_ok=True)
     client = ChatClient(config, cache, answer_key(questions, config.shuffle, config.seed), dry_text="-")
