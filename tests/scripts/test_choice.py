@@ -11,6 +11,7 @@ import pytest
 from tests.eval.choice.questions import own_rows
 from tests.line import write_rows
 from zj.eval.choice.read import read_questions
+from zj.eval.tables import tables_of
 from zj.llm import ChatReply
 
 
@@ -36,11 +37,12 @@ def test_a_model_is_evaluated_in_every_way(command, line, data, tmp_path):
     several = sum(len(q["right"]) > 1 for q in report["questions"])
     assert len(report["questions"]) == 12 and 0 < several < 12
     assert report["counts"]["letter, text: questions with several right options, not scored"] == several
-    letter = report["methods"]["letter"]["tables"]["one"]
+    letter = report["methods"]["letter"]["accuracy"]["one"]
     assert letter["questions"] == 12 - several and letter["chance"] == 0.25 and letter["shuffled"] == 12 - several
-    assert {*report["methods"]["generation"]["tables"]} == {"one", "several", "all"}
+    assert {*report["methods"]["generation"]["accuracy"]} == {"one", "several", "all"}
     row = next(q for q in report["questions"] if "letter" in q["methods"])
     assert row["methods"]["letter"]["orders"][0] == "ABCD" and len(row["methods"]["generation"]["replies"]) == 3
+    assert [str(table) in done.out for table in tables_of(report)] == [True] * 3
     assert "by subject" in done.out and "unparsed" in done.out
     again = command("evaluate", *flags, "--max-tokens", 12, "--limit", 12, "--out", out)
     assert again.status == 0 and "is there already, nothing was done" in again.out
@@ -53,11 +55,11 @@ def test_one_who_knows_the_answers_is_right_in_every_order_and_noise_is_what_is_
     flags = ("choice", "--model", "clinic", "--by", "generation", "--data", data, "--shuffle", 7)
     assert command("evaluate", *flags, "--out", tmp_path / "key.json").status == 0
     found = report_of(tmp_path / "key.json")["methods"]["generation"]
-    for of in found["tables"].values():
-        assert of["accuracy"]["mean"] == of["over_orders"]["mean"] == of["consistent"] == 1 and not of["unparsed"]
+    for of in found["accuracy"].values():
+        assert of["published"]["mean"] == of["over_orders"]["mean"] == of["consistent"] == 1 and not of["unparsed"]
     assert found["letter_bias"] == 0
     assert command("evaluate", *flags, "--noise", 0.4, "--out", tmp_path / "noise.json").status == 0
-    noisy = report_of(tmp_path / "noise.json")["methods"]["generation"]["tables"]["all"]
+    noisy = report_of(tmp_path / "noise.json")["methods"]["generation"]["accuracy"]["all"]
     assert noisy["over_orders"]["low"] < 0.6 < noisy["over_orders"]["high"]  # half of the faults cannot be parsed
     assert noisy["unparsed"] == pytest.approx(0.2, abs=0.07) and noisy["averaged"]["mean"] > 0.9
     distinct = sum(len(set(q.orders(7, seed=0))) for q in read_questions(data)[0])
@@ -89,7 +91,7 @@ def test_an_endpoint_is_asked_once_and_what_it_says_is_not_guessed_at(command, d
         found = report_of(tmp_path / "a.json")
         (tmp_path / "a.json").unlink()
     assert len(Echo.asked) == 30 and found["client"]["replies"]["from_cache"] == 30
-    assert found["methods"]["generation"]["tables"]["all"]["unparsed"] == 1  # one that was cut off is not read either
+    assert found["methods"]["generation"]["accuracy"]["all"]["unparsed"] == 1  # one that was cut off is not read either
     assert found["counts"]["generation: replies that ended by length"] == 15
 
 
@@ -121,7 +123,7 @@ def test_a_base_model_without_a_format_is_read_as_raw_text(command, line, data, 
     refused = command("evaluate", *flags)
     assert refused.status == 2 and "stores no prompt format; --format raw is for a base model" in refused.err
     assert command("evaluate", *flags, "--format", "raw").status == 0
-    assert report_of(tmp_path / "x.json")["methods"]["letter"]["tables"]["one"]["questions"] > 0
+    assert report_of(tmp_path / "x.json")["methods"]["letter"]["accuracy"]["one"]["questions"] > 0
 
 
 def test_sets_of_letters_alone_have_no_likelihood(command, line, tmp_path):

@@ -1,15 +1,16 @@
-"""Prompts as data: templates with fields, and the inverse that reads the fields of a rendered prompt."""
+"""The prompts of the builders: a TOML file of templates, each with the fields that it has to have."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from zj.llm.conversation import PATIENT_PROMPT
+from zj.llm.prompts import FIELD, Template
+
 PROMPTS = Path(__file__).with_name("prompts.toml")
-FIELD = re.compile(r"\{(\w+)\}")
 FIELDS = {  # prompt -> the fields that it has to have
     "refine.huatuogpt": {"question", "reply"},
     "refine.zhongjing": {"question", "reply"},
@@ -19,25 +20,7 @@ FIELDS = {  # prompt -> the fields that it has to have
     "dialogues.doctor": {"doctor_diagnosis"},
 }
 
-
-@dataclass(frozen=True)
-class Template:
-    text: str
-
-    def fill(self, **values: str) -> str:
-        """The text with its fields filled. What is filled in is not read again: braces in it stay."""
-        return FIELD.sub(lambda field: values[field[1]], self.text)
-
-    def read(self, text: str) -> dict[str, str] | None:
-        """The fields of a text that `fill` has made; None for another one."""
-        known = set[str]()
-        pattern = ""
-        for number, part in enumerate(FIELD.split(self.text)):
-            repeated = part in known
-            pattern += re.escape(part) if number % 2 == 0 else f"(?P={part})" if repeated else f"(?P<{part}>.*?)"
-            known |= {part} if number % 2 else set()
-        match = re.fullmatch(pattern, text, re.DOTALL)
-        return match.groupdict() if match else None
+DEFAULTS = {"dialogues.patient": PATIENT_PROMPT.text}  # of a prompt that the file may leave out
 
 
 @dataclass(frozen=True)
@@ -60,7 +43,7 @@ def read_prompts(file: str = "") -> Prompts:
     templates: dict[str, Template] = {}
     for name, fields in FIELDS.items():
         group, key = name.split(".")
-        text = table.get(group, {}).get(key)
+        text = table.get(group, {}).get(key, DEFAULTS.get(name))
         if not isinstance(text, str) or set(FIELD.findall(text)) != fields:
             raise ValueError(f"--prompts {path}: {name}: expected a text with {{{'}, {'.join(sorted(fields))}}}")
         templates[name] = Template(text)

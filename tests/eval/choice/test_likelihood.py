@@ -10,10 +10,10 @@ from tests.line import write_rows
 from zj.data.template import encode_prompt
 from zj.eval.choice.answers import Examination
 from zj.eval.choice.likelihood import Request, option_request, score, split
-from zj.eval.choice.measure import letter_bias, softmax, table, total_bias
+from zj.eval.choice.measure import accuracy, letter_bias, softmax, total_bias
 from zj.eval.choice.prompt import Shots, chat_prompt, raw_text
 from zj.eval.choice.read import read_questions
-from zj.eval.choice.report import format_report
+from zj.eval.choice.report import tables
 from zj.llm.answers import load_chat_model
 from zj.model import Packed
 
@@ -117,7 +117,7 @@ def test_a_model_that_prefers_a_letter_is_shown_by_the_report(loaded, questions)
     readings = exam(one, 5).by_likelihood(one, loaded, 4096)
     bias = letter_bias(readings)
     assert bias["C"]["chosen"] == 1 > before.get("C", {"chosen": 0})["chosen"] and total_bias(bias) > 0.6
-    assert table(readings).consistent < 0.2 and "C 100.0% (" in format_report({"letter": readings}, 0)
+    assert accuracy(readings).consistent < 0.2 and "100.0% (" in dict(tables({"letter": readings}, 0)[1].rows)["C"]
 
 
 def test_examples_are_left_out_where_they_do_not_fit_and_what_never_fits_is_wrong(loaded, questions):
@@ -128,4 +128,4 @@ def test_examples_are_left_out_where_they_do_not_fit_and_what_never_fits_is_wron
     assert [reading.too_long for reading in found] == [False, False, True] and found[2].picks == [None]
     counts = {what.partition(": ")[2][:20]: n for what, n in examined.counts.items() if n}
     assert counts == {"prompts with fewer e": 2, "prompts that do not ": 1}
-    assert table(found).too_long == 1 and table(found).unparsed == 1 / 3
+    assert accuracy(found).too_long == 1 and accuracy(found).unparsed == 1 / 3

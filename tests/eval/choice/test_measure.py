@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest
 
 from tests.eval.choice.questions import own_rows, question
-from zj.eval.choice.measure import Reading, by_subject, interval, letter_bias, softmax, table, total_bias
+from zj.eval.choice.measure import Reading, accuracy, by_subject, interval, letter_bias, softmax, total_bias
 from zj.eval.choice.read import question_of
 from zj.eval.statistics import bootstrap_interval, wilson_interval
 
@@ -61,18 +61,18 @@ def biased(letter: str, share: float, seed: int):
 
 def test_a_reader_of_content_has_no_bias_and_every_order_gives_the_same():
     readings = [reading(q, lambda shown: "".join(shown.right)) for q in asked(60)]
-    found = table(readings)
-    assert found.accuracy.mean == found.over_orders.mean == found.averaged.mean == found.consistent == 1
+    found = accuracy(readings)
+    assert found.published.mean == found.over_orders.mean == found.averaged.mean == found.consistent == 1
     assert total_bias(letter_bias(readings)) == 0 and found.unparsed == 0
     by_content = [reading(q, lambda shown: max(shown.options, key=shown.options.__getitem__)) for q in asked(60)]
-    wrong = table(by_content)  # another reader of content, which is mostly wrong
-    assert wrong.consistent == 1 and wrong.accuracy.mean == wrong.over_orders.mean == wrong.averaged.mean < 0.5
+    wrong = accuracy(by_content)  # another reader of content, which is mostly wrong
+    assert wrong.consistent == 1 and wrong.published.mean == wrong.over_orders.mean == wrong.averaged.mean < 0.5
 
 
 def test_a_known_bias_is_recovered():
     """A is chosen in 40 % of the cases whatever it says: 0.4 + 0.6 / 4 of picks, and 0.4 · 3 / 4 are out of place."""
     readings = [reading(q, biased("A", 0.4, n), shuffles=5) for n, q in enumerate(asked(500))]
-    bias, found = letter_bias(readings), table(readings)
+    bias, found = letter_bias(readings), accuracy(readings)
     assert bias["A"]["chosen"] == pytest.approx(0.55, abs=0.02) and bias["A"]["right"] == pytest.approx(0.25, abs=0.02)
     assert total_bias(bias) == pytest.approx(0.3, abs=0.02)
     assert found.over_orders.mean == pytest.approx(0.6 + 0.4 / 4, abs=0.02) and found.averaged.mean > 0.9
@@ -81,24 +81,24 @@ def test_a_known_bias_is_recovered():
 
 def test_no_pick_is_wrong_and_has_its_own_column():
     half = [reading(q, lambda shown, n=n: None if n % 2 else "".join(shown.right)) for n, q in enumerate(asked(40))]
-    found = table(half)
-    assert found.accuracy.mean == found.unparsed == found.consistent == 0.5
+    found = accuracy(half)
+    assert found.published.mean == found.unparsed == found.consistent == 0.5
     assert sum(shares["chosen"] for shares in letter_bias(half).values()) == pytest.approx(1)
 
 
 def test_a_set_is_right_only_if_it_is_exactly_that_set():
     several = question("哪些是发热？", "BD", options={"A": "36℃", "B": "38℃", "C": "35℃", "D": "39℃"})
     for letters, right in (("BD", 1), ("B", 0), ("BCD", 0), ("ABCD", 0)):
-        assert table([reading(several, lambda _, letters=letters: letters, shuffles=0)]).accuracy.mean == right
-    assert table([reading(several, lambda _: "B", 0)]).chance == 1 / 15
+        assert accuracy([reading(several, lambda _, letters=letters: letters, shuffles=0)]).published.mean == right
+    assert accuracy([reading(several, lambda _: "B", 0)]).chance == 1 / 15
 
 
 def test_chance_and_guesses_without_the_question_stand_beside():
     longest = {"A": "短", "B": "这是最长的一个选项", "C": "中等的", "D": "短的"}
     questions = [question(f"问{n}", "B" if n < 7 else "C", options=longest) for n in range(10)]
-    found = table([reading(q, lambda _: "A") for q in questions])
+    found = accuracy([reading(q, lambda _: "A") for q in questions])
     assert found.longest.mean == found.constant.mean == 0.7 and found.constant_letters == "B" and found.chance == 0.25
-    assert found.constant == wilson_interval(7, 10) and found.accuracy.mean == 0
+    assert found.constant == wilson_interval(7, 10) and found.published.mean == 0
 
 
 def test_averaging_is_of_probabilities_by_option_and_subjects_are_apart():

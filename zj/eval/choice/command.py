@@ -16,7 +16,7 @@ from zj.eval.choice.measure import Reading
 from zj.eval.choice.prompt import Shots
 from zj.eval.choice.question import ChoiceQuestion
 from zj.eval.choice.read import read_questions
-from zj.eval.choice.report import as_report, format_report
+from zj.eval.choice.report import as_report, tables
 from zj.llm.client import ChatClient, ChatConfig
 from zj.llm.local import LocalModel
 from zj.train.files import to_json, write_text
@@ -102,7 +102,7 @@ def choice(config: ChoiceConfig) -> None:
     settings = {"settings": asdict(config), "template": loaded.template if loaded else ""}
     facts = {"read": read, "counts": counts, "client": client.facts()}
     write_text(out, to_json({"notice": NOTICE} | settings | facts | as_report(methods, config.seed), indent=1) + "\n")
-    print(format_report(methods, config.seed))
+    print(*tables(methods, config.seed), sep="\n\n")
     print("\n".join([*(f"{what}: {number:,}" for what, number in counts.items()), f"{out}: every pick", NOTICE]))
 
 

@@ -54,11 +54,11 @@ def softmax(scores: Sequence[float]) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Table:
+class Accuracy:
     """Of the questions of one kind by one method. Shares are of questions, but `unparsed`: of all picks."""
 
     questions: int
-    accuracy: Interval  # in the published order
+    published: Interval  # in the published order
     over_orders: Interval  # mean over all orders
     averaged: Interval  # of the pick after averaging over the orders
     consistent: float  # share with the same pick in every order; None is no pick
@@ -72,7 +72,7 @@ class Table:
     shuffled: int  # questions that were shown in more than one order
 
 
-def table(readings: Sequence[Reading], seed: int = 0) -> Table:
+def accuracy(readings: Sequence[Reading], seed: int = 0) -> Accuracy:
     """Of at least one question."""
     questions = [reading.question for reading in readings]
     counts = Counter("".join(sorted(question.right)) for question in questions)
@@ -85,7 +85,7 @@ def table(readings: Sequence[Reading], seed: int = 0) -> Table:
     picks = [pick for reading in readings for pick in reading.picks]
     several_orders = [reading for reading in readings if len(reading.orders) > 1]
     same = [len(set(reading.picks)) == 1 and reading.picks[0] is not None for reading in several_orders]
-    return Table(
+    return Accuracy(
         len(questions),
         share([r.picks[0] == r.right for r in readings]),
         share([sum(pick == r.right for pick in r.picks) / len(r.picks) for r in readings]),
