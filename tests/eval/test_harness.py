@@ -39,6 +39,8 @@ def harness(line, monkeypatch):
     monkeypatch.delitem(sys.modules, "zj.eval.harness")
     assert names == {"zj": module.HarnessModel}
     model = module.HarnessModel(model=str(line.sft), device="cpu", batch_size=1, tokens_per_pack=200)
+    with pytest.raises(ValueError, match="--device cuda:1: one device is used"):
+        module.HarnessModel(model=str(line.sft), device="cuda:1")
     with torch.no_grad():
         model.loaded.model.lm_head.weight[model.eot_token_id, 0] -= 5  # never ends
     return model

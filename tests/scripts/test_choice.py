@@ -34,13 +34,13 @@ def test_a_model_is_evaluated_in_every_way(command, line, data, tmp_path):
     report = report_of(out)
     assert [*report["methods"]] == ["letter", "text", "generation"] and report["template"] == "ziya"
     assert "2 of --shots-from left out, --data asks them too" in done.out and "12" in done.out
-    several = sum(len(q["right"]) > 1 for q in report["questions"])
-    assert len(report["questions"]) == 12 and 0 < several < 12
+    several = sum(len(q["right"]) > 1 for q in report["picks"])
+    assert len(report["picks"]) == 12 and 0 < several < 12
     assert report["counts"]["letter, text: questions with several right options, not scored"] == several
     letter = report["methods"]["letter"]["accuracy"]["one"]
     assert letter["questions"] == 12 - several and letter["chance"] == 0.25 and letter["shuffled"] == 12 - several
     assert {*report["methods"]["generation"]["accuracy"]} == {"one", "several", "all"}
-    row = next(q for q in report["questions"] if "letter" in q["methods"])
+    row = next(q for q in report["picks"] if "letter" in q["methods"])
     assert row["methods"]["letter"]["orders"][0] == "ABCD" and len(row["methods"]["generation"]["replies"]) == 3
     assert [str(table) in done.out for table in tables_of(report)] == [True] * 3
     assert "by subject" in done.out and "unparsed" in done.out
@@ -80,6 +80,23 @@ class Echo:
             self.asked.append(one.messages[-1][1])
             cut = len(self.asked) % 2
             yield number, ChatReply(self.asked[-1] + "\n答案：A" * cut, "length" if cut else "stop", 9, 9)
+
+
+def test_answers_in_a_file_of_their_own_bad_rows_and_the_page(command, tmp_path):
+    rows = [{key: value for key, value in row.items() if key != "answer"} for row in own_rows(6)]
+    data = write_rows(tmp_path / "test.jsonl", [*rows, {"question": "没有选项"}])
+    key = write_rows(tmp_path / "key.jsonl", [{"id": f"q{n}", "answer": "A"} for n in range(4)])
+    flags = ("choice", "--model", "clinic", "--by", "generation", "--data", data, "--out", tmp_path / "choice.json")
+    refused = command("evaluate", *flags, "--answers", key)
+    assert refused.status == 2 and "test.jsonl:7: found the fields question, expected" in refused.err
+    done = command("evaluate", *flags, "--answers", key, "--on-bad-row", "skip")
+    assert done.status == 0, done.err
+    assert "2 have no answer in the file and are not scored; 1 bad rows skipped" in done.out
+    found = report_of(tmp_path / "choice.json")["methods"]["generation"]["accuracy"]["one"]
+    assert found["questions"] == 4 and found["published"]["mean"] == found["constant"]["mean"] == 1
+    assert found["published"]["low"] == pytest.approx(0.51, abs=0.01)  # Wilson's, of 4 of 4
+    page = command("report", "--evaluations", tmp_path / "choice.json", "--out", tmp_path / "page.html")
+    assert page.status == 0 and "letter picked (right)" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_an_endpoint_is_asked_once_and_what_it_says_is_not_guessed_at(command, data, tmp_path, monkeypatch):

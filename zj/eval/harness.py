@@ -49,8 +49,11 @@ class HarnessModel(TemplateLM):
         max_batch_size: Any = None,
     ):
         super().__init__()
+        device, _, index = device.partition(":")
+        if index not in ("", "0"):
+            raise ValueError(f"--device {device}:{index}: one device is used, CUDA_VISIBLE_DEVICES chooses which")
         template = stored_template(model) or DEFAULT  # what ends an answer
-        self.loaded = open_model(model, "model_args: model", dtype, device.partition(":")[0], base, template)
+        self.loaded = open_model(model, "model_args: model", dtype, device, base, template)
         self.tokens_per_pack, self.slots = tokens_per_pack, slots
         self.positions = self.loaded.model.config.max_position_embeddings
         self._device = self.loaded.model.lm_head.weight.device

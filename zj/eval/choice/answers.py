@@ -39,7 +39,7 @@ class Examination:
     shuffles: int
     seed: int
     raw: bool
-    counts: Counter[str] = field(default_factory=Counter)  # what is told about prompts and replies
+    counts: Counter[str] = field(default_factory=Counter)  # of prompts and replies, by what they are
 
     def by_likelihood(
         self, questions: Sequence[ChoiceQuestion], loaded: LoadedModel, tokens_per_pack: int, cloze: bool = False

@@ -70,8 +70,8 @@ def choice(config: ChoiceConfig) -> None:
     questions, shots, read = _questions(config)
     if config.maker not in ("endpoint", "clinic") and not (config.template or stored_template(config.model)):
         if config.format == "chat":
-            told = f"--model {config.model}: stores no prompt format"
-            raise ValueError(f"{told}; --format raw is for a base model, --template names the format of another")
+            found = f"--model {config.model}: stores no prompt format"
+            raise ValueError(f"{found}; --format raw is for a base model, --template names the format of another")
         config = replace(config, template=DEFAULT)  # raw text has no format
     cache = out.with_name(f"{out.name.removesuffix('.json')}.replies.sqlite")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -81,8 +81,8 @@ def choice(config: ChoiceConfig) -> None:
     if config.by != "likelihood" and config.format == "chat" and loaded:
         positions = loaded.model.config.max_position_embeddings
         if config.max_tokens >= positions:
-            told = f"--max-tokens is {config.max_tokens}"
-            raise ValueError(f"{told}, expected less than {positions}, the model's positions")
+            found = f"--max-tokens is {config.max_tokens}"
+            raise ValueError(f"{found}, expected less than {positions}, the model's positions")
     methods: dict[str, list[Reading]] = {}
     if loaded and config.by != "generation":
         one = [question for question in questions if not question.several]

@@ -27,7 +27,7 @@ class Wording:
     gap: str  # between mark and answer
     one: str  # instruction of a question with one right option
     several: str
-    last_line: str  # what a chat model is told about its reply
+    last_line: str  # how a chat model is to end its reply
     last_line_several: str
 
 
@@ -99,9 +99,9 @@ class Shots:
 
     def __init__(self, pool: Sequence[ChoiceQuestion], test: Sequence[ChoiceQuestion], number: int, seed: int):
         """ValueError if a kind that the test has has fewer examples than `number`."""
-        asked = {normalised(question.text) for question in test}
-        self.pool = [shot for shot in pool if shot.right and normalised(shot.text) not in asked]
-        self.overlap = sum(normalised(shot.text) in asked for shot in pool)
+        in_test = {normalised(question.text) for question in test}
+        self.pool = [shot for shot in pool if shot.right and normalised(shot.text) not in in_test]
+        self.overlap = sum(normalised(shot.text) in in_test for shot in pool)
         self.number, self.seed = number, seed
         for several in {question.several for question in test}:
             if (there := sum(shot.several == several for shot in self.pool)) < number:

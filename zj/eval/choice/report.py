@@ -112,7 +112,7 @@ def as_report(methods: Methods, seed: int) -> dict[str, Any]:
             row = {"id": question.id, "where": question.where, "subject": question.subject, "methods": {}}
             row |= {"question": question.text, "options": question.options, "right": "".join(sorted(question.right))}
             rows.setdefault(id(question), row)["methods"][name] = _row(reading)
-    return {"tables": as_rows(tables(methods, seed)), "methods": figures, "questions": list(rows.values())}
+    return {"tables": as_rows(tables(methods, seed)), "methods": figures, "picks": list(rows.values())}
 
 
 def _row(reading: Reading) -> dict[str, Any]:
