@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 
@@ -103,12 +104,11 @@ def test_chance_and_guesses_without_the_question_stand_beside():
 
 def test_averaging_is_of_probabilities_by_option_and_subjects_are_apart():
     of = question()
-    orders, scores = [(0, 1, 2, 3), (1, 0, 2, 3)], [[0.0, -0.1, -9, -9], [-3.0, 0.0, -9, -9]]
+    shares = [[0.9, 0.1, 1e-9, 1e-9], [0.05, 0.6, 0.35, 1e-9]]  # the mean is greatest at 0, the product at 1
+    orders, scores = [(0, 1, 2, 3), (1, 0, 2, 3)], [[math.log(share) for share in row] for row in shares]
     both = Reading(of, orders, [frozenset({0}), frozenset({1})], scores)
-    assert both.averaged == {1} and sum(softmax(scores[0])) == pytest.approx(1)
-    assert (
-        Reading(of, orders, [None, frozenset({2})]).averaged == {2}
-        and Reading(of, orders, [None, None]).averaged is None
-    )
+    assert both.averaged == {0} and softmax(scores[1]) == pytest.approx(shares[1])
+    assert Reading(of, orders, [None, frozenset({2})]).averaged == {2}
+    assert Reading(of, orders, [None, None]).averaged is None
     found = by_subject([reading(q, lambda shown: "A") for q in asked(20)])
     assert {name: n for name, (n, _) in found.items()} == {"内科": 10, "外科": 10}

@@ -34,7 +34,7 @@ class ChoiceConfig(ChatConfig):
     format: Literal["chat", "raw"] = "chat"  # raw: plain text that the model continues, for a base model
     shots: int = 0  # examples before each question
     shots_from: tuple[str, ...] = ()  # files that the examples are drawn from, such as the suite's dev files
-    shuffle: int = 0  # further orders of the options that each question is asked in
+    shuffle: int = 0  # further orders in which the options of each question are shown
     limit: int = 0  # most questions, a fair sample of the data (0: all)
     on_bad_row: OnBadRow = "stop"  # what to do at a row that cannot be read
     tokens_per_pack: int = 4096  # tokens in one forward pass; changes memory only

@@ -30,7 +30,7 @@ class ChoiceQuestion:
     text: str
     options: dict[str, str]  # letter → text, in the order of the file
     right: frozenset[str]  # letters; empty: the file has no answer
-    several: bool = False  # asked as one that may have several right options
+    several: bool = False  # its prompt says that several options may be right
     subject: str = ""
     suite: str = ""  # name of the published form
     group: str = ""  # names what several questions are about, if the file says so

@@ -134,7 +134,7 @@ def _right(fields: Fields, answer: Any, options: dict[str, str]) -> frozenset[st
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Any]]:
-    """(file:line, row); several rows on one line are told apart by their numbers."""
+    """(file:line, row); several rows on one line differ by their numbers."""
     before = 0
     for number, (line, row) in enumerate(rows_of(path, "prompt")[0], 1):
         yield f"{path}:{line}" + (f" (row {number})" if line == before else ""), row
