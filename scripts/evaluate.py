@@ -5,6 +5,7 @@
     python scripts/evaluate.py text --texts answers.jsonl --preset official llamafactory --out text.json
     python scripts/evaluate.py text --texts before=sft.jsonl after=ppo.jsonl --against before
     python scripts/evaluate.py patient --doctor runs/sft --about 皮肤科 --out examined
+    python scripts/evaluate.py choice --model runs/sft --data cmb.json --shuffle 4 --out choice.json
 
 loss: the cross-entropy of the counted tokens (answers and their EOS; of documents, all), nats per token, and the
 perplexity exp(loss): of all records and of each group, a file's or, within one file, multi-turn and single-turn ones.
@@ -15,6 +16,9 @@ apart by the convention. So each is of a named preset, with its signature and 95
 
 patient: conversations with simulated patients (HuatuoGPT, section 4.2.2): whether the doctor reaches the diagnosis,
 what it asks, whether it is safe.
+
+choice: accuracy in multiple choice, by the likelihood of letters and texts and by greedy replies, with its interval,
+beside chance and what guesses without the question reach; docs/evaluation_choice.md.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ from zj.data.records import Dialogue, Document
 from zj.data.report import too_long
 from zj.data.template import encode_all
 from zj.data.tokenizer import Tokenizer
+from zj.eval.choice import ChoiceConfig, choice
 from zj.eval.patient.command import PatientConfig, examine
 from zj.eval.text.command import TextConfig, measure
 from zj.inference.cpu import prepack_frozen
@@ -130,6 +135,7 @@ COMMANDS: dict[str, tuple[Callable[[Any], None], type[Any]]] = {
     "loss": (loss, LossConfig),
     "text": (measure, TextConfig),
     "patient": (examine, PatientConfig),
+    "choice": (choice, ChoiceConfig),
 }
 
 if __name__ == "__main__":

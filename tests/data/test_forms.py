@@ -87,6 +87,11 @@ DIALOGUES = {  # name -> (suffix, content, the turns of each dialogue)
         [{"question": "哪项？", "options": {"A": "甲", "B": "乙", "C": ""}, "answer": "B"}],
         [[("哪项？\nA. 甲\nB. 乙", "B. 乙")]],
     ),
+    "options in one text": (
+        "jsonl",
+        [{"Question": "哪项？", "Options": "A 甲\nB 乙\nC 丙", "Answer": "B"}],
+        [[("哪项？\nA. 甲\nB. 乙\nC. 丙", "B. 乙")]],
+    ),
     "several right options": (
         "jsonl",
         [{"question": "哪几项？", "option": ["甲", "乙", "丙"], "answer": "AC"}],

@@ -64,7 +64,7 @@ def test_the_interval_covers_and_one_that_ignores_dialogues_does_not():
 @pytest.mark.slow
 @pytest.mark.parametrize("sample, figure, least", [(sample_means, ratio, 0.94), (sample_counts, bleu, 0.925)])
 def test_the_interval_covers_95_percent(sample, figure, least):
-    """4,000 test sets of 200 dialogues: a standard error of 0.35 %. Those of a corpus figure are a little too narrow."""
+    """4,000 test sets of 200 dialogues: a standard error of 0.35 %. Those of BLEU are a little too narrow."""
     truth = float(figure(sum(sample(np.random.default_rng(n), 100_000)[0].sum(0) for n in range(10)))[0])
     share = covered(sample, figure, truth, 4000, 200, 2000)
     print(f"{figure.__name__}: {share:.2%}")

@@ -30,8 +30,8 @@ def take_options(fields: Fields) -> dict[str, str]:
 
 def _by_letter(options: Any) -> dict[str, str]:
     given = options
-    if isinstance(options, str) and options.strip()[:1] in ("{", "["):
-        options = literal(options)
+    if isinstance(options, str):
+        options = literal(options) if options.strip()[:1] in ("{", "[") else _lines(options)
     if isinstance(options, list) and all(isinstance(o, dict) and {"key", "value"} <= set(o) for o in options):
         options = _zip([o["key"] for o in options], [o["value"] for o in options])
     if isinstance(options, dict) and {"text", "label"} == set(options):  # ARC
@@ -42,6 +42,13 @@ def _by_letter(options: Any) -> dict[str, str]:
     if not valid or len({k.strip().upper() for k in options}) < len(options):
         raise ValueError(f"found options = {preview(given)}, expected an object of letters and texts")
     return _texts({k.strip().upper(): text for k, text in options.items()}, given)
+
+
+def _lines(options: str) -> dict | None:
+    """Options in one text, each on a line behind its letter (CMExam); None for another text."""
+    marks = [MARKED.fullmatch(line.strip()) for line in options.splitlines() if line.strip()]
+    letters = [mark[1] for mark in marks if mark]
+    return _zip(letters, [mark[2] for mark in marks if mark]) if len(letters) == len(marks) else None
 
 
 def _zip(letters: Any, texts: Any) -> dict | None:
@@ -72,11 +79,21 @@ def ask_with_options(
     """([the question above its options], [the letters with their texts]); no answer in a prompt."""
     if len(users) != 1:
         raise ValueError(f"found options of {len(users)} questions, expected one question")
-    answers = [answer for answer in answers if not is_empty(answer)]
     asked = "\n".join([string_of(users[0], "question"), *(f"{k}. {text}" for k, text in options.items())])
-    places = {key: fields.get(key) for key in LETTER_KEYS if not is_empty(fields.values.get(key))}
-    if kind in ("prompt", "ranking") or not (answers or places):
-        return [asked], []
+    fields.read(LETTER_KEYS)
+    letters = "" if kind in ("prompt", "ranking") else right_letters(fields, answers, options)
+    return [asked], ["\n".join(f"{letter}. {options[letter]}" for letter in letters)] if letters else []
+
+
+def right_letters(fields: Fields, answers: list[Any], options: dict[str, str]) -> str:
+    """The letters of the right options, from the answer and from the fields of LETTER_KEYS; "" if both are absent.
+
+    ValueError if they name no options, or disagree.
+    """
+    answers = [answer for answer in answers if not is_empty(answer)]
+    places = {key: fields.values[key] for key in LETTER_KEYS if not is_empty(fields.values.get(key))}
+    if not (answers or places):
+        return ""
     found = _meanings("".join(map(str, answers)) if len(answers) > 1 else answers[0], options) if answers else None
     for key, value in places.items():
         meant = [letters for letters in _places(value, options) if found is None or letters in found]
@@ -89,7 +106,7 @@ def ask_with_options(
     if found is None or len(found) != 1:
         expected = f"expected letters of the options {', '.join(options)}"
         raise ValueError(f"found answer {preview(answers[0] if len(answers) == 1 else answers)}, {expected}")
-    return [asked], ["\n".join(f"{letter}. {options[letter]}" for letter in found[0])]
+    return found[0]
 
 
 def _meanings(answer: Any, options: dict[str, str]) -> list[str]:

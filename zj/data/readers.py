@@ -28,7 +28,7 @@ from zj.data.sizes import ROW_LIMIT, row_too_long
 from zj.data.tables import Rows, delimiter_of, read_parquet, read_table, read_xlsx
 from zj.data.text import read_bytes, read_text
 
-__all__ = ["ROW_LIMIT", "Kind", "OnBadRow", "Repeats", "files_of", "read", "stream"]
+__all__ = ["ROW_LIMIT", "Kind", "OnBadRow", "Repeats", "files_of", "read", "rows_of", "stream"]
 
 Kind = Literal["document", "dialogue", "prompt", "ranking", "candidates"]
 OnBadRow = Literal["stop", "skip"]
@@ -106,7 +106,7 @@ def read(
     records: list[Record] = []
     seen: set[Hashable] = set()
     for path in files:
-        rows, form = _rows(path, kind)
+        rows, form = rows_of(path, kind)
         file = FileReport(path, form)
         report.files.append(file)
         for record in _records(rows, path, kind, on_bad_row, tool, file, report):
@@ -137,7 +137,7 @@ def stream(paths: Paths, kind: Kind, report: Report, on_bad_row: OnBadRow = "sto
     A large file of JSON lines in UTF-8 is read line by line, any other as a whole. Raises ValueError as `read`.
     """
     for path in find_files(paths)[0]:
-        rows, form = _lines_of(path) or _rows(path, kind)
+        rows, form = _lines_of(path) or rows_of(path, kind)
         report.files.append(file := FileReport(path, form))
         for record in _records(rows, path, kind, on_bad_row, None, file, report):
             report.records += 1
@@ -263,7 +263,7 @@ def _streamed(path: Path) -> Rows:
                 yield number, parse_line(text.rstrip("\r\n"))
 
 
-def _rows(path: Path, kind: Kind) -> tuple[Rows, str]:
+def rows_of(path: Path, kind: Kind) -> tuple[Rows, str]:
     """(rows with their lines, what the file is unless it is JSON in UTF-8)."""
     data = read_bytes(path)
     if data.startswith(b"PAR1"):

@@ -37,6 +37,19 @@ class Interval:
     high: float
 
 
+def wilson_interval(right: int, number: int) -> Interval:
+    """Share of right answers among independent questions: Wilson's score interval (Wilson 1927; Brown, Cai & DasGupta
+    2001). It stays within 0 and 1, and is no point where all are right. ValueError without a question."""
+    if not 0 <= right <= number or not number:
+        raise ValueError(f"found {right} right of {number} questions, expected at least one question")
+    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+    share, scale = right / number, 1 + z * z / number
+    middle = (share + z * z / (2 * number)) / scale
+    half = z / scale * sqrt(share * (1 - share) / number + z * z / (4 * number * number))
+    low, high = (0.0 if right == 0 else middle - half), (1.0 if right == number else middle + half)
+    return Interval(share, low, high)
+
+
 def bootstrap_interval(
     values: Values, seed: int = 0, resamples: int = RESAMPLES, clusters: Sequence[str] | None = None
 ) -> Interval:

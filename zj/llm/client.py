@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from zj.cli import check_range
+from zj.llm.answers import LoadedModel, load_chat_model
 from zj.llm.budget import DryRun, Metered, Prices
 from zj.llm.cache import Cached, ReplyCache
 from zj.llm.chat import ChatModel, ChatReply, ChatRequest, ask
@@ -141,13 +142,18 @@ def _maker(config: ChatConfig, name: str, clinic: ChatModel) -> ChatModel:
     if config.maker == "endpoint":
         pace = Pace(config.requests_per_minute, config.tokens_per_minute)
         return Endpoint(name, concurrency=config.concurrency, pace=pace, timeout=config.timeout)
-    from zj.llm.answers import load_chat_model
+    flag = f"--{config.ROLE}"
+    loaded = open_model(config.maker, flag, config.dtype, config.device, config.base, config.template)
+    return LocalModel(loaded, name, seed=config.seed, slots=config.slots)
+
+
+def open_model(
+    path: str, flag: str, dtype: str = "fp32", device: str = "auto", base: str = "", template: str = ""
+) -> LoadedModel:
+    """As `load_chat_model`; dtype and device by their names on the command line."""
     from zj.train import DTYPES, start
 
-    device = start(config.device, config.dtype).device
-    flag = f"--{config.ROLE}"
-    loaded = load_chat_model(config.maker, flag, DTYPES[config.dtype], device, config.base, config.template)
-    return LocalModel(loaded, name, seed=config.seed, slots=config.slots)
+    return load_chat_model(path, flag, DTYPES[dtype], start(device, dtype).device, base, template)
 
 
 def _name(config: ChatConfig) -> str:
