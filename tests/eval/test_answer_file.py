@@ -1,0 +1,73 @@
+"""The file of answers: what is written is read back; what is not as the page says is refused by file and line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from zj.data.records import Prompt
+from zj.eval.answer_file import AnswerRow, lines_of, read_answers, read_systems
+
+ROWS = [
+    AnswerRow(Prompt("d1", "头痛怎么办？"), "d1", "休息。", "a", "多喝水。", "stop"),
+    AnswerRow(
+        Prompt("d2/2", "要吃药吗？", (("咳嗽。", "几天了？"),), "你是医生。", department="内科"),
+        "d2",
+        "",
+        "a",
+        "",
+        "too long",
+        1,
+    ),
+    AnswerRow(Prompt("d1", "头痛怎么办？"), "d1", "休息。", "b", " 去医院\u2028吧 ", "length"),
+]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to(rows, name="answers.jsonl"):
+        (tmp_path / name).write_text("".join(lines_of(rows)), encoding="utf-8")
+        return tmp_path / name
+
+    return to
+
+
+def test_what_is_written_is_read_back(write):
+    assert read_answers(write(ROWS)) == ROWS
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"answer": None}, "found answer None"),
+        ({"model": ""}, "found model ''"),
+        ({"turns_left_out": "1"}, "found turns_left_out '1'"),
+        ({"prompt": []}, "found"),
+        ({"prompt": None}, "found"),
+        ({"reference": "别的。"}, "found another prompt, dialogue or reference of d1"),
+        ({"model": "a", "reference": "休息。"}, "found an answer of a to d1 again, as in line 1"),
+    ],
+)
+def test_a_bad_row_is_named(write, change, message):
+    file = write(ROWS)
+    lines = file.read_text(encoding="utf-8").split("\n")
+    lines[2] = json.dumps(json.loads(lines[2]) | change)
+    file.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(ValueError) as error:
+        read_answers(file)
+    assert str(error.value).startswith(f"{file}:3: {message}")
+
+
+def test_systems_answer_the_same_questions(write):
+    one, other = write(ROWS[:2]), write(list(reversed(ROWS[:2])), "other.jsonl")
+    systems = read_systems([str(one), f"b={other}"])
+    assert list(systems) == ["a", "b"]
+    assert [row.id for row in systems["b"]] == ["d1", "d2/2"] and {row.model for row in systems["b"]} == {"b"}
+    for files, message in [
+        ([str(one), str(other)], "found a second model a"),
+        ([f"c={write(ROWS, 'two.jsonl')}"], "found the models a, b"),
+        ([str(write(ROWS, "two.jsonl"))], "1 questions are not those of a, such as d2/2"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            read_systems(files)
