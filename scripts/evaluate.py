@@ -2,18 +2,24 @@
 
     python scripts/evaluate.py loss --model runs/sft --data test.jsonl
     python scripts/evaluate.py loss --model runs/pretrain --kind document --data corpus/ --out loss.json
+    python scripts/evaluate.py text --texts answers.jsonl --preset official llamafactory --out text.json
+    python scripts/evaluate.py text --texts before=sft.jsonl after=ppo.jsonl --against before
 
 loss: the cross-entropy of the counted tokens (answers and their EOS; of documents, all), nats per token, and the
 perplexity exp(loss): of all records and of each group, a file's or, within one file, multi-turn and single-turn ones.
 Models with different tokenizers are compared by nats per character: their tokens are not of one length.
+
+text: BLEU, GLEU, ROUGE and Distinct of answers that scripts/answer.py wrote. The same answers get figures several times
+apart by the convention. So each is of a named preset, with its signature and 95 % interval (docs/evaluation.md).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tqdm import tqdm
 
@@ -25,6 +31,10 @@ from zj.data.records import Dialogue, Document
 from zj.data.report import too_long
 from zj.data.template import encode_all
 from zj.data.tokenizer import Tokenizer
+from zj.eval.answer_file import read_systems
+from zj.eval.text import PRESETS, score_texts
+from zj.eval.text.report import INTERVAL, TEST, as_report, format_preset
+from zj.eval.texts import read_texts
 from zj.inference.cpu import prepack_frozen
 from zj.stages.config import need
 from zj.stages.held_out import about_training, held_out_by
@@ -60,9 +70,7 @@ class LossConfig:
 
 def loss(config: LossConfig) -> None:
     need(config, "model")
-    out = Path(config.out)
-    if config.out and out.exists():
-        raise ValueError(f"--out {out}: is there already, nothing was done")
+    check_new(config.out)
     check_base_is_used(config.base, config.model)
     tokenizer = Tokenizer.load(config.model)
     template = first_template(config.template, levels(config.model, config.base))
@@ -100,9 +108,7 @@ def loss(config: LossConfig) -> None:
     else:
         result["nats_per_character"] = mean * counts.counted / characters
         print(f"{result['nats_per_character']:.4f} nats/character")
-    if config.out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_text(out, to_json(result, indent=1) + "\n")
+    write_new(config.out, result)
     print(NOTICE)
 
 
@@ -114,7 +120,63 @@ def counted_characters(record: Dialogue | Document) -> int:
     return sum(len(answer) for (_, answer), yes in zip(record.turns, trained, strict=True) if yes)
 
 
-COMMANDS = {"loss": (loss, LossConfig)}
+@dataclass(frozen=True)
+class TextConfig:
+    texts: tuple[str, ...] = ()  # files of answers (scripts/answer.py), as FILE or, of one model, NAME=FILE
+    reference: str = ""  # file of other references, one {"id": …, "text": …} a line (none: those beside the answers)
+    preset: tuple[str, ...] = ("official",)  # conventions: official, llamafactory, promptcblue, huatuo-guess, sacrebleu
+    against: str = ""  # name of the model that the others are compared with, on the same questions (none: no test)
+    out: str = ""  # file of results to write, JSON (none: only the tables on the terminal)
+
+    def __post_init__(self) -> None:
+        for name in self.preset:
+            if name not in PRESETS:
+                raise ValueError(f"--preset {name}: expected one of {', '.join(PRESETS)}")
+
+
+def text(config: TextConfig) -> None:
+    if not config.texts:
+        raise ValueError("--texts is missing: files of answers, as scripts/answer.py writes them")
+    check_new(config.out)
+    systems = read_systems(config.texts)
+    if config.against and (config.against not in systems or len(systems) < 2):
+        raise ValueError(f"--against {config.against}: expected one of several models, found {', '.join(systems)}")
+    rows = next(iter(systems.values()))
+    if config.reference:
+        references = read_texts(config.reference, [row.id for row in rows], questions="--texts")
+        systems = {
+            name: [replace(row, reference=one) for row, one in zip(rows, references, strict=True)]
+            for name, rows in systems.items()
+        }
+        rows = next(iter(systems.values()))
+    for name, answers in systems.items():
+        print(
+            f"{name}: " + ", ".join(f"{number:,} {what.replace('_', ' ')}" for what, number in summary(answers).items())
+        )
+    without = sum(not row.reference.strip() for row in rows)
+    if without:
+        print(f"{without:,} of {len(rows):,} questions have no reference: they count in Distinct alone")
+    scored = {name: score_texts(PRESETS[name], systems, config.against) for name in config.preset}
+    for name, metrics in scored.items():
+        print(f"\n{format_preset(name, metrics, config.against)}" if metrics else f"\n{name}: needs references")
+    print(f"\n{INTERVAL}" + (f"\n{TEST}" if config.against else ""))
+    write_new(config.out, as_report(systems, scored, config.against) | {"texts": config.texts, "notice": NOTICE})
+    print(NOTICE)
+
+
+def check_new(out: str) -> None:
+    """A report that is there is kept."""
+    if out and Path(out).exists():
+        raise ValueError(f"--out {out}: is there already, nothing was done")
+
+
+def write_new(out: str, result: dict[str, Any]) -> None:
+    if out:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        write_text(Path(out), to_json(result, indent=1) + "\n")
+
+
+COMMANDS: dict[str, tuple[Callable[[Any], None], type[Any]]] = {"loss": (loss, LossConfig), "text": (text, TextConfig)}
 
 if __name__ == "__main__":
     run_command(COMMANDS)

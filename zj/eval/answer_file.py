@@ -22,6 +22,7 @@ A pair (id, model) occurs once; rows of one id have the same prompt, dialogue an
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,6 +106,24 @@ def _row_of(row: Any, where: str) -> AnswerRow:
 
 def _question(row: AnswerRow) -> tuple[Prompt, str, str]:
     return row.prompt, row.dialogue, row.reference
+
+
+def summary(rows: Sequence[AnswerRow]) -> dict[str, int]:
+    """What became of the questions of one model."""
+    reasons = Counter(row.finish_reason for row in rows)
+    return {
+        "answers": len(rows),
+        "empty": sum(not row.answer.strip() for row in rows),
+        "cut_off": reasons[LENGTH],
+        "refused": reasons[REFUSED],
+        "too_long": reasons[TOO_LONG],
+        "shortened": sum(row.turns_left_out > 0 for row in rows),
+    }
+
+
+def counts_in_words(rows: Sequence[AnswerRow]) -> str:
+    """The summary as a line: 50 answers, 2 empty, …"""
+    return ", ".join(f"{number:,} {what.replace('_', ' ')}" for what, number in summary(rows).items())
 
 
 # ---- several models

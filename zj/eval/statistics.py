@@ -6,12 +6,18 @@ answered the same questions are compared question by question: the difficulty of
 Questions of one template are not independent: thirty fillings tell little more than one. They form a cluster, and whole
 clusters are resampled (Davison & Hinkley 1997, section 3.8, strategy 1; Cameron, Gelbach & Miller 2008). The mean of a
 resample is over the questions of its clusters: a ratio of two sums.
+
+A figure that is no mean, such as corpus BLEU, is a function of sums of counts: `resampled_sums` resamples these, for
+several systems at once, and `percentile_interval` takes the interval. Its ends lie a little further out than the plain
+percentiles, as Student's t does, so it covers also with few clusters (Hesterberg 2015, section 5.3, "expanded").
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
 
 import numpy as np
 
@@ -72,14 +78,60 @@ def win_tie_loss(
     return win, tie, loss
 
 
+def resampled_sums(
+    statistics: np.ndarray, clusters: Sequence[str] | None = None, seed: int = 0, resamples: int = RESAMPLES
+) -> np.ndarray:
+    """Sums [R, K] of the statistics [N, K] of the questions in R resamples of whole clusters."""
+    sums = cluster_sums(statistics, clusters)
+    rng, groups = np.random.default_rng(seed), len(sums)
+    rows = max(1, DRAWS_IN_MEMORY // groups)
+    parts = []
+    for at in range(0, resamples, rows):
+        size = min(rows, resamples - at)
+        drawn = rng.integers(groups, size=(size, groups)) + groups * np.arange(size)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=size * groups).reshape(size, groups)
+        parts.append(weights.astype(np.float64) @ sums)
+    return np.concatenate(parts)
+
+
+def percentile_interval(value: float, resampled: np.ndarray, clusters: int) -> Interval:
+    """The interval of a figure from its values [R] in resamples of so many clusters; with one cluster it is a point."""
+    tail = (1 - LEVEL) / 2
+    if clusters > 1:
+        tail = NormalDist().cdf(sqrt(clusters / (clusters - 1)) * _student(tail, clusters - 1))
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return Interval(float(value), float(low), float(high))
+
+
+def cluster_sums(statistics: np.ndarray, clusters: Sequence[str] | None) -> np.ndarray:
+    """Sums [G, K] of the statistics [N, K] in each cluster, in order of first occurrence."""
+    if clusters is None:
+        return statistics
+    indices = _cluster_indices(clusters, len(statistics))
+    sums = np.zeros((max(indices) + 1, statistics.shape[1]))
+    np.add.at(sums, indices, statistics)
+    return sums
+
+
+def _student(probability: float, freedom: int) -> float:
+    """Quantile of Student's t, by Fisher's expansion about the normal one (Abramowitz & Stegun, 26.7.5)."""
+    z = NormalDist().inv_cdf(probability)
+    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    return z + first / freedom + second / freedom**2
+
+
+def _cluster_indices(clusters: Sequence[str], values: int) -> list[int]:
+    if len(clusters) != values:
+        raise ValueError(f"found {len(clusters)} clusters of {values} values, expected one of each value")
+    index_of = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
+    return [index_of[name] for name in clusters]
+
+
 def _cluster_sums(x: np.ndarray, clusters: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
     """(sum of values, number of values) of each cluster, in order of first occurrence."""
     if clusters is None:
         return x, np.ones(len(x))
-    if len(clusters) != len(x):
-        raise ValueError(f"found {len(clusters)} clusters of {len(x)} values, expected one of each value")
-    index_of = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
-    indices = [index_of[name] for name in clusters]
+    indices = _cluster_indices(clusters, len(x))
     return np.bincount(indices, x), np.bincount(indices).astype(np.float64)
 
 

@@ -7,8 +7,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 
-def read_texts(path: str | Path, ids: Sequence[str], known: Collection[str] = ()) -> list[str]:
+def read_texts(
+    path: str | Path, ids: Sequence[str], known: Collection[str] = (), questions: str = "--data"
+) -> list[str]:
     """The answers to the questions `ids`, in order; answers to other `known` questions are ignored.
+
+    `questions`: the flag whose files have the questions, for messages.
 
     Raises ValueError with file:line for a malformed row, a duplicate id, an unknown id, and a question without an
     answer. An empty text is an answer.
@@ -24,7 +28,7 @@ def read_texts(path: str | Path, ids: Sequence[str], known: Collection[str] = ()
             continue
         id, text = _parse_row(row, f"{path}:{line}")
         if id not in known_ids:
-            raise ValueError(f"{path}:{line}: found id {id!r}, expected that of a question of --data")
+            raise ValueError(f"{path}:{line}: found id {id!r}, expected that of a question of {questions}")
         if id in answers:
             raise ValueError(f"{path}:{line}: found id {id!r} again, expected one answer to each question")
         answers[id] = text
