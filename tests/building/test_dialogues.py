@@ -9,10 +9,10 @@ import pytest
 from scripts.build_dialogues import Config, main
 from zj.building.cases import MedicalCase, clinic_cases, read_cases
 from zj.building.dialogues import CASE, DOCTOR, PATIENT, UNKNOWN, Talk, leaks_of, records, samples, write_dialogues
-from zj.building.prompts import Template
 from zj.building.report import StepReport
 from zj.data.readers import read
 from zj.llm import ChatReply, ChatRequest
+from zj.llm.template import Template
 
 CASES = [MedicalCase("a", "咳嗽三天", "支气管炎"), MedicalCase("b", "皮疹", "甲营养不良")]
 PROMPTS = {"patient": Template("病情：{medical_case}"), "doctor": Template("诊断：{doctor_diagnosis}")}

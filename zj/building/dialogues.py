@@ -17,12 +17,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from zj.building.cases import MedicalCase
-from zj.building.prompts import Template
 from zj.building.report import StepReport
 from zj.building.spool import Spool
-from zj.building.writer import Ask, trouble
+from zj.building.writer import trouble
 from zj.data.records import Dialogue
 from zj.llm import ChatReply, ChatRequest, Message
+from zj.llm.chat import Ask
+from zj.llm.template import Template
 from zj.train.files import to_json
 
 FAREWELL = "再见"

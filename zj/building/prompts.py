@@ -1,15 +1,15 @@
-"""Prompts as data: templates with fields, and the inverse that reads the fields of a rendered prompt."""
+"""The builders' prompts as data."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from zj.llm.template import FIELD, Template
+
 PROMPTS = Path(__file__).with_name("prompts.toml")
-FIELD = re.compile(r"\{(\w+)\}")
 FIELDS = {  # prompt -> the fields that it has to have
     "refine.huatuogpt": {"question", "reply"},
     "refine.zhongjing": {"question", "reply"},
@@ -18,26 +18,6 @@ FIELDS = {  # prompt -> the fields that it has to have
     "dialogues.patient": {"medical_case"},
     "dialogues.doctor": {"doctor_diagnosis"},
 }
-
-
-@dataclass(frozen=True)
-class Template:
-    text: str
-
-    def fill(self, **values: str) -> str:
-        """The text with its fields filled. What is filled in is not read again: braces in it stay."""
-        return FIELD.sub(lambda field: values[field[1]], self.text)
-
-    def read(self, text: str) -> dict[str, str] | None:
-        """The fields of a text that `fill` has made; None for another one."""
-        known = set[str]()
-        pattern = ""
-        for number, part in enumerate(FIELD.split(self.text)):
-            repeated = part in known
-            pattern += re.escape(part) if number % 2 == 0 else f"(?P={part})" if repeated else f"(?P<{part}>.*?)"
-            known |= {part} if number % 2 else set()
-        match = re.fullmatch(pattern, text, re.DOTALL)
-        return match.groupdict() if match else None
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from zj.building.mentions import Mentions
-from zj.building.prompts import Template
 from zj.building.report import StepReport
 from zj.building.spool import Spool
-from zj.building.writer import Ask, trouble
+from zj.building.writer import trouble
 from zj.data.records import Dialogue, Turn
 from zj.llm import ChatReply, ChatRequest, Message
+from zj.llm.chat import Ask
+from zj.llm.template import Template
 from zj.train.files import to_json
 
 

@@ -6,10 +6,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zj.building.prompts import Template
 from zj.clinic.phrases import say
 from zj.llm import ChatRequest
 from zj.llm.clinic import ClinicRole
+from zj.llm.template import Template
 
 
 @dataclass

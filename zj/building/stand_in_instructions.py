@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 
-from zj.building.prompts import Template
 from zj.building.self_instruct import BORDER, Triple
 from zj.clinic import CONDITIONS, DRUGS
 from zj.clinic.phrases import join_list
 from zj.clinic.table import Condition, place
 from zj.llm import ChatRequest
 from zj.llm.clinic import ClinicRole
+from zj.llm.template import Template
 
 TASKS = (  # (role, instruction, input)
     ("{d}医生", "面对下面这位患者，你会先问哪几个关于{n}的问题？", "{complaints}，{course}。"),

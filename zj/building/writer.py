@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,11 +10,9 @@ from typing import ClassVar
 
 from zj.building.filter import WORDS, read_words
 from zj.building.report import beside
-from zj.llm import ChatReply, ChatRequest
+from zj.llm import ChatReply
 from zj.llm.chat import REFUSED
 from zj.llm.client import ChatConfig
-
-Ask = Callable[[Sequence[ChatRequest]], list[ChatReply]]  # the replies in the order of the requests
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,9 @@ class ChatReply:
     completion_tokens: int
 
 
+Ask = Callable[[Sequence[ChatRequest]], list[ChatReply]]  # the replies in the order of the requests
+
+
 class ChatModel(Protocol):
     @property
     def name(self) -> str:
