@@ -31,7 +31,7 @@ from zj.data.records import Dialogue, Document
 from zj.data.report import too_long
 from zj.data.template import encode_all
 from zj.data.tokenizer import Tokenizer
-from zj.eval.answer_file import read_systems
+from zj.eval.answer_file import counts_in_words, read_systems
 from zj.eval.text import PRESETS, score_texts
 from zj.eval.text.report import INTERVAL, TEST, as_report, format_preset
 from zj.eval.texts import read_texts
@@ -150,9 +150,7 @@ def text(config: TextConfig) -> None:
         }
         rows = next(iter(systems.values()))
     for name, answers in systems.items():
-        print(
-            f"{name}: " + ", ".join(f"{number:,} {what.replace('_', ' ')}" for what, number in summary(answers).items())
-        )
+        print(f"{name}: {counts_in_words(answers)}")
     without = sum(not row.reference.strip() for row in rows)
     if without:
         print(f"{without:,} of {len(rows):,} questions have no reference: they count in Distinct alone")

@@ -33,6 +33,7 @@ from zj.llm.answers import (
     check_chat_model,
     fit_prompt,
     load_chat_model,
+    model_names,
     room_beside,
     sample,
     seed_of,
@@ -105,11 +106,7 @@ def check(config: Config) -> list[str]:
     if config.temperature == 0 and sampled > len(config.models):
         given = f"{count(sampled, 'answer')} of {count(len(config.models), 'model')}"
         raise ValueError(f"--temperature 0: found {given}, expected at most one of each")
-    names = [Path(folder).resolve().name for folder in config.models]
-    paths = [str(Path(folder).resolve()) for folder in config.models]
-    if len(set(paths)) < len(paths):
-        raise ValueError(f"--models {' '.join(config.models)}: found a model twice, expected each once")
-    return names if len({*names, REFERENCE}) > len(names) else paths
+    return model_names(config.models, "--models", [REFERENCE])
 
 
 def prompts_of(config: Config) -> list[PromptToAnswer]:

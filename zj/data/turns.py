@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from zj.data.records import Prompt
+from zj.data.records import Dialogue, Prompt
 
 Turn = Literal["last", "first", "each"]
 
@@ -32,6 +33,26 @@ def choose_turns(prompts: Iterable[Prompt], turn: Turn) -> list[Prompt]:
     if turn == "last":
         return list(prompts)
     return [part for prompt in prompts for part in _turns(prompt)[: 1 if turn == "first" else None]]
+
+
+def choose_answered_turns(dialogue: Dialogue, turn: Turn) -> list[tuple[Prompt, str]]:
+    """The same turns of a dialogue, each with its own answer."""
+    d = dialogue
+    last = Prompt(d.id, d.turns[-1][0], d.turns[:-1], d.system, d.where, d.split_by, d.department)
+    return [(prompt, d.turns[len(prompt.history)][1]) for prompt in choose_turns([last], turn)]
+
+
+def different_ids(ids: Sequence[str]) -> list[str]:
+    """An id that occurs again gets a number: rows of two files may be numbered alike."""
+    own, used, numbers, changed = set(ids), set[str](), Counter[str](), []
+    for first in ids:
+        id = first
+        while id in used or (id != first and id in own):
+            numbers[first] += 1
+            id = f"{first}-{numbers[first] + 1}"
+        used.add(id)
+        changed.append(id)
+    return changed
 
 
 def _turns(prompt: Prompt) -> list[Prompt]:

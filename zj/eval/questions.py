@@ -21,10 +21,11 @@ def read_questions(paths: Sequence[str], limit: int | None = None) -> list[Quest
         raise ValueError(f"--limit is {limit}, expected at least 1 (none: all prompts)")
     prompts, report = read(paths, "prompt")
     print(report, flush=True)
-    return [_question_of_prompt(prompt) for prompt in prompts[:limit]]
+    return [question_of_prompt(prompt) for prompt in prompts[:limit]]
 
 
-def _question_of_prompt(prompt: Prompt) -> Question:
+def question_of_prompt(prompt: Prompt) -> Question:
+    """The clinic's question with the id of the prompt. ValueError if its words are others."""
     try:
         question = question_of(prompt.id)
     except ValueError as error:

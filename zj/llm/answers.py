@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 import torch
@@ -40,6 +41,18 @@ class Answer:
     ids: tuple[int, ...] = ()  # ids of the answer, EOS included
 
 
+def model_names(folders: Sequence[str], flag: str, taken: Collection[str] = ()) -> list[str]:
+    """Names of models for people: the last parts of their paths if these differ and are not `taken`, else the paths.
+
+    ValueError, naming the flag, if a model occurs twice.
+    """
+    names = [Path(folder).resolve().name for folder in folders]
+    paths = [str(Path(folder).resolve()) for folder in folders]
+    if len(set(paths)) < len(paths):
+        raise ValueError(f"{flag} {' '.join(folders)}: found a model twice, expected each once")
+    return names if len({*names, *taken}) == len(names) + len(taken) else paths
+
+
 def check_chat_model(path: str, flag: str, max_new_tokens: int, base: str = "", template: str = "") -> None:
     """ValueError, naming the flag, for what `load_chat_model` and then `generate_answers` would refuse.
 
@@ -55,10 +68,10 @@ def check_chat_model(path: str, flag: str, max_new_tokens: int, base: str = "", 
     check_answer_length(max_new_tokens, config.max_position_embeddings)
 
 
-def check_answer_length(max_new_tokens: int, positions: int) -> None:
+def check_answer_length(max_new_tokens: int, positions: int, flag: str = "--max-new-tokens") -> None:
     """ValueError unless a model with so many positions has room for such an answer behind a prompt."""
     if not 0 < max_new_tokens < positions:
-        raise ValueError(f"--max-new-tokens is {max_new_tokens}, expected 1 to {positions - 1}, the model's positions")
+        raise ValueError(f"{flag} is {max_new_tokens}, expected 1 to {positions - 1}, the model's positions")
 
 
 def load_chat_model(

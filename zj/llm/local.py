@@ -53,6 +53,12 @@ class LocalModel:
             yield numbers[index], ChatReply(answer.text, reason, len(answer.prompt), len(answer.ids))
 
 
+def messages_of(prompt: Prompt) -> tuple[Message, ...]:
+    """A conversation as a request."""
+    turns = (message for user, answer in prompt.history for message in (("user", user), ("assistant", answer)))
+    return (*([("system", prompt.system)] if prompt.system else []), *turns, ("user", prompt.user))
+
+
 def prompt_of(messages: tuple[Message, ...]) -> Prompt:
     """The conversation of a request. ValueError unless user and assistant take turns and the user is last."""
     has_system = messages[:1] and messages[0][0] == "system"

@@ -6,7 +6,6 @@ turns_to_answer → choose → shares → draw, for each model → candidates_of
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -20,7 +19,7 @@ from zj.data.readers import OnBadRow, read
 from zj.data.records import Candidates, Prompt
 from zj.data.report import Report
 from zj.data.sides import without_questions
-from zj.data.turns import Turn, asks_nothing, choose_turns
+from zj.data.turns import Turn, asks_nothing, choose_answered_turns, choose_turns, different_ids
 
 REFERENCE = "reference"  # the "model" of a dialogue's own answer
 ATTEMPTS = 4  # how often an answer is sampled until it can be shown
@@ -46,11 +45,8 @@ def turns_to_answer(
         prompts, report = read(paths, "prompt", on_bad_row)
         return [PromptToAnswer(prompt, source) for prompt in choose_turns(prompts, turn)], report
     dialogues, report = read(paths, "dialogue", on_bad_row)
-    to_answer = []
-    for d in dialogues:
-        last = Prompt(d.id, d.turns[-1][0], d.turns[:-1], d.system, d.where, d.split_by, d.department)
-        to_answer += [PromptToAnswer(p, source, d.turns[len(p.history)][1]) for p in choose_turns([last], turn)]
-    return to_answer, report
+    turns = (turn_and_answer for d in dialogues for turn_and_answer in choose_answered_turns(d, turn))
+    return [PromptToAnswer(prompt, source, answer) for prompt, answer in turns], report
 
 
 # ---- the prompts
@@ -125,16 +121,8 @@ def _place(prompt: Prompt) -> float:
 
 
 def _with_different_ids(to_answer: Sequence[PromptToAnswer]) -> list[PromptToAnswer]:
-    """An id that occurs again gets a number: rows of two files may be numbered alike."""
-    own, used, numbers, changed = {one.prompt.id for one in to_answer}, set[str](), Counter[str](), []
-    for one in to_answer:
-        id = one.prompt.id
-        while id in used or (id != one.prompt.id and id in own):
-            numbers[one.prompt.id] += 1
-            id = f"{one.prompt.id}-{numbers[one.prompt.id] + 1}"
-        used.add(id)
-        changed.append(one if id == one.prompt.id else replace(one, prompt=replace(one.prompt, id=id)))
-    return changed
+    ids = different_ids([one.prompt.id for one in to_answer])
+    return [replace(one, prompt=replace(one.prompt, id=id)) for one, id in zip(to_answer, ids, strict=True)]
 
 
 # ---- the answers
