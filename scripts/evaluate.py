@@ -32,6 +32,7 @@ from zj.data.report import too_long
 from zj.data.template import encode_all
 from zj.data.tokenizer import Tokenizer
 from zj.eval.answer_file import counts_in_words, read_systems
+from zj.eval.judges.pairwise import PairwiseConfig, pairwise
 from zj.eval.text import PRESETS, score_texts
 from zj.eval.text.report import INTERVAL, TEST, as_report, format_preset
 from zj.eval.texts import read_texts
@@ -174,7 +175,11 @@ def write_new(out: str, result: dict[str, Any]) -> None:
         write_text(Path(out), to_json(result, indent=1) + "\n")
 
 
-COMMANDS: dict[str, tuple[Callable[[Any], None], type[Any]]] = {"loss": (loss, LossConfig), "text": (text, TextConfig)}
+COMMANDS: dict[str, tuple[Callable[[Any], None], type[Any]]] = {
+    "loss": (loss, LossConfig),
+    "text": (text, TextConfig),
+    "pairwise": (pairwise, PairwiseConfig),
+}
 
 if __name__ == "__main__":
     run_command(COMMANDS)

@@ -107,7 +107,7 @@ def cluster_sums(statistics: np.ndarray, clusters: Sequence[str] | None) -> np.n
     """Sums [G, K] of the statistics [N, K] in each cluster, in order of first occurrence."""
     if clusters is None:
         return statistics
-    indices = _cluster_indices(clusters, len(statistics))
+    indices = cluster_indices(clusters, len(statistics))
     sums = np.zeros((max(indices) + 1, statistics.shape[1]))
     np.add.at(sums, indices, statistics)
     return sums
@@ -120,7 +120,7 @@ def _student(probability: float, freedom: int) -> float:
     return z + first / freedom + second / freedom**2
 
 
-def _cluster_indices(clusters: Sequence[str], values: int) -> list[int]:
+def cluster_indices(clusters: Sequence[str], values: int) -> list[int]:
     if len(clusters) != values:
         raise ValueError(f"found {len(clusters)} clusters of {values} values, expected one of each value")
     index_of = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
@@ -131,7 +131,7 @@ def _cluster_sums(x: np.ndarray, clusters: Sequence[str] | None) -> tuple[np.nda
     """(sum of values, number of values) of each cluster, in order of first occurrence."""
     if clusters is None:
         return x, np.ones(len(x))
-    indices = _cluster_indices(clusters, len(x))
+    indices = cluster_indices(clusters, len(x))
     return np.bincount(indices, x), np.bincount(indices).astype(np.float64)
 
 
