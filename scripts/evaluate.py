@@ -33,6 +33,7 @@ from zj.data.template import encode_all
 from zj.data.tokenizer import Tokenizer
 from zj.eval.answer_file import counts_in_words, read_systems
 from zj.eval.judges.pairwise import PairwiseConfig, pairwise
+from zj.eval.judges.rubric_command import RubricConfig, rubric
 from zj.eval.text import PRESETS, score_texts
 from zj.eval.text.report import INTERVAL, TEST, as_report, format_preset
 from zj.eval.texts import read_texts
@@ -179,6 +180,7 @@ COMMANDS: dict[str, tuple[Callable[[Any], None], type[Any]]] = {
     "loss": (loss, LossConfig),
     "text": (text, TextConfig),
     "pairwise": (pairwise, PairwiseConfig),
+    "rubric": (rubric, RubricConfig),
 }
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@
 | longer_wins | of decided questions with different lengths, those that the longer answer wins |
 | unparsed | questions without a decision, which are in no other figure |
 
-Intervals: 95 %, 10,000 resamples of whole dialogues (zj/eval/statistics.py).
+Intervals: 95 %, 10,000 resamples of whole dialogues (zj/eval/statistics.py); of what all dialogues agree in, exact.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 
 from zj.eval.judges.length import length_controlled
 from zj.eval.significance import detectable, sign_test
-from zj.eval.statistics import Interval, percentile_interval, resampled_sums
+from zj.eval.statistics import LEVEL, Interval, percentile_interval, resampled_sums
 from zj.llm.judging import Outcome
 
 INTERVALS = ("win", "tie", "loss", "score", "consistent", "first_seat", "longer_wins", "seat_bias", "noise")
@@ -129,13 +129,18 @@ def _intervals(decisions: Sequence[Decision], seed: int) -> tuple[dict[str, dict
             found[name] = None
             continue
         interval = percentile_interval(values[place], known, len(set(clusters)))
-        found[name] = vars(_within(interval, -1 if name == "seat_bias" else 0))
+        found[name] = vars(_opened(interval, len(set(clusters)), -1 if name == "seat_bias" else 0))
     score = resampled[:, INTERVALS.index("score")]
     return found, float(np.nanstd(score)) if np.isfinite(score).any() else 0.0
 
 
-def _within(interval: Interval, least: float) -> Interval:
-    return Interval(interval.mean, max(least, interval.low), min(1.0, interval.high))
+def _opened(interval: Interval, clusters: int, least: float) -> Interval:
+    """Inside of what a figure can be; a point, of which resamples know nothing else, becomes an interval.
+
+    What was never seen in G dialogues has a probability of at most 1 - 0.025^(1/G) (Clopper & Pearson 1934).
+    """
+    unseen = 1 - ((1 - LEVEL) / 2) ** (1 / clusters) if interval.low == interval.high else 0.0
+    return Interval(interval.mean, max(least, interval.low - unseen), min(1.0, interval.high + unseen))
 
 
 # ---- what is no share

@@ -18,7 +18,7 @@ from zj.eval.judges.clinic import GoldReferee
 from zj.eval.judges.compare import RULE, Comparison, Match, compare, transcripts
 from zj.eval.judges.controls import assess, control_matches
 from zj.eval.judges.decisions import by_group, figures
-from zj.eval.judges.prompt import OVERALL, JudgePrompt, Name, file_sha256, read_prompts
+from zj.eval.judges.prompt import FILE, OVERALL, JudgePrompt, Name, read_prompts, sha256
 from zj.eval.judges.report import correct_for_number, pairwise_table
 from zj.llm.client import ChatClient, ChatConfig
 from zj.llm.judging import clinic_question
@@ -176,7 +176,7 @@ def facts_of(
         "prompt": {
             "name": prompt.name,
             "source": prompt.source,
-            "file_sha256": file_sha256(),
+            "file_sha256": sha256(FILE),
             "sha256": {dimension: prompt.template(dimension).sha256 for dimension in dimensions},
         },
         "settings": {"temperature": config.temperature, "max_tokens": config.max_tokens, "seed": config.seed},

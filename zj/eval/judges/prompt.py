@@ -107,8 +107,8 @@ def read_prompts() -> dict[str, JudgePrompt]:
     return {name: _prompt(name, **rows) for name, rows in table.items()}
 
 
-def file_sha256() -> str:
-    return hashlib.sha256(FILE.read_bytes()).hexdigest()
+def sha256(file: str | Path) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def _prompt(

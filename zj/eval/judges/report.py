@@ -11,6 +11,9 @@ from zj.eval.significance import holm
 LEGEND = """score: win + ½ tie, ½ is no difference; [95 % interval: bootstrap over whole dialogues, 10,000 resamples]
 equal lengths: the score at equal lengths (a + b tanh(difference / its sd), logistic); p: exact sign test over
 dialogues, corrected over this table by Holm; detectable: distance from ½ that is seen with 80 % power"""
+RUBRIC_LEGEND = """score: points of the criteria met / positive points, mean over questions, clipped to 0..1
+[95 % interval: bootstrap over whole dialogues, 10,000 resamples]
+bounds: the score if all criteria without a verdict were the worse, or the better"""
 SEATS = "consistent: both orders agree; first seat: single verdicts for the answer that stands first (fair: ½)"
 
 
@@ -90,3 +93,21 @@ def _percent(value: dict[str, float] | None) -> str:
 
 def _interval(value: dict[str, float] | None) -> str:
     return "-" if value is None else f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+
+
+def rubric_table(report: dict[str, Any]) -> str:
+    """One column of each system: its score, then by tag."""
+    systems = report["systems"]
+    first, *_ = systems
+    rows = [["", *systems]]
+    rows.append(["score", *(_interval(found["score"]) for found in systems.values())])
+    rows.append(["each clipped", *(_interval(found["score_clipped_by_question"]) for found in systems.values())])
+    rows.append([f"difference to {first}", *(_interval(report["differences"].get(name)) for name in systems)])
+    rows.append(["questions", *(f"{found['n']:,}" for found in systems.values())])
+    rows.append(["without a score", *(f"{found['unparsed']:,}" for found in systems.values())])
+    rows.append(["criteria unparsed", *(f"{found['criteria_unparsed']:,}" for found in systems.values())])
+    rows.append(["bounds", *("{:.3f} to {:.3f}".format(*found["bounds"]) for found in systems.values())])
+    for tag in dict.fromkeys(tag for found in systems.values() for tag in found["tags"]):
+        cells = (found["tags"].get(tag) for found in systems.values())
+        rows.append([tag, *(_interval(cell["score"]) if cell else "-" for cell in cells)])
+    return f"{align_columns(rows)}\n\n{RUBRIC_LEGEND}"
