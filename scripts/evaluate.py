@@ -4,6 +4,11 @@
     python scripts/evaluate.py loss --model runs/pretrain --kind document --data corpus/ --out loss.json
     python scripts/evaluate.py text --texts answers.jsonl --preset official llamafactory --out text.json
     python scripts/evaluate.py text --texts before=sft.jsonl after=ppo.jsonl --against before
+    python scripts/evaluate.py pairwise --answers ppo.jsonl --against sft.jsonl --judge runs/judge --out runs/judged
+    python scripts/evaluate.py rubric --answers ppo.jsonl sft.jsonl --rubric criteria.jsonl --judge endpoint \
+        --judge-model gpt-4o --out runs/graded
+    python scripts/evaluate.py human export --answers ppo.jsonl sft.jsonl --out items.jsonl --key key.jsonl
+    python scripts/evaluate.py human import --judgements rankings/ --key key.jsonl --out human.json
 
 loss: the cross-entropy of the counted tokens (answers and their EOS; of documents, all), nats per token, and the
 perplexity exp(loss): of all records and of each group, a file's or, within one file, multi-turn and single-turn ones.
@@ -11,12 +16,15 @@ Models with different tokenizers are compared by nats per character: their token
 
 text: BLEU, GLEU, ROUGE and Distinct of answers that scripts/answer.py wrote. The same answers get figures several times
 apart by the convention. So each is of a named preset, with its signature and 95 % interval (docs/evaluation.md).
+
+pairwise: a judge says which of two answers is better, in both orders, with a paper's own prompt; controls beside it.
+rubric: a judge says which of a question's criteria an answer meets. human: answers without names to the ranking tool
+(annotate.py import), and its judgements back (annotate.py export). Every reply of a judge is kept in OUT.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +33,7 @@ from tqdm import tqdm
 
 from zj import NOTICE
 from zj.cli import check_range, run_command
+from zj.cli.command import Commands
 from zj.data.batching import group_of, order
 from zj.data.prompt_formats import first_template
 from zj.data.records import Dialogue, Document
@@ -32,6 +41,7 @@ from zj.data.report import too_long
 from zj.data.template import encode_all
 from zj.data.tokenizer import Tokenizer
 from zj.eval.answer_file import counts_in_words, read_systems
+from zj.eval.judges.human_command import HumanExportConfig, HumanImportConfig, human_export, human_import
 from zj.eval.judges.pairwise import PairwiseConfig, pairwise
 from zj.eval.judges.rubric_command import RubricConfig, rubric
 from zj.eval.text import PRESETS, score_texts
@@ -176,11 +186,12 @@ def write_new(out: str, result: dict[str, Any]) -> None:
         write_text(Path(out), to_json(result, indent=1) + "\n")
 
 
-COMMANDS: dict[str, tuple[Callable[[Any], None], type[Any]]] = {
+COMMANDS: Commands = {
     "loss": (loss, LossConfig),
     "text": (text, TextConfig),
     "pairwise": (pairwise, PairwiseConfig),
     "rubric": (rubric, RubricConfig),
+    "human": {"export": (human_export, HumanExportConfig), "import": (human_import, HumanImportConfig)},
 }
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from zj.eval.answer_file import AnswerRow
-from zj.eval.judges.decisions import Decision
+from zj.eval.judges.decisions import Decision, turns_of
 from zj.eval.judges.prompt import JudgePrompt
 from zj.llm.chat import Ask, ChatReply, ChatRequest
 from zj.llm.judging import Outcome, Ratings, outcome_of
@@ -52,9 +52,8 @@ class Comparison:
 def decision_of(
     first: AnswerRow, second: AnswerRow, outcome: Outcome, signs: tuple[int | None, int | None] | None = None
 ) -> Decision:
-    turns = "several turns" if first.prompt.history else "one turn"
     lengths = (len(first.answer), len(second.answer))
-    return Decision(first.id, first.dialogue, first.prompt.department, turns, lengths, outcome, signs)
+    return Decision(first.id, first.dialogue, first.prompt.department, turns_of(first.prompt), lengths, outcome, signs)
 
 
 def compare(matches: Sequence[Match], prompt: JudgePrompt, settings: ChatRequest, ask: Ask) -> list[Comparison]:

@@ -24,12 +24,14 @@ from typing import Any
 
 import numpy as np
 
+from zj.data.records import Prompt
 from zj.eval.judges.length import length_controlled
 from zj.eval.significance import detectable, sign_test
-from zj.eval.statistics import LEVEL, Interval, percentile_interval, resampled_sums
+from zj.eval.statistics import LEVEL, RESAMPLES, Interval, percentile_interval, resampled_sums
 from zj.llm.judging import Outcome
 
 INTERVALS = ("win", "tie", "loss", "score", "consistent", "first_seat", "longer_wins", "seat_bias", "noise")
+Shares = dict[str, dict[str, float] | None]  # figure → {mean, low, high}
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Decision:
     id: str
     dialogue: str  # whose questions are resampled together
     department: str
-    turns: str  # "one turn" or "several turns"
+    turns: str  # as of `turns_of`
     lengths: tuple[int, int]  # characters of the answers
     outcome: Outcome  # 1: the first system wins
     signs: tuple[int | None, int | None] | None = None  # of the answer in the first seat, in both orders; people: None
@@ -50,12 +52,18 @@ class Decision:
         return (self.outcome + 1) / 2
 
 
-def figures(decisions: Sequence[Decision], seed: int = 0, length_control: bool = True) -> dict[str, Any]:
+def turns_of(prompt: Prompt) -> str:
+    return "several turns" if prompt.history else "one turn"
+
+
+def figures(
+    decisions: Sequence[Decision], seed: int = 0, length_control: bool = True, resamples: int = RESAMPLES
+) -> dict[str, Any]:
     """All figures of one dimension, as the page above says; None for what these decisions do not give."""
     decided = [one for one in decisions if one.outcome is not None]
     counts = {"n": len(decisions), "unparsed": len(decisions) - len(decided), "orders": _by_order(decisions)}
     wins, losses = (sum(one.outcome == sign for one in decided) for sign in (1, -1))
-    intervals, error = _intervals(decisions, seed)
+    intervals, error = _intervals(decisions, seed, resamples)
     result: dict[str, Any] = counts | {"wins": wins, "ties": len(decided) - wins - losses, "losses": losses} | intervals
     result["detectable"] = detectable(error) if error else None
     result["sign_test"] = _sign_test(decided)
@@ -117,12 +125,14 @@ def _shares(sums: np.ndarray) -> np.ndarray:
     return np.stack([win, tie, loss, win + tie / 2, consistent, seat, longer, bias, noise], axis=-1)
 
 
-def _intervals(decisions: Sequence[Decision], seed: int) -> tuple[dict[str, dict[str, float] | None], float]:
+def _intervals(
+    decisions: Sequence[Decision], seed: int, resamples: int
+) -> tuple[dict[str, dict[str, float] | None], float]:
     """({figure: mean, low, high}, the standard error of the score)."""
     counts = np.array([_counts(one) for one in decisions])
     clusters = [one.dialogue for one in decisions]
-    values, resampled = _shares(counts.sum(0)), _shares(resampled_sums(counts, clusters, seed))
-    found: dict[str, dict[str, float] | None] = {}
+    values, resampled = _shares(counts.sum(0)), _shares(resampled_sums(counts, clusters, seed, resamples))
+    found: Shares = {}
     for place, name in enumerate(INTERVALS):
         known = resampled[:, place][np.isfinite(resampled[:, place])]
         if not np.isfinite(values[place]):

@@ -111,3 +111,25 @@ def rubric_table(report: dict[str, Any]) -> str:
         cells = (found["tags"].get(tag) for found in systems.values())
         rows.append([tag, *(_interval(cell["score"]) if cell else "-" for cell in cells)])
     return f"{align_columns(rows)}\n\n{RUBRIC_LEGEND}"
+
+
+def human_table(report: dict[str, Any]) -> str:
+    rows = [["judge and people", "n", "agree", "kappa", "without ties", "agree", "kappa"]]
+    for row in report["results"]:
+        if found := row["judge"]:
+            cells = [_agreement(found[kind]) for kind in ("with_ties", "without_ties")]
+            rows.append([f"{row['against']}: {row['dimension']}", *cells[0], *cells[1]])
+    parts = [
+        f"{report['judged']:,} of {report['items']:,} items judged, {report['judgements']:,} judgements that count; "
+        f"{report['identical']:,} questions with one answer of all are ties\n{report['rule']}",
+        figures_table(report["results"], seats=False),
+        LEGEND,
+        groups_table(report["results"]),
+        align_columns(rows) if len(rows) > 1 else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _agreement(found: dict[str, Any]) -> list[str]:
+    figures = (found["share"], found["kappa"])
+    return [f"{found['n']:,}", *("-" if value is None else f"{value:.2f}" for value in figures)]
