@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 FIELD = re.compile(r"\{(\w+)\}")
 FULL_WIDTH = str.maketrans("[]*:#", "［］＊：＃")
@@ -23,21 +24,26 @@ class Template:
 
     def read(self, text: str) -> dict[str, str] | None:
         """The fields of a text that `fill` has made; None for another one."""
+        match = self._pattern.fullmatch(text)
+        return match.groupdict() if match else None
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
         known = set[str]()
         pattern = ""
         for number, part in enumerate(FIELD.split(self.text)):
             repeated = part in known
             pattern += re.escape(part) if number % 2 == 0 else f"(?P={part})" if repeated else f"(?P<{part}>.*?)"
             known |= {part} if number % 2 else set()
-        match = re.fullmatch(pattern, text, re.DOTALL)
-        return match.groupdict() if match else None
+        return re.compile(pattern, re.DOTALL)
 
     def without_marks(self, text: str) -> str:
         """Brackets, stars, colons and hashes of the template's own marks become full-width ones; all else stays."""
-        if not self.marks:
-            return text
-        marks = "|".join(map(re.escape, self.marks))
-        return re.sub(marks, lambda mark: mark[0].translate(FULL_WIDTH), text, flags=re.IGNORECASE)
+        return self._marks.sub(lambda mark: mark[0].translate(FULL_WIDTH), text) if self.marks else text
+
+    @cached_property
+    def _marks(self) -> re.Pattern[str]:
+        return re.compile("|".join(map(re.escape, self.marks)), re.IGNORECASE)
 
     @property
     def sha256(self) -> str:

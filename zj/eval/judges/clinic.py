@@ -59,5 +59,6 @@ def _grades(criteria: Sequence[str]) -> tuple[str, ...]:
 
 
 def _sign(question: Question, first: str, second: str, grades: tuple[str, ...]) -> int:
-    one, other = ([getattr(judge(question, text), grade) for grade in grades] for text in (first, second))
-    return (one > other) - (one < other)
+    one, other = (judge(question, text) for text in (first, second))
+    above = [getattr(one, grade) - getattr(other, grade) for grade in grades]
+    return next(((more > 0) - (more < 0) for more in above if more), 0)

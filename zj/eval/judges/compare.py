@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, replace
 
 from zj.eval.answer_file import AnswerRow
 from zj.eval.judges.decisions import Decision, turns_of
-from zj.eval.judges.prompt import JudgePrompt
+from zj.eval.judges.prompt import JudgePrompt, render
 from zj.llm.chat import Ask, ChatReply, ChatRequest
 from zj.llm.judging import Outcome, Ratings, outcome_of
+from zj.llm.template import Template
 from zj.train.files import to_json
 
 RULE = "an answer wins if it wins in both orders, else the two tie; without a verdict in both orders there is none"
@@ -58,7 +59,8 @@ def decision_of(
 
 def compare(matches: Sequence[Match], prompt: JudgePrompt, settings: ChatRequest, ask: Ask) -> list[Comparison]:
     """The comparisons in the order of the matches. `settings`: a request without messages."""
-    requests = [_requests(match, prompt, settings) for match in matches]
+    templates = {match.dimension: prompt.template(match.dimension) for match in matches}
+    requests = [_requests(match, templates[match.dimension], settings) for match in matches]
     replies = ask([request for both in requests for request in both])
     made = []
     for number, (match, both) in enumerate(zip(matches, requests, strict=True)):
@@ -69,12 +71,11 @@ def compare(matches: Sequence[Match], prompt: JudgePrompt, settings: ChatRequest
     return made
 
 
-def _requests(match: Match, prompt: JudgePrompt, settings: ChatRequest) -> tuple[ChatRequest, ChatRequest]:
+def _requests(match: Match, template: Template, settings: ChatRequest) -> tuple[ChatRequest, ChatRequest]:
     """Equal answers give one text in both orders: the second request is then a second sample."""
     question, (a, b) = match.first.prompt, (match.first.answer, match.second.answer)
     one, other = (
-        replace(settings, messages=(("user", prompt.render(match.dimension, question, *answers)),))
-        for answers in ((a, b), (b, a))
+        replace(settings, messages=(("user", render(template, question, *answers)),)) for answers in ((a, b), (b, a))
     )
     return one, replace(other, sample=1) if one == other else other
 

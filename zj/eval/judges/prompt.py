@@ -25,7 +25,7 @@ OVERALL = "overall"  # the dimension of all criteria: the prompt as it is publis
 SPEAKERS = ("User: ", "Doctor: ")
 WORDS = {1: "Win", 0: "Tie", -1: "Lose"}  # of the first answer, relative to the second
 _VERDICT = re.compile(r"(?:(?:output|result|verdict)\s*:\W*)?(win|tie|lose)", re.IGNORECASE)
-_AROUND = " \t*\"'“”[]【】.。"  # what may stand around a verdict
+_AROUND = " \t\"'“”[]【】.。"  # what may stand around a verdict
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,6 @@ class JudgePrompt:
         text = self.text.replace("{criteria}", "\n".join(one.text for one in chosen))
         return Template(text.replace("{note}\n", f"{note}\n" if note else ""), self.marks)
 
-    def render(self, dimension: str, prompt: Prompt, first: str, second: str) -> str:
-        """The judge's prompt for two answers, `first` before `second`."""
-        return self.template(dimension).fill(question=question_text(prompt), answer1=first, answer2=second)
-
     def ratings(self, reply: ChatReply) -> Ratings | None:
         """The ratings of both answers on the last line; None where there are none, or in a reply that was cut off."""
         return None if reply.finish_reason == "length" else parse_ratings(_last_line(reply.text))
@@ -80,7 +76,7 @@ class JudgePrompt:
         if self.reply == "ratings":
             ratings = self.ratings(reply)
             return ratings.sign if ratings else None
-        match = _VERDICT.fullmatch(_last_line(reply.text).strip(_AROUND))
+        match = _VERDICT.fullmatch(_last_line(reply.text).replace("*", "").strip(_AROUND))
         if match is None or reply.finish_reason == "length":
             return None
         return {word.lower(): sign for sign, word in WORDS.items()}[match[1].lower()]
@@ -88,6 +84,11 @@ class JudgePrompt:
     def reply_in_form(self, sign: int) -> str:
         """A reply with this verdict in the form that the prompt wants."""
         return WORDS[sign] if self.reply == "verdict" else ratings_in_form("en", {"A": 5 + sign, "B": 5 - sign})
+
+
+def render(template: Template, prompt: Prompt, first: str, second: str) -> str:
+    """The judge's prompt for two answers, `first` before `second`."""
+    return template.fill(question=question_text(prompt), answer1=first, answer2=second)
 
 
 def question_text(prompt: Prompt) -> str:
