@@ -60,6 +60,9 @@ class Config(ChatConfig):
 
     def __post_init__(self) -> None:
         check_range(self, "limit", 0)
+        if ("endpoint" in self.model) != bool(self.endpoint_model):
+            named = f"--model {' '.join(self.model)} --endpoint-model {self.endpoint_model}"
+            raise ValueError(f"{named}: an endpoint, and it alone, has a name")
         if len(self.model) == 1:
             super().__post_init__()
 
@@ -110,8 +113,6 @@ def check(config: Config) -> list[str]:
         raise ValueError(f"--model {' '.join(config.model)}: found a model twice, expected each once")
     folders = [model for model in config.model if model not in OTHERS]
     check_base_is_used(config.base, *folders)
-    if config.endpoint_model and "endpoint" not in config.model:
-        raise ValueError(f"--endpoint-model {config.endpoint_model}: expected --model endpoint beside it")
     names = {
         model: config.endpoint_model if model == "endpoint" else model for model in config.model if model in OTHERS
     }
@@ -126,24 +127,25 @@ def check(config: Config) -> list[str]:
 
 def questions_to_ask(config: Config) -> list[TestQuestion]:
     """The questions; prints what was read, left out, and what the models may know already."""
-    records, report = read_test_set(config.data, config.on_bad_row)
+    prompts, references, report = read_test_set(config.data, config.on_bad_row)
     print(report)
     if config.held_out_of:
-        records = held_out_by(config.held_out_of, records, config.data)
+        prompts = held_out_by(config.held_out_of, prompts, config.data)
     else:
         for model in config.model:
-            if model not in OTHERS and (warning := about_training(model, records, config.data)):
+            if model not in OTHERS and (warning := about_training(model, prompts, config.data)):
                 print(warning)
     if config.limit:  # not in the order of a split, whose beginning is what runs hold out
-        records = [records[index] for index in sorted(order(len(records), 0, 0)[: config.limit])]
-    questions = questions_of(records, config.turn)
+        prompts = [prompts[index] for index in sorted(order(len(prompts), 0, 0)[: config.limit])]
+    questions = questions_of(prompts, references, config.turn)
     asking = [one for one in questions if not asks_nothing(one.prompt)]
     idle, kept = len(questions) - len(asking), asking if config.closing_turns == "leave-out" else questions
     if not kept:
         raise ValueError("--data: no turn asks anything, expected at least one (--closing-turns keep)")
+    answered = sum(bool(one.reference) for one in kept)
     print(
-        f"{count(len(kept), 'question')} of {count(len(records), 'dialogue')}, {sum(bool(one.reference) for one in kept):,} "
-        f"with a reference; {idle:,} that ask nothing, such as thanks, {'left out' if kept is asking else 'among them'}"
+        f"{count(len(kept), 'question')} of {count(len(prompts), 'dialogue')}, {answered:,} with a reference; {idle:,} "
+        f"that ask nothing, such as thanks, {'left out' if kept is asking else 'among them'}"
     )
     return kept
 

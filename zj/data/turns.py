@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from zj.data.records import Dialogue, Prompt
+from zj.data.records import Prompt
 
 Turn = Literal["last", "first", "each"]
 
@@ -33,13 +33,6 @@ def choose_turns(prompts: Iterable[Prompt], turn: Turn) -> list[Prompt]:
     if turn == "last":
         return list(prompts)
     return [part for prompt in prompts for part in _turns(prompt)[: 1 if turn == "first" else None]]
-
-
-def choose_answered_turns(dialogue: Dialogue, turn: Turn) -> list[tuple[Prompt, str]]:
-    """The same turns of a dialogue, each with its own answer."""
-    d = dialogue
-    last = Prompt(d.id, d.turns[-1][0], d.turns[:-1], d.system, d.where, d.split_by, d.department)
-    return [(prompt, d.turns[len(prompt.history)][1]) for prompt in choose_turns([last], turn)]
 
 
 def different_ids(ids: Sequence[str]) -> list[str]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from statistics import NormalDist
 
 import numpy as np
 
-from zj.eval.statistics import DRAWS_IN_MEMORY, RESAMPLES, cluster_sums
-
-Figures = Callable[[np.ndarray], np.ndarray]  # sums [..., K] of statistics → figures [..., M]
+from zj.eval.statistics import DRAWS_IN_MEMORY, RESAMPLES, Figures, cluster_sums
 
 ALPHA, POWER = 0.05, 0.8
 

@@ -7,14 +7,13 @@ Questions of one template are not independent: thirty fillings tell little more 
 clusters are resampled (Davison & Hinkley 1997, section 3.8, strategy 1; Cameron, Gelbach & Miller 2008). The mean of a
 resample is over the questions of its clusters: a ratio of two sums.
 
-A figure that is no mean, such as corpus BLEU, is a function of sums of counts: `resampled_sums` resamples these, for
-several systems at once, and `percentile_interval` takes the interval. Its ends lie a little further out than the plain
-percentiles, as Student's t does, so it covers also with few clusters (Hesterberg 2015, section 5.3, "expanded").
+A figure that is no mean, such as corpus BLEU, is a function of sums of counts: `figure_intervals` resamples these, for
+several systems and their differences at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
@@ -26,6 +25,7 @@ LEVEL = 0.95
 DRAWS_IN_MEMORY = 2_000_000  # indices drawn at a time, 16 MB
 
 Values = Sequence[float] | np.ndarray
+Figures = Callable[[np.ndarray], np.ndarray]  # sums [..., K] of statistics → figures [..., M]
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,39 @@ def win_tie_loss(
     return win, tie, loss
 
 
-def resampled_sums(
-    statistics: np.ndarray, clusters: Sequence[str] | None = None, seed: int = 0, resamples: int = RESAMPLES
-) -> np.ndarray:
-    """Sums [R, K] of the statistics [N, K] of the questions in R resamples of whole clusters."""
+def figure_intervals(
+    figures: Figures,
+    statistics: np.ndarray,
+    clusters: Sequence[str] | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> tuple[list[Interval], np.ndarray]:
+    """(interval of each of M figures, their standard errors [M]) from the statistics [N, K] of the questions.
+
+    Bootstrap-t (Efron 1981; Hesterberg 2015, section 5): each resample's distance from the figure is divided by its own
+    standard error, so the interval knows of skewness and of few clusters. The errors are the jackknife's over clusters;
+    in a resample they are those of the influences of the clusters in it. With one cluster the interval is a point.
+    """
     sums = cluster_sums(statistics, clusters)
+    groups, width, total = len(sums), sums.shape[1], sums.sum(0)
+    values = figures(total)
+    if groups < 2:
+        return [Interval(float(value), float(value), float(value)) for value in values], np.zeros(len(values))
+    without = figures(total - sums)
+    influence = (groups - 1) * (without.mean(0) - without)  # [G, M], of mean 0
+    errors = np.sqrt((influence**2).sum(0) / (groups * (groups - 1)))
+    drawn = resampled_sums(np.concatenate([sums, influence, influence**2], 1), seed, resamples)
+    mean, square = np.split(drawn[:, width:] / groups, 2, axis=1)
+    own_errors = np.sqrt(np.maximum(square - mean**2, 0) / (groups - 1))  # [R, M]
+    distance = figures(drawn[:, :width]) - values
+    t = np.divide(distance, own_errors, out=np.zeros_like(distance), where=own_errors > 1e-9 * errors)
+    below, above = np.quantile(t, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    ends = zip(values, values - above * errors, values - below * errors, strict=True)
+    return [Interval(*map(float, one)) for one in ends], errors
+
+
+def resampled_sums(sums: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
+    """Sums [R, K] of R resamples of the rows of `sums` [G, K], one for each cluster."""
     rng, groups = np.random.default_rng(seed), len(sums)
     rows = max(1, DRAWS_IN_MEMORY // groups)
     parts = []
@@ -94,15 +122,6 @@ def resampled_sums(
     return np.concatenate(parts)
 
 
-def percentile_interval(value: float, resampled: np.ndarray, clusters: int) -> Interval:
-    """The interval of a figure from its values [R] in resamples of so many clusters; with one cluster it is a point."""
-    tail = (1 - LEVEL) / 2
-    if clusters > 1:
-        tail = NormalDist().cdf(sqrt(clusters / (clusters - 1)) * _student(tail, clusters - 1))
-    low, high = np.quantile(resampled, [tail, 1 - tail])
-    return Interval(float(value), float(low), float(high))
-
-
 def cluster_sums(statistics: np.ndarray, clusters: Sequence[str] | None) -> np.ndarray:
     """Sums [G, K] of the statistics [N, K] in each cluster, in order of first occurrence."""
     if clusters is None:
@@ -111,13 +130,6 @@ def cluster_sums(statistics: np.ndarray, clusters: Sequence[str] | None) -> np.n
     sums = np.zeros((max(indices) + 1, statistics.shape[1]))
     np.add.at(sums, indices, statistics)
     return sums
-
-
-def _student(probability: float, freedom: int) -> float:
-    """Quantile of Student's t, by Fisher's expansion about the normal one (Abramowitz & Stegun, 26.7.5)."""
-    z = NormalDist().inv_cdf(probability)
-    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    return z + first / freedom + second / freedom**2
 
 
 def cluster_indices(clusters: Sequence[str], values: int) -> list[int]:
@@ -144,3 +156,26 @@ def _differences(a: Values, b: Values) -> np.ndarray:
     if len(a) != len(b):
         raise ValueError(f"found {len(a)} and {len(b)} values, expected one of each question on both sides")
     return np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+
+
+# ---- shares
+
+
+def percentile_interval(value: float, resampled: np.ndarray, clusters: int) -> Interval:
+    """The interval of a figure from its values [R] in resamples of so many clusters; with one cluster it is a point.
+
+    For shares, which it keeps within 0 and 1. Its ends lie a little further out than the plain percentiles, as Student's
+    t does, so it covers also with few clusters (Hesterberg 2015, section 5.3, "expanded").
+    """
+    tail = (1 - LEVEL) / 2
+    if clusters > 1:
+        tail = NormalDist().cdf(sqrt(clusters / (clusters - 1)) * _student(tail, clusters - 1))
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return Interval(float(value), float(low), float(high))
+
+
+def _student(probability: float, freedom: int) -> float:
+    """Quantile of Student's t, by Fisher's expansion about the normal one (Abramowitz & Stegun, 26.7.5)."""
+    z = NormalDist().inv_cdf(probability)
+    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    return z + first / freedom + second / freedom**2

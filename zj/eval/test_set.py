@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from zj.data.files import Paths
 from zj.data.readers import OnBadRow, read
 from zj.data.records import Dialogue, Prompt
 from zj.data.report import Report
-from zj.data.turns import Turn, choose_answered_turns, choose_turns, different_ids
+from zj.data.turns import Turn, choose_turns, different_ids
 
 
 @dataclass(frozen=True)
@@ -19,34 +19,26 @@ class TestQuestion:
     reference: str = ""  # the file's own answer; "": it has none
 
 
-def read_test_set(paths: Paths, on_bad_row: OnBadRow = "stop") -> tuple[Sequence[Dialogue | Prompt], Report]:
-    """The dialogues of the files, or their prompts where no row has an answer to its last message.
+def read_test_set(paths: Paths, on_bad_row: OnBadRow = "stop") -> tuple[list[Prompt], dict[str, str], Report]:
+    """(the conversations up to their last user message, each once; its answer by `where`, if it has one; the report).
 
-    Repeats are left out. ValueError as `zj.data.readers.read`.
+    ValueError as `zj.data.readers.read`.
     """
+    prompts, report = read(paths, "prompt", on_bad_row, "once")
     try:
-        return read(paths, "dialogue", on_bad_row, "once")
-    except ValueError:
-        if _has_answers(paths):
-            raise
-    return read(paths, "prompt", on_bad_row, "once")
+        dialogues: Sequence[Dialogue] = read(paths, "dialogue", "skip")[0]
+    except ValueError:  # no row has an answer
+        dialogues = []
+    last = {d.where: d.turns[-1] for d in dialogues}
+    references = {p.where: last[p.where][1] for p in prompts if last.get(p.where, ("",))[0] == p.user}
+    return prompts, references, report
 
 
-def _has_answers(paths: Paths) -> bool:
-    try:
-        read(paths, "dialogue", "skip")
-    except ValueError:
-        return False
-    return True
-
-
-def questions_of(records: Sequence[Dialogue | Prompt], turn: Turn) -> list[TestQuestion]:
-    """The last user turn of each record, its first, or each of them; ids that occur twice get numbers."""
+def questions_of(prompts: Sequence[Prompt], references: Mapping[str, str], turn: Turn) -> list[TestQuestion]:
+    """The last user turn of each conversation, its first, or each of them; ids that occur twice get numbers."""
     questions = []
-    for record, id in zip(records, different_ids([record.id for record in records]), strict=True):
-        one = replace(record, id=id)
-        if isinstance(one, Dialogue):
-            questions += [TestQuestion(prompt, id, answer) for prompt, answer in choose_answered_turns(one, turn)]
-        else:
-            questions += [TestQuestion(prompt, id) for prompt in choose_turns([one], turn)]
+    for prompt, id in zip(prompts, different_ids([prompt.id for prompt in prompts]), strict=True):
+        answers = [*(answer for _, answer in prompt.history), references.get(prompt.where, "")]
+        for one in choose_turns([replace(prompt, id=id)], turn):
+            questions.append(TestQuestion(one, id, answers[len(one.history)]))
     return questions

@@ -27,7 +27,7 @@ import numpy as np
 from zj.data.records import Prompt
 from zj.eval.judges.length import length_controlled
 from zj.eval.significance import detectable, sign_test
-from zj.eval.statistics import LEVEL, RESAMPLES, Interval, percentile_interval, resampled_sums
+from zj.eval.statistics import LEVEL, RESAMPLES, Interval, cluster_sums, percentile_interval, resampled_sums
 from zj.llm.judging import Outcome
 
 INTERVALS = ("win", "tie", "loss", "score", "consistent", "first_seat", "longer_wins", "seat_bias", "noise")
@@ -131,7 +131,7 @@ def _intervals(
     """({figure: mean, low, high}, the standard error of the score)."""
     counts = np.array([_counts(one) for one in decisions])
     clusters = [one.dialogue for one in decisions]
-    values, resampled = _shares(counts.sum(0)), _shares(resampled_sums(counts, clusters, seed, resamples))
+    values, resampled = _shares(counts.sum(0)), _shares(resampled_sums(cluster_sums(counts, clusters), seed, resamples))
     found: Shares = {}
     for place, name in enumerate(INTERVALS):
         known = resampled[:, place][np.isfinite(resampled[:, place])]

@@ -27,7 +27,7 @@ import numpy as np
 from zj.data.json_rows import parse_line
 from zj.eval.answer_file import AnswerRow, Systems
 from zj.eval.judges.prompt import question_text
-from zj.eval.statistics import percentile_interval, resampled_sums
+from zj.eval.statistics import cluster_sums, percentile_interval, resampled_sums
 from zj.llm.chat import Ask, ChatReply, ChatRequest
 from zj.llm.template import Template
 from zj.train.files import to_json
@@ -201,7 +201,7 @@ def _mean(questions: Sequence[Sequence[Grade]], seed: int) -> dict[str, Any]:
 
 def _interval(values: Any, dialogues: Sequence[str], seed: int, clip: bool) -> dict[str, float]:
     counted = np.stack([np.asarray(values, dtype=np.float64), np.ones(len(values))], axis=1)
-    sums = resampled_sums(counted, dialogues, seed)
+    sums = resampled_sums(cluster_sums(counted, dialogues), seed)
     means, mean = sums[:, 0] / sums[:, 1], float(counted[:, 0].mean())
     if clip:
         means, mean = np.clip(means, 0, 1), float(np.clip(mean, 0, 1))

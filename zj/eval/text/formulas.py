@@ -36,7 +36,7 @@ def statistics_of(measure: Measure, answers: Sequence[str], references: Sequence
 def figures_of(measure: Measure, sums: np.ndarray) -> np.ndarray:
     """Figures [..., M], one of each name, of sums [..., K] of statistics."""
     if measure.level == "mean":
-        figures = sums[..., :-1] / sums[..., -1:]
+        figures = sums[..., :-1] / np.maximum(sums[..., -1:], 1)
     else:
         figures = OF_COUNTS[measure.formula](sums)
     return measure.scale * figures
@@ -86,7 +86,7 @@ def rouge_of_sets(measure: Measure) -> Pair:
         texts = [" ".join(tokens(text)) for text in (answer, reference)]
         if measure.empty.startswith("read as "):
             texts = [text or measure.empty.removeprefix("read as ") for text in texts]
-        if not all(texts):
+        if not all(map(str.strip, texts)):
             return [*[0.0] * len(measure.names), 1]
         scores = scorer.get_scores(*texts)[0]
         return [*(scores[name.lower()]["f"] for name in measure.names), 1]
@@ -118,8 +118,7 @@ def bleu_counts(measure: Measure) -> Pair:
 def bleu_of_counts(sums: np.ndarray) -> np.ndarray:
     """BLEU-1..4 [..., 4] without smoothing, as nltk's corpus_bleu (Papineni et al. 2002)."""
     matches, totals, brevity = _parts(sums)
-    with np.errstate(divide="ignore"):
-        logs = np.log(np.where(matches > 0, matches / totals, sys.float_info.min))
+    logs = np.log(np.where(matches > 0, matches / np.maximum(totals, 1), sys.float_info.min))
     return np.where(matches[..., :1] > 0, brevity * np.exp(logs.cumsum(-1) / ORDERS), 0.0)
 
 

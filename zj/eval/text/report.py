@@ -14,8 +14,8 @@ from zj.eval.text.presets import PRESETS
 from zj.eval.text.scores import MetricScores
 
 INTERVAL = (
-    f"[{LEVEL:.0%} interval]: bootstrap over whole dialogues, {RESAMPLES:,} resamples, percentiles widened as "
-    "Student's t; of corpus Distinct: jackknife over dialogues"
+    f"[{LEVEL:.0%} interval]: bootstrap over whole dialogues, {RESAMPLES:,} resamples, bootstrap-t; of "
+    "corpus Distinct: jackknife over dialogues"
 )
 TEST = (
     f"p: approximate randomization over whole dialogues, {RESAMPLES:,} permutations; of corpus Distinct: jackknife. "
@@ -37,8 +37,8 @@ def format_preset(name: str, scored: Sequence[MetricScores], against: str = "") 
             [
                 f"{row.metric}, {system}",
                 format_interval(c.difference, digits(row), "+"),
-                f"{c.p:.4f}",
-                f"{c.p_holm:.4f}",
+                format_p(c.p),
+                format_p(c.p_holm),
                 f"{c.detectable:.{digits(row)}f}",
             ]
             for row in scored
@@ -56,6 +56,10 @@ def format_interval(value: Interval, decimals: int, sign: str = "") -> str:
     """12.34 [11.20, 13.41]"""
     mean, low, high = (f"{number:{sign}.{decimals}f}" for number in (value.mean, value.low, value.high))
     return f"{mean} [{low}, {high}]"
+
+
+def format_p(p: float) -> str:
+    return f"{p:.4f}" if p >= 0.0001 else "<0.0001"
 
 
 def digits(row: MetricScores) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 
 from zj.eval.answer_file import AnswerRow, Systems
 from zj.eval.significance import detectable, holm, normal_p, randomization_test
-from zj.eval.statistics import RESAMPLES, Interval, percentile_interval, resampled_sums
+from zj.eval.statistics import RESAMPLES, Interval, figure_intervals
 from zj.eval.text.distinct import CorpusDistinct, corpus_distinct, jackknife_error
 from zj.eval.text.formulas import figures_of, statistics_of
 from zj.eval.text.presets import Measure, Preset, signature
@@ -76,28 +76,30 @@ def score_sums(measure: Measure, systems: Systems, against: str, seed: int, resa
         name: statistics_of(measure, [row.answer for row in rows], [row.reference for row in rows])
         for name, rows in systems.items()
     }
-    clusters = clusters_of(systems)
-    number = len(set(clusters))
+    clusters, names, compared = clusters_of(systems), list(systems), others(systems, against)
     together = np.stack(list(statistics.values()), 1)  # [N, S, K]
-    sums = resampled_sums(together.reshape(len(together), -1), clusters, seed, resamples)
-    resampled = figures_of(measure, sums.reshape(len(sums), *together.shape[1:]))  # [R, S, M]
-    values = figures_of(measure, together.sum(0))  # [S, M]
-    place = {name: index for index, name in enumerate(systems)}
 
-    def intervals(value: np.ndarray, drawn: np.ndarray) -> list[Interval]:
-        return [percentile_interval(value[m], drawn[:, m], number) for m in range(len(measure.names))]
+    def of_system(sums: np.ndarray) -> np.ndarray:
+        return figures_of(measure, sums)
 
-    scores = {name: intervals(values[at], resampled[:, at]) for name, at in place.items()}
+    def figures(sums: np.ndarray) -> np.ndarray:
+        """Those of all systems, then the differences: [..., (S + compared) × M]."""
+        found = of_system(sums.reshape(*sums.shape[:-1], *together.shape[1:]))  # [..., S, M]
+        differences = [found[..., names.index(name), :] - found[..., names.index(against), :] for name in compared]
+        return np.concatenate([*np.moveaxis(found, -2, 0), *differences], -1)
+
+    intervals, errors = figure_intervals(figures, together.reshape(len(together), -1), clusters, seed, resamples)
+    width, floor = len(measure.names), len(names) * len(measure.names)
+    scores = {
+        name: [within(one, measure.scale) for one in intervals[at * width :][:width]] for at, name in enumerate(names)
+    }
     comparisons: dict[str, list[Comparison]] = {}
-    for name in others(systems, against):
-        one, other = place[name], place[against]
-        drawn = resampled[:, one] - resampled[:, other]
-        p = randomization_test(
-            statistics[name], statistics[against], lambda s: figures_of(measure, s), clusters, seed, resamples
-        )
+    for at, name in enumerate(compared):
+        p = randomization_test(statistics[name], statistics[against], of_system, clusters, seed, resamples)
+        here = slice(floor + at * width, floor + (at + 1) * width)
         comparisons[name] = [
-            Comparison(interval, float(p[m]), 1.0, detectable(float(drawn[:, m].std())))
-            for m, interval in enumerate(intervals(values[one] - values[other], drawn))
+            Comparison(interval, float(value), 1.0, detectable(float(error)))
+            for interval, value, error in zip(intervals[here], p, errors[here], strict=True)
         ]
     return rows_of(measure, systems, scores, comparisons)
 
@@ -116,12 +118,17 @@ def score_corpus_distinct(
         error = jackknife_error(difference.without)
         return Comparison(difference.interval, normal_p(difference.value, error), 1.0, detectable(error))
 
-    scores = {name: [one.interval for one in ratios] for name, ratios in found.items()}
+    scores = {name: [within(one.interval, measure.scale) for one in ratios] for name, ratios in found.items()}
     comparisons = {
         name: [compared(*pair) for pair in zip(found[name], found[against], strict=True)]
         for name in others(systems, against)
     }
     return rows_of(measure, systems, scores, comparisons)
+
+
+def within(interval: Interval, scale: float) -> Interval:
+    """No figure is below 0 or above its scale."""
+    return replace(interval, low=max(0.0, interval.low), high=min(scale, interval.high))
 
 
 def rows_of(
@@ -132,7 +139,7 @@ def rows_of(
 ) -> list[MetricScores]:
     """One row of each name of the measure."""
     cut, clusters = TOKENS[measure.tokens], clusters_of(systems)
-    empty = {name: sum(not cut(row.answer) for row in rows) for name, rows in systems.items()}
+    empty = {name: sum(not "".join(cut(row.answer)).strip() for row in rows) for name, rows in systems.items()}
     line = signature(measure, len(clusters), len(set(clusters)), empty)
     return [
         MetricScores(

@@ -33,7 +33,11 @@ def characters_without_blanks(text: str) -> list[str]:
 
 def jieba_words(text: str) -> list[str]:
     """Words of jieba's default dictionary, with its HMM for unknown ones, without blanks."""
-    return [word for word in _jieba()(text) if not word.isspace()]
+    return [word for word in jieba_words_and_blanks(text) if not word.isspace()]
+
+
+def jieba_words_and_blanks(text: str) -> list[str]:
+    return _jieba()(text)
 
 
 def basic_tokens(text: str) -> list[str]:
@@ -58,6 +62,7 @@ TOKENS: dict[str, Callable[[str], list[str]]] = {
     "characters": characters,
     "characters without blanks": characters_without_blanks,
     "jieba words": jieba_words,
+    "jieba words and blanks": jieba_words_and_blanks,
     "BERT's basic tokens": basic_tokens,
     "sacrebleu zh": sacrebleu_zh,
 }

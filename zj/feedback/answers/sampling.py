@@ -19,7 +19,7 @@ from zj.data.readers import OnBadRow, read
 from zj.data.records import Candidates, Prompt
 from zj.data.report import Report
 from zj.data.sides import without_questions
-from zj.data.turns import Turn, asks_nothing, choose_answered_turns, choose_turns, different_ids
+from zj.data.turns import Turn, asks_nothing, choose_turns, different_ids
 
 REFERENCE = "reference"  # the "model" of a dialogue's own answer
 ATTEMPTS = 4  # how often an answer is sampled until it can be shown
@@ -45,8 +45,11 @@ def turns_to_answer(
         prompts, report = read(paths, "prompt", on_bad_row)
         return [PromptToAnswer(prompt, source) for prompt in choose_turns(prompts, turn)], report
     dialogues, report = read(paths, "dialogue", on_bad_row)
-    turns = (turn_and_answer for d in dialogues for turn_and_answer in choose_answered_turns(d, turn))
-    return [PromptToAnswer(prompt, source, answer) for prompt, answer in turns], report
+    to_answer = []
+    for d in dialogues:
+        last = Prompt(d.id, d.turns[-1][0], d.turns[:-1], d.system, d.where, d.split_by, d.department)
+        to_answer += [PromptToAnswer(p, source, d.turns[len(p.history)][1]) for p in choose_turns([last], turn)]
+    return to_answer, report
 
 
 # ---- the prompts
