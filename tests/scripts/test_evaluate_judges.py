@@ -46,7 +46,7 @@ def flags(answers, out, *more):
 
 
 def test_the_clinic_judges_offline_and_a_second_run_asks_for_nothing(command, answers, tmp_path, monkeypatch):
-    done = command("evaluate", "pairwise", *flags(answers, tmp_path / "a", "--controls", 6, "--seed", 1))
+    done = command("evaluate", "pairwise", *flags(answers, tmp_path / "a", "--controls", 18, "--seed", 1))
     assert done.status == 0 and "good against bad: 24 questions of 24 dialogues" in done.out, done
     found = report(tmp_path / "a")
     assert [row["dimension"] for row in found["results"]] == ["overall", "safety", "professionalism", "fluency"]
@@ -57,13 +57,13 @@ def test_the_clinic_judges_offline_and_a_second_run_asks_for_nothing(command, an
     assert found["controls"]["passed"] and found["identical_answers"] == {"bad": 12} and not found["self_judged"]
     assert set(found["prompt"]["sha256"]) == {row["dimension"] for row in found["results"]}
     lines = (tmp_path / "a" / "comparisons.jsonl").read_text(encoding="utf-8").splitlines()
-    assert len(lines) == 4 * 24 + 2 * 6 and "Evaluation Criteria" in json.loads(lines[0])["prompts"][1]
+    assert len(lines) == 4 * 24 + 2 * 18 and "Evaluation Criteria" in json.loads(lines[0])["prompts"][1]
 
     again = command("evaluate", "pairwise", *flags(answers, tmp_path / "a"))
     assert again.status == 0 and "is there already, nothing was done" in again.out
     (tmp_path / "a" / "report.json").unlink()
     monkeypatch.setattr(GoldReferee, "__call__", lambda *_: pytest.fail("asked again"))
-    done = command("evaluate", "pairwise", *flags(answers, tmp_path / "a", "--controls", 6, "--seed", 1))
+    done = command("evaluate", "pairwise", *flags(answers, tmp_path / "a", "--controls", 18, "--seed", 1))
     assert done.status == 0 and report(tmp_path / "a")["results"] == found["results"]
 
 

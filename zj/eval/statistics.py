@@ -164,8 +164,8 @@ def _differences(a: Values, b: Values) -> np.ndarray:
 def percentile_interval(value: float, resampled: np.ndarray, clusters: int) -> Interval:
     """The interval of a figure from its values [R] in resamples of so many clusters; with one cluster it is a point.
 
-    For shares: it stays within 0 and 1, and is no point where nearly all agree, as bootstrap-t is. Its ends lie a little
-    further out than the plain percentiles, as Student's t does: it covers with few clusters too (Hesterberg 2015, 5.3).
+    For shares: it stays within 0 and 1, and is no point where nearly all agree, as bootstrap-t is. Its ends lie a
+    little further out than plain percentiles, as Student's t does, for few clusters (Hesterberg 2015, section 5.3).
     """
     tail = (1 - LEVEL) / 2
     if clusters > 1:

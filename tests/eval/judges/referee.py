@@ -61,12 +61,13 @@ class Referee:
             return WORDS[1 if len(first) > len(second) else -1]
         if self.blind:
             return rng.choice(["Win", "Tie", "Lose"])
-        sign = _quality(first) - _quality(second)
+        sign = _quality(first, texts["question"]) - _quality(second, texts["question"])
         sign = (sign > 0) - (sign < 0)
         return WORDS[-sign if rng.random() < self.noise else sign]
 
 
-def _quality(text: str) -> int:
-    """Of a whole answer; -1 where it does not begin as it should, or is cut."""
-    match = re.match(r"质量(\d+)分。", text)
-    return int(match[1]) if match and len(text) >= 30 else -1
+def _quality(text: str, question: str) -> int:
+    """Of a whole answer; -1 where it does not begin as it should, is cut, or is about another question."""
+    match, about = re.match(r"质量(\d+)分。", text), re.search(r"第\d+题", text)
+    fits = about is None or about[0] in question
+    return int(match[1]) if match and fits and len(text) >= 40 else -1

@@ -126,9 +126,9 @@ def test_groups_have_figures_of_their_own():
 # ---- controls
 
 
-def controls_of(referee, number=60):
+def controls_of(referee, number=45):
     rng = random.Random(2)
-    texts = [answer(rng.randrange(3, 9), 60)[:-9] + "。请休息。复查。" for _ in range(number)]
+    texts = [f"{answer(rng.randrange(3, 9))}。关于第{n}题。请休息。".ljust(60, "好") for n in range(number)]
     given = control_matches(rows(texts), "overall", number, seed=0)
     return given, assess(judged(referee, given)[0], seed=0)
 
@@ -149,6 +149,9 @@ def test_controls_fail_for_a_judge_that_does_not_read():
     for referee in (Referee(blind=True), Referee(seat=1.0), Referee(silent=1.0)):
         _, found = controls_of(referee)
         assert not found["corrupted"]["passed"] and not found["passed"]
+    _, found = controls_of(Referee(longer=1.0, blind=True))  # sees what is cut, and nothing else
+    assert found["corrupted"]["passed"] and found["by_kind"]["cut"]["win"]["mean"] == 1
+    assert not found["by_kind"]["other question"]["passed"] and not found["passed"]
     assert not controls_of(Referee(silent=1.0))[1]["same"]["passed"]  # without a verdict nothing has passed
 
 

@@ -4,10 +4,12 @@
 |---|---|---|
 | same | the first answer itself | a tie within its interval: ½ lies in it |
 | shuffled | its sentences in another order | worse, all three together: the score's interval lies above ½ |
-| cut | its first half | |
-| other question | the same system's answer to a question of another dialogue | |
+| cut | its first half | (the same) |
+| other question | the same system's answer to a question of another dialogue | worse also by itself |
 
-A judge that fails `same` does not see that two texts are one; one that fails the others does not read what it judges.
+A judge that fails `same` does not see that two texts are one. A judge that looks at lengths alone sees what is cut, but
+not an answer to another question. Nor does anybody if the system answers all questions alike: the controls need answers
+that fit their questions.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from zj.eval.judges.compare import Comparison, Match
 from zj.eval.judges.decisions import figures
 
 SAME = "same"
-CORRUPTIONS = ("shuffled", "cut", "other question")
+OTHER = "other question"
+CORRUPTIONS = ("shuffled", "cut", OTHER)
 SENTENCE = re.compile(r"[^。！？!?\n]*[。！？!?\n]+|[^。！？!?\n]+")
 
 
@@ -60,13 +63,14 @@ def assess(comparisons: Sequence[Comparison], seed: int) -> dict[str, Any]:
     same = _figures([one for one in comparisons if one.match.control == SAME], seed)
     corrupted = _figures([one for one in comparisons if one.match.control != SAME], seed)
     same["passed"] = bool(same.get("score")) and same["score"]["low"] <= 0.5 <= same["score"]["high"]
-    corrupted["passed"] = bool(corrupted.get("score")) and corrupted["score"]["low"] > 0.5
     by_kind = {kind: _figures([one for one in comparisons if one.match.control == kind], seed) for kind in CORRUPTIONS}
+    for found in (corrupted, by_kind[OTHER]):
+        found["passed"] = bool(found.get("score")) and found["score"]["low"] > 0.5
     return {
         "same": same,
         "corrupted": corrupted,
-        "by_kind": {kind: found for kind, found in by_kind.items() if found},
-        "passed": same["passed"] and corrupted["passed"],
+        "by_kind": by_kind,
+        "passed": all(found["passed"] for found in (same, corrupted, by_kind[OTHER])),
     }
 
 

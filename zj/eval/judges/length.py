@@ -21,8 +21,10 @@ from zj.eval.statistics import DRAWS_IN_MEMORY, Interval, cluster_indices, perce
 
 RESAMPLES = 1000
 PRIOR = np.array([1e-3, 1.0])  # precisions of a and b
-STEPS = 40  # of Newton's method
+STEPS = 50  # of Newton's method
 LONGEST_STEP = 1.0
+
+Fit = tuple[np.ndarray, np.ndarray]  # a, b
 
 
 def length_controlled(
@@ -33,21 +35,21 @@ def length_controlled(
     x = np.tanh(differences / spread) if spread else np.zeros(len(scores))
     indices = np.array(cluster_indices(clusters, len(scores)))
     groups = int(indices.max()) + 1
+    whole = _fit(scores, x, np.ones((1, len(scores))), (np.zeros(1), np.zeros(1)))
     rng, rows = np.random.default_rng(seed), max(1, DRAWS_IN_MEMORY // len(scores))
     rates = []
     for at in range(0, resamples, rows):
         drawn = rng.integers(groups, size=(min(rows, resamples - at), groups))
         weights = np.stack([np.bincount(one, minlength=groups) for one in drawn])[:, indices]
-        rates.append(_rate(scores, x, weights.astype(np.float64)))
-    (whole,) = _rate(scores, x, np.ones((1, len(scores))))
-    return percentile_interval(float(whole), np.concatenate(rates), groups)
+        rates.append(_sigmoid(_fit(scores, x, weights.astype(np.float64), whole)[0]))
+    return percentile_interval(float(_sigmoid(whole[0])[0]), np.concatenate(rates), groups)
 
 
-def _rate(y: np.ndarray, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """sigmoid(a) [R] of the fits to scores y [N] at x [N] with weights [R, N], by Newton's method in short steps."""
-    a, b = np.zeros(len(weights)), np.zeros(len(weights))
+def _fit(y: np.ndarray, x: np.ndarray, weights: np.ndarray, start: Fit) -> Fit:
+    """(a [R], b [R]) of the fits to scores y [N] at x [N] with weights [R, N], by Newton's method in short steps."""
+    a, b = (np.repeat(one, len(weights)) for one in start)
     for _ in range(STEPS):
-        p = 1 / (1 + np.exp(-(a[:, None] + b[:, None] * x)))
+        p = _sigmoid(a[:, None] + b[:, None] * x)
         rest, curve = weights * (y - p), weights * p * (1 - p)
         slope_a, slope_b = rest.sum(1) - PRIOR[0] * a, rest @ x - PRIOR[1] * b
         aa, ab, bb = curve.sum(1) + PRIOR[0], curve @ x, curve @ (x * x) + PRIOR[1]
@@ -57,4 +59,8 @@ def _rate(y: np.ndarray, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
         b += np.clip(step_b, -LONGEST_STEP, LONGEST_STEP)
         if np.abs(step_a).max() + np.abs(step_b).max() < 1e-9:
             break
-    return 1 / (1 + np.exp(-a))
+    return a, b
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))

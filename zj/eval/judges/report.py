@@ -84,7 +84,8 @@ def controls_text(controls: dict[str, Any]) -> str:
     rows += [line(f"  {kind}", found) for kind, found in controls["by_kind"].items()]
     if controls["passed"]:
         return align_columns(rows)
-    return f"{align_columns(rows)}\nTHE CONTROLS FAIL: this judge's verdicts above are not to be believed"
+    failed = "this judge does not read what it judges, or the system answers all questions alike"
+    return f"{align_columns(rows)}\nTHE CONTROLS FAIL: {failed}. The verdicts above are not to be believed"
 
 
 def _percent(value: dict[str, float] | None) -> str:
