@@ -63,8 +63,6 @@ class Config(ChatConfig):
         if ("endpoint" in self.model) != bool(self.endpoint_model):
             named = f"--model {' '.join(self.model)} --endpoint-model {self.endpoint_model}"
             raise ValueError(f"{named}: an endpoint, and it alone, has a name")
-        if len(self.model) == 1:
-            super().__post_init__()
 
     @property
     def maker(self) -> str:
@@ -73,7 +71,7 @@ class Config(ChatConfig):
         return one
 
     def of(self, model: str) -> Config:
-        """Of one of the models; what is about an endpoint, the clinic or an adapter is left to these."""
+        """Of one of the models, checked; what is about endpoints, the clinic or adapters is left to those."""
         alone: dict[str, Any] = {"model": (model,)}
         if model != "endpoint":
             alone |= {"endpoint_model": "", "budget": None, "price_in": 0.0, "price_out": 0.0}
@@ -81,7 +79,9 @@ class Config(ChatConfig):
             alone["noise"] = 0.0
         if not is_adapter(model):
             alone["base"] = ""
-        return replace(self, **alone)
+        config = replace(self, **alone)
+        ChatConfig.__post_init__(config)
+        return config
 
 
 def main(config: Config) -> None:

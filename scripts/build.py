@@ -18,7 +18,7 @@ from zj import NOTICE
 from zj.building.check import Checker
 from zj.building.deidentify import KEY, Surrogates, key_is_given, key_of_run
 from zj.building.graph import open_graph
-from zj.building.hybrid import Part, Steps, counts_of, mix
+from zj.building.hybrid import Part, Steps, counts_of, dedup_between, mix
 from zj.building.report import StepReport, beside, is_there, write_records
 from zj.building.spool import Spool
 from zj.cli import check_range, run_command
@@ -61,10 +61,16 @@ def main(config: Config) -> None:
         rows, reading = read(part.files, "dialogue", config.on_bad_row)
         chosen = [row for row in rows if part.has(row)]
         parts[name], reports = steps.run(part.steps, chosen)
-        about[name] = {"read": len(rows), "of these turns": len(chosen), "after steps": len(parts[name])}
+        about[name] = {"read": len(rows), "of these turns": len(chosen)}
         about[name]["steps"] = [vars(one) for one in reports]
         add(report, name, len(rows), len(rows) - len(chosen), reports)
         print(f"{name}: {reading}")
+    with_dedup = [name for name, part in config.parts.items() if "dedup" in part.steps]
+    if len(with_dedup) > 1:
+        parts, between = dedup_between(parts, with_dedup, steps)
+        add(report, "between parts", 0, 0, [between])
+    for name, rows in parts.items():
+        about[name]["after steps"] = len(rows)
     counts = counts_of({name: part.share for name, part in config.parts.items()}, sizes(parts), config.total)
     for name, number in counts.items():
         about[name]["written"] = number

@@ -11,21 +11,22 @@ was found is printed or written, and no hash of it. The key of the surrogates is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-from tqdm import tqdm
+from typing import Literal
 
 from zj.building.deidentify import Style, Surrogates, deidentify, key_of_run
-from zj.building.report import StepReport, is_there, write_records
+from zj.building.progress import rows_of, shown
+from zj.building.report import StepReport, beside, is_there, write_records
+from zj.building.spool import Spool
 from zj.cli import run_command
 from zj.data.files import find_files
-from zj.data.readers import Kind, OnBadRow, read
+from zj.data.readers import Kind, OnBadRow, stream
 from zj.data.records import Record
+from zj.data.report import Report
 from zj.data.tables import KEYS
-from zj.train import to_json, write_text
+from zj.train import to_json
 
 
 @dataclass(frozen=True)
@@ -42,27 +43,20 @@ def main(config: Config) -> None:
     if is_there(config.out):
         return
     surrogates = Surrogates(key_of_run(), config.style)
-    records, skipped = read_quietly(config.data, config.kind, config.on_bad_row)
-    report = StepReport("deidentify", asdict(config), read=len(records) + len(skipped), removed=len(skipped))
-    for where in skipped:
-        report.add("unreadable row", where)
-    out = Path(config.out)
-    changes: list[dict[str, Any]] = []
-    write_records(out, replaced(records, surrogates, config.scope, report, changes), report)
-    print(f"{report}\n{out}: done; {len(changes):,} records changed, listed in {records_file(out)}")
-
-
-def records_file(out: Path) -> Path:
-    """The counts of each record that was changed."""
-    return out.with_name(f"{out.name.removesuffix('.jsonl')}.records.jsonl")
+    files, out = find_files(config.data)[0], Path(config.out)  # its own errors name files alone
+    out.parent.mkdir(parents=True, exist_ok=True)
+    reading, report, changes = Report(config.kind, "keep"), StepReport("deidentify", asdict(config)), Spool(out.parent)
+    rows = without_texts(stream(config.data, config.kind, reading, config.on_bad_row), files)
+    records = shown(counted(rows, files, reading, report), "deidentify", total=rows_of(config.data))
+    write_records(out, replaced(records, surrogates, config.scope, report, changes), report, {"records": changes})
+    print(f"{report}\n{out}: done; {report.changed:,} records changed, listed in {beside(out, 'records')}")
 
 
 def replaced(
-    records: Sequence[Record], surrogates: Surrogates, scope: str, report: StepReport, changes: list[dict[str, Any]]
+    records: Iterable[Record], surrogates: Surrogates, scope: str, report: StepReport, changes: Spool
 ) -> Iterator[Record]:
-    """The records with surrogates; what was counted is written when the last of them is out."""
-    out = Path(str(report.settings["out"]))
-    for number, record in enumerate(tqdm(records, unit=" records", disable=None, mininterval=1), 1):
+    """The records with surrogates, one after the other; `changes` has the counts of each that was changed."""
+    for number, record in enumerate(records, 1):
         if scope == "record":
             surrogates.begin(str(number))
         try:
@@ -73,19 +67,26 @@ def replaced(
             report.add(kind, record.where, number=found)
         if counts:
             report.changed += 1
-            changes.append({"line": number, "where": record.where, "replaced": dict(sorted(counts.items()))})
+            row = {"line": number, "where": record.where, "replaced": dict(sorted(counts.items()))}
+            changes.append(to_json(row) + "\n")
         yield new
-    write_text(records_file(out), (to_json(change) + "\n" for change in changes))
 
 
-def read_quietly(paths: Sequence[str], kind: Kind, on_bad_row: OnBadRow) -> tuple[list[Any], list[str]]:
-    """(records, "file:line" of each row that was left out). Errors do not show what a row holds."""
-    files = find_files(paths)[0]  # its own errors name files alone
+def counted(rows: Iterable[Record], files: Sequence[Path], reading: Report, report: StepReport) -> Iterator[Record]:
+    """The records; what was read and left out is counted when the last of them is out."""
+    yield from rows
+    report.removed = len(reading.skipped)
+    report.read = reading.records + report.removed
+    for message in reading.skipped:
+        report.add("unreadable row", without_content(message, files, False))
+
+
+def without_texts(rows: Iterable[Record], files: Sequence[Path]) -> Iterator[Record]:
+    """The records. An error of the readers does not show what a row holds."""
     try:
-        records, report = read(paths, kind, on_bad_row)
+        yield from rows
     except ValueError as error:
         raise ValueError(f"{without_content(str(error), files)}; scripts/convert.py shows what is wrong") from None
-    return records, [without_content(message, files, False) for message in report.skipped]
 
 
 def without_content(message: str, files: Sequence[Path], words: bool = True) -> str:

@@ -16,16 +16,18 @@ from pathlib import Path
 from typing import Literal
 
 from zj import NOTICE
-from zj.building.cases import clinic_cases, read_cases
-from zj.building.dialogues import records, write_dialogues
+from zj.building.dialogues import openings, records
 from zj.building.mentions import read_names
 from zj.building.prompts import read_prompts
 from zj.building.report import StepReport, beside, is_there, write_records
 from zj.building.spool import Spool
 from zj.building.stand_in_dialogues import TwoRoles
-from zj.building.writer import WriterConfig, replies_file
+from zj.building.writer import WriterConfig, replies_file, trouble
 from zj.cli import check_range, run_command
+from zj.data.cases import read_cases
 from zj.llm.client import ChatClient
+from zj.llm.clinic import clinic_cases
+from zj.llm.conversation import Speaker, converse
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,12 @@ def main(config: Config) -> None:
         other = replace(config, writer_model=config.patient_model)
         patient = ChatClient(other, replies_file(out), clinic, dry_text="…")
         doctor.shares_budget_with(patient)
-    talks = write_dialogues(
-        cases,
-        {role: prompts[f"dialogues.{role}"] for role in ("patient", "doctor")},
-        doctor.request(),
-        {"patient": patient.ask, "doctor": doctor.ask},
-        config.turns,
-        config.seed,
-    )
+    first = openings(prompts["dialogues.patient"], prompts["dialogues.doctor"])
+    speakers = {
+        "patient": Speaker(patient.ask, patient.request(), first["patient"]),
+        "doctor": Speaker(doctor.ask, doctor.request(), first["doctor"]),
+    }
+    talks = converse(cases, speakers, config.turns, trouble, config.seed)
     writers = dict.fromkeys((patient, doctor))
     if config.dry_run:
         print(*(writer.dry_run.summary() for writer in writers if writer.dry_run), NOTICE, sep="\n")

@@ -9,6 +9,7 @@
         --judge-model gpt-4o --out runs/graded
     python scripts/evaluate.py human export --answers ppo.jsonl sft.jsonl --out items.jsonl --key key.jsonl
     python scripts/evaluate.py human import --judgements rankings/ --key key.jsonl --out human.json
+    python scripts/evaluate.py patient --doctor runs/sft --about 皮肤科 --out examined
 
 loss: the cross-entropy of the counted tokens (answers and their EOS; of documents, all), nats per token, and the
 perplexity exp(loss): of all records and of each group, a file's or, within one file, multi-turn and single-turn ones.
@@ -20,14 +21,17 @@ apart by the convention. So each is of a named preset, with its signature and 95
 pairwise: a judge says which of two answers is better, in both orders, with a paper's own prompt; controls beside it.
 rubric: a judge says which of a question's criteria an answer meets. human: answers without names to the ranking tool
 (annotate.py import), and its judgements back (annotate.py export). Every reply of a judge is kept in OUT.
+
+patient: conversations with simulated patients (HuatuoGPT, section 4.2.2): whether the doctor reaches the diagnosis,
+what it asks, whether it is safe.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tqdm import tqdm
 
@@ -40,13 +44,11 @@ from zj.data.records import Dialogue, Document
 from zj.data.report import too_long
 from zj.data.template import encode_all
 from zj.data.tokenizer import Tokenizer
-from zj.eval.answer_file import counts_in_words, read_systems
 from zj.eval.judges.human_command import HumanExportConfig, HumanImportConfig, human_export, human_import
 from zj.eval.judges.pairwise import PairwiseConfig, pairwise
 from zj.eval.judges.rubric_command import RubricConfig, rubric
-from zj.eval.text import PRESETS, score_texts
-from zj.eval.text.report import INTERVAL, TEST, as_report, format_preset
-from zj.eval.texts import read_texts
+from zj.eval.patient.command import PatientConfig, examine
+from zj.eval.text.command import TextConfig, measure
 from zj.inference.cpu import prepack_frozen
 from zj.stages.config import need
 from zj.stages.held_out import about_training, held_out_by
@@ -82,7 +84,9 @@ class LossConfig:
 
 def loss(config: LossConfig) -> None:
     need(config, "model")
-    check_new(config.out)
+    out = Path(config.out)
+    if config.out and out.exists():
+        raise ValueError(f"--out {out}: is there already, nothing was done")
     check_base_is_used(config.base, config.model)
     tokenizer = Tokenizer.load(config.model)
     template = first_template(config.template, levels(config.model, config.base))
@@ -120,7 +124,9 @@ def loss(config: LossConfig) -> None:
     else:
         result["nats_per_character"] = mean * counts.counted / characters
         print(f"{result['nats_per_character']:.4f} nats/character")
-    write_new(config.out, result)
+    if config.out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(out, to_json(result, indent=1) + "\n")
     print(NOTICE)
 
 
@@ -132,66 +138,13 @@ def counted_characters(record: Dialogue | Document) -> int:
     return sum(len(answer) for (_, answer), yes in zip(record.turns, trained, strict=True) if yes)
 
 
-@dataclass(frozen=True)
-class TextConfig:
-    texts: tuple[str, ...] = ()  # files of answers (scripts/answer.py), as FILE or, of one model, NAME=FILE
-    reference: str = ""  # file of other references, one {"id": …, "text": …} a line (none: those beside the answers)
-    preset: tuple[str, ...] = ("official",)  # conventions: official, llamafactory, promptcblue, huatuo-guess, sacrebleu
-    against: str = ""  # name of the model that the others are compared with, on the same questions (none: no test)
-    out: str = ""  # file of results to write, JSON (none: only the tables on the terminal)
-
-    def __post_init__(self) -> None:
-        for name in self.preset:
-            if name not in PRESETS:
-                raise ValueError(f"--preset {name}: expected one of {', '.join(PRESETS)}")
-
-
-def text(config: TextConfig) -> None:
-    if not config.texts:
-        raise ValueError("--texts is missing: files of answers, as scripts/answer.py writes them")
-    check_new(config.out)
-    systems = read_systems(config.texts)
-    if config.against and (config.against not in systems or len(systems) < 2):
-        raise ValueError(f"--against {config.against}: expected one of several models, found {', '.join(systems)}")
-    rows = next(iter(systems.values()))
-    if config.reference:
-        references = read_texts(config.reference, [row.id for row in rows], questions="--texts")
-        systems = {
-            name: [replace(row, reference=one) for row, one in zip(rows, references, strict=True)]
-            for name, rows in systems.items()
-        }
-        rows = next(iter(systems.values()))
-    for name, answers in systems.items():
-        print(f"{name}: {counts_in_words(answers)}")
-    without = sum(not row.reference.strip() for row in rows)
-    if without:
-        print(f"{without:,} of {len(rows):,} questions have no reference: they count in Distinct alone")
-    scored = {name: score_texts(PRESETS[name], systems, config.against) for name in config.preset}
-    for name, metrics in scored.items():
-        print(f"\n{format_preset(name, metrics, config.against)}" if metrics else f"\n{name}: needs references")
-    print(f"\n{INTERVAL}" + (f"\n{TEST}" if config.against else ""))
-    write_new(config.out, as_report(systems, scored, config.against) | {"texts": config.texts, "notice": NOTICE})
-    print(NOTICE)
-
-
-def check_new(out: str) -> None:
-    """A report that is there is kept."""
-    if out and Path(out).exists():
-        raise ValueError(f"--out {out}: is there already, nothing was done")
-
-
-def write_new(out: str, result: dict[str, Any]) -> None:
-    if out:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        write_text(Path(out), to_json(result, indent=1) + "\n")
-
-
 COMMANDS: Commands = {
     "loss": (loss, LossConfig),
-    "text": (text, TextConfig),
+    "text": (measure, TextConfig),
     "pairwise": (pairwise, PairwiseConfig),
     "rubric": (rubric, RubricConfig),
     "human": {"export": (human_export, HumanExportConfig), "import": (human_import, HumanImportConfig)},
+    "patient": (examine, PatientConfig),
 }
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from zj.data.readers import read
 from zj.data.tokenizer import Tokenizer
 from zj.eval.metrics import Answers, compute_metrics, group_scores, judge_answers
 from zj.eval.questions import read_questions
-from zj.eval.report import BOUNDS, format_tables, question_rows
+from zj.eval.report import BOUNDS, question_rows, tables
+from zj.eval.tables import as_rows
 from zj.eval.texts import read_texts
 from zj.llm.answers import (
     Answer,
@@ -85,15 +86,17 @@ def main(config: Config) -> None:
     base, seed = systems[baseline], config.seed
     columns = {name: compute_metrics(questions, system, base, seed) for name, system in systems.items()}
     groups = {name: group_scores(questions, system, base, seed) for name, system in systems.items()}
+    shown = tables(columns, groups, baseline)
     report = {
         "notice": f"{SYNTHETIC} {NOTICE}",
         "settings": asdict(config),
         "table": {name: {row: value and asdict(value) for row, value in c.items()} for name, c in columns.items()},
         "groups": {name: {row: asdict(group) for row, group in g.items()} for name, g in groups.items()},
+        "tables": as_rows(shown),
         "questions": list(question_rows(questions, systems)),
     }
     write_text(out, to_json(report, indent=1) + "\n")
-    print(f"{len(questions):,} questions\n{format_tables(columns, groups, baseline)}")
+    print(f"{len(questions):,} questions", *shown, sep="\n\n")
     print(f"the constant answer: {systems['constant'].texts[0]}")
     print(f"{out}: every text and verdict\n{SYNTHETIC}\n{NOTICE}")
 

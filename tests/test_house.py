@@ -21,7 +21,6 @@ MAY_IMPORT = {  # part of zj -> the parts of zj it may know; any file may import
     "clinic": {"data.records", "data.held_out", "cli"},
     # llm: stages.identity tells the weights of local models apart, train starts the device
     "llm": {"model", "weights", "inference", "data", "clinic", "stages.identity", "train", "cli"},
-    # eval: judges lock the directory of their replies
     "eval": {
         "model",
         "lora",
@@ -30,12 +29,14 @@ MAY_IMPORT = {  # part of zj -> the parts of zj it may know; any file may import
         "data",
         "clinic",
         "llm",
+        "pages",
         "train.files",
         "train.run_directory",
         "cli",
     },
     "feedback": {"data", "weights", "inference", "clinic", "llm", "eval.statistics", "train.files", "cli"},
-    "building": {"data", "clinic", "llm", "train.files", "cli"},
+    "building": {"data", "clinic", "llm", "pages", "train.files", "cli"},
+    "pages": set(),
     "cli": set(),
     "bench": {
         "model",

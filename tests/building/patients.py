@@ -96,7 +96,17 @@ def make(wording: Wording, number: int, seed: int) -> list[Truth]:
 
 SLOT = re.compile(r"([{<])(\w+)[}>]")
 KINDS = {"local": "landline", "old_id": "id", "village": "address", "chinese_mobile": "mobile", "place": "address"}
-NAMES = ("name", "relative", "doctor", "other", "surname", "doctor_surname", "minority")
+WHOLE = ("name", "relative", "doctor", "other")
+NAMES = (
+    *WHOLE,
+    "surname",
+    "doctor_surname",
+    "relative_surname",
+    "other_surname",
+    "given",
+    "relative_given",
+    "minority",
+)
 
 
 class Person:
@@ -122,9 +132,12 @@ class Person:
         return out + template[at:], spans
 
     def value(self, slot: str, keep: bool = True) -> str:
-        if slot in ("surname", "doctor_surname"):
-            full = self.value("name" if slot == "surname" else "doctor")
-            return full[:2] if full[:2] in DOUBLE else full[0]
+        whole, _, part = slot.rpartition("_")
+        if part in ("surname", "given"):
+            full = self.value(whole or "name")
+            surname = 2 if full[:2] in DOUBLE else 1
+            given = full[surname:] if len(full) - surname > 1 else full  # a single character is never said alone
+            return full[:surname] if part == "surname" else given
         if not keep or slot not in self.known:
             maker: Callable[[], str] = getattr(self, f"_{slot}")
             self.known[slot] = maker()

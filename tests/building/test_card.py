@@ -12,9 +12,9 @@ import pytest
 from scripts.build_card import Config, main
 from scripts.build_filter import Config as FilterConfig
 from scripts.build_filter import main as filter_main
-from zj.building.figures import histogram
-from zj.building.summary import quantile, summarise
+from zj.building.summary import summarise
 from zj.data.records import Candidates, Dialogue, Document, Prompt, Ranking
+from zj.pages.figures import histogram, quantile
 
 EVIL = '<script>alert("x")</script>'
 

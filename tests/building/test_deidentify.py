@@ -16,6 +16,8 @@ from tests.building.measure import Detector, measure
 from tests.building.patients import make
 from tests.building.patients_after import AFTER
 from tests.building.patients_before import BEFORE, FIFTH, FOURTH, SECOND, SIXTH, THIRD
+from tests.building.patients_eighth import EIGHTH
+from tests.building.patients_ninth import NINTH
 from zj.building.deidentify import Surrogates, deidentify, find
 from zj.building.deidentify.numbers import check_digit, is_id, luhn
 from zj.cli import run_command
@@ -44,12 +46,18 @@ def detector(texts):
 @pytest.mark.parametrize("number", [1400, pytest.param(5000, marks=pytest.mark.slow)])
 def test_records_of_known_truth(number):
     """On all sets of sentences. docs/data_room.md says what was found of each at first sight, which is less."""
-    wordings = (BEFORE, SECOND, THIRD, FOURTH, FIFTH, SIXTH, AFTER)
+    wordings = (BEFORE, SECOND, THIRD, FOURTH, FIFTH, SIXTH, AFTER, EIGHTH)
     truths = [truth for n, wording in enumerate(wordings) for truth in make(wording, number // len(wordings), n)]
     score = measure(truths, detector)
     assert score.recall(names=False) >= 0.995
     assert score.recall(names=True) >= 0.97
     assert score.precision >= 0.95
+
+
+def test_sentences_that_the_rules_have_not_seen():
+    """A regression test of what was found at first sight: 94.6 % of the names, which is less than the 97 % wanted."""
+    score = measure(make(NINTH, 300, 9), detector)
+    assert score.recall(names=False) >= 0.995 and score.recall(names=True) >= 0.93 and score.precision >= 0.95
 
 
 def test_the_measure_cannot_be_gamed():
@@ -120,6 +128,13 @@ HARD = {
     "谢谢王医生！感谢医生": ["王"],
     "患者张建国高血压十年": ["张建国"],
     "患者李娜高血压十年": ["李娜"],
+    "妈，我跟建华说了，让他去取药，建华电话打不通。他全名周建华。": ["建华", "建华", "周建华"],
+    "我是小吴，俺家老段住院那天，王姐你在": ["吴", "段", "王"],
+    "住址：大同市阳高县李官镇小营子175号": ["大同市阳高县李官镇小营子175号"],
+    "老城区西大街菜市场后面3排2号，叫卢翠英": ["老城区西大街菜市场后面3排2号", "卢翠英"],
+    "送检 XK-2023118890，加我lily_2023，Patient ZHANG Wei": ["XK-2023118890", "lily_2023", "ZHANG Wei"],
+    "国药准字H20123456，200000IU，100000单位，20200312，400-820-8820": [],
+    "口服美罗华，罗士芬片，注射用普罗瑞林，斯特奇-韦伯综合征，克雷伯菌": [],
     "我叫高兴": [],
     "患者高兴，马上安静，时间方便，常见白天": [],
     "患者高血压，白癜风，黄疸，石膏固定": [],
@@ -132,7 +147,25 @@ def test_hard_cases(text):
     assert found(text) == HARD[text]
 
 
+def test_weak_signs_add_up():
+    """Two plain characters are no name, unless the record holds something else that is a person's."""
+    text = "白银凤，下周再来"
+    assert found(text) == [] and find([text, "电话13812345678"])[0][text][0].end == 3
+    assert find([text, "电话多少"])[0][text] == []  # control
+
+
 # ---- surrogates
+
+
+def test_a_given_name_alone_is_that_of_the_whole_name():
+    new = clean("患者周建华，我跟建华说了").removeprefix("患者")
+    whole = new[:3]
+    assert new == f"{whole}，我跟{whole[1:]}说了" and "建华" not in new
+    assert clean("建华好。患者周建华，", "placeholder") == "[姓名1]好。患者[姓名1]，"
+
+
+def test_no_part_of_an_address_stays():
+    assert not set("大同阳高李官小营子") & set(clean("住址：大同市阳高县李官镇小营子175号"))
 
 
 def test_a_person_keeps_a_surrogate_and_others_get_others():
@@ -304,7 +337,7 @@ def test_a_fault_of_the_rules_shows_no_text(tmp_path, monkeypatch):
     def fail(*_):
         raise KeyError(PLANTED[0])
 
-    monkeypatch.setattr("zj.building.deidentify.records.find_names", fail)
+    monkeypatch.setattr("zj.building.deidentify.records.score_names", fail)
     with pytest.raises(RuntimeError, match=r"rows.jsonl:1: KeyError in the rules") as error:
         run(tmp_path, [{"query": TEXT, "response": "好"}], monkeypatch)
     shown = "".join(traceback.format_exception(error.value))

@@ -7,15 +7,18 @@ import json
 import pytest
 
 from scripts.build_dialogues import Config, main
-from zj.building.cases import MedicalCase, clinic_cases, read_cases
-from zj.building.dialogues import CASE, DOCTOR, PATIENT, UNKNOWN, Talk, leaks_of, records, samples, write_dialogues
+from zj.building.dialogues import UNKNOWN, openings, records
 from zj.building.report import StepReport
+from zj.building.writer import trouble
+from zj.data.cases import MedicalCase, read_cases
 from zj.data.readers import read
 from zj.llm import ChatReply, ChatRequest
-from zj.llm.template import Template
+from zj.llm.clinic import clinic_cases
+from zj.llm.conversation import CASE, DOCTOR, PATIENT, Speaker, Talk, converse, leaks_of, samples
+from zj.llm.prompts import Template
 
 CASES = [MedicalCase("a", "咳嗽三天", "支气管炎"), MedicalCase("b", "皮疹", "甲营养不良")]
-PROMPTS = {"patient": Template("病情：{medical_case}"), "doctor": Template("诊断：{doctor_diagnosis}")}
+OPENINGS = openings(Template("病情：{medical_case}"), Template("诊断：{doctor_diagnosis}"))
 
 
 def speaker(lines, seen):
@@ -32,7 +35,8 @@ def speaker(lines, seen):
 def talks_of(patient, doctor, turns=5, seen=None):
     seen = {"patient": [], "doctor": []} if seen is None else seen
     ask = {"patient": speaker(iter(patient), seen["patient"]), "doctor": speaker(iter(doctor), seen["doctor"])}
-    return write_dialogues(CASES, PROMPTS, ChatRequest(()), ask, turns)
+    speakers = {role: Speaker(ask[role], ChatRequest(()), OPENINGS[role]) for role in ask}
+    return converse(CASES, speakers, turns, trouble)
 
 
 def test_each_model_sees_its_own_prompt_and_the_other_s_messages():
@@ -66,14 +70,12 @@ def test_a_dialogue_ends_at_its_limit_or_where_a_reply_is_none():
 )
 def test_leaks_are_told_apart(case, messages, leaks):
     for diagnosis in ("支气管炎", "病情摘要及初步印象：支气管炎。总结建议：多喝水，注意休息"):
-        talk = Talk(MedicalCase("a", case, diagnosis), ChatRequest(()), messages)
+        talk = Talk(MedicalCase("a", case, diagnosis), 0, messages)
         assert leaks_of(talk, ["支气管炎", "湿疹"]) == leaks
 
 
 def test_a_diagnosis_without_a_known_name_is_counted():
-    talk = Talk(
-        MedicalCase("a", "咳嗽", "病情摘要及初步印象：支气管炎，建议休息"), ChatRequest(()), ["咳嗽。", "多久？"]
-    )
+    talk = Talk(MedicalCase("a", "咳嗽", "病情摘要及初步印象：支气管炎，建议休息，并且多喝水"), 0, ["咳嗽。", "多久？"])
     for names, counts in (([], {UNKNOWN: 1}), (["支气管炎"], {})):
         report = StepReport("dialogues", {})
         assert len(list(records([talk], names, report, [], drop=True))) == 1

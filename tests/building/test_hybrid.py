@@ -105,13 +105,24 @@ def test_what_is_near_a_test_set_is_removed(tmp_path, files):
     assert "single/single-000003" not in {row.id for row in rows} and len(rows) < 30
 
 
+def test_what_repeats_a_record_of_an_earlier_part_is_removed(tmp_path, files):
+    again = write(tmp_path / "again.jsonl", [replace(single(0, 3), id="x"), single(7, 0)])
+    for steps, ids in ((("dedup",), {"b/single-000000"}), ((), {"b/x", "b/single-000000"})):  # the second: control
+        parts = {"a": Part((files["single"],), 1, ("dedup",)), "b": Part((again,), 1, steps)}
+        rows, report = built(tmp_path, f"{len(steps)}.jsonl", files, parts=parts)
+        assert {row.id for row in rows if row.id.startswith("b/")} == ids
+        assert report["reasons"].get("between parts: dedup: exact", 0) == len(steps)
+        assert report["read"] == report["written"] + report["removed"] == 32
+
+
 @pytest.mark.parametrize("paper, total", [("huatuogpt", 12), ("zhongjing", 8)])
-def test_a_paper_s_recipe_is_built_of_the_clinic_s_data(paper, total, tmp_path, files):
+def test_a_paper_s_recipe_is_built_of_the_clinic_s_data(paper, total, tmp_path):
     recipe = ["--config", str(RECIPES / paper / "data.toml")]
     flags = ["--total", str(total), "--out", str(tmp_path / "a.jsonl")]
-    for name, part in parse(Config, recipe).parts.items():
-        kind = "single" if part.turns == "single" or "instructions" in name else "multi"
-        flags += [f"--parts.{name.replace('_', '-')}.files", files[kind]]
+    for seed, (name, part) in enumerate(parse(Config, recipe).parts.items(), 1):
+        draw = single if part.turns == "single" or "instructions" in name else consultation
+        own = write(tmp_path / f"{name}.jsonl", [draw(seed, n) for n in range(16)])
+        flags += [f"--parts.{name.replace('_', '-')}.files", own]
     config = parse(Config, recipe + flags)
     main(config)
     rows = read([tmp_path / "a.jsonl"], "dialogue")[0]

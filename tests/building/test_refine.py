@@ -16,7 +16,7 @@ from zj.clinic.consultation import consultation
 from zj.data.readers import read
 from zj.data.records import as_json
 from zj.llm import ChatReply
-from zj.llm.template import Template
+from zj.llm.prompts import Template
 
 BEFORE = "考虑荨麻疹。西替利嗪每晚一次，每次10毫克，连用3～5天。"
 SAME = [

@@ -12,7 +12,7 @@ from zj.building.report import StepReport
 from zj.building.self_instruct import Kept, Triple, common, parse, read_seeds, rouge_l, write_answers, write_triples
 from zj.data.readers import read
 from zj.llm import ChatReply, ChatRequest
-from zj.llm.template import Template
+from zj.llm.prompts import Template
 
 SEED = Triple("护士", "给下面的患者写一份护理提示。", "发热")
 PROMPT = Template("{number}个：{examples}")

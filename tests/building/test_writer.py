@@ -44,7 +44,10 @@ def test_a_failing_service_is_paid_once_and_a_later_run_goes_on(service, tmp_pat
 
 def test_two_models_of_a_service_share_the_budget(service, tmp_path):
     data, prompts = write_rows(tmp_path / "cases.jsonl", CASES), tmp_path / "prompts.toml"
-    prompts.write_text(PROMPTS.read_text(encoding="utf-8").replace("请说：再见", ""), encoding="utf-8")  # it echoes
+    prompts.write_text(
+        PROMPTS.read_text(encoding="utf-8").replace("[dialogues]", "[dialogues]\npatient = '{medical_case}'"),
+        encoding="utf-8",
+    )  # it echoes
     flags = {
         "data": (str(data),),
         "turns": 2,

@@ -11,6 +11,7 @@ from tests.line import write_rows
 from tests.llm.service import serving
 from zj.data.records import Prompt, as_json
 from zj.eval.answer_file import AnswerRow, lines_of, read_answers
+from zj.eval.tables import tables_of
 from zj.llm.cache import ReplyCache
 from zj.weights import config_of
 
@@ -58,10 +59,11 @@ def test_two_models_answer_and_the_figures_follow(command, line, test_file, tmp_
     assert done.status == 0, done.err
     assert "BLEU-4, sft" in done.out and "tokens: characters without blanks" in done.out and "detectable" in done.out
     written = json.loads(report.read_text(encoding="utf-8"))
-    metric = written["presets"]["llamafactory"]["metrics"][1]
+    metric = written["presets"]["llamafactory"][1]
     assert metric["metric"] == "ROUGE-1" and set(metric["scores"]) == {"sft", "base"}
     assert set(metric["comparisons"]["sft"]) == {"value", "low", "high", "p", "p_holm", "detectable"}
     assert written["systems"]["sft"]["answers"] == 5 and "n: 5 answers in 5 dialogues" in metric["signature"]
+    assert [table.title for table in tables_of(written)][:2] == ["official", "official, against base"]
     again = command(*words, "--out", report)
     assert again.status == 2 and "is there already" in again.err
 
@@ -146,7 +148,7 @@ def test_prompts_without_answers_and_the_clinics_doctor(command, tmp_path):
     assert [row.answer for row in rows] == [one.reference for one in questions]
     done = command("evaluate", "text", "--texts", f"doctor={out}", "--preset", "official", "promptcblue")
     assert done.status == 0 and "4 of 4 questions have no reference" in done.out, done.err
-    assert "BLEU" not in done.out.replace("corpus BLEU", "") and "promptcblue: needs references" in done.out
+    assert "BLEU-4" not in done.out and "promptcblue: not measured, no question has a reference" in done.out
     write_rows(references, [{"id": row.id, "text": row.answer} for row in rows])
     done = command("evaluate", "text", "--texts", out, "--reference", references)
     assert done.status == 0 and re.search(r"BLEU-4 +100\.00 \[", done.out), done.err

@@ -11,6 +11,7 @@ import pytest
 from scripts import plot
 from tests.line import write_rows
 from zj.clinic import question
+from zj.eval import curves
 
 
 def make_run(folder, stage, rows, samples=None):
@@ -68,7 +69,7 @@ def test_every_number_is_drawn_where_it_belongs(command, figures, tmp_path):
     done = command("plot", "--runs", tmp_path / "reward", tmp_path / "ppo", "--out", tmp_path / "new" / "a.png")
     assert done.status == 0, done.err
     (figure,) = figures
-    blue, red = plot.COLORS[:2]
+    blue, red = curves.COLORS[:2]
     trained, held_out = points(panel(figure, "reward: Ranking loss"), blue)
     assert trained == ([1, 2, 3], pytest.approx([0.6, 0.5, 0.4])) and held_out == ([0], [0.7])
     assert points(panel(figure, "reward: Ranking loss"), red) == []  # the control: each run in its own panels
@@ -93,7 +94,7 @@ def test_a_colour_stays_with_its_run(command, figures, tmp_path):
     folders = [tmp_path / name for name in ("a/sft", "b/sft", "c")]
     assert command("plot", "--runs", *folders, "--out", tmp_path / "a.svg").status == 0
     drawn = [line.get_color() for line in panel(figures[0], "Loss").lines if len(line.get_xdata())]
-    assert drawn == list(plot.COLORS[:3])
+    assert drawn == list(curves.COLORS[:3])
     names = [text.get_text() for text in figures[0].legends[0].get_texts()]
     assert names[:3] == [f"{folders[0]} (sft)", f"{folders[1]} (sft)", "c (sft)"]  # two of the name sft: whole paths
 
@@ -132,13 +133,13 @@ def test_a_run_under_way_is_drawn_up_to_its_last_whole_row(command, figures, tmp
 
 def test_the_running_mean_is_that_of_the_neighbours():
     values = np.random.default_rng(0).normal(size=150).tolist()
-    half = plot.window(150) // 2
+    half = curves.window(150) // 2
     assert half == 2
     brute = [np.mean(values[max(0, n - half) : n + half + 1]) for n in range(150)]
-    assert plot.running_mean(values) == pytest.approx(brute, abs=1e-12)
-    assert plot.running_mean(values[:59]) is None  # few enough to be seen one by one
+    assert curves.running_mean(values) == pytest.approx(brute, abs=1e-12)
+    assert curves.running_mean(values[:59]) is None  # few enough to be seen one by one
     values[70] = math.nan  # one bad step does not blot out the rest
-    assert np.isnan(plot.running_mean(values)).sum() == 2 * half + 1
+    assert np.isnan(curves.running_mean(values)).sum() == 2 * half + 1
 
 
 # ---- what users get wrong

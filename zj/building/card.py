@@ -1,7 +1,4 @@
-"""The card of a data set: one HTML page with inline SVG, without scripts and without anything from elsewhere.
-
-All text of the data and of the reports is escaped. Colours follow the reader's choice of light or dark.
-"""
+"""The card of a data set as a page: kinds, lengths, departments, sources, and what each step removed."""
 
 from __future__ import annotations
 
@@ -10,11 +7,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from zj.building.figures import bars, histogram
-from zj.building.summary import Summary, mean, quantile, share
+from zj import pages
+from zj.building.summary import Summary, mean, share
+from zj.pages import details, section, table
+from zj.pages.figures import bars, histogram, quantile
 
 BARS = 20  # departments that are listed one by one
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def page(
@@ -22,23 +20,19 @@ def page(
 ) -> str:
     """The card of the kinds' summaries and of the steps' reports; `made` gives the step that made a file."""
     total = sum(summary.records for summary in kinds.values())
-    style = Path(__file__).with_name("card.css").read_text(encoding="utf-8")
-    parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-        f"<title>{escape(title)}</title><style>{style}</style></head><body><h1>{escape(title)}</h1>",
-        f"<p>{total:,} records. Lengths are in characters. Repeats are exact, by normalised text. An answer asks "
-        "something if it has a question mark.</p><h2>Kinds</h2>",
-        _kinds(kinds, total),
-        *(_kind(name, summary) for name, summary in kinds.items()),
-        "<h2>Sources</h2>",
-        _sources(kinds, made),
-        "<h2>Steps</h2>" if reports else "",
-        *map(_step, reports),
-        "</body></html>",
-    ]
-    return "\n".join(part for part in parts if part) + "\n"
+    return pages.page(
+        title,
+        [
+            f"<p>{total:,} records. Lengths are in characters. Repeats are exact, by normalised text. An answer asks "
+            "something if it has a question mark.</p><h2>Kinds</h2>",
+            _kinds(kinds, total),
+            *(_kind(name, summary) for name, summary in kinds.items()),
+            "<h2>Sources</h2>",
+            _sources(kinds, made),
+            "<h2>Steps</h2>" if reports else "",
+            *map(_step, reports),
+        ],
+    )
 
 
 def _kinds(kinds: Mapping[str, Summary], total: int) -> str:
@@ -56,7 +50,7 @@ def _kinds(kinds: Mapping[str, Summary], total: int) -> str:
         )
         for name, summary in kinds.items()
     ]
-    return _table(head, rows) + "<p>Turns: the mean. Question and answer: the median length.</p>"
+    return table(head, rows) + "<p>Turns: the mean. Question and answer: the median length.</p>"
 
 
 def _kind(name: str, summary: Summary) -> str:
@@ -70,16 +64,14 @@ def _kind(name: str, summary: Summary) -> str:
             rows.append((f"{len(summary.departments) - BARS} more", rest))
         figures.append(bars("Departments", f"{len(given):,}", rows))
     asking = share(summary.records_asking, summary.records)
-    return (
-        f"<section><h3>{escape(name)}: {summary.records:,}</h3><p>{asking} of them have an answer that asks something."
-        f'</p><div class="figures">{"".join(figures)}</div></section>'
-    )
+    about = f"{asking} of them have an answer that asks something."
+    return section(f"{name}: {summary.records:,}", about, f'<div class="figures">{"".join(figures)}</div>')
 
 
 def _sources(kinds: Mapping[str, Summary], made: Mapping[str, str]) -> str:
     files = dict.fromkeys(file for summary in kinds.values() for file in summary.files)
     rows = [[file, *(f"{summary.files[file]:,}" for summary in kinds.values()), made.get(file, "")] for file in files]
-    return _table(["file", *kinds, "made by the step"], rows, last_is_text=True)
+    return table(["file", *kinds, "made by the step"], rows, last_is_text=True)
 
 
 def _step(report: Mapping[str, Any]) -> str:
@@ -93,21 +85,9 @@ def _step(report: Mapping[str, Any]) -> str:
         [reason, f"{number:,}", share(number, report["read"]), "\n".join(samples.get(reason, []))]
         for reason, number in sorted(report["reasons"].items(), key=lambda item: -item[1])
     ]
-    table = _table(["reason", "records", "of those read", "for example"], reasons, last_is_text=True) if reasons else ""
-    listed = "".join(f"{escape(name)} = {escape(str(value))}\n" for name, value in settings.items())
-    return (
-        f"<h3>{escape(title)}</h3><p>{counts}</p>{table}"
-        f"<details><summary>settings</summary><pre><code>{listed}</code></pre></details>"
+    reasons_table = (
+        table(["reason", "records", "of those read", "for example"], reasons, last_is_text=True) if reasons else ""
     )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], last_is_text: bool = False) -> str:
-    """The first column is text, the others are numbers."""
-    numbers = range(1, len(head) - last_is_text)
-
-    def cells(tag: str, row: Sequence[str]) -> str:
-        classes = [' class="n"' if at in numbers else "" for at in range(len(row))]
-        return "".join(f"<{tag}{c}>{escape(text)}</{tag}>" for c, text in zip(classes, row, strict=True))
-
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f'<div class="wide"><table><tr>{cells("th", head)}</tr>{body}</table></div>'
+    listed = "".join(f"{escape(name)} = {escape(str(value))}\n" for name, value in settings.items())
+    settings_of_step = details("settings", f"<pre><code>{listed}</code></pre>")
+    return f"<h3>{escape(title)}</h3><p>{counts}</p>{reasons_table}{settings_of_step}"

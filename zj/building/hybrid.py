@@ -103,6 +103,19 @@ class Steps:
         return check(rows, report, self.checker, self.removed, remove=True)
 
 
+def dedup_between(
+    parts: Mapping[str, Sequence[Dialogue]], names: Sequence[str], steps: Steps
+) -> tuple[dict[str, list[Dialogue]], StepReport]:
+    """(the parts; those of `names` without what repeats a record of an earlier one of them, the report of it)."""
+    rows = [replace(row, id=f"{name}/{row.id}") for name in names for row in parts[name]]
+    kept, (report,) = steps.run(("dedup",), rows)
+    left: dict[str, list[Dialogue]] = {name: [] if name in names else list(rows) for name, rows in parts.items()}
+    for row in kept:
+        name, _, id = row.id.partition("/")
+        left[name].append(replace(row, id=id))
+    return left, report
+
+
 def counts_of(shares: Mapping[str, float], there: Mapping[str, int], total: int | None) -> dict[str, int]:
     """How many records each part gives: `total` by their shares, by largest remainders; None: the most that there are
     enough records for. ValueError names --total and the part that has too few."""

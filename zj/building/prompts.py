@@ -1,4 +1,4 @@
-"""The builders' prompts as data."""
+"""The prompts of the builders: a TOML file of templates, each with the fields that it has to have."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from zj.llm.template import FIELD, Template
+from zj.llm.conversation import PATIENT_PROMPT
+from zj.llm.prompts import FIELD, Template
 
 PROMPTS = Path(__file__).with_name("prompts.toml")
 FIELDS = {  # prompt -> the fields that it has to have
@@ -18,6 +19,8 @@ FIELDS = {  # prompt -> the fields that it has to have
     "dialogues.patient": {"medical_case"},
     "dialogues.doctor": {"doctor_diagnosis"},
 }
+
+DEFAULTS = {"dialogues.patient": PATIENT_PROMPT.text}  # of a prompt that the file may leave out
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ def read_prompts(file: str = "") -> Prompts:
     templates: dict[str, Template] = {}
     for name, fields in FIELDS.items():
         group, key = name.split(".")
-        text = table.get(group, {}).get(key)
+        text = table.get(group, {}).get(key, DEFAULTS.get(name))
         if not isinstance(text, str) or set(FIELD.findall(text)) != fields:
             raise ValueError(f"--prompts {path}: {name}: expected a text with {{{'}, {'.join(sorted(fields))}}}")
         templates[name] = Template(text)

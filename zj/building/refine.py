@@ -16,7 +16,7 @@ from zj.building.writer import trouble
 from zj.data.records import Dialogue, Turn
 from zj.llm import ChatReply, ChatRequest, Message
 from zj.llm.chat import Ask
-from zj.llm.template import Template
+from zj.llm.prompts import Template
 from zj.train.files import to_json
 
 

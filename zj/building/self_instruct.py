@@ -19,15 +19,15 @@ from typing import Literal
 
 import numpy as np
 
-from zj.building.cases import rows_of
 from zj.building.report import StepReport
 from zj.building.spool import Spool
 from zj.building.writer import trouble
+from zj.data.cases import rows_of
 from zj.data.held_out import normalised
 from zj.data.records import Dialogue
 from zj.llm import ChatReply, ChatRequest
 from zj.llm.chat import Ask
-from zj.llm.template import Template
+from zj.llm.prompts import Template
 from zj.train.files import to_json
 
 Of = Literal["instruction", "question"]

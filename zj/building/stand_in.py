@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from zj.clinic.phrases import say
 from zj.llm import ChatRequest
 from zj.llm.clinic import ClinicRole
-from zj.llm.template import Template
+from zj.llm.prompts import Template
 
 
 @dataclass

@@ -10,7 +10,7 @@ from zj.clinic.phrases import join_list
 from zj.clinic.table import Condition, place
 from zj.llm import ChatRequest
 from zj.llm.clinic import ClinicRole
-from zj.llm.template import Template
+from zj.llm.prompts import Template
 
 TASKS = (  # (role, instruction, input)
     ("{d}医生", "面对下面这位患者，你会先问哪几个关于{n}的问题？", "{complaints}，{course}。"),

@@ -70,16 +70,6 @@ def _department(record: Record) -> str:
     return record.department if isinstance(record, Dialogue | Prompt) else record.prompt.department
 
 
-def quantile(counts: Counter[int], share: float) -> int:
-    """The least value that at least this share of the values do not exceed; 0 of none."""
-    left = share * counts.total()
-    for value in sorted(counts):
-        left -= counts[value]
-        if left <= 0:
-            return value
-    return 0
-
-
 def mean(counts: Counter[int]) -> float:
     return sum(value * number for value, number in counts.items()) / max(1, counts.total())
 

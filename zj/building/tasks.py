@@ -15,17 +15,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from zj.building.cases import rows_of
+from zj.building.prompts import FIELD
 from zj.building.report import StepReport
 from zj.building.spool import Spool
 from zj.building.writer import trouble
 from zj.clinic.case import patient_of
 from zj.clinic.phrases import join_list
 from zj.clinic.table import place
+from zj.data.cases import rows_of
 from zj.data.records import Dialogue
 from zj.llm import ChatReply, ChatRequest
 from zj.llm.chat import Ask
-from zj.llm.template import FIELD, Template
+from zj.llm.prompts import Template
 from zj.train.files import to_json
 
 TASKS = Path(__file__).with_name("tasks.toml")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from zj.clinic import Question
 from zj.data.records import as_json
 from zj.eval.metrics import Answers, GroupScore, Metrics
 from zj.eval.statistics import Interval
+from zj.eval.tables import Table
 
 SHARES = ("wins", "ties", "losses", "understood", "inquires", "refuses", "finished")
 TO_BASELINE = ("score - baseline", "wins", "ties", "losses", "KL to baseline")
@@ -24,36 +25,29 @@ finished: ended with EOS within --max-new-tokens; KL to baseline: nats per answe
 reference: the clinic's own answers; constant: the one answer to all questions that scored best on practice questions"""
 
 
-def format_tables(columns: Mapping[str, Metrics], groups: Mapping[str, Mapping[str, GroupScore]], baseline: str) -> str:
-    """All tables and the legend; one column per system."""
+def tables(
+    columns: Mapping[str, Metrics], groups: Mapping[str, Mapping[str, GroupScore]], baseline: str
+) -> list[Table]:
+    """Metrics, gold score by group, and differences to the baseline; one column per system."""
     headers = {name: f"{name} (baseline)" if name == baseline else name for name in columns}
 
     def metric(row: str, name: str) -> str:
         return format_interval(row, None if name == baseline and row in TO_BASELINE else columns[name][row], name)
 
-    rows = [[row, *(metric(row, name) for name in headers)] for row in columns[baseline]]
-    parts = [align_columns([["", *headers.values()], *rows])]
-    counts = [[name, f"{group.questions}", f"{group.templates}"] for name, group in groups[baseline].items()]
+    rows = [(row, *(metric(row, name) for name in headers)) for row in columns[baseline]]
+    made = [Table("", ("", *headers.values()), tuple(rows))]
+    counts = [(name, f"{group.questions}", f"{group.templates}") for name, group in groups[baseline].items()]
     scores = [
-        [*row, *(format_interval("gold score", groups[name][row[0]].score, name) for name in headers)] for row in counts
+        (*row, *(format_interval("gold score", groups[name][row[0]].score, name) for name in headers)) for row in counts
     ]
-    parts.append(align_columns([["gold score", "questions", "templates", *headers.values()], *scores]))
+    made.append(Table("", ("gold score", "questions", "templates", *headers.values()), tuple(scores)))
     if compared := [name for name in columns if name != baseline and name not in BOUNDS]:
         pairs = [
-            [*row, *(format_interval("score - baseline", groups[name][row[0]].difference) for name in compared)]
+            (*row, *(format_interval("score - baseline", groups[name][row[0]].difference) for name in compared))
             for row in counts
         ]
-        parts.append(align_columns([["score - baseline", "questions", "templates", *compared], *pairs]))
-    return "\n\n".join([*parts, LEGEND])
-
-
-def align_columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as text: the first column left-aligned, the others right-aligned."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    )
+        made.append(Table("", ("score - baseline", "questions", "templates", *compared), tuple(pairs)))
+    return [*made[:-1], replace(made[-1], about=LEGEND)]
 
 
 def format_interval(metric: str, value: Interval | None, system: str = "") -> str:

@@ -14,7 +14,10 @@ from functools import cache
 from pathlib import Path
 
 import zj.clinic
-from zj.clinic import Case, Patient, Question
+from zj.clinic import Case, Patient, Question, doctor
+from zj.clinic.case import patient_of
+from zj.clinic.phrases import join_list
+from zj.data.cases import MedicalCase
 from zj.llm.cache import key_of
 from zj.llm.chat import REFUSED, ChatReply, ChatRequest, estimate_tokens
 
@@ -85,6 +88,71 @@ class ClinicPatient(ClinicRole):
                 message = patient.reply(text)
         thanks = not patient.pending and "谢" in message and "？" not in message
         return f"{message}再见。" if thanks else message
+
+
+class CaseDoctor(ClinicRole):
+    """A doctor who knows the hidden case of each patient: it finds the case by the patient's first message.
+
+    patients: text of a case → the case. A system message that names the illness tells patients apart who begin alike.
+    """
+
+    def __init__(self, patients: Mapping[str, Case]):
+        self.patients = patients
+        self.known: dict[tuple[str, str, int], Case | None] = {}
+
+    def __call__(self, request: ChatRequest) -> str:
+        case = self.case_of(request)
+        return "" if case is None else _answer(case, sum(role == "user" for role, _ in request.messages))
+
+    def case_of(self, request: ChatRequest) -> Case | None:
+        system = request.messages[0][1] if request.messages[0][0] == "system" else ""
+        opening = next((text for role, text in request.messages if role == "user"), "")
+        key = (system, opening, request.sample)
+        if key not in self.known:
+            same = (case for case in self.patients.values() if not system or case.condition.name in system)
+            begins = (case for case in same if opening.endswith(Patient(case, request.sample).opening()))
+            self.known[key] = next(begins, None)
+        return self.known[key]
+
+
+def _answer(case: Case, turn: int) -> str:
+    """The answer to the patient's message number `turn`: questions first, then diagnosis, drugs and advice."""
+    rng = random.Random(f"doctor/{turn}/{case}")
+    acts = {
+        1: lambda: doctor.greet(rng, case) + doctor.ask(rng, list(case.answers)[:2]) + doctor.ask_more(rng, True),
+        2: lambda: doctor.acknowledge(rng) + doctor.ask_profile(rng, case) + doctor.ask_history(rng, case, False),
+        3: lambda: doctor.diagnose(rng, case, list(case.symptoms)) + doctor.advise_tests(rng, case),
+        4: lambda: doctor.advise_drug(rng, case) + doctor.advise_treatment(rng, case),
+        5: lambda: doctor.advise_care(rng, case) + doctor.warn(rng, case),
+    }
+    return acts[turn]() if turn in acts else doctor.close(rng, case, thanked=True)
+
+
+def clinic_cases(seed: int, count: int) -> tuple[list[MedicalCase], dict[str, Case]]:
+    """(cases of the clinic, the patient behind the text of each)."""
+    cases: list[MedicalCase] = []
+    patients: dict[str, Case] = {}
+    for number in range(count):
+        _, patient = patient_of("dialogues", seed, number)
+        case = MedicalCase(
+            f"case-{number:06d}", describe(patient), patient.condition.name, patient.condition.department
+        )
+        cases.append(case)
+        patients[case.case] = patient
+    return cases, patients
+
+
+def describe(patient: Case) -> str:
+    """What a patient of the clinic knows of itself, in textbook names; the illness is not named."""
+    lines = [
+        f"患者：{patient.subject}，{patient.sex}，{patient.age}岁",
+        f"症状：{join_list(list(patient.symptoms.values()))}",
+        f"病程：{patient.duration}",
+        *(f"{question}{answer}" for question, answer in patient.answers.items()),
+        f"特殊情况：{join_list(list(patient.circumstances)) if patient.circumstances else '无'}",
+        *([f"程度：{patient.severity_said}"] if patient.severity else []),
+    ]
+    return "\n".join(lines).replace(patient.condition.name, "这个毛病")
 
 
 @cache

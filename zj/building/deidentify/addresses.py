@@ -14,12 +14,14 @@ PROVINCES = words(
     "北京 天津 上海 重庆 河北 山西 辽宁 吉林 黑龙江 江苏 浙江 安徽 福建 江西 山东 河南 湖北 湖南 广东 海南 四川 贵州 云南 陕西 甘肃 青海 台湾 "
     "内蒙古 广西 西藏 宁夏 新疆 香港 澳门"
 )
-PROVINCE = (
-    rf"(?:{'|'.join(PROVINCES)})(?:壮族自治区|回族自治区|维吾尔自治区|自治区|特别行政区|省|市)?(?![东西南北中]?[路街])"
+MUNICIPALITIES = words("北京 天津 上海 重庆")
+PROVINCE = (  # 吉林市 is a city of the province
+    rf"(?:(?:{'|'.join(MUNICIPALITIES)})市?|(?:{'|'.join(PROVINCES[4:])})(?:壮族自治区|回族自治区|维吾尔自治区|自治区|特别行政区|省|(?!市)))"
+    "(?![东西南北中]?[路街])"
 )
 # A letter of a name; function words only where names of places have them.
 LETTER = (
-    "(?:于[都洪田家城]|来[宾安凤]|从[化江]|和[平谐兴美顺睦田县龙政静浩]|将乐|城市(?![区县])|[路街道村](?=[区县镇乡])|[路街](?=村)|市(?=[区镇乡])|[路道市](?=[北南中里外桥]区)|镇[江海平远宁安雄康赉原沅巴]|乡[宁城]|道[县真孚]"
+    "(?:干将|于[都洪田家城]|来[宾安凤]|从[化江]|和[平谐兴美顺睦田县龙政静浩]|将乐|城市(?![区县])|[路街道村](?=[区县镇乡])|[路街](?=村)|市(?=[区镇乡])|[路道市](?=[北南中里外桥]区)|镇[江海平远宁安雄康赉原沅巴]|乡[宁城]|道[县真孚]"
     "|(?![们在住是到于的我你您他她它从去往址了来自和与及请给将把被就也很不有为因病症疼痛患者区县市省镇乡村路街号室栋])[\u4e00-\u9fff])"
 )
 NEXT = f"(?:{LETTER}|[和因有来为与及从])"  # behind the first, where they join nothing
@@ -28,14 +30,14 @@ GAP = r"[ \t]?"
 CITIES = r"(?:自治州|地区|(?<!城)市(?![区镇乡])|盟|州(?=[\u4e00-\u9fff]{1,5}[市县])(?!市))"
 COUNTIES = any_of("自治县 自治旗 开发区 新区 高新区 区 县 旗")
 TOWNS = any_of("街道办事处 街道办 街道 镇 乡 苏木 农场 林场")
-VILLAGES = any_of("村委会 居委会 自然村 行政村 社区") + "|村(?![镇乡])"
+VILLAGES = any_of("村委会 居委会 自然村 行政村 社区") + "|(?<!农)村(?![镇乡])"
 ROADS = any_of("大街 大道 街 路 巷 弄 胡同 里弄 道 环")
 HOUSES = any_of("号楼 号院 号 弄 院 巷")
 ESTATES = any_of(
     "小区 花园 花苑 家园 嘉园 公寓 大厦 新村 新苑 雅苑 佳苑 名苑 豪庭 华庭 花城 名城 广场 宿舍 家属院 大院 别墅 山庄 公馆 国际 中心 "
     "城 苑 庭 府 湾 园 里 邸 郡"
 )
-BUILDINGS = any_of("栋 幢 座 楼 单元 门洞 梯 层")
+BUILDINGS = any_of("栋 幢 座 楼 单元 门洞 梯 层 排")
 ROOMS = any_of("室 房间 房 户")
 GROUPS = any_of("村民小组 村民组 民小组 民组 小组 组 队 社 屯")
 BLOCK = "(?:[A-Za-z一二三四五六七八九十0-9]{1,3}(?:期|区))?"
@@ -52,9 +54,14 @@ PART = re.compile(
     rf"|(?P<estate>(?:{LETTER}|[A-Za-z])(?:{NEXT}|[A-Za-z]){{0,8}}?{ESTATES}{BLOCK}(?=[ ,，]?{NUMBER}{GAP}(?:栋|幢|座|号|单元|[-－—]\d)))"
     rf"|(?P<complex>{LETTER}{{2,6}}?(?={NUMBER}{GAP}(?:栋|幢|号楼|座|单元|[-－—]\d{{1,2}}[-－—]\d)))"
     rf"|(?P<building>{NUMBER}{GAP}(?:{BUILDINGS}|门(?=\d)))"
-    rf"|(?P<room>{NUMBER}{GAP}{ROOMS}|\d{{1,4}}(?:[-－—]\d{{1,4}}){{1,3}}室?(?![\d年月.])|\d{{3,4}}(?![\d.%/A-Za-z年月日天岁个次元米克毫分多余:：]))"
+    rf"|(?P<room>{NUMBER}{GAP}{ROOMS}|(?!(?:19|20)\d\d[-－—]\d\d?(?!\d))\d{{1,4}}(?:[-－—]\d{{1,4}}){{1,3}}室?(?![\d年月.])|\d{{3,4}}(?![\d.%/A-Za-z年月日天岁个次元米克毫分多余:：]))"
     rf"|(?P<group>第?{NUMBER}{GAP}{GROUPS})"
 )
+# A place whose word no kind knows, between parts that are known: 小营子175号.
+PLACE = re.compile(
+    rf"(?P<place>(?:(?!医院|诊|卫生|科|[的在了是有和到])[\u4e00-\u9fff]){{1,10}}?)(?={NUMBER}{GAP}(?:{HOUSES}|{BUILDINGS}|{ROOMS}|{GROUPS}))"
+)
+REST = re.compile(r"[\u4e00-\u9fffA-Za-z0-9-]{1,15}(?=[,，。;；)）\n]|$|[ \t\u3000]+[\u4e00-\u9fff]{2,6}[:：])")
 SUFFIX = re.compile(  # of a part: the word for its kind, and what stands behind it
     rf"(?:{'|'.join((CITIES, COUNTIES, TOWNS, VILLAGES, '[屯庄寨湾沟坪坝岭坳塘堡营圩坡洼墩垭]', ROADS, HOUSES, ESTATES, BUILDINGS, '门', ROOMS, GROUPS))})"
     rf"(?:[东西南北中第]?[一二三四五六七八九十0-9A-Za-z ]{{0,4}}(?:段|路|街|巷|支路|里|条|期|区|{GROUPS})?)$"
@@ -102,6 +109,9 @@ def find_addresses(text: str) -> Iterator[Span]:
         at = max(end, match.start() + 1)
         field = next((strong for place, strong in cued.items() if place == start), None)
         house = any(kind in ("house", "building", "room") for kind, _, _ in parts)
+        if parts and field and (rest := REST.match(text, end)):  # what a field holds is all of it
+            parts.append(("place", end, rest.end()))
+            at = rest.end()
         if parts and _is_address(parts, field) and (house or not HOSPITAL.match(text, end)):
             yield from _spans(start, parts)
 
@@ -126,7 +136,7 @@ def _chain(text: str, first: re.Match[str]) -> tuple[int, int, list[tuple[str, i
         at = match.end()
         gap = re.match(r"[ \t,，]?", text[at : at + 1])
         step = gap.end() if gap else 0
-        match = PART.match(text, at + step)
+        match = PART.match(text, at + step) or (not step and PLACE.match(text, at) or None)
         if match and step and text[at] in ",，" and match.lastgroup not in ("house", "building", "room", "estate"):
             break
         at += step if match else 0

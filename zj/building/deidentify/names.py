@@ -1,21 +1,21 @@
-"""Names of people: surnames and given names by their characters, in places that speak for a name.
+"""Names of people: a sum of points for what the characters are, what stands on both sides, and what the record holds.
 
-A cue says how sure a place is. In a field of a form (姓名：, 签名：) and behind 我叫 a name is expected: any characters but
-those that names do not have. Before a title (王医生, 张建国先生) and behind 患者 or 我是 it is likely: characters of given
-names. Without any cue only the most usual characters count, behind a frequent surname. A name once found is found again
-in the record.
+The points are rough logarithms of odds. A name's own characters give 7 to 10 if they are hardly used elsewhere (郑婷婷)
+and about 4 if they are words too (高明); the places around it add up to 10 (behind 姓名：) or take 4 away (characters of no
+known word on both sides). What reaches THRESHOLD is a name. A record that holds other identifiers is about a person: its
+names need fewer points. So weak signs add up, and a sentence of a new form needs no rule of its own.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain
-from typing import Literal
+from functools import lru_cache
 
 from .characters import (
     AMBIGUOUS,
     BEFORE_MAN,
+    COMMON,
     DOUBLE,
     FIRST_ONLY,
     FREQUENT,
@@ -26,93 +26,246 @@ from .characters import (
     PAIRS,
     SECOND_ONLY,
     SINGLE,
+    TRANSCRIBED,
     USUAL,
     WHO,
+    WORDLIKE,
 )
 from .cues import (
-    AFTER,
-    ALONE,
-    AND,
-    BEFORE,
-    CUE,
-    DAYS,
-    DOES,
+    BEHIND,
+    BESIDE,
+    ENDS_FOREIGN,
+    FIELDS,
     FILLED,
-    FOREIGN,
-    FOREIGN_END,
-    HAN,
-    HINT,
-    NEAR,
-    OWNER,
+    JOINS,
+    LATIN,
+    LONGEST,
+    MARKS,
     PERSON,
-    SIGNATURE,
+    PREFIXES,
+    SIDES,
     SPACED,
     SURNAME,
     THANKS,
     TITLE,
-    UNCUED,
 )
 from .spans import Span
 
-Strength = Literal["field", "called", "likely"]
+THRESHOLD = 6.0  # points of a name in a record without other identifiers
+ABOUT_A_PERSON = 3.0  # fewer in a record with them
+SURE = 9.0  # points of a name that tells that its record is about a person
+WORD = -9.0
+GIVEN_WORDS = NOT_NAMES - PAIRS
+START = re.compile(
+    f"[{''.join(sorted({name[0] for name in DOUBLE} | SINGLE - NEVER))}]"
+    f"|[{''.join(sorted(NEVER))}](?=[\u4e00-\u9fff]?[{''.join(sorted(USUAL - COMMON))}])"
+)
+HAN = re.compile("[\u4e00-\u9fff]")
+CLEAR = "".join(sorted(USUAL - COMMON))
+RARE = "".join(sorted(GIVEN - COMMON - NOT_GIVEN))
+GIVEN_ALONE = re.compile(f"(?=([{CLEAR}][{CLEAR}]))|(?<=[小阿])(?=([{RARE}]))|(?=(([{RARE}])\\4))")
+CAPITAL = re.compile("[A-Z][A-Za-z]+[ ,]")
+LABEL = re.compile("[姓名签]")  # to look for them is quick
+DOT = re.compile("[·•・‧․]")
+TRANSCRIPTION = re.compile(f"(?<![{TRANSCRIBED}·])[{TRANSCRIBED}]{{4,6}}(?![·\u4e00-\u9fff])")
+FOREIGN = re.compile("([\u4e00-\u9fff]{1,9})(?:[·•・‧․][\u4e00-\u9fff]{1,10}){1,3}")
+Scored = tuple[float, Span]
 
 
-def find_names(text: str) -> Iterator[Span]:
-    """Spans of names in a text that is `plain`; the surer ones first."""
-    if HINT.search(text):
-        yield from _behind_cues(text)
-    for match in SIGNATURE.finditer(text):
-        if name_at(text, match.start(1), "likely") == match.end(1):
-            yield Span(*match.span(1), "name")
-    for match in ALONE.finditer(text):
-        if _is_usual(match[0][1:]) and not _is_word(match[0]):
-            yield Span(*match.span(), "name")
-    for match in UNCUED.finditer(text):
-        start, end = match.span()
-        before = text[start - 1 : start]
-        free = before in BEFORE or not (HAN.match(before) or before.isdigit())
-        if free and not _is_thanks(text, start) and AFTER.match(text, end) and not _is_word(match[0]):
-            yield Span(start, end, "name")
+def score_names(text: str) -> list[Scored]:
+    """(points, span) of what may be a name in a text that is `plain`."""
+    found = list(_in_fields(text))
+    found += _foreign(text)
+    ends: set[int] = set()  # of likely names: what is joined to one is likelier
+    for match in START.finditer(text):
+        start = match.start()
+        best = (0.0, start)
+        for end, own, bare in _ends(text, start):
+            side = _before(text, start, ends, bare)
+            best = max(best, (own + side + _behind(text, end), end))
+        if best[0] >= THRESHOLD - ABOUT_A_PERSON:
+            found.append((best[0], Span(start, best[1], "name")))
+        if best[0] >= THRESHOLD:
+            ends.add(best[1])
+    for match in GIVEN_ALONE.finditer(text):
+        start = match.start()
+        end = start + len(match[1] or match[2] or match[3])
+        own = given_points(text[start:end]) - 3 * bool(match[1]) if not begins_word(text, start) else WORD
+        points = own + _before(text, start, ends, True) + _behind(text, end)
+        if points >= THRESHOLD - ABOUT_A_PERSON:
+            found.append((points, Span(start, end, "name")))
+    return found
 
 
-def _behind_cues(text: str) -> Iterator[Span]:
-    likely: list[Span] = []
-    at = 0
-    while cue := CUE.search(text, at):
-        strength: Strength = "field" if cue["field"] else "called" if cue["called"] else "likely"
-        start = cue.end()
-        end = name_at(text, start, strength, own=bool(cue["own"]))
-        at = end or cue.start() + 1  # one cue may stand behind another: 患者家属
-        while end:
-            span = Span(start, end, "name")
-            if strength == "likely":
-                likely.append(span)
-            else:
-                yield span
-            more = AND.match(text, end)  # 王芳/李强
-            start, strength = more.end() if more else end, "likely"
-            end = name_at(text, start, strength) if more else None
-    for match in TITLE.finditer(text):
-        yield from _before(text, match, 1)
-    for match in chain(OWNER.finditer(text), DOES.finditer(text)):
-        yield from _before(text, match, 2)
-    for match in SURNAME.finditer(text):
-        if match[1] in SINGLE | DOUBLE:
-            yield Span(*match.span(1), "name")
-    yield from likely
-    for match in PERSON.finditer(text):
-        yield from (span for span in _before(text, match, 2) if not NEAR.match(text[span.start - 1 : span.start]))
+def choose(scored: Iterable[Scored], about_a_person: bool) -> list[Span]:
+    """The spans that reach the threshold, the surest first."""
+    least = THRESHOLD - ABOUT_A_PERSON * about_a_person
+    return [span for points, span in sorted(scored, key=lambda pair: -pair[0]) if points >= least]
 
 
-def _before(text: str, match: re.Match[str], shortest: int) -> Iterator[Span]:
-    """The name that ends where the match begins, if it has that many characters."""
-    start = name_before(text, match.start())
-    if start is not None and match.start() - start >= shortest:
-        yield Span(start, match.start(), "name")
+# ---- what the characters say
+
+
+def _ends(text: str, start: int) -> Iterator[tuple[int, float, bool]]:
+    """(end, points of the characters, whether it is a surname alone) of what may be a name from `start` on."""
+    if is_thanks(text, start):
+        return
+    if text[start : start + 3] in NOT_NAMES or text[start : start + 4] in NOT_NAMES:
+        return
+    word = 6.0 * (start > 0 and text[start - 1 : start + 1] in NOT_NAMES)
+    surname = 2 if text[start : start + 2] in DOUBLE else 1
+    for length in (2, 1):
+        name = text[start : start + surname + length]
+        if len(name) == surname + length and (own := own_points(name, surname)) > -2.5:
+            last = start + len(name) - 1
+            crossing = name[surname:] not in PAIRS and (begins_word(text, last) or TITLE.match(text, last))
+            yield last + 1, own - word - 4 * bool(crossing), False
+    end = start + surname
+    if (start and text[start - 1] in PREFIXES) or (TITLE.match(text, end) and not begins_word(text, start)):
+        yield end, surname_points(text[start:end]) - word, True
+
+
+def is_thanks(text: str, start: int) -> bool:
+    return start > 0 and text[start - 1 : start + 1] in THANKS and text[max(0, start - 2) : start] != "谢谢"
+
+
+@lru_cache(maxsize=100_000)
+def own_points(name: str, surname: int) -> float:
+    given = name[surname:]
+    if name in WHO or name in NOT_NAMES:
+        return WORD
+    return (
+        surname_points(name[:surname]) + given_points(given) - 5 * (name[:2] in NOT_NAMES) - 2 * (given in GIVEN_WORDS)
+    )
+
+
+def surname_points(surname: str) -> float:
+    if surname not in SINGLE and surname not in DOUBLE:
+        return WORD
+    if surname in NEVER:
+        return -2
+    if len(surname) == 2:
+        return 1 if surname in WORDLIKE else 5
+    if surname in FREQUENT:
+        return 0 if surname in AMBIGUOUS else 2 if surname in WORDLIKE else 4
+    return -1 if surname in AMBIGUOUS else 0 if surname in COMMON else 2
+
+
+def given_points(given: str) -> float:
+    if given in PAIRS:
+        return 2
+    if TITLE.match(given):
+        return WORD
+    return sum(_character(given, n) for n in range(len(given)))
+
+
+def _character(given: str, n: int) -> float:
+    char = given[n]
+    if char in NOT_GIVEN:
+        first, last = n == 0 and len(given) == 2, n == len(given) - 1
+        if first and char in FIRST_ONLY or last and n and char in SECOND_ONLY:
+            return 0
+        return 1 if char == "男" and n and given[0] in BEFORE_MAN else -1.5 if char in GIVEN else -4
+    if char in USUAL:
+        return 1 if char in COMMON else 3
+    if char in GIVEN:
+        return 0 if char in COMMON else 2
+    return -1.5 if HAN.match(char) else WORD
+
+
+def begins_word(text: str, start: int) -> bool:
+    return any(text[start : start + length] in NOT_NAMES for length in (2, 3, 4))
+
+
+# ---- what stands beside it
+
+
+def _before(text: str, start: int, ends: set[int], bare: bool = False) -> float:
+    """`bare`: a surname or a given name alone, which may have 老, 小 or 阿 before it."""
+    at = start
+    prefix = 0.0
+    if bare and at and text[at - 1] in PREFIXES:
+        at, prefix = at - 1, PREFIXES[text[at - 1]]
+    end = at
+    while at and text[at - 1] in SIDES:
+        at -= 1
+    colon = ":" in text[at:end]
+    if at in ends and end > at and text[at:end].isspace():
+        return 2
+    if at and text[at - 1] in JOINS and at - 1 in ends:
+        return JOINS[text[at - 1]]
+    if at == 0 or text[at - 1] in "\n":
+        return 1 + prefix
+    for length in range(min(LONGEST, at), 0, -1):
+        if points := BESIDE.get(text[at - length : at]):
+            return points[colon] + prefix
+    if colon:
+        return 1.5 + prefix
+    if end > at:
+        return (-0.5 if "(" in text[at:end] else 1) + prefix
+    mark = text[at - 1]
+    return prefix + (-2.5 if HAN.match(mark) else -2 if mark.isalnum() else MARKS.get(mark, 1))
+
+
+def _behind(text: str, end: int) -> float:
+    if PERSON.match(text, end):
+        return 3
+    if end >= len(text) or not HAN.match(text[end]):
+        return MARKS.get(text[end : end + 1], 1)
+    for pattern, points in BEHIND:
+        if pattern.match(text, end):
+            return points
+    return 0 if begins_word(text, end) else -2.5
+
+
+def _foreign(text: str) -> Iterator[Scored]:
+    """Names with a dot: from a place where a name may begin, or where the transcribed syllables do, to their end."""
+    for match in FOREIGN.finditer(text) if DOT.search(text) else ():
+        first = match.end(1)
+        begin = first
+        while begin > match.start() and text[begin - 1] in TRANSCRIBED:
+            begin -= 1
+        points, negative = max((_before(text, at, set()), -at) for at in range(match.start(), first))
+        start = -negative if points >= 1 else begin
+        last = max(match[0].rfind(mark) for mark in "·•・‧․") + 1
+        end = last + 1
+        while end < len(match[0]) and (match[0][end] in TRANSCRIBED or not ENDS_FOREIGN.match(match[0], end)):
+            end += 1
+        if start < first and text[start:first] != "圣":
+            yield 20.0, Span(start, match.start() + end, "name")
+
+    for match in TRANSCRIPTION.finditer(text):  # without a dot, where the place is sure: 患者阿依古丽
+        sides = _before(text, match.start(), set()), _behind(text, match.end())
+        if max(sides) >= 3 and match[0] not in NOT_NAMES:
+            yield 2.5 + sum(sides), Span(*match.span(), "name")
+
+
+# ---- fields of forms
+
+
+def _in_fields(text: str) -> Iterator[Scored]:
+    """What fills a field that holds nothing but a name, whatever its characters."""
+    if CAPITAL.search(text):
+        yield from ((8.0, Span(*match.span(), "name")) for match in LATIN.finditer(text))
+    if not LABEL.search(text):
+        return
+    yield from ((20.0, Span(*match.span(1), "name")) for match in SURNAME.finditer(text))
+    for match in FIELDS.finditer(text):
+        start = match.end()
+        if text[start : start + 1] in SINGLE and (spaced := SPACED.match(text, start)):
+            yield 20, Span(start, spaced.end(), "name")
+        elif (filled := FILLED.match(text, start)) and filled[0] not in WHO and filled[0] not in NOT_NAMES:
+            surname = 2 if filled[0][:2] in DOUBLE else int(filled[0][0] in SINGLE)
+            if 0 < len(filled[0]) - surname <= 2 and surname or not NOT_GIVEN.intersection(filled[0]):
+                yield 20, Span(start, filled.end(), "name")
+
+
+# ---- what was found is found again
 
 
 def find_again(text: str, names: Iterable[str]) -> Iterator[Span]:
-    """Further places of whole names that were found elsewhere in the record, and of their surnames before a title."""
+    """Further places of whole names of the record, of their given names, and of their surnames before a title."""
+    names = list(names)
     for name in names:
         yield from (Span(at, at + len(name), "name") for at in places(text, name))
     surnames = {name[:2] if name[:2] in DOUBLE else name[:1] for name in names}
@@ -125,6 +278,11 @@ def find_again(text: str, names: Iterable[str]) -> Iterator[Span]:
                 and (start == 0 or not HAN.match(text[start - 1]))
             ):
                 yield Span(start, title.start(), "name")
+    for given in {name[-2:] for name in names if len(name) >= 3 and name[:-2] in SINGLE | DOUBLE}:
+        for at in places(text, given):
+            own = 6 + given_points(given) - 9 * (given in NOT_NAMES)
+            if own + _before(text, at, set(), True) + _behind(text, at + 2) >= THRESHOLD:
+                yield Span(at, at + 2, "name")
 
 
 def places(text: str, part: str) -> Iterator[int]:
@@ -133,156 +291,3 @@ def places(text: str, part: str) -> Iterator[int]:
     while at >= 0:
         yield at
         at = text.find(part, at + len(part))
-
-
-def name_at(text: str, start: int, strength: Strength, own: bool = False) -> int | None:
-    """The end of the name that begins at `start`, or None. `own`: a field that holds nothing but a name."""
-    if own and text[start : start + 1] in SINGLE and (spaced := SPACED.match(text, start)):
-        return spaced.end()
-    if own and (filled := FILLED.match(text, start)) and filled[0] not in WHO and not _is_word(filled[0]):
-        surname = 2 if filled[0][:2] in DOUBLE else int(filled[0][0] in SINGLE)
-        if 0 < len(filled[0]) - surname <= 2 and surname or not any(char in NOT_GIVEN for char in filled[0]):
-            return filled.end()
-    if foreign := FOREIGN.match(text, start):
-        return _end_of_foreign(text, foreign)
-    ends = list(_ends(text, start, strength))
-    bounded = [end for end in ends if (_is_clear_end if strength == "likely" else _is_end)(text, end)]
-    if strength == "likely" and text[start : start + 1] in AMBIGUOUS and text[start : start + 2] not in DOUBLE:
-        bounded = [
-            end
-            for end in bounded
-            if (end - start > 2 and text[start] in FREQUENT)
-            or USUAL.issuperset(text[start + 1 : end])
-            or PERSON.match(text, end)
-        ]
-    if bounded:
-        return bounded[0]
-    if strength == "likely":  # what comes next may begin with any character: 患者张建国高血压十年
-        whole = [
-            end
-            for end in ends
-            if end - start == 3 and text[start] in FREQUENT - AMBIGUOUS and _is_usual(text[start + 1 : end])
-        ]
-        return whole[0] if whole else None
-    if ends:
-        usual = [end for end in ends if all(char in GIVEN for char in text[start + 1 : end])]
-        return usual[0] if usual else None
-    return None
-
-
-def name_before(text: str, end: int) -> int | None:
-    """The start of the name, or of the surname alone, that ends at `end`, before a title; or None."""
-    for length in (4, 3, 2, 1):
-        start = end - length
-        name = text[start:end] if start >= 0 else ""
-        surname = 2 if name[:2] in DOUBLE else 1
-        given = name[surname:]
-        before = text[start - 1 : start]
-        free = not NEAR.match(before)
-        known = surname == 2 or name[:1] in SINGLE and name[0] not in NEVER
-        if not known or len(given) > 2 or _is_word(name) or name in WHO or _is_thanks(text, start):
-            continue
-        if not free and before not in BEFORE and text[max(0, start - 2) : start] not in DAYS:
-            continue
-        if not given:
-            if surname == 2 or name not in AMBIGUOUS or name in FREQUENT and _is_clear(text, start, free):
-                return start
-            continue
-        person = name[0] in FREQUENT and (free or before in "者儿人属")
-        sure = free or name[0] in FREQUENT and name[0] not in "于谢和向" or len(given) == 2 or surname == 2
-        if sure and (_is_likely(given) or person and _is_possible(given)):
-            return start
-    return None
-
-
-def _is_thanks(text: str, start: int) -> bool:
-    return start > 0 and text[start - 1 : start + 1] in THANKS and text[max(0, start - 2) : start] != "谢谢"
-
-
-def _is_clear(text: str, start: int, free: bool) -> bool:
-    """Whether a surname that is also a word stands where a name is expected."""
-    return (
-        free
-        or text[start - 1] in "请找谢问的是位给挂约感"
-        and text[max(0, start - 2) : start] not in ("可是", "但是", "还是", "就是")
-    )
-
-
-def _ends(text: str, start: int, strength: Strength) -> Iterator[int]:
-    """Where a name that begins at `start` may end by its characters, the longest first."""
-    surname = 2 if text[start : start + 2] in DOUBLE else 1
-    if surname == 1 and (text[start] not in SINGLE if start < len(text) else True):
-        return
-    if strength != "field" and text[start] in NEVER:
-        return
-    for length in (2, 1):
-        end = start + surname + length
-        given = text[start + surname : end]
-        if len(given) < length or not all(map(HAN.match, given)):
-            continue
-        name = text[start:end]
-        if length == 2 and given not in PAIRS and _begins_word(text, end - 1, 2):
-            continue  # 李娜高血压
-        likely = strength == "likely"
-        plain_surname = text[start] in FREQUENT and text[start] not in AMBIGUOUS
-        expected = not likely or plain_surname and _is_clear_end(text, end)
-        fits = (_is_possible(given) if expected else _is_likely(given)) and not (likely and _is_word(name))
-        if fits and name not in WHO and not _begins_word(text, start, 2 if likely else len(name)):
-            yield end
-    if (
-        surname == 2
-        and (end := start + 2)
-        and text[start : start + 1] in SINGLE
-        and strength != "likely"
-        and _is_end(text, end)
-    ):
-        yield end
-
-
-def _is_possible(given: str) -> bool:
-    if given in PAIRS:
-        return True
-    if not all(map(HAN.match, given)) or TITLE.match(given):
-        return False
-    first = len(given) == 1 or given[0] not in NOT_GIVEN or given[0] in FIRST_ONLY
-    return first and (
-        given[-1] not in NOT_GIVEN
-        or len(given) == 2
-        and given[-1] in SECOND_ONLY
-        or (given[-1] == "男" and given[0] in BEFORE_MAN)
-    )
-
-
-def _is_likely(given: str) -> bool:
-    return given in PAIRS or (all(char in GIVEN for char in given) and _is_possible(given))
-
-
-def _is_usual(given: str) -> bool:
-    return all(char in GIVEN for char in given) and not USUAL.isdisjoint(given)
-
-
-def _is_word(name: str) -> bool:
-    return name in NOT_NAMES or name[:2] in NOT_NAMES or name[:3] in NOT_NAMES
-
-
-def _begins_word(text: str, start: int, shortest: int) -> bool:
-    return any(text[start : start + length] in NOT_NAMES for length in range(shortest, 6))
-
-
-def _is_end(text: str, end: int) -> bool:
-    """Whether no name can go on at `end`: no Chinese character, or one that names do not have."""
-    return end >= len(text) or not HAN.match(text[end]) or text[end] in NOT_GIVEN or bool(TITLE.match(text, end))
-
-
-def _is_clear_end(text: str, end: int) -> bool:
-    """Whether a mark stands at `end`, a word that says something about a person, or another one that is known."""
-    return bool(AFTER.match(text, end) or TITLE.match(text, end)) or _begins_word(text, end, 2)
-
-
-def _end_of_foreign(text: str, match: re.Match[str]) -> int:
-    """The last part ends before a word that speaks about the person."""
-    last = max(match[0].rfind(mark) for mark in "·•・‧․")
-    for place in range(last + 2, len(match[0])):
-        if FOREIGN_END.match(match[0], place):
-            return match.start() + place
-    return match.end()

@@ -80,10 +80,33 @@ BIRTH_CUE = re.compile(
     rf"(?:出生(?:日期|年月日?|时间|于|在|日)?|生日|诞辰|(?<![\u4e00-\u9fff])生于|(?<=[我他她子女者儿人])生于|DOB|Birth|birth)(?:[(（][^)）\n]{{0,6}}[)）])?(?:[ \t\u3000]*[:：])?[ \t\u3000]*(?:是|为|于|在)?[ \t]*({_DAY})"
 )
 BIRTH_BEHIND = re.compile(
-    rf"(?<!\d)({_DAY})[ ]?(?:出生(?!缺陷|证)|生人|生的|的生日|降生|[,，]?我出生|生(?=[,，。;；)） 人]|$))"
+    rf"(?<!\d)({_DAY})[^\d，。；,;\n]{{0,8}}?(?:出生(?!缺陷|证)|娩出|降生|生人|生的|的生日|降生|[,，]?我出生|生(?=[,，。;；)） 人]|$))"
 )
+BIRTH_BESIDE_SEX = re.compile(rf"(?<=[男女])性?[,，、 ]{{1,2}}({_DAY})(?!.{{0,3}}(?:[入住出]院|来|就诊|因|手术|在))")
 BIRTH_AM = re.compile(rf"(?:我|本人|他|她|孩子|宝宝|患者)是({_DAY})(?:的|出|生)")
 
+# Without a cue: a run of six digits or more, with letters before it or groups, that nothing shows to be harmless.
+LONG = re.compile(
+    r"(?<![\w./%^*×~～≥≤<>+-])(?:[A-Za-z]{1,5}[-_]?)?\d{2,}(?:[-_]?[0-9A-Za-z]+|[ ](?=\d{3,})\d+)*(?![\w/%^*×~～+])(?![.,]\d|[-－—:]\d)"
+)
+LABELLED = re.compile(  # what a label ends with that says "number of"
+    rf"(?:[号码]|编号|卡|(?<![A-Za-z])ID|单号|证|账户|帐户){IS}([A-Za-z]{{0,5}}[-_]?\d(?:[-_/ ]?[0-9A-Za-z]){{3,24}})(?![\w%])"
+)
+HANDLE = re.compile(  # of a messenger, behind a word that invites to use it
+    r"(?:[加搜vV微信号]|联系|账号|帐号|ID)[^\n。；;A-Za-z0-9]{0,6}([a-z](?=[a-z0-9_-]*(?:\d[a-z0-9_-]*\d|_))[a-z0-9_-]{5,19})(?![A-Za-z0-9_@.])"
+)
+HARMLESS_BEFORE = re.compile(
+    r"(?:准字|批号|文号|械准|批准|药准|型号|热线|版本|编码|代码|货号|批次|标准|专利|ISBN|ISSN|PMID|CAS|[Dd][Oo][Ii]|NCT|GB|YY|www|http|床号?|第|约|达|近|共|超过|大于|小于|高于|低于|≥|[＞＜><±])"
+    r"[ :：=字第No.]{0,3}[A-Za-z]{0,3}$"
+)
+HARMLESS_BEHIND = re.compile(
+    r"[ ]?(?:[munµμ]?[gGlL](?![A-Za-z0-9])|IU|iu|U|万|亿|千|百|单位|国际|个|次|人|例|元|块|米|步|年|月|天|岁|卡|大卡|千卡|倍|拷贝|copies|cfu|CFU|只|名|株|条|项|篇|份|粒|片|℃|度|赫|伏|转/|热线)"
+)
+HARMLESS_FORM = re.compile(
+    r"\d+(?:[munµμ]?[gGlLm]|[kK]?(?:IU|iu|U|u)|cfu|CFU|kcal|bp|Da|Pa)|(?:18|19|20)\d\d[-_]?(?:0[1-9]|1[0-2])(?:[-_]?(?:0[1-9]|[12]\d|3[01]))?(?:[ ]?\d{4,6})?|\d0{4,}|[48]00[- ]?\d{3}[- ]?\d{4}|(?:1\d|20)\d\d[- ](?:1\d|20)\d\d"
+)
+
+Test = Callable[[re.Match[str]], object]
 
 _LETTER = re.compile("[A-Za-z]")
 _DIGIT = re.compile(r"\d")
@@ -97,12 +120,12 @@ def find_numbers(text: str) -> Iterator[Span]:
         yield from _whole(EMAIL, text, "email")
     digits = _DIGIT.search(text)
     if digits and _FIVE_DIGITS.search(text):
-        yield from _whole(ID, text, "id", is_id)
+        yield from _whole(ID, text, "id", of(is_id))
         yield from _cued(ID_CUE, text, "id")
         yield from _cued(CARD_CUE, text, "bank card")
-        yield from _whole(CARD, text, "bank card", is_card)
-        yield from _whole(MOBILE, text, "mobile", is_mobile)
-        yield from _whole(OLD_ID, text, "id", is_old_id)
+        yield from _whole(CARD, text, "bank card", of(is_card))
+        yield from _whole(MOBILE, text, "mobile", of(is_mobile))
+        yield from _whole(OLD_ID, text, "id", of(is_old_id))
         yield from _whole(LANDLINE, text, "landline")
         yield from _cued(LOCAL, text, "landline")
         yield from _whole(PASSPORT, text, "passport")
@@ -114,23 +137,48 @@ def find_numbers(text: str) -> Iterator[Span]:
         yield from _cued(RECORD, text, "record number")
         yield from _cued(CARD_NUMBER, text, "record number")
         yield from _cued(RECORD_ID, text, "record number")
+        yield from _cued(LABELLED, text, "record number", _is_suspicious)
+        if _FIVE_DIGITS.search(text):
+            yield from _whole(LONG, text, "record number", lambda match: _is_suspicious(match) and _digits(match) >= 6)
     if digits or _LETTER.search(text):
         yield from _cued(WECHAT, text, "wechat")
-    if (digits or "年" in text) and ("生" in text or "是" in text or "irth" in text or "DOB" in text):
-        for pattern in (BIRTH_CUE, BIRTH_BEHIND, BIRTH_AM):
+        yield from _cued(HANDLE, text, "wechat")
+    if (digits or "年" in text) and (
+        "生" in text or "是" in text or "男" in text or "女" in text or "irth" in text or "DOB" in text
+    ):
+        for pattern in (BIRTH_CUE, BIRTH_BEHIND, BIRTH_BESIDE_SEX, BIRTH_AM):
             yield from _cued(pattern, text, "birth date")
     if _CHINESE_NUMBER.search(text):
         arabic = text.translate(CHINESE_DIGITS)
-        yield from _whole(MOBILE, arabic, "mobile", is_mobile)
-        yield from _whole(ID, arabic, "id", is_id)
+        yield from _whole(MOBILE, arabic, "mobile", of(is_mobile))
+        yield from _whole(ID, arabic, "id", of(is_id))
 
 
-def _whole(pattern: re.Pattern[str], text: str, kind: str, test: Callable[[str], bool] = bool) -> Iterator[Span]:
-    return (Span(*match.span(), kind) for match in pattern.finditer(text) if test(match[0]))
+def _whole(pattern: re.Pattern[str], text: str, kind: str, test: Test = bool) -> Iterator[Span]:
+    return (Span(*match.span(), kind) for match in pattern.finditer(text) if test(match))
 
 
-def _cued(pattern: re.Pattern[str], text: str, kind: str) -> Iterator[Span]:
-    return (Span(*match.span(1), kind) for match in pattern.finditer(text))
+def _cued(pattern: re.Pattern[str], text: str, kind: str, test: Test = bool) -> Iterator[Span]:
+    return (Span(*match.span(1), kind) for match in pattern.finditer(text) if test(match))
+
+
+def of(test: Callable[[str], bool]) -> Test:
+    return lambda match: test(match[0])
+
+
+def _digits(match: re.Match[str]) -> int:
+    return sum(char.isdigit() for char in match[match.lastindex or 0])
+
+
+def _is_suspicious(match: re.Match[str]) -> bool:
+    """Whether nothing shows that a number is harmless: no unit, no date, no licence of a drug."""
+    start, end = match.span(match.lastindex or 0)
+    text = match.string
+    return not (
+        HARMLESS_FORM.fullmatch(text, start, end)
+        or HARMLESS_BEHIND.match(text, end)
+        or HARMLESS_BEFORE.search(text, max(0, start - 8), start)
+    )
 
 
 # ---- what a number's own digits say

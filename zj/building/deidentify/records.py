@@ -13,7 +13,7 @@ from zj.data.readers import texts_of
 from zj.data.records import Candidates, Dialogue, Document, Prompt, Ranking, Record
 
 from .addresses import find_addresses
-from .names import find_again, find_names, places
+from .names import SURE, Scored, choose, find_again, places, score_names
 from .numbers import find_numbers
 from .spans import Span, plain, without_overlaps
 from .surrogates import Surrogates
@@ -29,7 +29,7 @@ def find(texts: Iterable[str]) -> tuple[dict[str, list[Span]], dict[str, str]]:
 
     The texts are of one record: an identifier that a cue tells in one of them is found in the others without it.
     """
-    first = {text: _find(text) for text in texts}
+    first = _find(texts)
     known: dict[str, str] = {}
     for text, spans in first.items():
         known.update({text[span.start : span.end]: span.kind for span in spans if _may_come_again(span)})
@@ -40,11 +40,20 @@ def find(texts: Iterable[str]) -> tuple[dict[str, list[Span]], dict[str, str]]:
     }, known
 
 
-def _find(text: str) -> list[Span]:
-    source = plain(text)
-    addresses = list(find_addresses(source))
-    found = chain(find_numbers(source), addresses, _postcodes(source, addresses), find_names(source))
-    return without_overlaps(found, len(text))
+def _find(texts: Iterable[str]) -> dict[str, list[Span]]:
+    """The identifiers of each text. A record that holds one is about a person: its other names need fewer signs."""
+    forms: dict[str, list[Span]] = {}
+    scored: dict[str, list[Scored]] = {}
+    for text in texts:
+        source = plain(text)
+        addresses = list(find_addresses(source))
+        forms[text] = [*find_numbers(source), *addresses, *_postcodes(source, addresses)]
+        scored[text] = score_names(source)
+    about_a_person = any(forms.values()) or any(points >= SURE for names in scored.values() for points, _ in names)
+    return {
+        text: without_overlaps(chain(found, choose(scored[text], about_a_person)), len(text))
+        for text, found in forms.items()
+    }
 
 
 def deidentify(record: Record, surrogates: Surrogates) -> tuple[Record, Counter[str]]:
@@ -54,6 +63,8 @@ def deidentify(record: Record, surrogates: Surrogates) -> tuple[Record, Counter[
     tells in one text is found again without it in the others and in the record's id.
     """
     spans, known = find(dict.fromkeys([*texts_of(record), *_splits(record)]))
+    for name in (value for value, kind in known.items() if kind == "name"):  # whole names before their parts
+        surrogates.of("name", name)
     counts = Counter(span.kind for found in spans.values() for span in found)
     replaced = {text: _replace(text, found, surrogates) for text, found in spans.items()}
     id = _id(record.id, known, surrogates, bool(counts))
@@ -107,7 +118,9 @@ def _id(id: str, known: dict[str, str], surrogates: Surrogates, changed: bool) -
     """The record's id: identifiers in it are replaced, and so is a hash of texts that were changed."""
     if DIGEST.fullmatch(id):
         return hashlib.blake2b(id.encode(), key=surrogates.key, digest_size=8).hexdigest() if changed else id
-    found = without_overlaps(chain((span for span in _find(id) if span.kind != "address"), _again(id, known)), len(id))
+    found = without_overlaps(
+        chain((span for span in _find([id])[id] if span.kind != "address"), _again(id, known)), len(id)
+    )
     return _replace(id, found, surrogates)
 
 

@@ -42,6 +42,7 @@ SURNAMES = sorted(FREQUENT - AMBIGUOUS)
 ORDINALS = "甲乙丙丁戊己庚辛壬癸子丑寅卯辰巳午未申酉戌亥"
 CITIES = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 TRIES = 50
+HAN = re.compile("(?P<place>[\u4e00-\u9fff]+)")  # of an address, what no kind of part has
 
 
 class Surrogates:
@@ -65,6 +66,8 @@ class Surrogates:
             if known not in self.given:
                 self.counts[kind] += 1
                 self.given[known] = f"[{LABELS[kind]}{self.counts[kind]}]"
+                if kind == "name":
+                    self._also_given_name(text, self.given[known])
             return self.given[known]
         if kind == "birth date":
             return _year(text)
@@ -117,14 +120,23 @@ class Surrogates:
     def _name(self, name: str) -> str:
         if ("name", name) in self.given:
             return self.given["name", name]
-        if re.search("[·•・‧․]", name):
+        if name.isascii():  # in Latin letters
+            chosen = self._numbered("foreign", 2)
+        elif re.search("[·•・‧․]", name):
             chosen = "某某·" + self._numbered("foreign", 2)
         else:
             surname = name[:2] if name[:2] in DOUBLE else name[:1]
             other = self._surname(surname)
             chosen = other + (self._numbered(other, len(name) - len(surname)) if len(name) > len(surname) else "")
         self.given["name", name] = chosen
+        self._also_given_name(name, chosen[-2:])
         return chosen
+
+    def _also_given_name(self, name: str, chosen: str) -> None:
+        """建国 is replaced as in 王建国."""
+        given = name[2 if name[:2] in DOUBLE else 1 :]
+        if len(given) == 2:
+            self.given.setdefault(("name", given), chosen)
 
     def _surname(self, surname: str) -> str:
         """Another surname for a surname: 王建国 and 王女士 keep the same one."""
@@ -153,7 +165,7 @@ class Surrogates:
         """Part for part: 某 for a name, another number for a number."""
         source, out, at = plain(text), "", 0
         while at < len(text):
-            match = PART.match(source, at)
+            match = PART.match(source, at) or HAN.match(source, at)
             if match is None:
                 out, at = out + text[at], at + 1
                 continue

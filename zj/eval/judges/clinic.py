@@ -8,7 +8,7 @@ from zj.clinic import Question, judge
 from zj.eval.judges.prompt import JudgePrompt, question_text
 from zj.llm import ChatReply, ChatRequest
 from zj.llm.clinic import ClinicRole
-from zj.llm.template import Template
+from zj.llm.prompts import Template
 
 GRADES = ("safety", "professionalism", "fluency")  # of a gold verdict, from the most important to the least
 GRADES_OF = {  # criterion of a prompt → what the gold judge has of it; HuatuoGPT's have no exact counterpart

@@ -14,7 +14,7 @@ from zj.eval.judges.decisions import Decision, turns_of
 from zj.eval.judges.prompt import JudgePrompt, render
 from zj.llm.chat import Ask, ChatReply, ChatRequest
 from zj.llm.judging import Outcome, Ratings, outcome_of
-from zj.llm.template import Template
+from zj.llm.prompts import Template
 from zj.train.files import to_json
 
 RULE = "an answer wins if it wins in both orders, else the two tie; without a verdict in both orders there is none"

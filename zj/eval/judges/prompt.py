@@ -17,7 +17,7 @@ from typing import Literal
 from zj.data.records import Prompt
 from zj.llm.chat import ChatReply
 from zj.llm.judging import Ratings, parse_ratings, ratings_in_form, transcript
-from zj.llm.template import Template
+from zj.llm.prompts import Template
 
 FILE = Path(__file__).with_name("prompts.toml")
 Name = Literal["zhongjing", "iimedgpt", "huatuogpt"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from zj.eval.report import align_columns
 from zj.eval.significance import holm
+from zj.eval.tables import align_columns
 
 LEGEND = """score: win + ½ tie, ½ is no difference; [95 % interval: bootstrap over whole dialogues, 10,000 resamples]
 equal lengths: the score at equal lengths (a + b tanh(difference / its sd), logistic); p: exact sign test over

@@ -29,7 +29,7 @@ from zj.eval.answer_file import AnswerRow, Systems
 from zj.eval.judges.prompt import question_text
 from zj.eval.statistics import cluster_sums, percentile_interval, resampled_sums
 from zj.llm.chat import Ask, ChatReply, ChatRequest
-from zj.llm.template import Template
+from zj.llm.prompts import Template
 from zj.train.files import to_json
 
 PROMPT = Template(

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from tqdm import tqdm
 
 from zj.eval.text.distinct import ngrams, ratio
 from zj.eval.text.libraries import library
@@ -27,9 +28,14 @@ ORDERS = (1, 2, 3, 4)
 def statistics_of(measure: Measure, answers: Sequence[str], references: Sequence[str]) -> np.ndarray:
     """Statistics [N, K] of the answers. ValueError where a library is missing."""
     pair = PAIRS[measure.formula, measure.level](measure)
+    texts = tqdm(
+        list(zip(answers, references, strict=True)), measure.names[0], unit="answer", leave=False, disable=None
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # nltk's, of an order without a match: the signature names the smoothing
-        rows = [pair(answer, reference) for answer, reference in zip(answers, references, strict=True)]
+        rows = [
+            pair(answer, reference) for answer, reference in tqdm(texts, measure.names[0], leave=False, disable=None)
+        ]
     return np.array(rows, dtype=np.float64).reshape(len(rows), -1)
 
 

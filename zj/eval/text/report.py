@@ -1,15 +1,14 @@
-"""Text metrics as tables for the terminal, and as JSON: no figure without its interval and its signature."""
+"""Text metrics as tables and as JSON: no figure without its interval and its signature."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from zj.eval.answer_file import Systems, summary
-from zj.eval.report import align_columns
 from zj.eval.significance import ALPHA, POWER
 from zj.eval.statistics import LEVEL, RESAMPLES, Interval
+from zj.eval.tables import Table
 from zj.eval.text.presets import PRESETS
 from zj.eval.text.scores import MetricScores
 
@@ -24,32 +23,33 @@ TEST = (
 )
 
 
-def format_preset(name: str, scored: Sequence[MetricScores], against: str = "") -> str:
-    """The tables of one preset: the figures, the differences to `against`, the signatures."""
-    systems = list(scored[0].scores)
-    figures = [
-        [row.metric, *(format_interval(row.scores[system], digits(row)) for system in systems)] for row in scored
-    ]
-    parts = [f"{name}: {PRESETS[name].about}", align_columns([["", *systems], *figures])]
+def tables(name: str, scored: Sequence[MetricScores], against: str = "") -> list[Table]:
+    """Of one preset: the figures with their signatures, and the differences to `against`."""
+    about = PRESETS[name].about
+    if not scored:
+        return [Table(f"{name}: not measured, no question has a reference", ("",), (), about)]
+    systems = tuple(scored[0].scores)
+    figures = tuple((row.metric, *(format_interval(row.scores[one], digits(row)) for one in systems)) for row in scored)
+    metrics: dict[str, list[str]] = {}
+    for row in scored:
+        metrics.setdefault(row.signature, []).append(row.metric)
+    signatures = [f"{', '.join(names)} | {signature}" for signature, names in metrics.items()]
+    made = [Table(name, ("", *systems), figures, "\n".join([about, *signatures]))]
     if against:
-        header = [f"minus {against}", "difference", "p", "p (Holm)", "detectable"]
-        rows = [
-            [
-                f"{row.metric}, {system}",
+        head = (f"minus {against}", "difference", "p", "p (Holm)", "detectable")
+        differences = tuple(
+            (
+                f"{row.metric}, {one}",
                 format_interval(c.difference, digits(row), "+"),
                 format_p(c.p),
                 format_p(c.p_holm),
                 f"{c.detectable:.{digits(row)}f}",
-            ]
+            )
             for row in scored
-            for system, c in row.comparisons.items()
-        ]
-        parts.append(align_columns([header, *rows]))
-    metrics: dict[str, list[str]] = {}
-    for row in scored:
-        metrics.setdefault(row.signature, []).append(row.metric)
-    parts.append("\n".join(f"{', '.join(names)} | {line}" for line, names in metrics.items()))
-    return "\n\n".join(parts)
+            for one, c in row.comparisons.items()
+        )
+        made.append(Table(f"{name}, against {against}", head, differences))
+    return made
 
 
 def format_interval(value: Interval, decimals: int, sign: str = "") -> str:
@@ -67,21 +67,9 @@ def digits(row: MetricScores) -> int:
     return 4 if "| scale: 0-1 |" in row.signature else 2
 
 
-def as_report(systems: Systems, presets: Mapping[str, Sequence[MetricScores]], against: str) -> dict[str, Any]:
-    """The report as JSON: systems, and of each preset the metrics with signature, scores and comparisons."""
-    return {
-        "systems": {name: summary(rows) for name, rows in systems.items()},
-        "interval": INTERVAL,
-        "test": TEST if against else "",
-        "against": against,
-        "presets": {
-            name: {"about": PRESETS[name].about, "metrics": [_metric(row) for row in scored]}
-            for name, scored in presets.items()
-        },
-    }
+def metric_as_json(row: MetricScores) -> dict[str, Any]:
+    """{"metric", "signature", "scores": by system, "comparisons": by system}"""
 
-
-def _metric(row: MetricScores) -> dict[str, Any]:
     def ends(interval: Interval) -> dict[str, float]:
         return {"value": interval.mean, "low": interval.low, "high": interval.high}
 

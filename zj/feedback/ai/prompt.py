@@ -10,7 +10,7 @@ import re
 
 from zj.data.records import Prompt
 from zj.llm.judging import Language, transcript
-from zj.llm.template import Template
+from zj.llm.prompts import Template
 
 _TEXTS: dict[Language, str] = {
     "en": """Here is a conversation history:

@@ -1,4 +1,4 @@
-"""Prompts with fields, and the inverse that reads the fields of a rendered prompt."""
+"""Prompts as data: a template with fields, and the inverse that reads the fields of a rendered prompt."""
 
 from __future__ import annotations
 

@@ -1,0 +1,85 @@
+"""The table of an examination by simulated patients: means over cases with 95 % intervals, also by department."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from zj.eval.patient.outcome import Outcome
+from zj.eval.statistics import bootstrap_interval, paired_difference
+from zj.eval.tables import Table
+
+ROWS = {
+    "diagnosis": "diagnosis: 1/k if it is among k illnesses named",
+    "named": "names the diagnosis",
+    "illnesses": "illnesses named",
+    "questions": "questions asked",
+    "topics": "things of the case asked about",
+    "turns": "answers of the doctor",
+    "farewell": "ended by the patient",
+    "leaked": "patient names the diagnosis first",
+    "safe": "safe in every answer (gold)",
+    "harmful": "harmful in some answer (gold)",
+    "unread": "an answer that gold cannot read",
+}
+
+ABOUT = "intervals: bootstrap over cases; gold: the clinic's judge, which reads the clinic's own sentences only"
+
+
+def summarise(outcomes: Sequence[Outcome], departments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """{"all" or department: {field: {"mean", "low", "high", "n"}}}; what is known of no case is left out."""
+    groups = {"all": list(outcomes)}
+    for department in sorted({name for name in departments if name}):
+        of = [one for one, name in zip(outcomes, departments, strict=True) if name == department]
+        groups |= {department: of} if len(of) < len(outcomes) else {}
+    return {name: _means(group) for name, group in groups.items()}
+
+
+def compare(outcomes: Mapping[str, Outcome], earlier: Mapping[str, Outcome]) -> dict[str, Any]:
+    """{field: mean difference to the earlier result with its interval}, over the cases that both know."""
+    differences: dict[str, Any] = {}
+    for field in fields(Outcome):
+        pairs = [(getattr(outcomes[id], field.name), getattr(earlier[id], field.name)) for id in outcomes]
+        known = [(float(a), float(b)) for a, b in pairs if a is not None and b is not None]
+        if known:
+            a, b = zip(*known, strict=True)
+            differences[field.name] = asdict(paired_difference(a, b)) | {"n": len(known)}
+    return differences
+
+
+def tables(report: Mapping[str, Any]) -> list[Table]:
+    """All cases, with the constant doctor beside the diagnosis; departments; differences to an earlier result."""
+    summary, constant = report["table"], report["constant"]
+    ended = ", ".join(f"{end} {number}" for end, number in report["ended"].items())
+    rows = [
+        (label, _interval(row), f"{row['n']}") for field, label in ROWS.items() if (row := summary["all"].get(field))
+    ]
+    rows.append((f"diagnosis of a doctor who only ever says {constant['name']}", f"{constant['diagnosis']:.3f}", ""))
+    made = [Table("", ("", "mean [95 % interval]", "cases"), tuple(rows), f"{ABOUT}\nended: {ended}")]
+    departments = [
+        (name, _interval(group["diagnosis"]), f"{group['diagnosis']['n']}")
+        for name, group in summary.items()
+        if name != "all" and "diagnosis" in group
+    ]
+    if departments:
+        made.append(Table("", ("diagnosis", "mean [95 % interval]", "cases"), tuple(departments)))
+    differences = [(ROWS[field], _interval(row, "+"), f"{row['n']}") for field, row in report["against"].items()]
+    if differences:
+        made.append(
+            Table("", ("difference to --against, case by case", "mean [95 % interval]", "cases"), tuple(differences))
+        )
+    return made
+
+
+def _means(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    means: dict[str, Any] = {}
+    for field in fields(Outcome):
+        values = [float(value) for one in outcomes if (value := getattr(one, field.name)) is not None]
+        if values:
+            means[field.name] = asdict(bootstrap_interval(values)) | {"n": len(values)}
+    return means
+
+
+def _interval(row: Mapping[str, float], sign: str = "") -> str:
+    return " ".join((f"{row['mean']:{sign}.3f}", f"[{row['low']:{sign}.3f}, {row['high']:{sign}.3f}]"))
