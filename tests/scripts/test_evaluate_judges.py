@@ -15,6 +15,7 @@ from zj.data.records import Prompt
 from zj.eval.answer_file import AnswerRow, lines_of
 from zj.eval.judges.clinic import GoldReferee
 from zj.eval.judges.pairwise import PairwiseConfig, self_judged
+from zj.eval.tables import tables_of
 from zj.train.files import write_text
 
 QUESTIONS = [question(0, number) for number in range(24)]
@@ -54,6 +55,7 @@ def test_the_clinic_judges_offline_and_a_second_run_asks_for_nothing(command, an
     assert (first["wins"], first["ties"], first["losses"], first["unparsed"]) == (12, 12, 0, 0)
     assert first["sign_test"]["p"] == 2 / 2**12 and 2 / 2**12 <= first["sign_test"]["p_holm"] <= 8 / 2**12
     assert first["consistent"]["mean"] == 1 and set(first["groups"]) == {"one turn", "several turns"}
+    assert len(tables_of(found)) == 3 and tables_of(found)[2].title == "controls of the judge"
     assert found["controls"]["passed"] and found["identical_answers"] == {"bad": 12} and not found["self_judged"]
     assert set(found["prompt"]["sha256"]) == {row["dimension"] for row in found["results"]}
     lines = (tmp_path / "a" / "comparisons.jsonl").read_text(encoding="utf-8").splitlines()
@@ -70,7 +72,7 @@ def test_the_clinic_judges_offline_and_a_second_run_asks_for_nothing(command, an
 def test_noise_of_the_clinic_and_a_prompt_with_ratings(command, answers, tmp_path):
     more = ("--prompt", "huatuogpt", "--dimensions", "overall", "treatment+inquiry", "--noise", 0.3, "--controls", 0)
     done = command("evaluate", "pairwise", *flags(answers, tmp_path, *more))
-    assert done.status == 0 and "no controls" in done.out, done
+    assert done.status == 0 and "No controls" in done.out, done
     overall, both = report(tmp_path)["results"]
     assert both["dimension"] == "treatment+inquiry" and overall["consistent"]["mean"] < 1
     assert overall["ratings"]["first"] > overall["ratings"]["second"] and overall["ratings"]["ratio"] < 1

@@ -165,10 +165,11 @@ def _sign_test(decided: Sequence[Decision]) -> dict[str, float]:
 
 
 def _length_controlled(decided: Sequence[Decision], seed: int) -> dict[str, float] | None:
-    if not decided:
+    """None where one is longer by the same everywhere: the score at equal lengths is then unknown."""
+    differences = np.array([one.lengths[0] - one.lengths[1] for one in decided], dtype=np.float64)
+    if not decided or (differences[0] and (differences == differences[0]).all()):
         return None
     scores = np.array([one.score for one in decided])
-    differences = np.array([one.lengths[0] - one.lengths[1] for one in decided], dtype=np.float64)
     return vars(length_controlled(scores, differences, [one.dialogue for one in decided], seed))
 
 

@@ -20,7 +20,8 @@ from zj.eval.judges.human import (
     read_judgements,
     read_key,
 )
-from zj.eval.judges.report import correct_for_number, human_table
+from zj.eval.judges.report import correct_for_number, human_tables
+from zj.eval.tables import as_rows
 from zj.train.files import to_json, write_text
 
 
@@ -96,10 +97,11 @@ def human_import(config: HumanImportConfig) -> None:
         "results": results,
         "notice": NOTICE,
     }
+    tables = human_tables(report)
     if config.out:
         Path(config.out).parent.mkdir(parents=True, exist_ok=True)
-        write_text(Path(config.out), to_json(report, indent=1) + "\n")
-    print(f"{human_table(report)}\n{NOTICE}")
+        write_text(Path(config.out), to_json(report | {"tables": as_rows(tables)}, indent=1) + "\n")
+    print(*tables, NOTICE, sep="\n\n")
 
 
 def _beside(

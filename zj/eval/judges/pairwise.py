@@ -19,7 +19,8 @@ from zj.eval.judges.compare import RULE, Comparison, Match, compare, transcripts
 from zj.eval.judges.controls import assess, control_matches
 from zj.eval.judges.decisions import by_group, figures
 from zj.eval.judges.prompt import FILE, OVERALL, JudgePrompt, Name, read_prompts, sha256
-from zj.eval.judges.report import correct_for_number, pairwise_table
+from zj.eval.judges.report import correct_for_number, pairwise_tables
+from zj.eval.tables import as_rows
 from zj.llm.client import ChatClient, ChatConfig
 from zj.llm.judging import clinic_question
 from zj.train.files import to_json, write_text
@@ -84,8 +85,9 @@ def pairwise(config: PairwiseConfig) -> None:
         "controls": assess(made[len(matches) :], config.seed) if controls else None,
     }
     write_text(out / "comparisons.jsonl", transcripts(made))
-    write_text(out / "report.json", to_json(report, indent=1) + "\n")
-    print(f"{judge}\n\n{pairwise_table(report)}\n{out}: report.json, comparisons.jsonl\n{NOTICE}")
+    tables = pairwise_tables(report)
+    write_text(out / "report.json", to_json(report | {"tables": as_rows(tables)}, indent=1) + "\n")
+    print(judge, *tables, f"{out}: report.json, comparisons.jsonl\n{NOTICE}", sep="\n\n")
 
 
 def check_out(out: str) -> None:

@@ -12,8 +12,9 @@ from zj.eval.answer_file import Systems, counts_in_words, read_systems
 from zj.eval.judges.clinic_rubric import CRITERIA, GoldGrader
 from zj.eval.judges.pairwise import check_out, clinic_questions, is_done, self_judged
 from zj.eval.judges.prompt import sha256
-from zj.eval.judges.report import rubric_table
+from zj.eval.judges.report import rubric_tables
 from zj.eval.judges.rubric import PROMPT, Rubrics, difference, figures, grade, read_rubrics, reply_in_form, transcripts
+from zj.eval.tables import as_rows
 from zj.llm.client import ChatClient, ChatConfig
 from zj.train.files import to_json, write_text
 from zj.train.run_directory import lock
@@ -77,8 +78,9 @@ def rubric(config: RubricConfig) -> None:
         "notice": NOTICE,
     }
     write_text(out / "grades.jsonl", transcripts(grades))
-    write_text(out / "report.json", to_json(report, indent=1) + "\n")
-    print(f"{judge}\n\n{rubric_table(report)}\n{out}: report.json, grades.jsonl\n{NOTICE}")
+    tables = rubric_tables(report)
+    write_text(out / "report.json", to_json(report | {"tables": as_rows(tables)}, indent=1) + "\n")
+    print(judge, *tables, f"{out}: report.json, grades.jsonl\n{NOTICE}", sep="\n\n")
 
 
 def rubrics_of(config: RubricConfig, systems: Systems) -> Rubrics:
