@@ -5,8 +5,7 @@
     python scripts/evaluate.py text --texts answers.jsonl --preset official llamafactory --out text.json
     python scripts/evaluate.py text --texts before=sft.jsonl after=ppo.jsonl --against before
     python scripts/evaluate.py pairwise --answers ppo.jsonl --against sft.jsonl --judge runs/judge --out runs/judged
-    python scripts/evaluate.py rubric --answers ppo.jsonl sft.jsonl --rubric criteria.jsonl --judge endpoint \
-        --judge-model gpt-4o --out runs/graded
+    python scripts/evaluate.py rubric --answers ppo.jsonl --rubric criteria.jsonl --judge runs/judge --out runs/graded
     python scripts/evaluate.py human export --answers ppo.jsonl sft.jsonl --out items.jsonl --key key.jsonl
     python scripts/evaluate.py human import --judgements rankings/ --key key.jsonl --out human.json
     python scripts/evaluate.py patient --doctor runs/sft --about 皮肤科 --out examined

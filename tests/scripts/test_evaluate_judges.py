@@ -56,7 +56,9 @@ def test_the_clinic_judges_offline_and_a_second_run_asks_for_nothing(command, an
     assert first["sign_test"]["p"] == 2 / 2**12 and 2 / 2**12 <= first["sign_test"]["p_holm"] <= 8 / 2**12
     assert first["consistent"]["mean"] == 1 and set(first["groups"]) == {"one turn", "several turns"}
     assert len(tables_of(found)) == 3 and tables_of(found)[2].title == "controls of the judge"
-    assert found["controls"]["passed"] and found["identical_answers"] == {"bad": 12} and not found["self_judged"]
+    assert (
+        found["controls"]["passed"] and found["counts"]["identical_answers"] == {"bad": 12} and not found["self_judged"]
+    )
     assert set(found["prompt"]["sha256"]) == {row["dimension"] for row in found["results"]}
     lines = (tmp_path / "a" / "comparisons.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 4 * 24 + 2 * 18 and "Evaluation Criteria" in json.loads(lines[0])["prompts"][1]

@@ -171,9 +171,11 @@ def facts_of(
     return judge.facts() | {
         "first": name,
         "against": others,
-        "questions": len(systems[name]),
-        "dialogues": len({row.dialogue for row in systems[name]}),
-        "identical_answers": identical,
+        "counts": {
+            "questions": len(systems[name]),
+            "dialogues": len({row.dialogue for row in systems[name]}),
+            "identical_answers": identical,
+        },
         "rule": RULE,
         "prompt": {
             "name": prompt.name,

@@ -26,10 +26,10 @@ def correct_for_number(results: Sequence[dict[str, Any]]) -> None:
 
 
 def pairwise_tables(report: dict[str, Any]) -> list[Table]:
-    prompt, controls = report["prompt"], report["controls"]
+    prompt, controls, counts = report["prompt"], report["controls"], report["counts"]
     title = (
-        f"{report['first']} against {', '.join(report['against'])}: {report['questions']:,} questions of "
-        f"{report['dialogues']:,} dialogues, judged by {report['model']}, prompt {prompt['name']} "
+        f"{report['first']} against {', '.join(report['against'])}: {counts['questions']:,} questions of "
+        f"{counts['dialogues']:,} dialogues, judged by {report['model']}, prompt {prompt['name']} "
         f"({prompt['file_sha256'][:12]})"
     )
     about = f"{report['rule']}\n{LEGEND}\n{SEATS}"
@@ -101,7 +101,7 @@ def rubric_tables(report: dict[str, Any]) -> list[Table]:
     for tag in dict.fromkeys(tag for found in systems.values() for tag in found["tags"]):
         tagged = [found["tags"].get(tag) for found in systems.values()]
         cells[tag] = [_interval(found["score"]) if found else "-" for found in tagged]
-    title = f"{report['questions']:,} questions by the rubric {report['rubric']}, judged by {report['model']}"
+    title = f"{report['counts']['questions']:,} questions by the rubric {report['rubric']}, judged by {report['model']}"
     about = RUBRIC_LEGEND
     if report["self_judged"]:
         about += f"\nSELF-JUDGED: the judge has the name of {', '.join(report['self_judged'])}"

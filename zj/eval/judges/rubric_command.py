@@ -64,8 +64,7 @@ def rubric(config: RubricConfig) -> None:
     of_system = {name: [one for one in grades if one.row.model == name] for name in systems}
     first = next(iter(systems))
     report: dict[str, Any] = judge.facts() | {
-        "questions": len(rows),
-        "dialogues": len({row.dialogue for row in rows}),
+        "counts": {"questions": len(rows), "dialogues": len({row.dialogue for row in rows})},
         "rubric": config.rubric,
         "rubric_sha256": sha256(config.rubric) if config.rubric != CLINIC else "",
         "prompt_sha256": PROMPT.sha256,
