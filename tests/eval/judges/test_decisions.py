@@ -123,7 +123,7 @@ def test_the_fit_is_scipys():
 
     def loss(ab):
         eta = ab[0] + ab[1] * x
-        return np.sum(np.logaddexp(0, eta) - y * eta) + 0.5 * (1e-3 * ab[0] ** 2 + ab[1] ** 2)
+        return np.sum(np.logaddexp(0, eta) - y * eta) + 0.5 * (1e-3 * ab[0] ** 2 + 0.1 * ab[1] ** 2)
 
     a = scipy.optimize.minimize(loss, [0, 0], tol=1e-12).x[0]
     assert length_controlled(y, d, [str(n) for n in range(200)], resamples=10).mean == pytest.approx(

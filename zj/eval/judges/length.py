@@ -5,7 +5,7 @@ The model, after AlpacaEval 2 (Dubois et al. 2024, arXiv 2404.04475) without its
     P(first system wins) = sigmoid(a + b tanh(d / s)),    d: characters of the first answer less those of the second
 
 s is the standard deviation of d, not centred, so that d = 0 means equal lengths. A tie is half a win. The rate at equal
-lengths is sigmoid(a). b has a normal prior of variance 1, a one of variance 1,000, without which a fit to nothing but
+lengths is sigmoid(a). b has a normal prior of variance 10, a one of variance 1,000, without which a fit to nothing but
 wins has no end. The interval comes of 1,000 resamples of whole clusters, each with a fit of its own.
 
 It is an extrapolation where one system is longer nearly everywhere: the interval then is wide, and rightly so.
@@ -20,7 +20,7 @@ import numpy as np
 from zj.eval.statistics import DRAWS_IN_MEMORY, Interval, cluster_indices, percentile_interval
 
 RESAMPLES = 1000
-PRIOR = np.array([1e-3, 1.0])  # precisions of a and b
+PRIOR = np.array([1e-3, 0.1])  # precisions of a and b
 STEPS = 50  # of Newton's method
 LONGEST_STEP = 1.0
 
