@@ -28,11 +28,12 @@ from zj.data.report import count
 from zj.feedback.ai.clinic import GoldJudge
 from zj.feedback.ai.compare import Comparison, Item, compare, item_of
 from zj.feedback.ai.pairs import Pairs, Ranked
-from zj.feedback.ai.prompt import Language, digest, ratings_in_form
+from zj.feedback.ai.prompt import TEMPLATES
 from zj.feedback.ai.report import figures, table, unparsed_samples
 from zj.feedback.ranking.export import reads_back
 from zj.llm import ChatReply
 from zj.llm.client import ChatClient, ChatConfig
+from zj.llm.judging import Language, ratings_in_form
 from zj.train import to_json, write_text
 from zj.train.run_directory import lock
 
@@ -85,7 +86,7 @@ def main(config: Config) -> None:
         "rule": RULE,
         "pairs": config.pairs,
         "language": config.language,
-        "prompt_sha256": digest(config.language),
+        "prompt_sha256": TEMPLATES[config.language].sha256,
         "settings": {"temperature": config.temperature, "max_tokens": config.max_tokens, "seed": config.seed},
     }
     print(judge)

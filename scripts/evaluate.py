@@ -4,6 +4,10 @@
     python scripts/evaluate.py loss --model runs/pretrain --kind document --data corpus/ --out loss.json
     python scripts/evaluate.py text --texts answers.jsonl --preset official llamafactory --out text.json
     python scripts/evaluate.py text --texts before=sft.jsonl after=ppo.jsonl --against before
+    python scripts/evaluate.py pairwise --answers ppo.jsonl --against sft.jsonl --judge runs/judge --out runs/judged
+    python scripts/evaluate.py rubric --answers ppo.jsonl --rubric criteria.jsonl --judge runs/judge --out runs/graded
+    python scripts/evaluate.py human export --answers ppo.jsonl sft.jsonl --out items.jsonl --key key.jsonl
+    python scripts/evaluate.py human import --judgements rankings/ --key key.jsonl --out human.json
     python scripts/evaluate.py patient --doctor runs/sft --about 皮肤科 --out examined
     python scripts/evaluate.py choice --model runs/sft --data cmb.json --shuffle 4 --out choice.json
 
@@ -14,25 +18,29 @@ Models with different tokenizers are compared by nats per character: their token
 text: BLEU, GLEU, ROUGE and Distinct of answers that scripts/answer.py wrote. The same answers get figures several times
 apart by the convention. So each is of a named preset, with its signature and 95 % interval (docs/evaluation.md).
 
+pairwise: a judge says which of two answers is better, in both orders, with a paper's own prompt; controls beside it.
+rubric: a judge says which of a question's criteria an answer meets. human: answers without names to the ranking tool
+(annotate.py import), and its judgements back (annotate.py export). Every reply of a judge is kept in OUT.
+
 patient: conversations with simulated patients (HuatuoGPT, section 4.2.2): whether the doctor reaches the diagnosis,
 what it asks, whether it is safe.
 
 choice: accuracy in multiple choice, by the likelihood of letters and texts and by greedy replies, with its interval,
-beside chance and what guesses without the question reach; docs/evaluation_choice.md.
+beside chance and what guesses without the question reach; docs/evaluation.md.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tqdm import tqdm
 
 from zj import NOTICE
 from zj.cli import check_range, run_command
+from zj.cli.command import Commands
 from zj.data.batching import group_of, order
 from zj.data.prompt_formats import first_template
 from zj.data.records import Dialogue, Document
@@ -40,6 +48,9 @@ from zj.data.report import too_long
 from zj.data.template import encode_all
 from zj.data.tokenizer import Tokenizer
 from zj.eval.choice import ChoiceConfig, choice
+from zj.eval.judges.human_command import HumanExportConfig, HumanImportConfig, human_export, human_import
+from zj.eval.judges.pairwise import PairwiseConfig, pairwise
+from zj.eval.judges.rubric_command import RubricConfig, rubric
 from zj.eval.patient.command import PatientConfig, examine
 from zj.eval.text.command import TextConfig, measure
 from zj.inference.cpu import prepack_frozen
@@ -131,9 +142,12 @@ def counted_characters(record: Dialogue | Document) -> int:
     return sum(len(answer) for (_, answer), yes in zip(record.turns, trained, strict=True) if yes)
 
 
-COMMANDS: dict[str, tuple[Callable[[Any], None], type[Any]]] = {
+COMMANDS: Commands = {
     "loss": (loss, LossConfig),
     "text": (measure, TextConfig),
+    "pairwise": (pairwise, PairwiseConfig),
+    "rubric": (rubric, RubricConfig),
+    "human": {"export": (human_export, HumanExportConfig), "import": (human_import, HumanImportConfig)},
     "patient": (examine, PatientConfig),
     "choice": (choice, ChoiceConfig),
 }

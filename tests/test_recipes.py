@@ -136,13 +136,21 @@ def test_every_command_that_is_shown_is_understood(line, monkeypatch):
     for at, word in enumerate(arguments[:-1]):
         if word in numbers and arguments[at + 1].startswith("$"):
             arguments[at + 1] = numbers[word]
-    config = script.Config if hasattr(script, "Config") else script.COMMANDS[arguments.pop(0)][1]
-    parse(config, arguments)
+    config = script.Config if hasattr(script, "Config") else script.COMMANDS
+    while isinstance(config, dict):
+        config = config[arguments.pop(0)]
+    parse(config[1] if isinstance(config, tuple) else config, arguments)
+
+
+def configs_of(commands):
+    """Of a script's commands, and of those behind them."""
+    for one in commands.values():
+        yield from configs_of(one) if isinstance(one, dict) else [one[1]]
 
 
 SCRIPTS = [import_module(f"scripts.{file.stem}") for file in sorted((ROOT / "scripts").glob("*.py"))]
 CONFIGS = [script.Config for script in SCRIPTS if hasattr(script, "Config")]
-CONFIGS += [config for script in SCRIPTS for _, config in getattr(script, "COMMANDS", {}).values()]
+CONFIGS += [config for script in SCRIPTS for config in configs_of(getattr(script, "COMMANDS", {}))]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.__module__}.{config.__name__}")

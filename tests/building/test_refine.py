@@ -10,12 +10,13 @@ import pytest
 from scripts.build_refine import Config, main
 from tests.line import write_rows
 from zj.building.mentions import Mentions, read_names
-from zj.building.prompts import PROMPTS, Template, read_prompts
+from zj.building.prompts import PROMPTS, read_prompts
 from zj.building.refine import faults_of, prompt_of
 from zj.clinic.consultation import consultation
 from zj.data.readers import read
 from zj.data.records import as_json
 from zj.llm import ChatReply
+from zj.llm.prompts import Template
 
 BEFORE = "考虑荨麻疹。西替利嗪每晚一次，每次10毫克，连用3～5天。"
 SAME = [

@@ -16,9 +16,10 @@ from .config import parse
 from .console import fail, guard_console
 
 Command = tuple[Callable[[Any], None], type[Any]]  # a function and the dataclass that it takes
+Commands = Mapping[str, "Command | Commands"]  # by the word that selects it; a word may need another one behind it
 
 
-def run_command(main: Callable[[Any], None] | Mapping[str, Command], config: type | None = None) -> None:
+def run_command(main: Callable[[Any], None] | Commands, config: type | None = None) -> None:
     """Parse the command line into `config` and call `main` with it. A mapping: its key, the first word, selects both.
 
     Exit status 0: done. 2: a user's mistake, one line on stderr. 130: Ctrl-C. 1 and a traceback: anything else.
@@ -26,13 +27,14 @@ def run_command(main: Callable[[Any], None] | Mapping[str, Command], config: typ
     """
     guard_console()
     script, arguments = Path(sys.argv[0]).name, sys.argv[1:]
-    if isinstance(main, Mapping):
+    while isinstance(main, Mapping):
         if not arguments or arguments[0] not in main:
             where = sys.stdout if "--help" in arguments else sys.stderr
             print(f"usage: {script} {'|'.join(main)} [--help]", file=where)
             sys.exit(0 if "--help" in arguments else 2)
         script = f"{script} {arguments[0]}"
-        main, config = main[arguments.pop(0)]
+        chosen = main[arguments.pop(0)]
+        main, config = (chosen, None) if isinstance(chosen, Mapping) else chosen
     assert config is not None
     try:
         main(parse(config, arguments, script, inspect.getdoc(sys.modules["__main__"]) or ""))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 from statistics import NormalDist
 
 import numpy as np
@@ -58,3 +60,13 @@ def detectable(error: float) -> float:
     """The difference that a two-sided test at ALPHA sees with POWER, if differences have this standard error."""
     normal = NormalDist()
     return (normal.inv_cdf(1 - ALPHA / 2) + normal.inv_cdf(POWER)) * error
+
+
+def sign_test(wins: int, losses: int) -> float:
+    """Two-sided p of "either is as likely", exact: twice the binomial tail, at most 1 (Conover 1999, section 3.4)."""
+    decided, most = wins + losses, max(wins, losses)
+    term = tail = math.comb(decided, most)
+    for number in range(most, decided):
+        term = term * (decided - number) // (number + 1)
+        tail += term
+    return float(min(Fraction(1), Fraction(2 * tail, 2**decided)))

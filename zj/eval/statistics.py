@@ -157,13 +157,13 @@ def cluster_sums(statistics: np.ndarray, clusters: Sequence[str] | None) -> np.n
     """Sums [G, K] of the statistics [N, K] in each cluster, in order of first occurrence."""
     if clusters is None:
         return statistics
-    indices = _cluster_indices(clusters, len(statistics))
+    indices = cluster_indices(clusters, len(statistics))
     sums = np.zeros((max(indices) + 1, statistics.shape[1]))
     np.add.at(sums, indices, statistics)
     return sums
 
 
-def _cluster_indices(clusters: Sequence[str], values: int) -> list[int]:
+def cluster_indices(clusters: Sequence[str], values: int) -> list[int]:
     if len(clusters) != values:
         raise ValueError(f"found {len(clusters)} clusters of {values} values, expected one of each value")
     index_of = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
@@ -174,7 +174,7 @@ def _cluster_sums(x: np.ndarray, clusters: Sequence[str] | None) -> tuple[np.nda
     """(sum of values, number of values) of each cluster, in order of first occurrence."""
     if clusters is None:
         return x, np.ones(len(x))
-    indices = _cluster_indices(clusters, len(x))
+    indices = cluster_indices(clusters, len(x))
     return np.bincount(indices, x), np.bincount(indices).astype(np.float64)
 
 
@@ -187,3 +187,19 @@ def _differences(a: Values, b: Values) -> np.ndarray:
     if len(a) != len(b):
         raise ValueError(f"found {len(a)} and {len(b)} values, expected one of each question on both sides")
     return np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+
+
+# ---- shares
+
+
+def percentile_interval(value: float, resampled: np.ndarray, clusters: int) -> Interval:
+    """The interval of a figure from its values [R] in resamples of so many clusters; with one cluster it is a point.
+
+    For shares: it stays within 0 and 1, and is no point where nearly all agree, as bootstrap-t is. Its ends lie a
+    little further out than plain percentiles, as Student's t does, for few clusters (Hesterberg 2015, section 5.3).
+    """
+    tail = (1 - LEVEL) / 2
+    if clusters > 1:
+        tail = NormalDist().cdf(sqrt(clusters / (clusters - 1)) * _student(tail, clusters - 1))
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return Interval(float(value), float(low), float(high))

@@ -7,7 +7,7 @@ CMMLU    CSV    a column of numbers, Question, A, B, C, D, Answer
 MedQA    JSONL  question, options {letter: text}, answer (the text), answer_idx (the letter), meta_info
 one's own       question, options {letter: text} or [text, …], answer "A" or "AC"; subject, group, question_type, id
 
-Where each is published, and its licence: docs/evaluation_choice.md. Files may be JSON, JSON lines, CSV or parquet.
+Where each is published, and its licence: docs/evaluation.md. Files may be JSON, JSON lines, CSV or parquet.
 """
 
 from __future__ import annotations

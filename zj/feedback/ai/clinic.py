@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from zj.clinic import Question, judge
-from zj.feedback.ai.prompt import TEMPLATES, Language, parse_ratings, ratings_in_form, read, render
+from zj.feedback.ai.prompt import TEMPLATES, read, render
 from zj.llm import ChatRequest
 from zj.llm.clinic import ClinicRole
+from zj.llm.judging import Language, parse_ratings, ratings_in_form
 
 SHARED = ("history", "query", "doctor_response")  # texts of the judge's prompt that both answers share
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from zj.clinic import Question, question_of
+from zj.clinic import Question
 from zj.data.records import Candidates, Prompt
-from zj.feedback.ai.pairs import PLANS, Outcome, Pair, Pairs, Plan, Ranked, outcome_of
-from zj.feedback.ai.prompt import Language, Ratings, parse_ratings, render
+from zj.feedback.ai.pairs import PLANS, Pair, Pairs, Plan, Ranked
+from zj.feedback.ai.prompt import render
 from zj.feedback.answers.sampling import REFERENCE
 from zj.llm import ChatReply, ChatRequest
-
-Ask = Callable[[list[ChatRequest]], list[ChatReply]]
+from zj.llm.chat import Ask
+from zj.llm.judging import Language, Outcome, Ratings, clinic_question, outcome_of, parse_ratings
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,6 @@ def item_of(candidates: Candidates) -> Item | None:
     if not reference or len(answers) < 2:
         return None
     return Item(candidates.id, candidates.prompt, answers, reference, question, candidates.source)
-
-
-def clinic_question(prompt: Prompt) -> Question | None:
-    """The clinic's question with this prompt's id and words; None for any other prompt."""
-    try:
-        question = question_of(prompt.id)
-    except ValueError:
-        return None
-    same = (question.prompt.history, question.prompt.user) == (prompt.history, prompt.user)
-    return question if same else None
 
 
 def compare(

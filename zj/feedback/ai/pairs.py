@@ -11,22 +11,12 @@ from itertools import combinations
 from typing import Literal
 
 from zj.feedback.ranking.ranks import competition_ranks
+from zj.llm.judging import Outcome
 
 Pair = tuple[int, int]  # numbers of two answers
-Outcome = int | None  # 1: the first is better, -1: the second, 0: a tie, None: no verdict
 Ranked = dict[int, int]  # answer → rank, 1 is best; answers that could not be placed are not in it
 Plan = Generator[list[Pair], Mapping[Pair, Outcome], Ranked]
 Pairs = Literal["all", "tournament"]
-
-
-def outcome_of(first: int | None, second: int | None) -> Outcome:
-    """Of the signs of the two orders, both seen from the pair's first answer; None: that reply has no ratings.
-
-    The better one is who is better in both orders, all else is a tie; without ratings in both there is no verdict.
-    """
-    if first is None or second is None:
-        return None
-    return first if first == second else 0
 
 
 def all_pairs(number: int) -> Plan:

@@ -1,4 +1,4 @@
-"""The judge's prompt, its inverse, and the ratings in a reply.
+"""The judge's prompt and its inverse.
 
 The English prompt is that of HuatuoGPT, appendix A.4, word for word; the paper has no Chinese one, so "zh" is a
 translation made here. The system text of a conversation is left out: it tells the doctor what to do, not the judge.
@@ -6,17 +6,13 @@ translation made here. The system text of a conversation is left out: it tells t
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Mapping
-from functools import cache
-from typing import Literal, NamedTuple
 
 from zj.data.records import Prompt
+from zj.llm.judging import Language, transcript
+from zj.llm.prompts import Template
 
-Language = Literal["en", "zh"]
-
-TEMPLATES: dict[Language, str] = {
+_TEXTS: dict[Language, str] = {
     "en": """Here is a conversation history:
 [History]
 {history}
@@ -58,87 +54,25 @@ ratings in the following format: "Rating A: [score]; Rating B: [score]".
 [助手B结束]""",
 }
 _SPEAKERS: dict[Language, tuple[str, str]] = {"en": ("User: ", "Doctor: "), "zh": ("用户：", "医生：")}
-_MARK = re.compile(r"\[([^\[\]{}\n]+)\]")
-
-
-class Ratings(NamedTuple):
-    """Of the answer in seat A and of that in seat B, each 1 to 10."""
-
-    a: float
-    b: float
-
-    @property
-    def sign(self) -> int:
-        """1: the first seat wins, -1: the second, 0: equal."""
-        return (self.a > self.b) - (self.a < self.b)
+_MARKS = tuple(dict.fromkeys(mark for text in _TEXTS.values() for mark in re.findall(r"\[[^\[\]{}\n]+\]", text)))
+TEMPLATES: dict[Language, Template] = {language: Template(text, _MARKS) for language, text in _TEXTS.items()}
 
 
 def render(language: Language, prompt: Prompt, reference: str, first: str, second: str) -> str:
     """The judge's prompt for two answers, `first` in seat A. A section mark in a text cannot end its section."""
-    user, doctor = _SPEAKERS[language]
-    texts = {
-        "history": "\n".join(f"{user}{message}\n{doctor}{answer}" for message, answer in prompt.history),
-        "query": prompt.user,
-        "doctor_response": reference,
-        "response_a": first,
-        "response_b": second,
-    }
-    return TEMPLATES[language].format(**{name: _without_marks(text) for name, text in texts.items()})
+    return TEMPLATES[language].fill(
+        history="\n".join(transcript(prompt.history, *_SPEAKERS[language])),
+        query=prompt.user,
+        doctor_response=reference,
+        response_a=first,
+        response_b=second,
+    )
 
 
 def read(text: str) -> tuple[Language, dict[str, str]] | None:
     """(language, the five texts) of a rendered prompt; None for any other text. The inverse of `render`."""
-    for language in TEMPLATES:
-        match = _pattern(language).fullmatch(text)
-        if match:
-            return language, match.groupdict()
+    for language, template in TEMPLATES.items():
+        texts = template.read(text)
+        if texts is not None:
+            return language, texts
     return None
-
-
-def _without_marks(text: str) -> str:
-    """Brackets of the templates' own marks become full-width ones; all else stays."""
-    return _MARK.sub(lambda mark: f"［{mark[1]}］" if mark[1].lower() in _marks() else mark[0], text)
-
-
-@cache
-def _marks() -> frozenset[str]:
-    return frozenset(mark.lower() for template in TEMPLATES.values() for mark in _MARK.findall(template))
-
-
-@cache
-def _pattern(language: Language) -> re.Pattern[str]:
-    parts = re.split(r"\{(\w+)\}", TEMPLATES[language])
-    fields = [f"(?P<{part}>.*?)" if number % 2 else re.escape(part) for number, part in enumerate(parts)]
-    return re.compile("".join(fields), re.DOTALL)
-
-
-def digest(language: Language) -> str:
-    """SHA-256 of the template: it stands beside every result."""
-    return hashlib.sha256(TEMPLATES[language].encode()).hexdigest()
-
-
-_NUMBER = r"[\[［]?\s*(\d+(?:\.\d+)?)\s*[\]］]?(?:\s*/\s*10|\s*分)?(?!\.?\d|/)"
-_RATINGS = re.compile(
-    rf"(?:Rating|评分)\s*A\s*[:：]\s*{_NUMBER}[\s;；,，。]*(?:Rating|评分)\s*B\s*[:：]\s*{_NUMBER}", re.IGNORECASE
-)
-
-
-def parse_ratings(reply: str, cut_off: bool = False) -> Ratings | None:
-    """The ratings in the form that the prompt asks for; None if there are none, or two different ones.
-
-    `cut_off`: the reply ended at its longest length, so that a number at its end may lack digits. Only emphasis (*) is
-    ignored. Nothing is guessed from other words.
-    """
-    text = reply.replace("*", "")
-    matches = list(_RATINGS.finditer(text))
-    ratings = {Ratings(float(match[1]), float(match[2])) for match in matches}
-    if len(ratings) != 1 or (cut_off and matches[-1].end() == len(text)):
-        return None
-    (one,) = ratings
-    return one if all(1 <= rating <= 10 for rating in one) else None
-
-
-def ratings_in_form(language: Language, ratings: Mapping[str, float]) -> str:
-    """A reply in the form that the prompt asks for; `ratings` of "A" and "B"."""
-    form = "Rating A: {A:.2f}; Rating B: {B:.2f}" if language == "en" else "评分A：{A:.2f}；评分B：{B:.2f}"
-    return form.format(**ratings)
