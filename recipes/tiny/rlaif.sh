@@ -37,7 +37,7 @@ python scripts/train_reward.py --config recipes/tiny/reward.toml --model "$demo/
 
 say "4/5 reinforcement learning: the policy answers, the reward model judges"
 python scripts/train_ppo.py --config recipes/tiny/rl.toml --model "$demo/sft" --reward "$out/reward" --data "$prompts" \
-    --out "$out/rl"
+    --limit "$number" --out "$out/rl"
 
 say "5/5 the examination: 2,000 questions that trained nothing, judged without names"
 python scripts/judge.py --models "sft=$demo/sft" "rl=$out/rl" --data "$demo/clinic/exam.jsonl" --limit 2000 --slots 256 \
