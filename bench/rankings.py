@@ -5,6 +5,7 @@ python -m bench.rankings --model runs/sft --data runs/clinic/ranking.jsonl --out
 For each noise: items → two of six annotators → the rule of disagreement, with the expert or without → export →
 scripts/train_reward.py → how often it prefers the better of two answers to a held-out item, by the gold judge ("reward
 model") and by labels of the same noise ("on labels"), as right as those allow. Theory: zj/feedback/ranking/simulate.py.
+Two baselines that learn nothing stand above the table: the longer answer, and a random head on the same model.
 """
 
 from __future__ import annotations
@@ -12,17 +13,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import torch
+
 from zj.cli import check_range, run_command
 from zj.clinic import question_of
 from zj.data.batching import split
+from zj.data.prompt_formats import choose_template
 from zj.data.readers import read
 from zj.data.records import Candidates, Ranking, as_json
+from zj.data.template import encode_answers
+from zj.data.tokenizer import Tokenizer
 from zj.feedback.ranking.agreement import FINAL
 from zj.feedback.ranking.export import export
 from zj.feedback.ranking.ranks import Ranks, lexicographic
@@ -35,7 +42,9 @@ from zj.feedback.ranking.simulate import (
     pair_counts,
     simulate,
 )
+from zj.model import Packed, ScalarHead
 from zj.train import write_text
+from zj.weights import load_model
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS: tuple[str, ...] = ("noise", "adjudicated", "to expert", "alpha", "in theory", "labels right", "in theory")
@@ -65,13 +74,16 @@ def main(config: Config) -> None:
     write_text(
         out / "gold.jsonl", "".join(json.dumps(as_json(record), ensure_ascii=False) + "\n" for record in sides[1])
     )
-    print(f"{len(train):,} items to judge, {len(held_out):,} held out\n" + "".join(f"{name:>14}" for name in COLUMNS))
+    print(f"{len(train):,} items to judge, {len(held_out):,} held out")
+    baselines = _baselines(config, held_out)
+    print("".join(f"{name}: {accuracy:.3f} of the pairs\n" for name, accuracy in baselines.items()), end="")
+    print("".join(f"{name:>14}" for name in COLUMNS), flush=True)
     rows = []
     for noise in config.noise:
         for adjudicated in (True, False) if noise else (True,):
             rows.append(_measure(config, train, held_out, noise, adjudicated))
             print("".join(f"{cell:>14}" for cell in map(_shown, rows[-1].values())), flush=True)
-    write_text(out / "rankings.json", json.dumps(rows, indent=2) + "\n")
+    write_text(out / "rankings.json", json.dumps({"baselines": baselines, "rows": rows}, indent=2) + "\n")
 
 
 def _with_gold(record: Ranking) -> tuple[Candidates, Gold]:
@@ -124,10 +136,31 @@ def _scores(config: Config, out: Path) -> dict[str, list[float]]:
     return {row["id"]: row["scores"] for row in rows}
 
 
-def _accuracy(scores: dict[str, list[float]], labels: dict[str, Ranks], truth: dict[str, Ranks]) -> float:
-    """Of the pairs of answers that labels and gold order: how often the one that is labelled better scores higher."""
+@torch.no_grad()
+def _baselines(config: Config, held_out: Items) -> dict[str, float]:
+    """Accuracy of what has learnt no ranking, on the same pairs: the longer answer, a random head on the model."""
+    tokenizer, template = Tokenizer.load(config.model), choose_template("", config.model)
+    model = load_model(config.model, torch.float32, torch.device("cpu")).eval()
+    head = ScalarHead(model.config.hidden_size, config.seed)
+    untrained = {}
+    for item, _ in held_out:
+        packed = Packed.of([answer.ids for answer in encode_answers(item.prompt, item.answers, tokenizer, template)])
+        untrained[item.id] = head(model(packed)[packed.last]).tolist()
+    lengths = {item.id: [len(answer) for answer in item.answers] for item, _ in held_out}
+    truth = {item.id: lexicographic(gold) for item, gold in held_out}
+    scores = {"longer answer": lengths, "untrained head": untrained}
+    return {name: _accuracy(score, truth, truth) for name, score in scores.items()}
+
+
+def _accuracy(scores: Mapping[str, Sequence[float]], labels: Mapping[str, Ranks], truth: Mapping[str, Ranks]) -> float:
+    """Of the pairs of answers that labels and gold order: how often the one that is labelled better scores higher.
+
+    Equal scores count half.
+    """
     right = [
-        (scores[name][i] - scores[name][j]) * (labels[name][i] - labels[name][j]) < 0
+        0.5
+        if scores[name][i] == scores[name][j]
+        else (scores[name][i] - scores[name][j]) * (labels[name][i] - labels[name][j]) < 0
         for name, gold in truth.items()
         for i, j in combinations(range(len(gold)), 2)
         if gold[i] != gold[j] and labels[name][i] != labels[name][j]

@@ -139,7 +139,9 @@ def test_every_command_that_is_shown_is_understood(line, monkeypatch):
     config = script.Config if hasattr(script, "Config") else script.COMMANDS
     while isinstance(config, dict):
         config = config[arguments.pop(0)]
-    parse(config[1] if isinstance(config, tuple) else config, arguments)
+    given = parse(config[1] if isinstance(config, tuple) else config, arguments)
+    if script.__name__ == "scripts.judge":  # which wants NAME=DIR, and says so only when it runs
+        assert all(name and path for name, _, path in (entry.partition("=") for entry in given.models + given.texts))
 
 
 def configs_of(commands):

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench import limits, ppo, preferences
+from bench import limits, ppo, preferences, rankings
 from bench.base import Base
 from zj.data.sequences import Encoded
 from zj.model import Llama, LlamaConfig, Packed
@@ -194,3 +194,10 @@ def test_phases_of_ppo():
         limits.generation_seconds(job, some, [5, 5], limits.Machine(1.0, math.inf)) for some in ([7, 9], [4, 12])
     ]
     assert found["sample"] == pytest.approx(sum(sampled) / 2, rel=1e-12)
+
+
+def test_the_accuracy_of_a_ranking_counts_equal_scores_half():
+    ranks = {"item": (1, 2, 2)}
+    assert rankings._accuracy({"item": [3.0, 1.0, 0.0]}, ranks, ranks) == 1  # the tie of the last two is no pair
+    assert rankings._accuracy({"item": [1.0, 1.0, 0.0]}, ranks, ranks) == 0.75
+    assert rankings._accuracy({"item": [0.0, 1.0, 2.0]}, ranks, ranks) == 0
