@@ -139,6 +139,8 @@ def test_the_command_writes_dialogues_answers_and_a_report_and_asks_nothing_twic
     examine(PatientConfig(out=str(tmp_path / "a"), **given))
     report = json.loads((tmp_path / "a" / "report.json").read_text(encoding="utf-8"))
     assert report["ended"] == {"再见": 8} and report["table"]["all"]["diagnosis"]["n"] == 8
+    named = report["table"]["all"]["named"]  # Wilson's: 8 / (8 + 1.96 ** 2)
+    assert named["mean"] == named["high"] == 1 and named["low"] == pytest.approx(0.6756, abs=1e-4)
     dialogues = read([tmp_path / "a" / "dialogues.jsonl"], "dialogue")[0]
     rows = read_answers(tmp_path / "a" / "answers.jsonl")
     assert len(dialogues) == len(rows) == 8 and all(row.reference in row.answer for row in rows)

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from zj.eval.patient.outcome import Outcome
-from zj.eval.statistics import bootstrap_interval, paired_difference
+from zj.eval.statistics import bootstrap_interval, paired_difference, wilson_interval
 from zj.eval.tables import Table
 
 ROWS = {
@@ -24,7 +24,7 @@ ROWS = {
     "unread": "an answer that gold cannot read",
 }
 
-ABOUT = "intervals: bootstrap over cases; gold: the clinic's judge, which reads the clinic's own sentences only"
+ABOUT = "intervals: bootstrap over cases, Wilson's where all cases agree; gold: the clinic's judge, which reads the clinic's own sentences only"
 
 
 def summarise(outcomes: Sequence[Outcome], departments: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -77,7 +77,9 @@ def _means(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     for field in fields(Outcome):
         values = [float(value) for one in outcomes if (value := getattr(one, field.name)) is not None]
         if values:
-            means[field.name] = asdict(bootstrap_interval(values)) | {"n": len(values)}
+            all_agree = set(values) in ({0.0}, {1.0})  # of which a bootstrap knows no interval
+            interval = wilson_interval(round(sum(values)), len(values)) if all_agree else bootstrap_interval(values)
+            means[field.name] = asdict(interval) | {"n": len(values)}
     return means
 
 
