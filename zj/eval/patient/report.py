@@ -24,7 +24,10 @@ ROWS = {
     "unread": "an answer that gold cannot read",
 }
 
-ABOUT = "intervals: bootstrap over cases, Wilson's where all cases agree; gold: the clinic's judge, which reads the clinic's own sentences only"
+ABOUT = (
+    "intervals: bootstrap over cases, Wilson's where all cases agree\n"
+    "gold: the clinic's judge, which reads the clinic's own sentences only"
+)
 
 
 def summarise(outcomes: Sequence[Outcome], departments: Sequence[str]) -> dict[str, dict[str, Any]]:
