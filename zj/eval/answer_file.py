@@ -140,7 +140,7 @@ def read_systems(named_files: Sequence[str], flag: str = "--texts") -> Systems:
     systems: Systems = {}
     origin: dict[str, str] = {}
     for given in named_files:
-        name, equals, path = given.partition("=")
+        name, equals, path = ("", "", given) if Path(given).exists() else given.partition("=")  # runs/lr=1e-5/a.jsonl
         rows = read_answers(path if equals else given)
         models = dict.fromkeys(row.model for row in rows)
         if equals and len(models) > 1:

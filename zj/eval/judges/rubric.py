@@ -27,7 +27,7 @@ import numpy as np
 from zj.data.json_rows import parse_line
 from zj.eval.answer_file import AnswerRow, Systems
 from zj.eval.judges.prompt import question_text
-from zj.eval.statistics import cluster_sums, percentile_interval, resampled_sums
+from zj.eval.statistics import cluster_sums, opened, percentile_interval, resampled_sums
 from zj.llm.chat import Ask, ChatReply, ChatRequest
 from zj.llm.prompts import Template
 from zj.train.files import to_json
@@ -122,10 +122,7 @@ def prompt_of(row: AnswerRow, criterion: Criterion) -> str:
 
 def parse_met(reply: ChatReply) -> bool | None:
     """`criteria_met` of the JSON object that is the whole reply, but for a fence around it; None for anything else."""
-    try:
-        value = json.loads(_FENCE.sub("", reply.text.strip()))
-    except ValueError:
-        return None
+    value = parse_line(_FENCE.sub("", reply.text.strip()))  # a ValueError in the place of what is no JSON
     met = value.get("criteria_met") if isinstance(value, dict) else None
     return met if isinstance(met, bool) else None
 
@@ -205,7 +202,9 @@ def _interval(values: Any, dialogues: Sequence[str], seed: int, clip: bool) -> d
     means, mean = sums[:, 0] / sums[:, 1], float(counted[:, 0].mean())
     if clip:
         means, mean = np.clip(means, 0, 1), float(np.clip(mean, 0, 1))
-    return vars(percentile_interval(mean, means, len(set(dialogues))))
+    number = len(set(dialogues))
+    least, most = (0.0, 1.0) if clip else (min(-1.0, *values), max(1.0, *values))
+    return vars(opened(percentile_interval(mean, means, number), number, least, most))
 
 
 def _clipped_mean(values: Sequence[float | None]) -> float:
