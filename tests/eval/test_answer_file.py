@@ -42,6 +42,7 @@ def test_what_is_written_is_read_back(write):
     [
         ({"answer": None}, "found answer None"),
         ({"model": ""}, "found model ''"),
+        ({"answer": "好\ud83d"}, 'found answer = "好\\ud83d" with half a character'),  # no file and no judge takes it
         ({"turns_left_out": "1"}, "found turns_left_out '1'"),
         ({"prompt": []}, "found"),
         ({"prompt": None}, "found"),

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from zj.data.fields import string_of
 from zj.data.json_rows import parse_line
 from zj.eval.answer_file import AnswerRow, Systems
 from zj.eval.judges.prompt import question_text
@@ -106,7 +107,7 @@ def _criterion(given: Any) -> Criterion:
     good = isinstance(text, str) and text.strip() and type(points) in (int, float) and points
     if not good or not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise ValueError(f"found criterion {str(given)[:80]}, expected its text, points other than 0, and tags")
-    return Criterion(row["criterion"], row["points"], tuple(tags))
+    return Criterion(string_of(text, "criterion"), row["points"], tuple(tags))
 
 
 def grade(systems: Systems, rubrics: Rubrics, settings: ChatRequest, ask: Ask) -> list[Grade]:
