@@ -42,6 +42,7 @@ def test_what_is_written_is_read_back(write):
     [
         ({"answer": None}, "found answer None"),
         ({"model": ""}, "found model ''"),
+        ({"answer": "好\ud83d"}, 'found answer = "好\\ud83d" with half a character'),  # no file and no judge takes it
         ({"turns_left_out": "1"}, "found turns_left_out '1'"),
         ({"prompt": []}, "found"),
         ({"prompt": None}, "found"),
@@ -64,6 +65,10 @@ def test_systems_answer_the_same_questions(write):
     systems = read_systems([str(one), f"b={other}"])
     assert list(systems) == ["a", "b"]
     assert [row.id for row in systems["b"]] == ["d1", "d2/2"] and {row.model for row in systems["b"]} == {"b"}
+    folder = one.parent / "lr=1e-5"
+    folder.mkdir()
+    assert list(read_systems([str(other.replace(folder / "b.jsonl"))])) == ["a"]  # a path, no name
+    other = write(list(reversed(ROWS[:2])), "other.jsonl")
     for files, message in [
         ([str(one), str(other)], "found a second model a"),
         ([f"c={write(ROWS, 'two.jsonl')}"], "found the models a, b"),

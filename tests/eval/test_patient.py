@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -14,8 +14,9 @@ from zj.data.cases import MedicalCase
 from zj.data.readers import read
 from zj.eval.answer_file import read_answers
 from zj.eval.patient.cases import constant_doctor, exam_cases, read_illnesses
-from zj.eval.patient.command import PatientConfig, examine
+from zj.eval.patient.command import PatientConfig, answer_row, examine
 from zj.eval.patient.outcome import outcome_of
+from zj.eval.patient.report import compare, summarise
 from zj.llm import ChatReply, ChatRequest, ask
 from zj.llm.clinic import CaseDoctor, ClinicModel, ClinicPatient
 from zj.llm.conversation import PATIENT_PROMPT, Speaker, Talk, converse, terms
@@ -42,6 +43,28 @@ def test_a_diagnosis_is_shared_by_all_illnesses_named(messages, diagnosis, named
     found = outcome(*messages)
     assert (found.diagnosis, found.named, found.illnesses) == (pytest.approx(diagnosis), named, illnesses)
     assert found.safe is found.topics is None  # no patient of the clinic
+
+
+def test_two_diagnoses_of_one_case_both_count():
+    """Who names both is no worse than who names one; who adds a third is."""
+    answers = ("湿疹和荨麻疹", "湿疹", "湿疹、荨麻疹、足癣", "足癣")
+    found = [outcome("痒。", answer, diagnosis="湿疹，荨麻疹").diagnosis for answer in answers]
+    assert found == pytest.approx([1, 1, 2 / 3, 0])
+
+
+def test_no_doctor_speaks_for_its_patient():
+    talk = Talk(MedicalCase("a", "痒", "湿疹"), 0, ["痒。", "湿疹。\n患者：您说得对！\n **医生** : 不客气"], "再见")
+    assert answer_row(talk, "m").answer == "患者：痒。\n医生：湿疹。\n“患者：”您说得对！\n“医生：”不客气"
+
+
+def test_the_same_in_all_cases_is_no_point_and_a_count_has_no_interval():
+    half = [replace(outcome("痒。", "荨麻疹或湿疹？"), questions=1)] * 3
+    row = summarise(half, [""] * 3)["all"]
+    assert row["diagnosis"]["low"] < 0.2 < 0.8 < row["diagnosis"]["high"]
+    assert row["questions"]["low"] == row["questions"]["high"] == 1  # it may be 9 in another case
+    pairs = {str(n): one for n, one in enumerate(half)}
+    worse = {id: replace(one, diagnosis=0.0) for id, one in pairs.items()}
+    assert compare(pairs, worse)["diagnosis"]["low"] < 0 < compare(pairs, worse)["diagnosis"]["mean"]
 
 
 def test_questions_turns_and_an_unknown_diagnosis():

@@ -158,6 +158,8 @@ def test_holm_by_hand():
 
 
 def test_normal_p():
-    assert normal_p(1.959964, 1.0) == pytest.approx(0.05, abs=1e-6) == normal_p(-1.959964, 1.0)
-    assert normal_p(0.0, 0.0) == 1.0 and normal_p(0.1, 0.0) == 0.0
+    assert normal_p(1.959964, 1.0, 99) == pytest.approx(0.05, abs=1e-6) == normal_p(-1.959964, 1.0, 99)
+    assert normal_p(0.0, 0.0, 9) == 1.0 and normal_p(60.0, 1.0, 9999) > 0
+    assert [normal_p(0.1, 0.0, clusters) for clusters in (1, 2, 8)] == [1, 1 / 2, 1 / 128]  # as an exchange would give
+    assert detectable(0.0) is None and detectable(1.0) == pytest.approx(2.8016, abs=1e-4)
     assert jackknife_error(np.array([1.0, 2.0, 3.0])) == pytest.approx(np.sqrt(4 / 3))

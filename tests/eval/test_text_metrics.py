@@ -6,6 +6,7 @@ import json
 import random
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -196,7 +197,22 @@ def test_a_system_against_itself_is_a_tie():
     systems = {"a": rows(PAIRS[:40]), "b": rows(PAIRS[:40], "b")}
     for one in score_texts(PRESETS["official"], systems, "a", resamples=100):
         c = one.comparisons["b"]
-        assert (c.difference.mean, c.difference.low, c.difference.high, c.p, c.detectable) == (0, 0, 0, 1, 0)
+        assert (c.difference.mean, c.p, c.detectable) == (0, 1, None)
+        assert -c.difference.low == c.difference.high > 0  # what 40 dialogues show is not what all would
+
+
+def test_few_dialogues_and_equal_answers_prove_nothing():
+    """No interval is a point, no p is 0: of one dialogue, and of constant systems, whose Distinct has no scatter."""
+    one = {"a": rows(PAIRS[:1]), "b": [replace(row, answer="好") for row in rows(PAIRS[:1], "b")]}
+    constant = {name: [replace(row, answer=name) for row in rows(PAIRS[:2], name)] for name in ("ab", "abb")}
+    for metric in score_texts(PRESETS["official"], one, "a", resamples=100):
+        scale = 1 if "Distinct" in metric.metric else 100
+        assert all(found.high - found.low > 0.9 * scale for found in metric.scores.values())
+        assert metric.comparisons["b"].p == 1 and metric.comparisons["b"].detectable is None
+    distinct = score_texts(PRESETS["official"], constant, "ab", resamples=100)[-2]
+    c = distinct.comparisons["abb"]
+    assert c.difference.low < 0 < c.difference.high and c.p >= 0.5 and c.detectable is None
+    assert distinct.scores["ab"].high - distinct.scores["ab"].low > 0.8
 
 
 def test_without_references_only_distinct_is_left():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from zj.llm.answers import generate_answers, load_chat_model
 from zj.llm.budget import DryRun, Metered, Prices
 from zj.llm.cache import Cached, ReplyCache, key_of
 from zj.llm.chat import REFUSED, estimate_tokens, most_tokens
-from zj.llm.endpoint import Endpoint, seconds_of
+from zj.llm.endpoint import Endpoint, reply_of, seconds_of
 from zj.llm.local import LocalModel, prompt_of
 from zj.llm.pace import Pace
 
@@ -127,6 +128,12 @@ def test_key_and_address_are_in_no_message_and_a_wrong_key_stops(service, capsys
             endpoint()
         assert "secret" not in str(caught.value) and "坏" not in str(caught.value)
         monkeypatch.setenv(name, "http://127.0.0.1" if name == "OPENAI_BASE_URL" else KEY)
+
+
+def test_half_an_emoji_at_the_end_of_a_reply_is_text():
+    """As a service sends it that counts UTF-16; a file would not take it, and the reply would be lost."""
+    body = json.dumps({"choices": [{"message": {"content": "好\U0001f600\ud83d"}, "finish_reason": "length"}]})
+    assert reply_of(body.encode(), []).text == "好\U0001f600\ufffd"
 
 
 def test_a_refused_request_stops_nothing_and_is_not_kept(service, tmp_path, capsys):

@@ -10,8 +10,10 @@ import pytest
 
 from scripts import report
 from tests.line import write_rows
+from zj import pages
 from zj.data.records import Prompt
 from zj.eval.answer_file import AnswerRow, lines_of
+from zj.eval.page.runs import runs_html
 from zj.eval.page.samples import choose, of_systems
 from zj.eval.tables import Table, as_rows, tables_of
 from zj.pages.figures import Line, curves, ticks
@@ -147,3 +149,20 @@ def test_a_table_is_the_same_on_the_terminal_and_in_a_report():
     table = Table("t", ("a", "b"), (("x", "1"), ("yy", "22")), "about")
     assert tables_of({"tables": as_rows([table])}) == [table]
     assert str(table).splitlines() == ["t", "a    b", "x    1", "yy  22", "about"]
+
+
+def test_what_a_browser_would_hide_or_reorder_is_seen():
+    assert pages.page("a\x00b\x1b[2J", ["<p>\u202eevil\r\n</p>"]).count("\ufffd") == 5  # the title stands twice
+
+
+def test_a_value_that_is_not_finite_has_no_place_on_the_page(tmp_path):
+    rows = [{"step": n, "loss": loss} for n, loss in enumerate((5.0, float("nan"), float("inf"), 4.0))]
+    run = run_directory(tmp_path / "sft", "sft", rows)
+    page = "".join(runs_html([str(run)]))
+    assert "polyline" in page and "nan" not in page and "inf," not in page
+
+
+@pytest.mark.parametrize("change", [{"rows": [["x", 5]]}, {"about": None}, {"head": None}])
+def test_a_table_is_of_texts(change):
+    with pytest.raises(ValueError, match="found no tables"):
+        tables_of({"tables": [{"title": "", "head": ["a"], "rows": [], "about": ""} | change]})

@@ -28,7 +28,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zj.data.fields import Notes
+from zj.data.fields import Notes, string_of
 from zj.data.formats import to_records
 from zj.data.json_rows import parse_line
 from zj.data.records import Prompt, as_json
@@ -96,6 +96,7 @@ def _row_of(row: Any, where: str) -> AnswerRow:
     for name in ("id", "dialogue", "reference", "model", "answer", "finish_reason"):
         if not isinstance(row.get(name), str) or (not row[name] and name in ("id", "dialogue", "model")):
             raise ValueError(f"found {name} {row.get(name)!r}, expected a text")
+        string_of(row[name], name)
     if type(row.get("turns_left_out", 0)) is not int:
         raise ValueError(f"found turns_left_out {row['turns_left_out']!r}, expected a whole number")
     (prompt,) = to_records({name: row[name] for name in PROMPT_FIELDS if name in row}, "prompt", where, Notes())
@@ -140,7 +141,7 @@ def read_systems(named_files: Sequence[str], flag: str = "--texts") -> Systems:
     systems: Systems = {}
     origin: dict[str, str] = {}
     for given in named_files:
-        name, equals, path = given.partition("=")
+        name, equals, path = ("", "", given) if Path(given).exists() else given.partition("=")  # runs/lr=1e-5/a.jsonl
         rows = read_answers(path if equals else given)
         models = dict.fromkeys(row.model for row in rows)
         if equals and len(models) > 1:

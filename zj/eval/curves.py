@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,8 +107,8 @@ def gold_against_proxy(folder: Path, rows: list[dict[str, Any]]) -> list[GradedV
 
 
 def series(run: Curves, key: str) -> tuple[list[int], list[float]]:
-    """(steps, values) of the rows that have `key`."""
-    points = [(row["step"], row[key]) for row in run.rows if row.get(key) is not None]
+    """(steps, values) of the rows that have `key`; a value that is not finite has no place on a page."""
+    points = [(row["step"], row[key]) for row in run.rows if row.get(key) is not None and math.isfinite(row[key])]
     return [step for step, _ in points], [value for _, value in points]
 
 

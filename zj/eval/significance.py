@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from statistics import NormalDist
 
 import numpy as np
 
-from zj.eval.statistics import DRAWS_IN_MEMORY, RESAMPLES, Figures, cluster_sums
+from zj.eval.statistics import DRAWS_IN_MEMORY, RESAMPLES, ROUNDING, Figures, cluster_sums
 
 ALPHA, POWER = 0.05, 0.8
 
@@ -49,24 +50,31 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def normal_p(difference: float, error: float) -> float:
-    """Two-sided p of a difference with this standard error."""
-    if error == 0:
-        return 1.0 if difference == 0 else 0.0
-    return 2 * NormalDist().cdf(-abs(difference) / error)
+def normal_p(difference: float, error: float, clusters: int) -> float:
+    """Two-sided p of a difference with this standard error, of so many clusters.
+
+    Not below 2^(1 - clusters), the least that an exchange of two systems in whole clusters can give: an error of 0 is
+    what few or equal clusters have.
+    """
+    p = 2 * NormalDist().cdf(-abs(difference) / error) if error > ROUNDING else float(abs(difference) <= ROUNDING)
+    return max(p, 2.0 ** max(1 - clusters, sys.float_info.min_exp))
 
 
-def detectable(error: float) -> float:
-    """The difference that a two-sided test at ALPHA sees with POWER, if differences have this standard error."""
+def detectable(error: float) -> float | None:
+    """The difference that a two-sided test at ALPHA sees with POWER, if differences have this standard error; None of
+    an error of 0, which tells nothing."""
     normal = NormalDist()
-    return (normal.inv_cdf(1 - ALPHA / 2) + normal.inv_cdf(POWER)) * error
+    return None if error <= ROUNDING else (normal.inv_cdf(1 - ALPHA / 2) + normal.inv_cdf(POWER)) * error
 
 
 def sign_test(wins: int, losses: int) -> float:
-    """Two-sided p of "either is as likely", exact: twice the binomial tail, at most 1 (Conover 1999, section 3.4)."""
+    """Two-sided p of "either is as likely", exact: twice the binomial tail, at most 1 (Conover 1999, section 3.4).
+
+    A p that no float can hold is the least float, not 0.
+    """
     decided, most = wins + losses, max(wins, losses)
     term = tail = math.comb(decided, most)
     for number in range(most, decided):
         term = term * (decided - number) // (number + 1)
         tail += term
-    return float(min(Fraction(1), Fraction(2 * tail, 2**decided)))
+    return max(sys.float_info.min, float(min(Fraction(1), Fraction(2 * tail, 2**decided))))

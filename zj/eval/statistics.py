@@ -22,6 +22,7 @@ import numpy as np
 
 RESAMPLES = 10_000
 LEVEL = 0.95
+ROUNDING = 1e-9  # below it, a width or an error is rounding of sums
 DRAWS_IN_MEMORY = 2_000_000  # indices drawn at a time, 16 MB
 
 Values = Sequence[float] | np.ndarray
@@ -203,3 +204,15 @@ def percentile_interval(value: float, resampled: np.ndarray, clusters: int) -> I
         tail = NormalDist().cdf(sqrt(clusters / (clusters - 1)) * _student(tail, clusters - 1))
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return Interval(float(value), float(low), float(high))
+
+
+def opened(interval: Interval, clusters: int, least: float = 0.0, most: float = 1.0) -> Interval:
+    """Inside of least … most, the values that one cluster can have; a point, of which resamples know nothing else,
+    becomes an interval.
+
+    Of what was never seen in G clusters the probability is at most u = 1 - 0.025^(1/G) (Clopper & Pearson 1934). It
+    moves the mean to (1 - u) mean + u least at most, and to (1 - u) mean + u most.
+    """
+    unseen = 1 - ((1 - LEVEL) / 2) ** (1 / clusters) if interval.high - interval.low <= ROUNDING else 0.0
+    low, high = ((1 - unseen) * end + unseen * far for end, far in ((interval.low, least), (interval.high, most)))
+    return Interval(interval.mean, max(least, low), min(most, high))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 
@@ -29,12 +30,16 @@ def as_rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
 def tables_of(report: Mapping[str, Any]) -> list[Table]:
     """The tables of a JSON report. ValueError if it has none, or if they are no tables."""
     try:
-        return [
+        tables = [
             Table(row["title"], tuple(row["head"]), tuple(map(tuple, row["rows"])), row["about"])
             for row in report["tables"]
         ]
+        texts: list[Any] = [text for one in tables for text in (one.title, one.about, *one.head, *chain(*one.rows))]
     except (KeyError, TypeError):
-        raise ValueError("found no tables, expected a report of judge.py, evaluate.py or ai_feedback.py") from None
+        texts = [None]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("found no tables, expected a report of judge.py, evaluate.py or ai_feedback.py")
+    return tables
 
 
 def align_columns(rows: Sequence[Sequence[str]]) -> str:

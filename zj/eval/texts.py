@@ -6,6 +6,8 @@ import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from zj.data.fields import SURROGATE
+
 
 def read_texts(
     path: str | Path, ids: Sequence[str], known: Collection[str] = (), questions: str = "--data"
@@ -48,4 +50,6 @@ def _parse_row(row: str, where: str) -> tuple[str, str]:
     for key in ("id", "text"):
         if not isinstance(parsed.get(key), str):
             raise ValueError(f"{where}: found {key} {parsed.get(key)!r}, expected a text")
+        if SURROGATE.search(parsed[key]):
+            raise ValueError(f"{where}: found {key} {parsed[key]!r} with half a character, expected valid Unicode")
     return parsed["id"], parsed["text"]

@@ -196,7 +196,8 @@ def reply_of(body: bytes, messages: Iterable[Message]) -> ChatReply:
     counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
     estimates = (estimate_tokens(messages), estimate_tokens([("assistant", text or "")]))
     tokens = [n if type(n) is int and n >= 0 else other for n, other in zip(counts, estimates, strict=True)]
-    return ChatReply(text or "", str(reason or "stop"), *tokens)
+    whole = (text or "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # some services cut an emoji
+    return ChatReply(whole, str(reason or "stop"), *tokens)
 
 
 def seconds_of(milliseconds: str | None, retry_after: str | None) -> float | None:

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+# What a page does not show, or what would reorder its text (U+202E); \r of a line end is left out.
+CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+CONTROLS |= {ord("\t"): "\t", ord("\n"): "\n", ord("\r"): ""}
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -20,7 +23,7 @@ def page(title: str, parts: Iterable[str]) -> str:
         *parts,
         "</body></html>",
     ]
-    return "\n".join(line for line in lines if line) + "\n"
+    return ("\n".join(line for line in lines if line) + "\n").translate(CONTROLS)
 
 
 def section(title: str, about: str, *parts: str) -> str:

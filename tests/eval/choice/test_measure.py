@@ -35,6 +35,8 @@ def test_questions_of_one_stem_widen_the_interval():
     assert alone == wilson_interval(sum(values), 200) and shared == bootstrap_interval(values, 0, clusters=stems)
     assert shared.high - shared.low > 1.8 * (alone.high - alone.low)
     assert interval([1] * 200, stems, 0) == wilson_interval(40, 40)  # no point: 40 stems, all right
+    one_stem, halves = interval([0, 1] * 9, ["s"] * 18, 0), interval([0.5] * 4, ["a", "b", "c", "d"], 0)
+    assert one_stem.high - one_stem.low > 0.9 and halves.high - halves.low > 0.5  # of several orders: half are right
 
 
 # ---- readers of known kind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def test_the_sign_test_is_scipys(wins, losses):
 
 def test_the_sign_test_by_hand_and_where_floats_end():
     assert sign_test(3, 0) == 2 / 8 and sign_test(4, 1) == 2 * (1 + 5) / 32
-    assert 0 < sign_test(1000, 0) == pytest.approx(2.0**-999) and sign_test(4000, 0) == 0.0
+    assert 0 < sign_test(1000, 0) == pytest.approx(2.0**-999) and 0 < sign_test(4000, 0) < 1e-300
 
 
 def test_the_sign_test_keeps_its_level_exactly():
@@ -91,6 +92,19 @@ def test_what_all_dialogues_agree_in_is_no_point():
     assert found["loss"]["high"] == pytest.approx(1 - found["win"]["low"]) and found["detectable"] is None
     few = figures(wins[:3])
     assert few["score"]["low"] < 0.5  # three questions say little
+    lengths = [replace(one, lengths=(n, 3)) for n, one in enumerate(wins[:3])]
+    assert figures(lengths)["length_controlled"] == few["score"]  # lengths explain nothing of one outcome
+
+
+def test_an_interval_is_of_the_dialogues_with_a_verdict():
+    """One verdict of 100 questions says as little as one verdict of one question."""
+    silent = [Decision(f"{n}", f"{n}", "", "", (1 + n, 1), None, (1, None)) for n in range(99)]
+    one = Decision("a", "a", "", "", (2, 1), 1, (1, -1))
+    alone, among = figures([one]), figures([one, *silent])
+    assert among["unparsed"] == 99 and alone["score"]["low"] == pytest.approx(0.025)
+    for name in ("win", "tie", "loss", "score", "consistent", "longer_wins", "noise"):
+        assert among[name] == pytest.approx(alone[name]), name
+    assert among["first_seat"]["low"] > 0.9  # of single verdicts there are 101
 
 
 def test_the_detectable_difference_is_that_of_the_normal_limit():

@@ -69,6 +69,13 @@ def test_a_difference_is_over_the_questions_that_both_have():
     assert difference(grades(None), grades(True)) is None
 
 
+def test_what_all_questions_agree_in_is_no_point():
+    met, unmet = ([one for n in range(5) for one in grades(yes, yes, False, row=n)] for yes in (True, False))
+    assert figures(unmet)["score"] == {"mean": 0, "low": 0, "high": pytest.approx(1 - 0.025 ** (1 / 5))}
+    found = difference(met, unmet)
+    assert found["low"] < 0 < found["mean"]  # five questions say little
+
+
 @pytest.mark.parametrize(
     ("text", "met"),
     [
@@ -78,6 +85,7 @@ def test_a_difference_is_over_the_questions_that_both_have():
         ('It is met: {"criteria_met": true}', None),
         ('{"criteria_met": true', None),
         ("true", None),
+        ("[" * 200_000, None),  # a model in a loop
         ("", None),
     ],
 )

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from zj.eval.choice.question import ChoiceQuestion, Order, Picked
-from zj.eval.statistics import Interval, bootstrap_interval, wilson_interval
+from zj.eval.statistics import Interval, bootstrap_interval, opened, wilson_interval
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def interval(values: Sequence[float], stems: Sequence[str], seed: int) -> Interv
     groups = len(set(stems))
     if set(values) <= {0, 1} and (groups == len(values) or len(set(values)) == 1):
         return wilson_interval(groups * round(values[0]) if groups < len(values) else round(sum(values)), groups)
-    return bootstrap_interval(values, seed, clusters=stems)
+    return opened(bootstrap_interval(values, seed, clusters=stems), groups)
 
 
 def chance(question: ChoiceQuestion) -> float:

@@ -27,9 +27,10 @@ import numpy as np
 from zj.data.records import Prompt
 from zj.eval.judges.length import length_controlled
 from zj.eval.significance import detectable, sign_test
-from zj.eval.statistics import LEVEL, RESAMPLES, Interval, cluster_sums, percentile_interval, resampled_sums
+from zj.eval.statistics import RESAMPLES, cluster_sums, opened, percentile_interval, resampled_sums
 from zj.llm.judging import Outcome
 
+COUNTED = (0, 0, 0, 0, 4, 6, 10, 6, 8)  # of each of INTERVALS, the place in `_counts` of what it is a share of
 INTERVALS = ("win", "tie", "loss", "score", "consistent", "first_seat", "longer_wins", "seat_bias", "noise")
 Shares = dict[str, dict[str, float] | None]  # figure → {mean, low, high}
 
@@ -65,11 +66,11 @@ def figures(
     wins, losses = (sum(one.outcome == sign for one in decided) for sign in (1, -1))
     intervals, error = _intervals(decisions, seed, resamples)
     result: dict[str, Any] = counts | {"wins": wins, "ties": len(decided) - wins - losses, "losses": losses} | intervals
-    result["detectable"] = detectable(error) if error else None
+    result["detectable"] = detectable(error)
     result["sign_test"] = _sign_test(decided)
     result["characters"] = [float(np.mean([one.lengths[seat] for one in decisions])) for seat in (0, 1)]
     if length_control:
-        result["length_controlled"] = _length_controlled(decided, seed)
+        result["length_controlled"] = _length_controlled(decided, intervals["score"], seed)
     return result
 
 
@@ -129,28 +130,19 @@ def _intervals(
     decisions: Sequence[Decision], seed: int, resamples: int
 ) -> tuple[dict[str, dict[str, float] | None], float]:
     """({figure: mean, low, high}, the standard error of the score)."""
-    counts = np.array([_counts(one) for one in decisions])
-    clusters = [one.dialogue for one in decisions]
-    values, resampled = _shares(counts.sum(0)), _shares(resampled_sums(cluster_sums(counts, clusters), seed, resamples))
+    counts = cluster_sums(np.array([_counts(one) for one in decisions]), [one.dialogue for one in decisions])
+    values, resampled = _shares(counts.sum(0)), _shares(resampled_sums(counts, seed, resamples))
     found: Shares = {}
     for place, name in enumerate(INTERVALS):
         known = resampled[:, place][np.isfinite(resampled[:, place])]
         if not np.isfinite(values[place]):
             found[name] = None
             continue
-        interval = percentile_interval(values[place], known, len(set(clusters)))
-        found[name] = vars(_opened(interval, len(set(clusters)), -1 if name == "seat_bias" else 0))
+        dialogues = int((counts[:, COUNTED[place]] > 0).sum())  # those without a verdict show nothing
+        interval = percentile_interval(values[place], known, dialogues)
+        found[name] = vars(opened(interval, dialogues, -1 if name == "seat_bias" else 0))
     score = resampled[:, INTERVALS.index("score")]
     return found, float(np.nanstd(score)) if np.isfinite(score).any() else 0.0
-
-
-def _opened(interval: Interval, clusters: int, least: float) -> Interval:
-    """Inside of what a figure can be; a point, of which resamples know nothing else, becomes an interval.
-
-    What was never seen in G dialogues has a probability of at most 1 - 0.025^(1/G) (Clopper & Pearson 1934).
-    """
-    unseen = 1 - ((1 - LEVEL) / 2) ** (1 / clusters) if interval.low == interval.high else 0.0
-    return Interval(interval.mean, max(least, interval.low - unseen), min(1.0, interval.high + unseen))
 
 
 # ---- what is no share
@@ -164,12 +156,19 @@ def _sign_test(decided: Sequence[Decision]) -> dict[str, float]:
     return {"wins": wins, "losses": losses, "p": sign_test(wins, losses)}
 
 
-def _length_controlled(decided: Sequence[Decision], seed: int) -> dict[str, float] | None:
-    """None where one is longer by the same everywhere: the score at equal lengths is then unknown."""
+def _length_controlled(
+    decided: Sequence[Decision], score: dict[str, float] | None, seed: int
+) -> dict[str, float] | None:
+    """None where one is longer by the same everywhere: the score at equal lengths is then unknown.
+
+    Where all questions have one outcome, lengths explain nothing of it: it is the score.
+    """
     differences = np.array([one.lengths[0] - one.lengths[1] for one in decided], dtype=np.float64)
     if not decided or (differences[0] and (differences == differences[0]).all()):
         return None
     scores = np.array([one.score for one in decided])
+    if (scores == scores[0]).all():
+        return score
     return vars(length_controlled(scores, differences, [one.dialogue for one in decided], seed))
 
 

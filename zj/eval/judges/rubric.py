@@ -24,10 +24,11 @@ from typing import Any
 
 import numpy as np
 
+from zj.data.fields import string_of
 from zj.data.json_rows import parse_line
 from zj.eval.answer_file import AnswerRow, Systems
 from zj.eval.judges.prompt import question_text
-from zj.eval.statistics import cluster_sums, percentile_interval, resampled_sums
+from zj.eval.statistics import cluster_sums, opened, percentile_interval, resampled_sums
 from zj.llm.chat import Ask, ChatReply, ChatRequest
 from zj.llm.prompts import Template
 from zj.train.files import to_json
@@ -106,7 +107,7 @@ def _criterion(given: Any) -> Criterion:
     good = isinstance(text, str) and text.strip() and type(points) in (int, float) and points
     if not good or not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise ValueError(f"found criterion {str(given)[:80]}, expected its text, points other than 0, and tags")
-    return Criterion(row["criterion"], row["points"], tuple(tags))
+    return Criterion(string_of(text, "criterion"), row["points"], tuple(tags))
 
 
 def grade(systems: Systems, rubrics: Rubrics, settings: ChatRequest, ask: Ask) -> list[Grade]:
@@ -122,10 +123,7 @@ def prompt_of(row: AnswerRow, criterion: Criterion) -> str:
 
 def parse_met(reply: ChatReply) -> bool | None:
     """`criteria_met` of the JSON object that is the whole reply, but for a fence around it; None for anything else."""
-    try:
-        value = json.loads(_FENCE.sub("", reply.text.strip()))
-    except ValueError:
-        return None
+    value = parse_line(_FENCE.sub("", reply.text.strip()))  # a ValueError in the place of what is no JSON
     met = value.get("criteria_met") if isinstance(value, dict) else None
     return met if isinstance(met, bool) else None
 
@@ -205,7 +203,9 @@ def _interval(values: Any, dialogues: Sequence[str], seed: int, clip: bool) -> d
     means, mean = sums[:, 0] / sums[:, 1], float(counted[:, 0].mean())
     if clip:
         means, mean = np.clip(means, 0, 1), float(np.clip(mean, 0, 1))
-    return vars(percentile_interval(mean, means, len(set(dialogues))))
+    number = len(set(dialogues))
+    least, most = (0.0, 1.0) if clip else (min(-1.0, *values), max(1.0, *values))
+    return vars(opened(percentile_interval(mean, means, number), number, least, most))
 
 
 def _clipped_mean(values: Sequence[float | None]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -26,6 +27,7 @@ from zj.llm.conversation import PATIENT_PROMPT, Speaker, Talk, converse
 from zj.train.files import to_json, write_text
 
 SPEAKERS = ("患者", "医生")
+_SPEAKER = re.compile(rf"^\W*({'|'.join(SPEAKERS)})\W*[:：]\W*", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,10 @@ def cases_of(config: PatientConfig) -> tuple[list[MedicalCase], dict[str, Case]]
     if not config.data:
         return exam_cases(config.seed, config.count, config.about)
     cases = read_cases(config.data)[: config.count or None]
-    ids = [case.id for case in cases]
-    if same := next((case for n, case in enumerate(cases) if case.id in ids[:n]), None):
-        raise ValueError(f"{same.where}: id {same.id} occurs again, expected one id a case")
+    first: dict[str, MedicalCase] = {}
+    for case in cases:
+        if first.setdefault(case.id, case) is not case:
+            raise ValueError(f"{case.where}: id {case.id} occurs again, expected one id a case")
     return cases, {}
 
 
@@ -156,8 +159,12 @@ def row_of(talk: Talk) -> dict[str, object]:
 
 
 def answer_row(talk: Talk, model: str) -> AnswerRow:
-    """A conversation as one answer, for judges of answers: the case is the question, the diagnosis the reference."""
-    text = "\n".join(f"{SPEAKERS[n % 2]}：{message}" for n, message in enumerate(talk.messages))
+    """A conversation as one answer, for judges of answers: the case is the question, the diagnosis the reference.
+
+    A speaker in front of a line of a message is put in quotation marks: no doctor speaks for its patient.
+    """
+    lines = (_SPEAKER.sub(r"“\1：”", message) for message in talk.messages)
+    text = "\n".join(f"{SPEAKERS[n % 2]}：{message}" for n, message in enumerate(lines))
     prompt = Prompt(talk.case.id, talk.case.case, department=talk.case.department)
     return AnswerRow(prompt, talk.case.id, talk.case.diagnosis, model, text, talk.ended)
 

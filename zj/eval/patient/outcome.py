@@ -1,7 +1,8 @@
 """What a conversation with a simulated patient shows of its doctor.
 
 Names are compared as they are spelled. A doctor who lists every illness names the right one too, so the diagnosis has a
-credit of 1/k for k illnesses named: what choosing one of them at random would get.
+credit of 1/k for k illnesses named: what choosing one of them at random would get. Of two diagnoses of one case both
+count: who names these two and nothing else has 1.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _QUESTION = re.compile("[^。！？?!\n]+[？?]")
 class Outcome:
     """Of one conversation; None: not measurable here. Each is averaged over the cases where it is known."""
 
-    diagnosis: float | None  # 1/k if it is one of the k illnesses named, else 0; 0 too if the patient named it first
+    diagnosis: float | None  # share of it in the k illnesses named, 1/k; 0 if the patient named it first
     named: bool | None  # the doctor names the diagnosis; None: no name of it is known
     illnesses: int  # that the doctor names
     questions: int  # sentences of the doctor that end with a question mark
@@ -45,11 +46,11 @@ def outcome_of(talk: Talk, illnesses: Sequence[str], patient: Case | None = None
     own = terms(talk.case.diagnosis, illnesses)
     by_doctor = longest(name for name in [*illnesses, *own] if names_any("\n".join(answers), [name]))
     doctor, patient_first = first_named(talk, "doctor", own), first_named(talk, "patient", own)
-    credited = doctor < patient_first and not set(own).isdisjoint(by_doctor)
+    right = len(set(own).intersection(by_doctor)) if doctor < patient_first else 0
     grades = [] if patient is None else [_safety(talk, patient, turn) for turn in range(len(answers))]
     graded = [grade for grade in grades if grade is not None]
     return Outcome(
-        diagnosis=(credited / len(by_doctor) if credited else 0.0) if own else None,
+        diagnosis=right / max(1, len(by_doctor)) if own else None,
         named=doctor < math.inf if own else None,
         illnesses=len(by_doctor),
         questions=sum(len(_QUESTION.findall(text)) for text in answers),

@@ -7,11 +7,11 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from zj.eval.patient.outcome import Outcome
-from zj.eval.statistics import bootstrap_interval, paired_difference, wilson_interval
+from zj.eval.statistics import bootstrap_interval, opened, paired_difference, wilson_interval
 from zj.eval.tables import Table
 
 ROWS = {
-    "diagnosis": "diagnosis: 1/k if it is among k illnesses named",
+    "diagnosis": "diagnosis: its share in the illnesses named",
     "named": "names the diagnosis",
     "illnesses": "illnesses named",
     "questions": "questions asked",
@@ -24,8 +24,10 @@ ROWS = {
     "unread": "an answer that gold cannot read",
 }
 
+COUNTS = ("illnesses", "questions", "topics", "turns")  # without a greatest value; all else is from 0 to 1
+
 ABOUT = (
-    "intervals: bootstrap over cases, Wilson's where all cases agree\n"
+    "intervals: Wilson's of shares; of all else bootstrap over cases, and none of a count that is the same in all\n"
     "gold: the clinic's judge, which reads the clinic's own sentences only"
 )
 
@@ -47,7 +49,10 @@ def compare(outcomes: Mapping[str, Outcome], earlier: Mapping[str, Outcome]) -> 
         known = [(float(a), float(b)) for a, b in pairs if a is not None and b is not None]
         if known:
             a, b = zip(*known, strict=True)
-            differences[field.name] = asdict(paired_difference(a, b)) | {"n": len(known)}
+            interval = paired_difference(a, b)
+            if field.name not in COUNTS:
+                interval = opened(interval, len(known), least=-1)
+            differences[field.name] = asdict(interval) | {"n": len(known)}
     return differences
 
 
@@ -59,7 +64,9 @@ def tables(report: Mapping[str, Any]) -> list[Table]:
         (label, _interval(row), f"{row['n']}") for field, label in ROWS.items() if (row := summary["all"].get(field))
     ]
     rows.append((f"diagnosis of a doctor who only ever says {constant['name']}", f"{constant['diagnosis']:.3f}", ""))
-    made = [Table("", ("", "mean [95 % interval]", "cases"), tuple(rows), f"{ABOUT}\nended: {ended}")]
+    patients = "files" if report["settings"]["data"] else "the synthetic clinic"
+    title = f"doctor: {report['doctor']['model']}; {report['cases']:,} cases of {patients}; patient: {report['patient']['model']}"
+    made = [Table(title, ("", "mean [95 % interval]", "cases"), tuple(rows), f"{ABOUT}\nended: {ended}")]
     departments = [
         (name, _interval(group["diagnosis"]), f"{group['diagnosis']['n']}")
         for name, group in summary.items()
@@ -80,11 +87,16 @@ def _means(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     for field in fields(Outcome):
         values = [float(value) for one in outcomes if (value := getattr(one, field.name)) is not None]
         if values:
-            all_agree = set(values) in ({0.0}, {1.0})  # of which a bootstrap knows no interval
-            interval = wilson_interval(round(sum(values)), len(values)) if all_agree else bootstrap_interval(values)
+            is_share = field.name not in COUNTS and set(values) <= {0.0, 1.0}
+            interval = wilson_interval(round(sum(values)), len(values)) if is_share else bootstrap_interval(values)
+            if field.name not in COUNTS:  # a bootstrap knows no interval of what all agree in
+                interval = opened(interval, len(values))
             means[field.name] = asdict(interval) | {"n": len(values)}
     return means
 
 
 def _interval(row: Mapping[str, float], sign: str = "") -> str:
+    """A count that is the same in all cases has no interval."""
+    if row["low"] == row["high"]:
+        return f"{row['mean']:{sign}.3f}"
     return " ".join((f"{row['mean']:{sign}.3f}", f"[{row['low']:{sign}.3f}, {row['high']:{sign}.3f}]"))

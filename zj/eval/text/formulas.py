@@ -28,14 +28,11 @@ ORDERS = (1, 2, 3, 4)
 def statistics_of(measure: Measure, answers: Sequence[str], references: Sequence[str]) -> np.ndarray:
     """Statistics [N, K] of the answers. ValueError where a library is missing."""
     pair = PAIRS[measure.formula, measure.level](measure)
-    texts = tqdm(
-        list(zip(answers, references, strict=True)), measure.names[0], unit="answer", leave=False, disable=None
-    )
+    texts = list(zip(answers, references, strict=True))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # nltk's, of an order without a match: the signature names the smoothing
-        rows = [
-            pair(answer, reference) for answer, reference in tqdm(texts, measure.names[0], leave=False, disable=None)
-        ]
+        bar = tqdm(texts, measure.names[0], unit="answer", leave=False, disable=None)
+        rows = [pair(answer, reference) for answer, reference in bar]
     return np.array(rows, dtype=np.float64).reshape(len(rows), -1)
 
 

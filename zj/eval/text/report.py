@@ -43,7 +43,7 @@ def tables(name: str, scored: Sequence[MetricScores], against: str = "") -> list
                 format_interval(c.difference, digits(row), "+"),
                 format_p(c.p),
                 format_p(c.p_holm),
-                f"{c.detectable:.{digits(row)}f}",
+                "-" if c.detectable is None else f"{c.detectable:.{digits(row)}f}",
             )
             for row in scored
             for one, c in row.comparisons.items()

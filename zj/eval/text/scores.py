@@ -12,7 +12,7 @@ import numpy as np
 
 from zj.eval.answer_file import AnswerRow, Systems
 from zj.eval.significance import detectable, holm, normal_p, randomization_test
-from zj.eval.statistics import RESAMPLES, Interval, figure_intervals
+from zj.eval.statistics import RESAMPLES, Interval, figure_intervals, opened
 from zj.eval.text.distinct import CorpusDistinct, corpus_distinct, jackknife_error
 from zj.eval.text.formulas import figures_of, statistics_of
 from zj.eval.text.presets import Measure, Preset, signature
@@ -26,7 +26,7 @@ class Comparison:
     difference: Interval
     p: float  # two-sided
     p_holm: float  # corrected for all comparisons of the preset
-    detectable: float  # the difference that such a test sees in 80 of 100 test sets of this size, at p < 0.05
+    detectable: float | None  # the difference that such a test sees in 80 of 100 test sets of this size, at p < 0.05
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,11 @@ def score_sums(measure: Measure, systems: Systems, against: str, seed: int, resa
         return np.concatenate([*np.moveaxis(found, -2, 0), *differences], -1)
 
     intervals, errors = figure_intervals(figures, together.reshape(len(together), -1), clusters, seed, resamples)
-    width, floor = len(measure.names), len(names) * len(measure.names)
+    width, floor, dialogues = len(measure.names), len(names) * len(measure.names), len(set(clusters))
+    intervals = [
+        opened(interval, dialogues, 0 if at < floor else -measure.scale, measure.scale)
+        for at, interval in enumerate(intervals)
+    ]
     scores = {name: intervals[at * width :][:width] for at, name in enumerate(names)}
     comparisons: dict[str, list[Comparison]] = {}
     for at, name in enumerate(compared):
@@ -107,6 +111,7 @@ def score_corpus_distinct(
 ) -> list[MetricScores]:
     """Distinct of all answers together; its intervals and p-values are the jackknife's."""
     clusters, cut = clusters_of(systems), TOKENS[measure.tokens]
+    dialogues = len(set(clusters))
     texts = {name: [cut(row.answer) for row in rows] for name, rows in systems.items()}
     orders = [int(name[-1]) for name in measure.names]
     found = {name: [corpus_distinct(tokens, n, clusters) for n in orders] for name, tokens in texts.items()}
@@ -114,9 +119,10 @@ def score_corpus_distinct(
     def compared(one: CorpusDistinct, other: CorpusDistinct) -> Comparison:
         difference = CorpusDistinct(one.value - other.value, one.without - other.without)
         error = jackknife_error(difference.without)
-        return Comparison(difference.interval, normal_p(difference.value, error), 1.0, detectable(error))
+        p = normal_p(difference.value, error, dialogues)
+        return Comparison(opened(difference.interval, dialogues, -1), p, 1.0, detectable(error))
 
-    scores = {name: [one.interval for one in ratios] for name, ratios in found.items()}
+    scores = {name: [opened(one.interval, dialogues) for one in ratios] for name, ratios in found.items()}
     comparisons = {
         name: [compared(*pair) for pair in zip(found[name], found[against], strict=True)]
         for name in others(systems, against)
