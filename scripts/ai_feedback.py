@@ -25,6 +25,7 @@ from zj.data.batching import question
 from zj.data.readers import OnBadRow, read
 from zj.data.records import Ranking, as_json
 from zj.data.report import count
+from zj.eval.tables import as_rows
 from zj.feedback.ai.clinic import GoldJudge
 from zj.feedback.ai.compare import Comparison, Item, compare, item_of
 from zj.feedback.ai.pairs import Pairs, Ranked
@@ -134,10 +135,12 @@ def write_results(
         "rankings": len(rankings),
         "answers_left_out": sum(len(item.answers) - len(ranks) for item, ranks in zip(items, ranked, strict=True)),
     }
-    report = facts | counts | {"figures": shares, "unparsed": unparsed_samples(comparisons), "notice": NOTICE}
+    shown = table(shares, facts["model"])
+    texts = {"unparsed": unparsed_samples(comparisons), "notice": NOTICE}
+    report = facts | counts | {"tables": as_rows([shown]), "figures": shares} | texts
     write_text(out / "report.json", to_json(report, indent=2) + "\n")
     write_text(out / "comparisons.jsonl", (row_of(items[c.item], c) for c in comparisons))
-    print(table(shares))
+    print(shown)
     if not rankings:
         raise ValueError(f"--judge: found no verdict that puts one answer above another; see {out / 'report.json'}")
     write_text(out / "rankings.jsonl", (json.dumps(row, ensure_ascii=False) + "\n" for row in rankings))

@@ -143,9 +143,10 @@ def questions_to_ask(config: Config) -> list[TestQuestion]:
     if not kept:
         raise ValueError("--data: no turn asks anything, expected at least one (--closing-turns keep)")
     answered = sum(bool(one.reference) for one in kept)
+    where = "left out" if kept is asking else "among them (--closing-turns leave-out)"
     print(
         f"{count(len(kept), 'question')} of {count(len(prompts), 'dialogue')}, {answered:,} with a reference; {idle:,} "
-        f"that ask nothing, such as thanks, {'left out' if kept is asking else 'among them'}"
+        f"that ask nothing, such as thanks, {where}"
     )
     return kept
 

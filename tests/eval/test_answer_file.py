@@ -8,6 +8,7 @@ import pytest
 
 from zj.data.records import Prompt
 from zj.eval.answer_file import AnswerRow, lines_of, read_answers, read_systems
+from zj.eval.text.report import answers_table
 
 ROWS = [
     AnswerRow(Prompt("d1", "头痛怎么办？"), "d1", "休息。", "a", "多喝水。", "stop"),
@@ -69,6 +70,8 @@ def test_systems_answer_the_same_questions(write):
     folder.mkdir()
     assert list(read_systems([str(other.replace(folder / "b.jsonl"))])) == ["a"]  # a path, no name
     other = write(list(reversed(ROWS[:2])), "other.jsonl")
+    two = write(ROWS, "two.jsonl")
+    assert list(read_systems([f"b={two}"])) == ["b"] and len(read_systems([f"b={two}"])["b"]) == 1  # one of several
     for files, message in [
         ([str(one), str(other)], "found a second model a"),
         ([f"c={write(ROWS, 'two.jsonl')}"], "found the models a, b"),
@@ -76,3 +79,14 @@ def test_systems_answer_the_same_questions(write):
     ]:
         with pytest.raises(ValueError, match=message):
             read_systems(files)
+
+
+def test_what_makes_figures_mean_less_stands_above_them():
+    asks = Prompt("a", "头痛三天了，怎么办？")
+    thanks = Prompt("b", "好的，谢谢医生。", (("头痛三天了，怎么办？", "请休息。"),))
+    ends = ((asks, "stop"), (thanks, "length"))
+    rows = [AnswerRow(prompt, prompt.id, "请休息。", "m", "休息", reason) for prompt, reason in ends]
+    table = answers_table({"m": rows})
+    assert table.rows[0][:4] == ("m", "2", "0", "1") and table.head[3] == "cut off"
+    assert "1 of 2 questions ask nothing" in table.about and "50% of the answers of m are cut off" in table.about
+    assert answers_table({"m": rows[:1]}).about == ""  # control

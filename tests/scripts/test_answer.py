@@ -63,7 +63,7 @@ def test_two_models_answer_and_the_figures_follow(command, line, test_file, tmp_
     assert metric["metric"] == "ROUGE-1" and set(metric["scores"]) == {"sft", "base"}
     assert set(metric["comparisons"]["sft"]) == {"value", "low", "high", "p", "p_holm", "detectable"}
     assert written["systems"]["sft"]["answers"] == 5 and "n: 5 answers in 5 dialogues" in metric["signature"]
-    assert [table.title for table in tables_of(written)][:2] == ["official", "official, against base"]
+    assert [table.title for table in tables_of(written)][:3] == ["answers", "official", "official, against base"]
     again = command(*words, "--out", report)
     assert again.status == 2 and "is there already" in again.err
 

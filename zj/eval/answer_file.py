@@ -134,7 +134,8 @@ Systems = dict[str, list[AnswerRow]]  # model → its answers; those of all mode
 
 
 def read_systems(named_files: Sequence[str], flag: str = "--texts") -> Systems:
-    """The models of several files, each given as FILE or NAME=FILE; NAME takes the place of the only model in FILE.
+    """The models of several files, each given as FILE or NAME=FILE; NAME takes the place of the only model in
+    FILE, or chooses one of several.
 
     ValueError, naming the flag or the file, if a name occurs twice or if two models answer different questions.
     """
@@ -145,7 +146,10 @@ def read_systems(named_files: Sequence[str], flag: str = "--texts") -> Systems:
         rows = read_answers(path if equals else given)
         models = dict.fromkeys(row.model for row in rows)
         if equals and len(models) > 1:
-            raise ValueError(f"{flag} {given}: found the models {', '.join(models)}, expected one to give a name to")
+            if name not in models:
+                found = f"{flag} {given}: found the models {', '.join(models)}"
+                raise ValueError(f"{found}, expected one of these, or a file of one to give a name to")
+            models = {name: None}
         for model in models:
             label = name if equals else model
             if label in systems:

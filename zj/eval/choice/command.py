@@ -99,10 +99,12 @@ def choice(config: ChoiceConfig) -> None:
         raise ValueError("--by likelihood: every question has several right options, expected --by generation")
     exam.counts["questions in one order, as an option refers to others"] += sum(q.fixed for q in questions)
     counts = {what: number for what, number in exam.counts.items() if number}
+    title = f"{client.model.name}: {read}"
     settings = {"settings": asdict(config), "template": loaded.template if loaded else ""}
     facts = {"read": read, "counts": counts, "client": client.facts()}
-    write_text(out, to_json({"notice": NOTICE} | settings | facts | as_report(methods, config.seed), indent=1) + "\n")
-    print(*tables(methods, config.seed), sep="\n\n")
+    report = {"notice": NOTICE} | settings | facts | as_report(methods, config.seed, title)
+    write_text(out, to_json(report, indent=1) + "\n")
+    print(*tables(methods, config.seed, title), sep="\n\n")
     print("\n".join([*(f"{what}: {number:,}" for what, number in counts.items()), f"{out}: every pick", NOTICE]))
 
 

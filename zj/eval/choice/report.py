@@ -29,7 +29,7 @@ HEAD = "method|right options|questions|accuracy|all orders|averaged|consistent|u
 Methods = Mapping[str, Sequence[Reading]]
 
 
-def tables(methods: Methods, seed: int) -> list[Table]:
+def tables(methods: Methods, seed: int, title: str = "") -> list[Table]:
     """Accuracies by method and number of right options; letters; subjects, if there are several."""
     rows = [
         _cells(name, group, accuracy(members, seed))
@@ -37,7 +37,7 @@ def tables(methods: Methods, seed: int) -> list[Table]:
         for group, members in groups(readings).items()
     ]
     about = "\n".join(f"{name}: {text}" for name, text in CONVENTIONS.items())
-    made = [Table("", tuple(HEAD.split("|")), tuple(rows), about)]
+    made = [Table(title, tuple(HEAD.split("|")), tuple(rows), about)]
     made += [_letters(methods)] if any(map(letter_bias, methods.values())) else []
     return [*made, *_subjects(methods, seed)]
 
@@ -93,7 +93,7 @@ def _interval(of: Interval) -> str:
 # ---- JSON
 
 
-def as_report(methods: Methods, seed: int) -> dict[str, Any]:
+def as_report(methods: Methods, seed: int, title: str) -> dict[str, Any]:
     """The tables, all figures, then every question with every pick."""
     figures: dict[str, Any] = {}
     for name, readings in methods.items():
@@ -112,7 +112,7 @@ def as_report(methods: Methods, seed: int) -> dict[str, Any]:
             row = {"id": question.id, "where": question.where, "subject": question.subject, "methods": {}}
             row |= {"question": question.text, "options": question.options, "right": "".join(sorted(question.right))}
             rows.setdefault(id(question), row)["methods"][name] = _row(reading)
-    return {"tables": as_rows(tables(methods, seed)), "methods": figures, "picks": list(rows.values())}
+    return {"tables": as_rows(tables(methods, seed, title)), "methods": figures, "picks": list(rows.values())}
 
 
 def _row(reading: Reading) -> dict[str, Any]:

@@ -113,7 +113,13 @@ def human_tables(report: dict[str, Any]) -> list[Table]:
         f"people: {report['judged']:,} of {report['items']:,} items judged, {report['judgements']:,} judgements that "
         f"count; {report['identical']:,} questions with one answer of all are ties"
     )
-    tables = [figures_table(report["results"], title, f"{report['rule']}\n{LEGEND}", seats=False)]
+    about = f"{report['rule']}\n{LEGEND}"
+    if (open_items := report["items"] - report["judged"]) > 0:
+        about += (
+            f"\n{open_items:,} items are in no figure: two have not judged them, or disagree and wait for an expert "
+            "(annotate.py user --role expert), so what is disputed is missing here"
+        )
+    tables = [figures_table(report["results"], title, about, seats=False)]
     rows = tuple(
         (f"{row['against']}: {row['dimension']}", *_agreement(found["with_ties"]), *_agreement(found["without_ties"]))
         for row in report["results"]

@@ -9,7 +9,9 @@ from html import escape
 from typing import Any
 
 from zj.eval.answer_file import Systems
+from zj.pages import details
 
+OPEN = 3  # questions that are open from the beginning
 SPEAKERS = {"system": "System", "user": "Patient", "assistant": "Doctor"}
 
 
@@ -65,8 +67,9 @@ def of_examination(report: Mapping[str, Any]) -> list[Sample]:
 
 
 def samples_html(samples: Sequence[Sample]) -> list[str]:
-    """A section for each question."""
-    return [_sample(sample) for sample in samples]
+    """A section for each question; from the fourth on they are closed until the reader opens them."""
+    rows = [_sample(sample) for sample in samples]
+    return rows[:OPEN] + [details(samples[n].id, row) for n, row in enumerate(rows) if n >= OPEN]
 
 
 def _sample(sample: Sample) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from zj import NOTICE
 from zj.data.report import count
-from zj.eval.answer_file import Systems, counts_in_words, read_systems, summary
+from zj.eval.answer_file import Systems, read_systems, summary
 from zj.eval.tables import as_rows
 from zj.eval.text.presets import PRESETS
-from zj.eval.text.report import INTERVAL, TEST, metric_as_json, tables
+from zj.eval.text.report import INTERVAL, TEST, answers_table, metric_as_json, tables
 from zj.eval.text.scores import score_texts
 from zj.eval.texts import read_texts
 from zj.train.files import to_json, write_text
@@ -38,7 +38,8 @@ def measure(config: TextConfig) -> None:
         raise ValueError(f"--out {out}: is there already, nothing was done")
     systems = systems_of(config)
     scored = {name: score_texts(PRESETS[name], systems, config.against) for name in config.preset}
-    shown = [table for name, metrics in scored.items() for table in tables(name, metrics, config.against)]
+    shown = [answers_table(systems)]
+    shown += [table for name, metrics in scored.items() for table in tables(name, metrics, config.against)]
     print("\n" + "\n\n".join(map(str, shown)))
     print(f"\n{INTERVAL}" + (f"\n{TEST}" if config.against else ""))
     if config.out:
@@ -73,8 +74,6 @@ def systems_of(config: TextConfig) -> Systems:
             for name, rows in systems.items()
         }
         first = next(iter(systems.values()))
-    for name, rows in systems.items():
-        print(f"{name}: {counts_in_words(rows)}")
     if without := sum(not row.reference.strip() for row in first):
         print(f"{without:,} of {len(first):,} questions have no reference: they count in Distinct alone")
     if (dialogues := len({row.dialogue for row in first})) < FEW:

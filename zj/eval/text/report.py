@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from zj.data.turns import asks_nothing
+from zj.eval.answer_file import Systems, summary
 from zj.eval.significance import ALPHA, POWER
 from zj.eval.statistics import LEVEL, RESAMPLES, Interval
 from zj.eval.tables import Table
@@ -21,6 +23,24 @@ TEST = (
     "Holm: corrected for all p of the table.\n"
     f"detectable: a true difference of this size is seen at p < {ALPHA:g} in {POWER:.0%} of such test sets"
 )
+
+
+def answers_table(systems: Systems) -> Table:
+    """What became of the questions, and what makes the figures of these answers mean less."""
+    counts = {name: summary(rows) for name, rows in systems.items()}
+    first = next(iter(systems.values()))
+    about = []
+    if idle := sum(asks_nothing(row.prompt) for row in first):
+        about.append(
+            f"{idle:,} of {len(first):,} questions ask nothing, such as thanks, so that courtesy raises the figures "
+            "(answer.py --closing-turns leave-out)"
+        )
+    for name, of in counts.items():
+        if of["cut_off"] > len(first) / 5:
+            about.append(f"{of['cut_off'] / len(first):.0%} of the answers of {name} are cut off: does it end at all?")
+    rows = tuple((name, *(f"{number:,}" for number in of.values())) for name, of in counts.items())
+    head = ("", *(what.replace("_", " ") for what in summary(first)))
+    return Table("answers", head, rows, "\n".join(about))
 
 
 def tables(name: str, scored: Sequence[MetricScores], against: str = "") -> list[Table]:

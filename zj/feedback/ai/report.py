@@ -12,12 +12,18 @@ from itertools import combinations
 from typing import Any
 
 from zj.clinic import judge
-from zj.eval.statistics import bootstrap_interval
+from zj.eval.statistics import bootstrap_interval, opened
+from zj.eval.tables import Table
 from zj.feedback.ai.compare import Comparison, Item, ratings_of
 from zj.feedback.ai.pairs import Ranked
 from zj.llm import ChatReply
 from zj.llm.chat import REFUSED
 
+ABOUT = (
+    "intervals: bootstrap over items, exact where all agree\n"
+    "equal ratings, ties: a good judge has as many as there are answers of one quality"
+)
+HEAD = ("", "share [95 % interval]", "of")
 Figures = dict[str, dict[str, Any]]
 Case = tuple[str, bool]  # (id of the item, whether it holds)
 
@@ -42,7 +48,7 @@ def _share(cases: Sequence[Case]) -> dict[str, Any]:
     if not cases:
         return {"share": None, "n": 0, "low": None, "high": None}
     names, values = zip(*cases, strict=True)
-    interval = bootstrap_interval([float(value) for value in values], clusters=names)
+    interval = opened(bootstrap_interval([float(value) for value in values], clusters=names), len(set(names)))
     return {"share": interval.mean, "n": len(cases), "low": interval.low, "high": interval.high}
 
 
@@ -121,10 +127,11 @@ def unparsed_samples(comparisons: Iterable[Comparison], most: int = 5) -> list[d
     return [{"text": text, "count": count} for text, count in texts.most_common(most)]
 
 
-def table(rows: Figures) -> str:
-    """The figures as a short table for the terminal."""
-    lines = []
-    for name, row in rows.items():
-        share = "      –" if row["share"] is None else f"{row['share']:7.1%}  ({row['low']:.1%} to {row['high']:.1%})"
-        lines.append(f"{name:36} {share:32} of {row['n']:,}")
-    return "\n".join(lines)
+def table(rows: Figures, judge: str) -> Table:
+    """The figures of a judge, for the terminal and the report."""
+    return Table(f"AI feedback, judge: {judge}", HEAD, tuple(_cells(name, row) for name, row in rows.items()), ABOUT)
+
+
+def _cells(name: str, row: dict[str, Any]) -> tuple[str, str, str]:
+    share = "-" if row["share"] is None else f"{row['share']:.1%} [{row['low']:.1%}, {row['high']:.1%}]"
+    return name, share, f"{row['n']:,}"
