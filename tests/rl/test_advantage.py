@@ -50,7 +50,7 @@ def test_an_answers_rewards_add_up_to_its_score_less_its_kl():
     logprobs, ref, scores = normal(11), normal(11, seed=3), normal(3, seed=4)
     rewards = kl_rewards(logprobs, ref, scores, BOUNDS, beta=0.3)
     total = torch.stack([(a - b).sum() for a, b in zip(answers(logprobs), answers(ref), strict=True)])
-    close(torch.stack([part.sum() for part in answers(rewards)]), scores - 0.3 * total)
+    close(answer_rewards(rewards, BOUNDS), scores - 0.3 * total)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5])
@@ -167,12 +167,6 @@ def test_advantages_and_returns_are_constants():
 GROUPS = normal(3, 4, seed=6)  # four answers to each of three prompts
 
 
-def test_the_reward_of_an_answer_is_its_score_less_its_kl():
-    logprobs, ref, scores = normal(11), normal(11, seed=3), normal(3, seed=4)
-    kl = torch.stack([(a - b).sum() for a, b in zip(answers(logprobs), answers(ref), strict=True)])
-    close(answer_rewards(kl_rewards(logprobs, ref, scores, BOUNDS, 0.3), BOUNDS), scores - 0.3 * kl)
-
-
 def test_rloo_is_a_reward_less_the_mean_of_the_others():
     close(rloo(exact([[1.0, 2.0, 6.0], [5.0, 5.0, 5.0]])), exact([[-3.0, -1.5, 4.5], [0.0, 0.0, 0.0]]))
     for prompt, row in enumerate(GROUPS.tolist()):
@@ -194,10 +188,10 @@ def test_grpo_is_standardized_within_a_prompt():
 def test_a_constant_for_a_prompt_changes_nothing_and_answers_may_be_permuted(compare):
     constants, order = exact([[3.0], [-7.0], [0.5]]), torch.tensor([2, 0, 3, 1])
     close(compare(GROUPS + constants), compare(GROUPS), 1e-12)
-    assert (compare(GROUPS + constants.repeat(1, 4) * order) - compare(GROUPS)).abs().max() > 0.1  # control
+    assert (compare(GROUPS + constants * order) - compare(GROUPS)).abs().max() > 0.1  # control: other for each answer
     close(compare(GROUPS[:, order]), compare(GROUPS)[:, order], 1e-12)
     close(compare(GROUPS).sum(1), torch.zeros(3))
-    assert not compare(torch.full((2, 4), 0.3)).abs().max() > 1e-3  # equal answers, whose mean is rounded in fp32
+    assert compare(torch.full((2, 3), 0.3)).abs().max() < 2e-3  # equal answers, whose mean is rounded in fp32
 
 
 def test_grpo_forgets_the_scale_of_a_prompt_and_rloo_keeps_it():
@@ -235,8 +229,6 @@ def test_the_gradient_of_rloo_is_unbiased(k):
     close(gradient(rloo(rewards)), expected, 1e-12)
     own = rewards - rewards.mean(1, keepdim=True)  # control: a baseline that contains the answer's own reward
     close(gradient(own), (k - 1) / k * expected, 1e-12)
-    close(gradient(rewards), expected, 1e-12)  # without a baseline it is unbiased too, only noisier
-    assert rloo(rewards).pow(2).mul(probabilities).sum() < rewards.add(3).pow(2).mul(probabilities).sum()
 
 
 # --- whitening
