@@ -156,11 +156,12 @@ def main(config: Config) -> None:
             # 7. Update the policy (and the value role) in several passes over the same answers.
             stats = learn(run, roles, rollout, advantages, returns, value_optimizer, ptx)
             clock.stop("learn")
-            # 8. Adapt beta, write the metrics, save.
+            # 8. Adapt beta to the KL.
             metrics = {"beta": controller.beta, **summary(rollout, scores), **stats}
             if value_optimizer:
                 metrics["explained_variance"] = explained_variance(rollout.values, returns)
             controller.update(metrics["kl"], len(prompts))
+            # 9. Validate now and then, write the metrics, save.
             speed = log.time(sum(len(ids) for ids in rollout.sequences))
             validation = validate(run, roles, valid, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, **metrics, **clock.seconds, **speed, **validation)
