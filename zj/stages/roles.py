@@ -72,7 +72,7 @@ class Roles:
 class RolesConfig(PromptConfig):
     reward: str = ""  # directory that train_reward.py wrote; its base is the backbone of all roles
     template: str = ""  # prompt format, stored with the result (none: the model's, which has to be the reward model's)
-    advantage: Literal["gae", "rloo", "grpo"] = "gae"  # beside a value role, or beside the prompt's other answers
+    advantage: Literal["gae", "rloo", "grpo"] = "gae"  # against a value role (gae) or the prompt's other answers
     value_head: Literal["reward", "zero"] = "reward"  # initial head of the value role (gae alone)
     last_layers: int = 0  # train only this many of the policy's last blocks (HuatuoGPT: 2; 0: all)
 
