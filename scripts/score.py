@@ -4,12 +4,13 @@
     python scripts/score.py --reward runs/reward --kind ranking --data clinic/ranking.jsonl --held-out-of runs/reward
     python scripts/score.py --reward runs/reward --model runs/sft --best-of 8 --data clinic/exam.jsonl --out best.jsonl
 
+scripts/best_of_n.py makes dialogues for fine-tuning out of the last one.
+
 Scores are calibrated: mean 0 and standard deviation 1 on answers of the reward model's training data.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from zj.data.tokenizer import Tokenizer
 from zj.inference.cpu import prepack_frozen
 from zj.llm.answers import LoadedModel, check_answer_length, generate_answers
 from zj.rl import pair_accuracy
+from zj.rl.best_of import best_of_kl, expected_best
 from zj.stages.config import Lora, need
 from zj.stages.held_out import about_training, held_out_by
 from zj.stages.preferences import Ranked, ranked_packs, rates
@@ -149,7 +151,7 @@ def score_rankings(scorer: Scorer, rankings: list[Ranking]) -> list[dict]:
 
 
 def best_of(config: Config, prompts: list[Prompt]) -> list[dict]:
-    """{id, answer, score, scores} of the answer of n with the highest score; prints the mean for smaller n."""
+    """{id, answer, score} of the best answer, and all n for best_of_n.py; prints what smaller n would have reached."""
     scorer, n = load_scorer(config), config.best_of
     answers = generate_answers(
         open_chat_model(config, scorer),
@@ -166,7 +168,8 @@ def best_of(config: Config, prompts: list[Prompt]) -> list[dict]:
         if result.scores:
             scores = [s if a.finished else config.unfinished for s, a in zip(result.scores, group, strict=True)]
             best = scores.index(max(scores))
-            rows.append({"id": prompt.id, "answer": group[best].text, "score": scores[best], "scores": scores})
+            row = {"id": prompt.id, "answer": group[best].text, "score": scores[best], "scores": scores}
+            rows.append(row | {"answers": [a.text for a in group], "finished": [a.finished for a in group]})
             lists.append(scores)
     cut = sum(not answer.finished for answer in answers) / len(answers)
     print(f"{summary([number for scores in lists for number in scores])}; {cut:.1%} of the answers cut off")
@@ -174,20 +177,6 @@ def best_of(config: Config, prompts: list[Prompt]) -> list[dict]:
         mean = sum(expected_best(scores, k) for scores in lists) / max(1, len(lists))
         print(f"best of {k}: mean score {mean:.3f}, KL from the model at most {best_of_kl(k):.2f} nats per answer")
     return rows
-
-
-def expected_best(scores: Sequence[float], k: int) -> float:
-    """Mean of the maximum over all subsets of k of these n scores: best-of-k from the same samples.
-
-    The i-th lowest score is the maximum of C(i - 1, k - 1) of the C(n, k) subsets.
-    """
-    ways = (math.comb(i, k - 1) for i in range(len(scores)))
-    return sum(w * s for w, s in zip(ways, sorted(scores), strict=True)) / math.comb(len(scores), k)
-
-
-def best_of_kl(n: int) -> float:
-    """KL(best-of-n | model) <= log n - (n - 1) / n, nats per answer. Stiennon et al. 2020, appendix G.3."""
-    return math.log(n) - (n - 1) / n
 
 
 # ---- reading and scoring

@@ -2,7 +2,8 @@
 
     python scripts/train_ppo.py --config recipes/tiny/ppo.toml --model runs/sft --reward runs/reward --out runs/ppo
 
-Policy, reference, reward and value are four adapters (and two heads) on one frozen copy of the weights.
+Policy, reference, reward and value are four adapters (and two heads) on one frozen copy of the weights. The value role
+says what was expected; with --advantage rloo or grpo the prompt's other answers do, and there is no value role.
 Source: Zhongjing, section 3 "Reinforcement learning"; Schulman et al. 2017; Ziegler et al. 2019; HuatuoGPT, equation 1.
 """
 
@@ -28,11 +29,14 @@ from zj.plan.apply import apply_memory_plan
 from zj.rl import (
     AdaptiveKL,
     Rollout,
+    answer_rewards,
     evaluate_rollout,
     explained_variance,
     gae,
+    grpo,
     kl_rewards,
     policy_loss,
+    rloo,
     summary,
     value_loss,
     whiten,
@@ -56,19 +60,19 @@ class Config(RolesConfig):
     max_tokens: int = 1024  # longest prompt and answer together; older turns of the prompt are left out to fit
     max_new_tokens: int = 256  # longest answer, in tokens
     batch_size: int = 64  # prompts of one step, over all ranks
-    answers: int = 1  # answers to each prompt (HuatuoGPT: k)
+    answers: int = 1  # answers to each prompt (HuatuoGPT: k); rloo and grpo compare them, so at least 2
     slots: int = 32  # answers that a rank samples at a time; more are faster and need more memory
     temperature: float = 1.0  # of sampling; divides the logits of policy and reference
     beta: float = 0.05  # KL penalty in the reward, per nat
     kl_target: float = 0.0  # KL in nats per answer that beta is adapted to (0: beta is constant)
     kl_horizon: float = 10000.0  # answers over which beta adapts
     unfinished: float = -2.0  # score of an answer without EOS, instead of the reward model's (whose deviation is 1)
-    gamma: float = 1.0  # discount of later rewards
-    lam: float = 0.95  # GAE: 0 trusts the values, 1 the rewards
+    gamma: float = 1.0  # discount of later rewards (gae alone)
+    lam: float = 0.95  # 0 trusts the values, 1 the rewards (gae alone)
     ppo_epochs: int = 4  # passes over each step's answers
     minibatches: int = 2  # optimizer steps in each pass; each is on whole prompts, so at most --batch-size
     clip: float = 0.2  # the ratio of probabilities is clipped to 1 - clip to 1 + clip
-    value_clip: float = 0.2  # how far a value may move in one step
+    value_clip: float = 0.2  # how far a value may move in one step (gae alone)
     early_stop: float = 0.0  # k3 from the old to the new policy, nats per token, that ends a step's passes (0: off)
     ptx: float = 0.0  # weight of the cross-entropy on --ptx-data, nats/token, in every minibatch
     ptx_data: tuple[str, ...] = ()  # dialogues that the policy must not forget, without those that ask what is held out
@@ -77,7 +81,7 @@ class Config(RolesConfig):
     save_every: int = 10  # steps between checkpoints
     lora: Lora = Lora(dropout=0.0)  # of a fresh policy adapter; an adapter of --model keeps its own
     optim: Optim = Optim(lr=5e-5, eps=1e-5, schedule="linear")  # of the policy
-    value_optim: Optim = Optim(lr=1e-4, eps=1e-5, schedule="linear")  # of the value role
+    value_optim: Optim = Optim(lr=1e-4, eps=1e-5, schedule="linear")  # of the value role (gae alone)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,6 +100,9 @@ class Config(RolesConfig):
             raise ValueError(
                 f"--max-new-tokens {self.max_new_tokens}: expected less than --max-tokens {self.max_tokens}"
             )
+        if self.advantage != "gae" and self.answers < 2:
+            why = f"--advantage {self.advantage} compares the answers to a prompt"
+            raise ValueError(f"--answers is {self.answers}, expected at least 2: {why}")
         if self.minibatches > self.batch_size:
             raise ValueError(f"--minibatches is {self.minibatches}, expected at most --batch-size {self.batch_size}")
         if bool(self.ptx) != bool(self.ptx_data):
@@ -123,7 +130,8 @@ def main(config: Config) -> None:
     optimizer, value_optimizer = optimizers(config, roles, total * per_step, world)
     controller = AdaptiveKL(config.beta, config.kl_target or 1, config.kl_horizon if config.kl_target else float("inf"))
     run = Run(out, config, world, model, "policy", roles.base, tokenizer, template, optimizer, per_step=per_step)
-    run.parts |= {"value_head": roles.value_head, "value_optimizer": value_optimizer, "controller": controller}
+    parts = {"value_head": roles.value_head, "value_optimizer": value_optimizer, "controller": controller}
+    run.parts |= {name: part for name, part in parts.items() if part}
     run.load(saved)
     log = Log(out, run.step, total, world, config.tensorboard, shown=("score", "kl"))
     run.begin(log, lambda: validate(run, roles, valid, log))
@@ -136,24 +144,24 @@ def main(config: Config) -> None:
             # 2. The policy answers them.
             answers = answer(run, prompts, f"{config.seed}/rollout/{run.step}")
             clock.stop("sample")
-            # 3. Log-probs of policy and reference and a value for every token, a score for every answer.
+            # 3. Log-probs of policy and reference (and a value) for every token, a score for every answer.
             rollout = measure(run, roles, prompts, answers)
             # 4. An unfinished answer (without EOS) gets a fixed score.
             scores = torch.where(rollout.finished, rollout.scores, config.unfinished)
             # 5. Rewards: the score on the last token, and the KL penalty on all.
             rewards = kl_rewards(rollout.logprobs, rollout.ref_logprobs, scores, rollout.bounds, controller.beta)
-            # 6. Advantages: how much better each token was than expected.
-            advantages, returns = gae(rewards, rollout.values, rollout.bounds, config.gamma, config.lam)
-            # 7. Whiten the advantages.
-            whitened = whiten(advantages)
+            # 6. Advantages: how much better each token was than expected, or each answer than the others to its prompt.
+            advantages, returns = advantages_of(config, rollout, rewards)
             clock.stop("judge")
-            # 8. Update policy and value, in several passes over the same answers.
-            stats = learn(run, roles, rollout, whitened, returns, value_optimizer, ptx)
+            # 7. Update the policy (and the value role) in several passes over the same answers.
+            stats = learn(run, roles, rollout, advantages, returns, value_optimizer, ptx)
             clock.stop("learn")
-            # 9. Adapt beta, write the metrics, save.
+            # 8. Adapt beta to the KL.
             metrics = {"beta": controller.beta, **summary(rollout, scores), **stats}
-            metrics["explained_variance"] = explained_variance(rollout.values, returns)
+            if value_optimizer:
+                metrics["explained_variance"] = explained_variance(rollout.values, returns)
             controller.update(metrics["kl"], len(prompts))
+            # 9. Validate now and then, write the metrics, save.
             speed = log.time(sum(len(ids) for ids in rollout.sequences))
             validation = validate(run, roles, valid, log) if run.due(config.valid_every or per_epoch) else {}
             log.step(run.step, epoch=epoch, **metrics, **clock.seconds, **speed, **validation)
@@ -162,13 +170,14 @@ def main(config: Config) -> None:
     world.leave()
 
 
-def optimizers(config: Config, roles: Roles, steps: int, world: World) -> tuple[Optimizer, Optimizer]:
-    """(of the policy's adapter, of the value role's adapter and head)."""
-    policy = adapter_parameters(roles.model, "policy").values()
+def optimizers(config: Config, roles: Roles, steps: int, world: World) -> tuple[Optimizer, Optimizer | None]:
+    """(of the policy's adapter, of the value role's adapter and head or None without them)."""
+    policy, dtype = adapter_parameters(roles.model, "policy").values(), DTYPES[config.dtype]
+    optimizer = Optimizer(policy, config.optim, steps, dtype, world)
+    if roles.value_head is None:
+        return optimizer, None
     value = [*adapter_parameters(roles.model, "value").values(), *roles.value_head.parameters()]
-    dtype = DTYPES[config.dtype]
-    value_optimizer = Optimizer(value, config.value_optim, steps, dtype, world)
-    return Optimizer(policy, config.optim, steps, dtype, world), value_optimizer
+    return optimizer, Optimizer(value, config.value_optim, steps, dtype, world)
 
 
 def measure(run: Run[Config], roles: Roles, prompts: list[list[int]], answers: list[list[int]]) -> Rollout:
@@ -181,17 +190,31 @@ def measure(run: Run[Config], roles: Roles, prompts: list[list[int]], answers: l
     )
 
 
+def advantages_of(config: Config, rollout: Rollout, rewards: Tensor) -> tuple[Tensor, Tensor]:
+    """(advantage of each token [R], return that its value should have been [R], or [0] without a value role).
+
+    GAE is whitened. RLOO and GRPO give all tokens of an answer its one advantage: the whole answer is scored.
+    """
+    if config.advantage == "gae":
+        advantages, returns = gae(rewards, rollout.values, rollout.bounds, config.gamma, config.lam)
+        return whiten(advantages), returns
+    compare = {"rloo": rloo, "grpo": grpo}[config.advantage]
+    of_answers = compare(answer_rewards(rewards, rollout.bounds).view(-1, config.answers))
+    return of_answers.flatten().repeat_interleave(rollout.bounds.diff()), rollout.values
+
+
 def learn(
     run: Run[Config],
     roles: Roles,
     rollout: Rollout,
     advantages: Tensor,
     returns: Tensor,
-    value_optimizer: Optimizer,
+    value_optimizer: Optimizer | None,
     ptx: list[Encoded],
 ) -> dict[str, float]:
     """All passes over the answers: losses and their statistics, averaged over the minibatches."""
     config, model, sums, done, left_out = run.config, roles.model, Counter[str](), 0, 0
+    optimizers = [run.optimizer, value_optimizer] if value_optimizer else [run.optimizer]
     end = (run.step + 1) * run.per_step  # valid also after an explosion that ended this step early
     for minibatch in minibatches(len(rollout.sequences), config, run.step):
         tokens, kl = len(rollout.tokens_of(minibatch)), 0.0
@@ -200,21 +223,25 @@ def learn(
             logprobs = sequence_logprobs(model, packed, response, "policy", config.temperature)[0][response]
             loss, stats = policy_loss(logprobs, rollout.logprobs[at], advantages[at], config.clip, tokens)
             run.optimizer.backward(loss)
-            values = sequence_values(model, packed, roles.value_head, "value")[response]
-            v_loss, v_stats = value_loss(values, rollout.values[at], returns[at], config.value_clip, tokens)
-            value_optimizer.backward(v_loss)
-            sums.update({"loss": loss.item(), "value_loss": v_loss.item(), **stats, **v_stats})
+            sums.update({"loss": loss.item(), **stats})
             kl += stats["approx_kl"]
+            if value_optimizer and roles.value_head:
+                values = sequence_values(model, packed, roles.value_head, "value")[response]
+                loss, stats = value_loss(values, rollout.values[at], returns[at], config.value_clip, tokens)
+                value_optimizer.backward(loss)
+                sums.update({"value_loss": loss.item(), **stats})
         if config.ptx:
             sums["ptx_loss"] += backward_ptx(run, ptx)  # type: ignore[assignment]
-        step, value_step = run.optimizer.step(), value_optimizer.step()
-        done, left_out = done + 1, left_out + [step["loss_factor"], value_step["loss_factor"]].count(0)
+        step, *value_step = [optimizer.step() for optimizer in optimizers]
+        done, left_out = done + 1, left_out + [one["loss_factor"] for one in (step, *value_step)].count(0)
         if config.early_stop and run.world.sum(kl)[0] > config.early_stop:
             break
-    run.optimizer.steps = value_optimizer.steps = end  # a step stopped early counts as done, for schedule and step
+    for optimizer in optimizers:
+        optimizer.steps = end  # a step stopped early counts as done, for schedule and step
     means = {name: number / done for name, number in run.world.add(sums).items()}
-    counts = {"minibatches": done, "left_out": left_out}  # left_out: skipped updates of both roles
-    return means | counts | {"value_grad_norm": value_step["grad_norm"]} | step
+    counts = {"minibatches": done, "left_out": left_out}  # left_out: skipped updates of all roles
+    of_value = {"value_grad_norm": value_step[0]["grad_norm"]} if value_step else {}
+    return means | counts | of_value | step
 
 
 def validate(run: Run[Config], roles: Roles, valid: list[Encoded], log: Log) -> dict[str, float]:

@@ -19,10 +19,10 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def script_of(file: Path) -> str:
-    """recipes/zhongjing/sft.toml -> train_sft; the papers call PPO reinforcement learning. data.toml is of build."""
+    """recipes/zhongjing/sft.toml -> train_sft; train_ppo has recipes of four names. data.toml is of build."""
     if file.stem == "data":
         return "build"
-    return "train_" + {"rl": "ppo"}.get(file.stem, file.stem)
+    return "train_" + dict.fromkeys(("rl", "rloo", "grpo"), "ppo").get(file.stem, file.stem)
 
 
 def read(recipe: str):
@@ -34,6 +34,14 @@ def read(recipe: str):
 def test_every_recipe_is_one_of_its_script(file):
     config = parse(import_module(f"scripts.{script_of(file)}").Config, ["--config", str(file)])
     assert config.parts if file.stem == "data" else config.epochs >= 1
+
+
+@pytest.mark.parametrize("advantage", ["rloo", "grpo"])
+def test_recipes_of_advantages_differ_in_nothing_else(advantage):
+    """So that their runs can be compared: only what the value role alone reads is not in them."""
+    one, other = (vars(read(f"tiny/{name}")) for name in (advantage, "ppo"))
+    differ = {name for name in one if one[name] != other[name]}
+    assert differ == {"advantage", "value_head", "lam", "value_optim"} and one["advantage"] == advantage
 
 
 # Everything that the papers state of a stage and a recipe can hold, read out of the papers once more.

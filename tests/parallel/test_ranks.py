@@ -72,6 +72,18 @@ def test_compiled_blocks_are_shared_out_too(alone, line, tmp_path, how):
     assert_same(alone / "train_sft", tmp_path / "run", rel=1e-4, atol=2e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["none", "zero3"])
+def test_answers_are_compared_over_all_ranks(line, tmp_path, how):
+    """RLOO has no value role, and needs all answers to a prompt, which ranks sample and measure apart."""
+    run = lambda name, ranks, *more: together(  # noqa: E731
+        [job(line, "train_ppo", tmp_path / name, "--advantage", "rloo", *more)], ranks, tmp_path
+    )
+    for done in (run("alone", 1), run("several", 2, "--shard", how)):
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert_same(tmp_path / "alone", tmp_path / "several", rel=1e-4, atol=2e-5)
+
+
 def test_other_data_is_another_run(alone, line, tmp_path):
     """Negative control: the comparison above notices another order of the batches."""
     done = together([job(line, "train_sft", tmp_path / "other", "--seed", 1)], 1, tmp_path)

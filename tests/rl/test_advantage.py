@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.rl.tiny import close, exact, normal
-from zj.rl import explained_variance, gae, kl_estimates, kl_rewards, whiten
+from zj.rl import answer_rewards, explained_variance, gae, grpo, kl_estimates, kl_rewards, policy_loss, rloo, whiten
 
 BOUNDS = torch.tensor([0, 4, 5, 11])  # three answers, one of a single token
 REWARDS, VALUES = normal(11, seed=1), normal(11, seed=2)
@@ -50,7 +50,7 @@ def test_an_answers_rewards_add_up_to_its_score_less_its_kl():
     logprobs, ref, scores = normal(11), normal(11, seed=3), normal(3, seed=4)
     rewards = kl_rewards(logprobs, ref, scores, BOUNDS, beta=0.3)
     total = torch.stack([(a - b).sum() for a, b in zip(answers(logprobs), answers(ref), strict=True)])
-    close(torch.stack([part.sum() for part in answers(rewards)]), scores - 0.3 * total)
+    close(answer_rewards(rewards, BOUNDS), scores - 0.3 * total)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5])
@@ -160,6 +160,75 @@ def test_a_constant_on_scores_and_values_cancels(lam):
 def test_advantages_and_returns_are_constants():
     advantages, returns = gae(REWARDS.clone().requires_grad_(), VALUES.clone().requires_grad_(), BOUNDS, 1.0, 0.9)
     assert not advantages.requires_grad and not returns.requires_grad
+
+
+# --- the answers to one prompt beside each other
+
+GROUPS = normal(3, 4, seed=6)  # four answers to each of three prompts
+
+
+def test_rloo_is_a_reward_less_the_mean_of_the_others():
+    close(rloo(exact([[1.0, 2.0, 6.0], [5.0, 5.0, 5.0]])), exact([[-3.0, -1.5, 4.5], [0.0, 0.0, 0.0]]))
+    for prompt, row in enumerate(GROUPS.tolist()):
+        for i, own in enumerate(row):
+            close(rloo(GROUPS)[prompt, i], own - sum(row[:i] + row[i + 1 :]) / 3)
+    close(rloo(GROUPS), 4 / 3 * (GROUPS - GROUPS.mean(1, keepdim=True)))  # k / (k - 1) (R - mean)
+
+
+def test_grpo_is_standardized_within_a_prompt():
+    close(grpo(exact([[1.0, 2.0, 6.0]]), eps=0), exact([[-2.0, -1.0, 3.0]]) / math.sqrt(14 / 3))
+    close(grpo(exact([[3.0, 7.0]]), eps=0), exact([[-1.0, 1.0]]))  # the population's std; that of n - 1 gives 0.7
+    found = grpo(GROUPS, eps=0)
+    close(found.mean(1), torch.zeros(3))
+    close((found**2).mean(1), torch.ones(3))
+    close(grpo(1000 * GROUPS), grpo(GROUPS, eps=1e-7))  # eps is added to the std
+
+
+@pytest.mark.parametrize("compare", [rloo, grpo])
+def test_a_constant_for_a_prompt_changes_nothing_and_answers_may_be_permuted(compare):
+    constants, order = exact([[3.0], [-7.0], [0.5]]), torch.tensor([2, 0, 3, 1])
+    close(compare(GROUPS + constants), compare(GROUPS), 1e-12)
+    assert (compare(GROUPS + constants * order) - compare(GROUPS)).abs().max() > 0.1  # control: other for each answer
+    close(compare(GROUPS[:, order]), compare(GROUPS)[:, order], 1e-12)
+    close(compare(GROUPS).sum(1), torch.zeros(3))
+    assert compare(torch.full((2, 3), 0.3)).abs().max() < 2e-3  # equal answers, whose mean is rounded in fp32
+
+
+def test_grpo_forgets_the_scale_of_a_prompt_and_rloo_keeps_it():
+    scales = exact([[5.0], [0.2], [30.0]])
+    close(grpo(scales * GROUPS, eps=0), grpo(GROUPS, eps=0), 1e-12)
+    close(rloo(scales * GROUPS), scales * rloo(GROUPS), 1e-12)
+    close(grpo(-GROUPS), -grpo(GROUPS), 1e-12)
+
+
+@pytest.mark.parametrize("compare", [rloo, grpo])
+def test_a_prompts_neighbours_are_never_read(compare):
+    spoiled = GROUPS.clone()
+    spoiled[1] = math.nan
+    assert torch.equal(compare(spoiled)[[0, 2]], compare(GROUPS)[[0, 2]])
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_the_gradient_of_rloo_is_unbiased(k):
+    """All 4^k answers to one prompt, each with its probability, against the gradient of E[r] - beta KL."""
+    beta, ref, scores = 0.4, normal(4, seed=2).log_softmax(0), normal(4, seed=3)
+    logits = normal(4, seed=1).requires_grad_()
+    policy = logits.log_softmax(0)
+    (expected,) = torch.autograd.grad(policy.exp() @ (scores - beta * (policy - ref)), logits, retain_graph=True)
+    drawn = torch.tensor([*product(range(4), repeat=k)])  # [4^k, k]
+    old = policy.detach()
+    rewards = (scores - beta * (old - ref))[drawn]
+    probabilities = old[drawn].sum(1, keepdim=True).exp() / k
+
+    def gradient(advantages: torch.Tensor) -> torch.Tensor:
+        loss, _ = policy_loss(
+            policy[drawn].flatten(), old[drawn].flatten(), (probabilities * advantages).flatten(), 0.2, 1
+        )
+        return -torch.autograd.grad(loss, logits, retain_graph=True)[0]
+
+    close(gradient(rloo(rewards)), expected, 1e-12)
+    own = rewards - rewards.mean(1, keepdim=True)  # control: a baseline that contains the answer's own reward
+    close(gradient(own), (k - 1) / k * expected, 1e-12)
 
 
 # --- whitening

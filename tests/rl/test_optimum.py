@@ -1,4 +1,4 @@
-"""Where PPO and DPO end: at the policy of their shared objective, pi = ref exp(r / beta) / Z, known by enumeration.
+"""Where PPO (with any advantage) and DPO end: at their shared optimum, pi = ref exp(r / beta) / Z, by enumeration.
 
 Of a bandit (eight answers of one token), and of a LLaMA whose answers can all be written down. The gap is the KL
 divergence in nats from what was reached to what is best, over whole answers.
@@ -17,7 +17,20 @@ from torch import Tensor
 from tests.rl.tiny import EOS, close, normal, tiny
 from zj.lora import adapter_parameters, add_adapter, copy_adapter
 from zj.model import Packed, ScalarHead, sequence_logprobs, sequence_values
-from zj.rl import Rollout, collect, dpo_loss, evaluate_rollout, gae, kl_rewards, policy_loss, value_loss
+from zj.rl import (
+    Rollout,
+    answer_rewards,
+    collect,
+    dpo_loss,
+    evaluate_rollout,
+    gae,
+    grpo,
+    kl_rewards,
+    policy_loss,
+    rloo,
+    value_loss,
+)
+from zj.rl.advantage import k3
 
 CLIP = 0.2
 
@@ -70,6 +83,37 @@ def bandit_ppo(
         optimizer.zero_grad()
         (loss + error).backward()
         optimizer.step()
+    return logits.detach().log_softmax(0)
+
+
+Compare = Callable[[Tensor], Tensor]  # rloo or grpo: rewards of K answers to each of P prompts -> advantages [P, K]
+
+
+def expected_advantages(compare: Compare, rewards: Tensor, probabilities: Tensor) -> Tensor:
+    """Of each of n answers, over everything that one other answer to the prompt may be: K = 2, all n^2 pairs. [n]"""
+    n = len(rewards)
+    pairs = torch.stack([rewards.repeat_interleave(n), rewards.repeat(n)], dim=1)
+    return compare(pairs)[:, 0].view(n, n) @ probabilities
+
+
+def bandit_compared(compare: Compare, beta: float = 0.5, samples: int = 0) -> Tensor:
+    """As `bandit_ppo`, without a value: K = 4 answers to a prompt, or with samples = 0 the exact expectation, K = 2."""
+    logits = REFERENCE.clone().requires_grad_()
+    optimizer = torch.optim.Adam([logits], eps=1e-5)
+    generator, passes = torch.Generator().manual_seed(0), 200 * 4
+    for step in range(passes):
+        set_rate(optimizer, 0.1 * (1 - step / passes))
+        if step % 4 == 0:
+            policy = logits.detach().log_softmax(0)
+            arms = policy.exp().multinomial(samples, True, generator=generator) if samples else ARMS
+            old, bounds = policy[arms], torch.arange(len(arms) + 1)
+            rewards = answer_rewards(kl_rewards(old, REFERENCE[arms], BANDIT[arms], bounds, beta), bounds)
+            if samples:
+                weighted = compare(rewards.view(-1, 4)).flatten() / samples
+            else:
+                weighted = policy.exp() * expected_advantages(compare, rewards, policy.exp())
+        loss, _ = policy_loss(logits.log_softmax(0)[arms], old, weighted, CLIP, 1)
+        descend(optimizer, loss)
     return logits.detach().log_softmax(0)
 
 
@@ -143,6 +187,51 @@ def test_a_great_beta_stays_at_the_reference():
     assert gap(bandit_ppo(1000), REFERENCE) < 4e-6
 
 
+@pytest.mark.parametrize(("samples", "bound"), [(0, 1e-8), (512, 1e-6)])
+def test_rloo_finds_the_best_policy_of_a_bandit(samples, bound):
+    """Within PPO's bounds. Reached: 1.4e-10 both: the noise dies out here too, since at the optimum all R are equal."""
+    reached, optimum = bandit_compared(rloo, samples=samples), best(REFERENCE, BANDIT, 0.5)
+    assert gap(reached, optimum) < bound and gap(optimum, reached) < bound
+    assert gap(reached, best(REFERENCE, BANDIT, 0.55)) > 1e-3  # control: ten percent of beta are another optimum
+
+
+@pytest.mark.parametrize("samples", [0, 512])
+def test_grpo_finds_it_less_exactly_because_it_divides(samples):
+    """Reached: 7e-7 and 4e-6, with an eps of 0.1 1e-11: small differences near the optimum are made large by the std.
+
+    So the last steps are as large as the learning rate lets them be, until the std is down to eps.
+    """
+    optimum = best(REFERENCE, BANDIT, 0.5)
+    reached = gap(bandit_compared(grpo, samples=samples), optimum)
+    assert 1e-8 < reached < 1e-5
+    if not samples:
+        assert gap(bandit_compared(lambda rewards: grpo(rewards, eps=0.1)), optimum) < 1e-8
+
+
+def test_the_kl_in_the_loss_as_k3_has_another_optimum():
+    """DeepSeekMath, equations 3 and 4: at pi = ref beta / (c - r) the gradient of E[r] - beta E[k3] is 0.
+
+    Not at ref exp(r / beta) / Z, where that of E[r - beta k1] is. c by bisection: the probabilities add up to 1.
+    """
+    beta, low, high = 0.5, BANDIT.max().item(), BANDIT.max().item() + 1
+    for _ in range(80):
+        c = (low + high) / 2
+        low, high = (c, high) if (REFERENCE.exp() * beta / (c - BANDIT)).sum() > 1 else (low, c)
+    other, optimum = (REFERENCE.exp() * beta / (c - BANDIT)).log(), best(REFERENCE, BANDIT, beta)
+
+    def gradient(at: Tensor, of_loss: bool) -> float:
+        logits = at.clone().requires_grad_()
+        policy, drawn = logits.log_softmax(0), at.exp()  # nothing is differentiated through the sampling
+        k1 = (at - REFERENCE) * policy  # the gradient of a reward is that of the log-prob times it
+        penalty = k3(REFERENCE - policy) if of_loss else k1
+        (drawn * (BANDIT * policy - beta * penalty)).sum().backward()
+        return float(logits.grad.abs().max())
+
+    assert gradient(other, True) < 1e-12 < 1e-2 < gradient(optimum, True)
+    assert gradient(optimum, False) < 1e-12 < 1e-2 < gradient(other, False)
+    assert gap(other, optimum) > 1e-2
+
+
 # --- a LLaMA whose answers can all be written down
 
 PROMPT, LONGEST = [1, 0], 3
@@ -209,8 +298,15 @@ class Task:
         return self.model, prompts, self.reward, self.head, lambda lengths: [list(range(len(lengths)))]
 
 
-def ppo(task: Task, draw: Callable[[int], tuple[Rollout, Tensor]], rollouts: int, lr: float, lam: float = 1.0) -> None:
-    """Four passes over each rollout; both learning rates go linearly to 0."""
+def ppo(
+    task: Task,
+    draw: Callable[[int], tuple[Rollout, Tensor]],
+    rollouts: int,
+    lr: float,
+    lam: float = 1.0,
+    compare: Compare | None = None,
+) -> None:
+    """Four passes over each rollout; both learning rates go linearly to 0. With `compare` values are not used."""
     policy = torch.optim.Adam(adapter_parameters(task.model, "policy").values(), eps=1e-5)
     value = torch.optim.Adam([*adapter_parameters(task.model, "value").values(), *task.head.parameters()], eps=1e-5)
     for step in range(4 * rollouts):
@@ -219,6 +315,9 @@ def ppo(task: Task, draw: Callable[[int], tuple[Rollout, Tensor]], rollouts: int
             bounds = rollout.bounds
             rewards = kl_rewards(rollout.logprobs, rollout.ref_logprobs, rollout.scores, bounds, task.beta)
             advantages, returns = gae(rewards, rollout.values, bounds, 1.0, lam)
+            if compare:
+                of_answers = compare(answer_rewards(rewards, bounds).view(-1, 4)).flatten()
+                advantages = of_answers.repeat_interleave(bounds.diff())
             packed, response = rollout.pack(range(len(rollout.sequences)))
         rate = lr * (1 - step / (4 * rollouts))
         set_rate(policy, rate)
@@ -278,6 +377,45 @@ def test_ppo_comes_near_by_sampling():
     """30 rollouts of 64 answers, a value role, lam < 1. Reached: 0.024, from 0.15; the bound is a third of the way."""
     task = Task(vocabulary=3)
     ppo(task, task.samples(64), rollouts=30, lr=0.006, lam=0.95)
+    assert task.gap() < 0.05
+
+
+def test_rloo_expects_the_exact_gradient_of_a_llama():
+    """Of E[r] - beta KL over all answers, in every weight of the adapter: one advantage for all tokens of an answer."""
+    task = Task(vocabulary=3)
+    with torch.no_grad():  # away from the reference, where the KL has no gradient yet
+        for weight in adapter_parameters(task.model, "policy").values():
+            weight.mul_(1.5)
+    weights = [*adapter_parameters(task.model, "policy").values()]
+    rollout, probabilities = task.all_of_them(0)
+    packed, response = rollout.pack(range(len(task.answers)))
+    logprobs = sequence_logprobs(task.model, packed, response, "policy")[0][response]
+    lengths = rollout.bounds.diff()
+    whole = torch.stack([part.sum() for part in logprobs.split(lengths.tolist())])
+    objective = whole.exp() @ (task.rewards - task.beta * (whole - task.reference))
+    exact = torch.autograd.grad(objective, weights, retain_graph=True)
+
+    def expected(compare: Compare) -> list[Tensor]:
+        bounds = rollout.bounds
+        rewards = kl_rewards(rollout.logprobs, rollout.ref_logprobs, rollout.scores, bounds, task.beta)
+        of_answers = expected_advantages(compare, answer_rewards(rewards, bounds), whole.detach().exp())
+        advantages = probabilities * of_answers.repeat_interleave(lengths)
+        loss, _ = policy_loss(logprobs, rollout.logprobs, advantages, CLIP, 1)
+        return [-gradient for gradient in torch.autograd.grad(loss, weights, retain_graph=True)]
+
+    assert max(gradient.abs().max() for gradient in exact) > 1e-2
+    for one, other in zip(expected(rloo), exact, strict=True):
+        close(one, other, 1e-12)
+    one, other = (torch.cat([g.flatten() for g in gradients]) for gradients in (expected(grpo), exact))
+    assert torch.cosine_similarity(one, other, dim=0) < 0.999  # control: dividing by the std is another direction
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compare", [rloo, grpo])
+def test_without_values_it_comes_near_by_sampling(compare):
+    """As PPO above: 30 rollouts of 64 answers, here 4 to each of 16 equal prompts."""
+    task = Task(vocabulary=3)
+    ppo(task, task.samples(64), rollouts=30, lr=0.006, compare=compare)
     assert task.gap() < 0.05
 
 

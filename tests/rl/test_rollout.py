@@ -205,6 +205,15 @@ def test_a_fresh_adapter_is_exactly_its_reference():
     assert told["kl"] == told["kl_k3"] == 0
 
 
+def test_without_a_value_role_there_are_no_values_and_the_rest_is_the_same(model):
+    reward = lambda packed: heads()[1](model(packed, "reward")[packed.last])  # noqa: E731
+    rollout = evaluate_rollout(model, PROMPTS, ANSWERS, reward, None, together, temperature=0.8, eos_ids=(EOS,))
+    expected = ask(model)
+    assert rollout.values.shape == (0,) and expected.values.shape == (10,)
+    for name in set(NUMBERS) - {"values"}:
+        assert torch.equal(getattr(rollout, name), getattr(expected, name)), name
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_each_adapter_moves_its_own_numbers_alone(role):
     model = tiny(*ROLES)

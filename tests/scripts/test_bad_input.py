@@ -253,6 +253,8 @@ OWN = {
         (("--lora.dropout", "0.1"), "--lora.dropout is 0.1, expected 0"),
         (("--value-optim.lr", "-1"), "--value-optim.lr is -1.0"),
         (("--answers", "0"), "--answers is 0"),
+        (("--advantage", "rloo"), "--answers is 1, expected at least 2: --advantage rloo compares the answers"),
+        (("--advantage", "grpo", "--answers", "1"), "--answers is 1, expected at least 2: --advantage grpo"),
         (("--slots", "0"), "--slots is 0"),
         (("--beta", "inf"), "--beta is inf"),
         (("--gamma", "1.1"), "--gamma is 1.1"),

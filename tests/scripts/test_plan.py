@@ -120,13 +120,14 @@ def test_reward_and_dpo_have_the_planned_state(dtype):
     )
 
 
-@pytest.mark.parametrize("layers", [0, 1])
-def test_four_roles_have_the_planned_state(line, layers):
-    recipe = recipe_of("ppo", model=str(line.base), reward=str(line.reward), last_layers=layers, max_new_tokens=9)
+@pytest.mark.parametrize(("advantage", "layers"), [("gae", 0), ("gae", 1), ("rloo", 0)])
+def test_the_roles_have_the_planned_state(line, advantage, layers):
+    more = {"last_layers": layers, "max_new_tokens": 9, "advantage": advantage, "answers": 2}
+    recipe = recipe_of("ppo", model=str(line.base), reward=str(line.reward), **more)
     rank = json.loads((line.reward / "adapter_config.json").read_text())["r"]
     recipe = replace(recipe, lora=Lora(rank=rank, dropout=0.0))
     roles = open_roles(recipe, torch.float32, ALONE)
-    parts = (roles.model, roles.reward.head, roles.value_head)
+    parts = [part for part in (roles.model, roles.reward.head, roles.value_head) if part]
     actual = actual_state((p for part in parts for p in part.parameters()), torch.float32)
     assert planned_state(Job("ppo", recipe, LlamaConfig.from_hf(line.base))) == actual
 
@@ -451,10 +452,12 @@ def test_flops_are_those_of_the_products(kind, recompute):
     assert planned == pytest.approx(actual, rel=1e-9 if kind == "full" else 0.1)  # nothing goes below a first block
 
 
-@pytest.mark.parametrize("answers", [1, 3])
-@pytest.mark.parametrize("last_layers", [0, 1])
-def test_flops_of_a_step_of_ppo(last_layers, answers):
-    """Four roles judge the answers to one prompt; policy and value learn from them twice."""
+STEPS = [(layers, answers, "gae") for layers in (0, 1) for answers in (1, 3)]
+
+
+@pytest.mark.parametrize(("last_layers", "answers", "advantage"), [*STEPS, (0, 3, "rloo")])
+def test_flops_of_a_step_of_ppo(last_layers, answers, advantage):
+    """The roles judge the answers to one prompt; policy and value, which GAE alone has, learn from them twice."""
     model = Llama(SHAPE)
     model.init_weights(0)
     for name in ("policy", "value"):
@@ -466,20 +469,21 @@ def test_flops_of_a_step_of_ppo(last_layers, answers):
 
     def learn():
         sequence_logprobs(model, one, answer, "policy")[0].sum().backward()
-        sequence_values(model, one, head, "value").sum().backward()
+        if advantage == "gae":
+            sequence_values(model, one, head, "value").sum().backward()
 
     def judge():
         model(Packed.of([[5] * 400]), "policy")  # the prompt is read
         for _ in ("policy", "reference"):
             sequence_logprobs(model, one, answer, "policy")
-        for _ in ("reward", "value"):
+        for _ in ("reward", "value")[: 2 if advantage == "gae" else 1]:
             model(one, "value")
 
     with torch.no_grad():
         actual = flops_of(judge)
     actual += 2 * flops_of(learn)
     config = {"batch_size": 1, "minibatches": 1, "answers": answers, "ppo_epochs": 2, "max_new_tokens": 112}
-    config |= {"last_layers": last_layers}
+    config |= {"last_layers": last_layers, "advantage": advantage}
     assert step_of(job_of("ppo", lora=KINDS["lora"], **config), 400, 112).flops == pytest.approx(actual, rel=0.03)
 
 

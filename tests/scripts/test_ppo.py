@@ -61,6 +61,24 @@ def test_interrupted_anywhere_it_ends_the_same(command, killed, line, tmp_path):
     assert other.status == 2 and "its --value-optim.lr is 0.003, here it is 0.001" in other.err
 
 
+def test_without_a_value_role_it_ends_the_same_and_nothing_is_of_values(command, killed, line, tmp_path):
+    """RLOO, killed amid its passes over a rollout."""
+    more = ("--advantage", "rloo", "--answers", 2, "--kl-target", 0.1, "--kl-horizon", 50, "--save-every", 2)
+    assert command(*ppo(line, tmp_path / "straight", *more)).status == 0
+    killed(Optimizer, "step", 11)(*ppo(line, tmp_path / "cut", *more))
+    again = command(*ppo(line, tmp_path / "cut", *more))
+    assert (again.status, "going on after step 2" in again.out) == (0, True), again.err
+    states = [torch.load(tmp_path / name / "checkpoints" / "step-5" / "rank-0.pt") for name in ("straight", "cut")]
+    assert json.dumps(states[0], default=torch.Tensor.tolist) == json.dumps(states[1], default=torch.Tensor.tolist)
+    assert told(tmp_path / "straight") == told(tmp_path / "cut") and states[0]["controller"]["beta"] != 0.05
+    assert result(tmp_path / "straight") == result(tmp_path / "cut")
+    assert states[0].keys() == {"best", "best_step", "ranks", "model", "optimizer", "controller"}
+    assert {name.rsplit(".", 1)[-1] for name in states[0]["model"]} == {"policy"}
+    assert not {name for row in told(tmp_path / "cut") for name in row if "value" in name or "explained" in name}
+    other = command(*ppo(line, tmp_path / "cut", *more, "--advantage", "gae"))
+    assert other.status == 2 and "its --advantage is rloo, here it is gae" in other.err
+
+
 def test_metrics_and_samples_tell_what_they_promise(command, line, tmp_path):
     assert command(*ppo(line, tmp_path / "run", "--valid-every", 0, "--epochs", 2)).status == 0
     rows = told(tmp_path / "run")

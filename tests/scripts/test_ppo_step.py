@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from statistics import fmean, pstdev
 
 import pytest
 import torch
@@ -73,6 +74,30 @@ def test_the_flags_reach_the_equations_and_each_pass_sees_every_token_once(comma
                 min(3, len(rollout.sequences))
             )  # minibatches, in one or more packs
     assert not policy and not value
+
+
+@pytest.mark.parametrize("advantage", ["rloo", "grpo"])
+def test_every_token_has_the_advantage_of_its_answer_beside_the_others(command, line, tmp_path, spied, advantage):
+    """Computed here one by one: the answer's score less beta times its log-ratio, and that of its prompt's others."""
+    judged, learnt = spied(train_ppo, "evaluate_rollout"), spied(train_ppo, "policy_loss")
+    more = ("--advantage", advantage, "--answers", 3, "--beta", 0.3, "--ppo-epochs", 1, "--minibatches", 1)
+    more += ("--max-steps", 2, "--valid-fraction", 0, "--batch-size", 6, "--unfinished", -7, "--gamma", 0.5)
+    assert command(*ppo(line, tmp_path / "run", *more)).status == 0
+    (_, rollout), (given, _) = judged[-1], learnt[-1]  # in the second step policy and reference differ
+    ends, expected = rollout.bounds.tolist(), torch.zeros(len(rollout.logprobs))
+    kl = [(rollout.logprobs - rollout.ref_logprobs)[a:b].sum() for a, b in zip(ends, ends[1:], strict=False)]
+    scores = [score if done else -7 for score, done in zip(rollout.scores, rollout.finished, strict=True)]
+    rewards = [float(score - 0.3 * nats) for score, nats in zip(scores, kl, strict=True)]
+    for s, own in enumerate(rewards):
+        group = rewards[s // 3 * 3 :][:3]
+        standardized = (own - fmean(group)) / (pstdev(group) + 1e-4)
+        expected[ends[s] : ends[s + 1]] = own - (sum(group) - own) / 2 if advantage == "rloo" else standardized
+    assert rollout.values.numel() == 0 and len(set(rewards)) > 12 and max(map(abs, kl)) > 0.1
+    found = sorted(
+        zip(given[1].tolist(), given[2].tolist(), strict=True)
+    )  # (old log-prob, advantage), in its own order
+    wanted = sorted(zip(rollout.logprobs.tolist(), expected.tolist(), strict=True))
+    assert torch.tensor(found) == pytest.approx(torch.tensor(wanted), abs=2e-4)
 
 
 def test_an_answer_without_eos_gets_a_fixed_score(command, line, tmp_path, spied, monkeypatch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from itertools import combinations
 
@@ -11,7 +10,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from scripts.score import best_of_kl, expected_best
 from tests.line import make_other, make_sft, write_rows
 from zj.data.prompt_formats import save_template
 from zj.data.readers import read
@@ -118,6 +116,11 @@ def test_the_best_of_n_is_kept_and_its_score_is_that_of_the_text_that_is_written
     prompts, _ = read(line.dialogues, "prompt")
     assert [row["id"] for row in rows] == [prompt.id for prompt in prompts]
     assert all(len(row["scores"]) == 4 and row["score"] == max(row["scores"]) for row in rows)
+    for row in rows:
+        assert row["answers"][row["scores"].index(row["score"])] == row["answer"]
+        assert [done for done, score in zip(row["finished"], row["scores"], strict=True) if score == -2.0] == (
+            [False] * row["finished"].count(False)
+        )
     ended = [(row, prompt) for row, prompt in zip(rows, prompts, strict=True) if row["score"] != -2.0 and row["answer"]]
     assert len(ended) > 20
     texts = [Dialogue("", ((prompt.user, row["answer"]),)) for row, prompt in ended]
@@ -145,23 +148,6 @@ def test_an_unfinished_answer_is_kept_only_if_it_is_scored_higher(command, line,
     rows, said = best(command, line, tmp_path / "cut.jsonl", *flags)
     lucky = [row for row in rows if 99 in row["scores"]]
     assert lucky and all(row["score"] == 99 for row in lucky)
-
-
-def test_the_mean_over_draws_is_the_mean_over_all_subsets():
-    scores = [0.3, -1.2, 2.5, 0.3, -2.0, 1.1]
-    for k in range(1, 7):
-        draws = list(combinations(scores, k))
-        assert expected_best(scores, k) == pytest.approx(sum(map(max, draws)) / len(draws), rel=1e-12)
-    assert expected_best(scores, 1) != expected_best(scores, 2)
-
-
-def test_the_divergence_of_best_of_n_is_that_of_the_highest_of_n_uniform_numbers():
-    """KL = integral of n u^(n - 1) log(n u^(n - 1)) over 0 to 1, by the midpoint rule."""
-    u = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
-    for n in (1, 2, 4, 16):
-        density = n * u ** (n - 1)
-        assert best_of_kl(n) == pytest.approx((density * density.log()).mean().item(), abs=1e-8)
-    assert best_of_kl(2) == pytest.approx(math.log(2) - 0.5)
 
 
 # ---- files and mistakes

@@ -80,6 +80,15 @@ def test_only_policy_value_and_its_head_are_trained_and_nothing_is_dropped(start
         assert torch.equal(logprobs(roles.model.train(), name), expected)
 
 
+@pytest.mark.parametrize("advantage", ["rloo", "grpo"])
+def test_there_is_no_value_role_where_answers_are_compared(line, advantage):
+    roles, four = roles_of(line.sft, line.reward, advantage=advantage, answers=2), roles_of(line.sft, line.reward)
+    names, all_names = ({name for name, _ in one.model.named_parameters()} for one in (roles, four))
+    assert roles.value_head is None and all_names - names == {name for name in all_names if name.endswith(".value")}
+    for name in ("policy", "reference", "reward"):
+        assert torch.equal(logprobs(roles.model, name), logprobs(four.model, name))
+
+
 def test_an_adapter_keeps_its_dropout_elsewhere(line):
     """Negative control of the test above: train() does drop, where nobody has switched it off."""
     model = load_model(line.base)

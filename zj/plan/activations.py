@@ -83,4 +83,4 @@ def loss_bytes(job: Job) -> int:
     head = vocabulary * job.shape.hidden_size * (4 + b) if job.full else 0
     logits = 2 * (4 if b == 4 else 4 + b) * chunk + head if job.full or b < 4 else 0
     logprobs = max(2 * states * b + logits, 3 * states * b)
-    return norm + max(logprobs, 8 * states if job.stage == "ppo" else 0)
+    return norm + max(logprobs, 8 * states if job.has_values else 0)

@@ -92,10 +92,10 @@ def training_flops(job: Job, length: float, scored: float, layers: int = 0) -> f
 
 
 def ppo_flops(job: Job, length: float, scored: float) -> float:
-    """Of a sampled token: a forward pass of each of the four roles; training of policy and value in every pass."""
-    judged = 2 * forward_flops(job, length, scored) + 2 * forward_flops(job, length)
+    """Of a sampled token: a forward pass of each role; training of policy and value, if there is one, in every pass."""
+    judged = 2 * forward_flops(job, length, scored) + (1 + job.has_values) * forward_flops(job, length)
     policy = training_flops(job, length, scored, job.recipe.last_layers)
-    return judged + job.recipe.ppo_epochs * (policy + training_flops(job, length, 0.0))
+    return judged + job.recipe.ppo_epochs * (policy + job.has_values * training_flops(job, length, 0.0))
 
 
 def flop_parts(job: Job, length: float) -> tuple[int, int, int, float]:

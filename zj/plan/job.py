@@ -15,7 +15,7 @@ from zj.model import BloomConfig, Llama, LlamaConfig, ScalarHead, network
 from zj.stages.roles import train_last_layers
 from zj.train import DTYPES
 
-ADAPTERS = {  # stage -> (trained adapters, frozen adapters)
+ADAPTERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # stage -> (trained adapters, frozen adapters)
     "pretrain": (("policy",), ()),
     "sft": (("policy",), ()),
     "reward": (("reward",), ()),
@@ -42,6 +42,11 @@ class Job:
         return not self.recipe.lora.rank
 
     @property
+    def has_values(self) -> bool:
+        """Whether there is a value role: PPO with another advantage than GAE has none."""
+        return self.stage == "ppo" and self.recipe.advantage == "gae"
+
+    @property
     def dtype(self) -> torch.dtype:
         """Of the forward and backward pass."""
         return DTYPES[self.recipe.dtype]
@@ -65,13 +70,14 @@ class Job:
 def build(job: Job) -> tuple[Llama, list[nn.Parameter]]:
     """(model, all parameters: the model's and those of heads) on the meta device, trainable as in the stage."""
     trained, frozen = ADAPTERS[job.stage]
+    trained = tuple(name for name in trained if name != "value" or job.has_values)
     lora, width = job.recipe.lora, job.shape.hidden_size
     with torch.device("meta"):
         # sharded trainable weights are kept in fp32
         model = network(job.shape).to(torch.float32 if job.full and job.shard != "none" else job.dtype)
         for name in () if job.full else trained + frozen:
             add_adapter(model, name, lora.rank, lora.alpha, lora.dropout, lora.targets)
-        scalars = [ScalarHead(width)] if job.stage in ("reward", "ppo") else []
+        scalars = [ScalarHead(width)] if job.stage == "reward" or job.has_values else []
         if job.stage == "ppo":
             scalars.append(ScalarHead(width).requires_grad_(False))
         if lora.train_embeddings:

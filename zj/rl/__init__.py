@@ -1,6 +1,6 @@
 """Learning from preferences: the reward model's loss, advantages, PPO and DPO, each equation a function."""
 
-from .advantage import explained_variance, gae, kl_estimates, kl_rewards, whiten
+from .advantage import answer_rewards, explained_variance, gae, grpo, kl_estimates, kl_rewards, rloo, whiten
 from .dpo import dpo_loss
 from .ppo import AdaptiveKL, policy_loss, value_loss
 from .reward import CalibratedHead, Calibration, count_ranked, pair_accuracy, ranked_pairs, ranking_loss
@@ -11,18 +11,21 @@ __all__ = [
     "CalibratedHead",
     "Calibration",
     "Rollout",
+    "answer_rewards",
     "collect",
     "count_ranked",
     "dpo_loss",
     "explained_variance",
     "gae",
     "evaluate_rollout",
+    "grpo",
     "kl_estimates",
     "kl_rewards",
     "pair_accuracy",
     "policy_loss",
     "ranked_pairs",
     "ranking_loss",
+    "rloo",
     "summary",
     "value_loss",
     "whiten",

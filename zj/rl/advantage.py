@@ -1,7 +1,8 @@
-"""From scores to advantages: KL-shaped rewards, generalised advantage estimation, whitening.
+"""From scores to advantages: KL-shaped rewards; GAE and whitening, or the answers to one prompt beside each other.
 
-All tensors are flat over the response tokens: N tokens of S answers end to end, answer s is bounds[s]:bounds[s + 1].
-They contain no prompt tokens and nothing after an answer's last token.
+Tensors [N] are flat over the response tokens: N tokens of S answers end to end, answer s is bounds[s]:bounds[s + 1].
+They contain no prompt tokens and nothing after an answer's last token. Tensors [P, K] are of K whole answers to each of
+P prompts.
 """
 
 from __future__ import annotations
@@ -37,6 +38,39 @@ def gae(rewards: Tensor, values: Tensor, bounds: Tensor, gamma: float, lam: floa
             next_value = v[t]
     result = torch.tensor(advantages, dtype=values.dtype, device=values.device)
     return result, result + values.detach()
+
+
+def answer_rewards(rewards: Tensor, bounds: Tensor) -> Tensor:
+    """R_s = sum_t r_t of a whole answer: with `kl_rewards`, score - beta (log pi(y) - log pi_ref(y)). [N] -> [S]"""
+    return torch.stack([part.sum() for part in rewards.split(bounds.diff().tolist())])
+
+
+def rloo(rewards: Tensor) -> Tensor:
+    """A_i = R_i - 1/(K - 1) sum_{j != i} R_j: how much better an answer is than the others to its prompt. [P, K]
+
+    Expects `answer_rewards`; K is at least 2. The baseline does not depend on the answer itself, so that the policy
+    gradient is unbiased: "REINFORCE leave-one-out". Not whitened.
+    Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free!"; Ahmadian et al. 2024, "Back to basics".
+    """
+    others = rewards.sum(1, keepdim=True) - rewards
+    return rewards - others / (rewards.shape[1] - 1)
+
+
+def grpo(rewards: Tensor, eps: float = 1e-4) -> Tensor:
+    """A_i = (R_i - mean(R)) / (std(R) + eps), within the K answers to a prompt; std of the population. [P, K]
+
+    Expects `answer_rewards`; K is at least 2. Not whitened again. The paper does not say which std; the population's is
+    that of `whiten`. `eps` keeps rounding in fp32 from deciding between answers that are equally good.
+    Shao et al. 2024, "DeepSeekMath", section 4.1.2 (outcome supervision). Two differences from that paper:
+    - The KL penalty is in the reward, as for GAE and RLOO: all three have the same optimum, ref exp(r / beta) / Z.
+      There it is in the loss, as the k3 estimate, whose gradient is that of KL(ref | pi). E[r] with that has another
+      optimum, ref beta / (c - r), where c makes it a distribution.
+    - `policy_loss` is divided by the tokens of the batch. There each answer's sum is divided by its own length, which
+      makes the tokens of long answers count less: Liu et al. 2025, "Understanding R1-Zero-like training" (Dr. GRPO);
+      by tokens as here: Yu et al. 2025, "DAPO".
+    """
+    deviation = rewards.std(1, correction=0, keepdim=True)
+    return (rewards - rewards.mean(1, keepdim=True)) / (deviation + eps)
 
 
 def whiten(x: Tensor, shift_mean: bool = True) -> Tensor:

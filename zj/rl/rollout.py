@@ -29,7 +29,7 @@ class Rollout:
     logprobs: Tensor  # [R] of the sampling policy
     entropy: Tensor  # [R] of that policy, nats
     ref_logprobs: Tensor  # [R] of the reference
-    values: Tensor  # [R] of the state before the token
+    values: Tensor  # [R] of the state before the token; [0] without a value role
     scores: Tensor  # [S] of the reward model, calibrated
 
     @property
@@ -99,7 +99,7 @@ def collect(
     model: Llama,
     prompts: list[list[int]],
     reward: Callable[[Packed], Tensor],
-    value_head: nn.Module,
+    value_head: nn.Module | None,
     packs: Packs,
     *,
     max_new_tokens: int,
@@ -125,7 +125,7 @@ def evaluate_rollout(
     prompts: list[list[int]],
     answers: list[list[int]],
     reward: Callable[[Packed], Tensor],
-    value_head: nn.Module,
+    value_head: nn.Module | None,
     packs: Packs,
     *,
     temperature: float,
@@ -134,27 +134,30 @@ def evaluate_rollout(
 ) -> Rollout:
     """Log-probs of the adapters "policy" and "reference", values of "value", scores of `reward` (one a sequence).
 
+    Without a `value_head` there is no adapter "value", and there are no values.
+
     Log-probs come from the training forward pass and not from sampling, so that the first ratio is 1.
     Each rank evaluates its own packs; every rank returns the whole rollout.
     """
     sequences = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
     starts = [len(prompt) for prompt in prompts]
     device = model.lm_head.weight.device
-    share: dict[int, tuple[Tensor, float]] = {}  # sequence -> [4, its response tokens], its score
+    share: dict[int, tuple[Tensor, float]] = {}  # sequence -> [3 or 4, its response tokens], its score
     for chosen, packed, response in iter_packs(sequences, starts, range(len(sequences)), packs, device):
         policy, entropy = sequence_logprobs(model, packed, response, "policy", temperature)
         reference, _ = sequence_logprobs(model, packed, response, "reference", temperature)
-        values = sequence_values(model, packed, value_head, "value")
-        rows = torch.stack([policy, entropy, reference, values])[:, response]
+        values = [sequence_values(model, packed, value_head, "value")] if value_head else []
+        rows = torch.stack([policy, entropy, reference, *values])[:, response]
         pack_scores = reward(with_one_end(packed, len(chosen), eos_ids)).tolist()[len(packed) - len(chosen) :]
         lengths = [len(answers[s]) for s in chosen]
         parts = [part.clone() for part in rows.cpu().split(lengths, dim=1)]  # a view would pickle the whole pack
         share |= dict(zip(chosen, zip(parts, pack_scores, strict=True), strict=True))
     results = {s: result for part in gather(share) for s, result in part.items()}
-    logprobs, entropy, ref_logprobs, values = torch.cat([results[s][0] for s in range(len(results))], dim=1).to(device)
+    rows = torch.cat([results[s][0] for s in range(len(results))], dim=1).to(device)
+    logprobs, entropy, ref_logprobs = rows[:3]
     finished = torch.tensor([answer[-1] in eos_ids for answer in answers], device=device)
     scores = torch.tensor([results[s][1] for s in range(len(results))], dtype=logprobs.dtype, device=device)
-    return Rollout(sequences, starts, finished, logprobs, entropy, ref_logprobs, values, scores)
+    return Rollout(sequences, starts, finished, logprobs, entropy, ref_logprobs, rows[3:].flatten(), scores)
 
 
 def with_one_end(packed: Packed, answers: int, eos_ids: Sequence[int]) -> Packed:

@@ -23,8 +23,8 @@ NAMES: dict[Kind, str] = {
     "resume-with": "optim value_optim",
     "defines": """clinic_size repeats max_tokens batch_size epochs max_steps limit valid_fraction valid_limit seed dtype
         lora template size vocab_size mix calibrate_on beta label_smoothing sft reference value_head last_layers
-        max_new_tokens answers temperature turn kl_target kl_horizon unfinished gamma lam ppo_epochs minibatches clip
-        value_clip early_stop ptx""",
+        max_new_tokens answers temperature turn kl_target kl_horizon unfinished advantage gamma lam ppo_epochs
+        minibatches clip value_clip early_stop ptx""",
 }
 KINDS: dict[str, Kind] = {name: kind for kind, names in NAMES.items() for name in names.split()}
 

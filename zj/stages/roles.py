@@ -1,9 +1,9 @@
-"""The four roles of PPO on one frozen backbone: adapters policy, reference, reward and value, the last two with a head.
+"""The roles of PPO on one frozen backbone: adapters policy, reference, reward and value, the last two with a head.
 
 reward     the result of train_reward.py; its base is the backbone
 policy     the SFT model: an adapter of the same base, or a fresh adapter on the base itself
 reference  a frozen copy of the initial policy
-value      initialised with a copy of the reward model
+value      initialised with a copy of the reward model; only --advantage gae needs it
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ class Reward:
 
 @dataclass(frozen=True)
 class Roles:
-    """Adapters "policy", "reference", "reward" and "value" of one model, and the two heads."""
+    """Adapters "policy", "reference", "reward" and, for GAE, "value" of one model, and the heads of the last two."""
 
     model: Llama
     reward: Reward
-    value_head: CalibratedHead
+    value_head: CalibratedHead | None  # of GAE alone
     base: str  # directory of the backbone
 
 
@@ -72,7 +72,8 @@ class Roles:
 class RolesConfig(PromptConfig):
     reward: str = ""  # directory that train_reward.py wrote; its base is the backbone of all roles
     template: str = ""  # prompt format, stored with the result (none: the model's, which has to be the reward model's)
-    value_head: Literal["reward", "zero"] = "reward"  # initial head of the value role
+    advantage: Literal["gae", "rloo", "grpo"] = "gae"  # against a value role (gae) or the prompt's other answers
+    value_head: Literal["reward", "zero"] = "reward"  # initial head of the value role (gae alone)
     last_layers: int = 0  # train only this many of the policy's last blocks (HuatuoGPT: 2; 0: all)
 
     def __post_init__(self) -> None:
@@ -83,7 +84,7 @@ class RolesConfig(PromptConfig):
 
 
 def open_roles(config: RolesConfig, dtype: torch.dtype, world: World) -> Roles:
-    """All four roles of PPO, from --model, --reward, --lora, --value-head, --last-layers and --shard."""
+    """The roles, from --model, --reward, --lora, --advantage, --value-head, --last-layers and --shard."""
     base, heads = base_of(config.reward, config.base), list[CalibratedHead]()
 
     def prepare(model: Llama) -> None:
@@ -91,11 +92,12 @@ def open_roles(config: RolesConfig, dtype: torch.dtype, world: World) -> Roles:
         reward = add_reward(model, config.reward).head.to(world.device)
         add_policy(model, config.model, base, config.lora, config.seed, config.base)
         copy_adapter(model, "policy", "reference")
-        value = add_value(model, reward, config.value_head == "zero").to(world.device)
+        valued = config.advantage == "gae"
+        values = [add_value(model, reward, config.value_head == "zero").to(world.device)] if valued else []
         if config.last_layers:
             train_last_layers(model, "policy", config.last_layers)
-        shard(model, [value.head], config.shard, dtype, world)
-        heads.extend((reward, value))
+        shard(model, [value.head for value in values], config.shard, dtype, world)
+        heads.extend((reward, *values))
 
     tell_positions(config.max_tokens, config_of(base, config.base), world)
     for trained_on in (config.reward, config.model):
@@ -105,7 +107,7 @@ def open_roles(config: RolesConfig, dtype: torch.dtype, world: World) -> Roles:
     reward = Reward(model, heads[0])
     with gathered(model, config.shard):
         check_probe(reward, config.reward)
-    return Roles(model, reward, heads[1], str(base.resolve()))
+    return Roles(model, reward, heads[1] if heads[1:] else None, str(base.resolve()))
 
 
 def save_reward(
