@@ -65,7 +65,8 @@ def tables(report: Mapping[str, Any]) -> list[Table]:
     ]
     rows.append((f"diagnosis of a doctor who only ever says {constant['name']}", f"{constant['diagnosis']:.3f}", ""))
     patients = "files" if report["settings"]["data"] else "the synthetic clinic"
-    title = f"doctor: {report['doctor']['model']}; {report['cases']:,} cases of {patients}; patient: {report['patient']['model']}"
+    doctor, patient = report["doctor"]["model"], report["patient"]["model"]
+    title = f"doctor: {doctor}; {report['cases']:,} cases of {patients}; patient: {patient}"
     made = [Table(title, ("", "mean [95 % interval]", "cases"), tuple(rows), f"{ABOUT}\nended: {ended}")]
     departments = [
         (name, _interval(group["diagnosis"]), f"{group['diagnosis']['n']}")
