@@ -37,6 +37,7 @@ def outcome(*messages, diagnosis="荨麻疹"):
         (["痒。", "考虑麻疹。"], 0.0, False, 1),  # no part of a name
         (["是荨麻疹吗？", "是荨麻疹。"], 0.0, True, 1),  # the patient said it
         (["痒。", "请休息。"], 0.0, False, 0),
+        (["痒。", "湿疹病史？", "得过。", "考虑荨麻疹。"], 0.5, True, 2),
     ],
 )
 def test_a_diagnosis_is_shared_by_all_illnesses_named(messages, diagnosis, named, illnesses):
@@ -50,6 +51,13 @@ def test_two_diagnoses_of_one_case_both_count():
     answers = ("湿疹和荨麻疹", "湿疹", "湿疹、荨麻疹、足癣", "足癣")
     found = [outcome("痒。", answer, diagnosis="湿疹，荨麻疹").diagnosis for answer in answers]
     assert found == pytest.approx([1, 1, 2 / 3, 0])
+
+
+def test_a_name_within_another_is_none_for_nobody():
+    """Neither does the doctor name 麻疹 nor does the patient tell it, who speak of 荨麻疹."""
+    found = outcome("像荨麻疹？", "不是荨麻疹，是湿疹。", diagnosis="麻疹")
+    assert (found.named, found.leaked, found.diagnosis) == (False, False, 0)
+    assert not outcome("痒。", "荨麻疹？", "是麻疹吧？", "是麻疹。", diagnosis="麻疹").diagnosis  # the patient told it
 
 
 def test_no_doctor_speaks_for_its_patient():

@@ -13,7 +13,10 @@ FULL_WIDTH = str.maketrans("[]*:#", "［］＊：＃")
 
 @dataclass(frozen=True)
 class Template:
-    """marks: texts that begin or end a section. In what is filled in they become full-width, so it ends no section."""
+    """marks: texts that begin or end a section. In what is filled in they become full-width, so it ends no section.
+
+    So do their imitations (`_loosely`); in other words, a text can still claim anything.
+    """
 
     text: str
     marks: tuple[str, ...] = ()
@@ -43,9 +46,18 @@ class Template:
 
     @cached_property
     def _marks(self) -> re.Pattern[str]:
-        return re.compile("|".join(map(re.escape, self.marks)), re.IGNORECASE)
+        return re.compile("|".join(map(_loosely, self.marks)), re.IGNORECASE)
 
     @property
     def sha256(self) -> str:
         """Of the text with its fields unfilled: it stands beside every result."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def _loosely(mark: str) -> str:
+    """A pattern of the mark as an answer may imitate it: other blanks, a colon of full width or within the stars."""
+    words = mark.strip("[]*:# ")
+    before, _, behind = mark.partition(words)
+    inner = r"[ \t]+".join(map(re.escape, words.split()))
+    around = [r"[\[*#][\[*# \t]*" if before.strip() else "", r"[ \t]*[\]*:：][\]*:： \t]*" if behind.strip() else ""]
+    return around[0] + inner + around[1]

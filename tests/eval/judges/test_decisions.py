@@ -96,6 +96,15 @@ def test_what_all_dialogues_agree_in_is_no_point():
     assert figures(lengths)["length_controlled"] == few["score"]  # lengths explain nothing of one outcome
 
 
+def test_equal_lengths_are_not_known_better_than_the_score():
+    """19 wins and a loss: resamples of the fit alone show an interval half as wide."""
+    lengths = np.random.default_rng(0).integers(10, 90, 20)
+    decided = [Decision(f"{n}", f"{n}", "", "", (int(at), 40), 1 if n else -1) for n, at in enumerate(lengths)]
+    found = figures(decided)
+    score, equal = found["score"], found["length_controlled"]
+    assert equal["mean"] - equal["low"] >= score["mean"] - score["low"] > 0.1 and equal["high"] <= 1
+
+
 def test_an_interval_is_of_the_dialogues_with_a_verdict():
     """One verdict of 100 questions says as little as one verdict of one question."""
     silent = [Decision(f"{n}", f"{n}", "", "", (1 + n, 1), None, (1, None)) for n in range(99)]

@@ -10,7 +10,7 @@ from tests.eval.judges.referee import answer, rows
 from tests.feedback.project import HASHED, act, judgement, user
 from zj.data.readers import read
 from zj.eval.answer_file import lines_of
-from zj.eval.judges.human import FINAL, NO_ANSWER, agreement, blind, pairs_of, read_key
+from zj.eval.judges.human import FINAL, NO_ANSWER, agreement, blind, pairs_of, read_judgements, read_key
 from zj.eval.judges.human_command import HumanExportConfig, HumanImportConfig, human_export, human_import
 from zj.feedback.project.scheduler import next_item
 from zj.feedback.project.store import Settings, Store
@@ -165,3 +165,22 @@ def test_a_draw_of_questions_and_what_cannot_be_exported():
         blind({"a": systems["sft-model"]}, 0)
     alike = {name: rows(["好。"] * 3, name) for name in NAMES}
     assert blind(alike, 0)[0] == [] and len(blind(alike, 0)[1]) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, "found a judgement of wang on q0 again"),  # a file that was written twice gives nobody two votes
+        ({"annotator": "li", "final": [1]}, "a whole number of each response"),
+        ({"annotator": "li", "final": "12"}, "a whole number of each response"),
+        ({"annotator": "li", "ranks": None}, "expected judgements.jsonl"),
+    ],
+)
+def test_a_judgement_that_is_none_is_named(tmp_path, change, message):
+    items, lines = blind({"a": rows(["好"], "a"), "b": rows(["坏"], "b")}, 0)
+    write_text(tmp_path / "key.jsonl", lines)
+    responses = json.loads(items[0])["responses"]
+    row = {"id": "q0", "responses": responses, "annotator": "wang", "decided_by": None, "ranks": {}, "final": [1, 2]}
+    write_text(tmp_path / "j.jsonl", [json.dumps(one) + "\n" for one in (row, row | change)])
+    with pytest.raises(ValueError, match=f"j.jsonl:2: .*{message}"):
+        read_judgements(tmp_path / "j.jsonl", read_key(tmp_path / "key.jsonl"))

@@ -161,15 +161,19 @@ def _length_controlled(
 ) -> dict[str, float] | None:
     """None where one is longer by the same everywhere: the score at equal lengths is then unknown.
 
-    Where all questions have one outcome, lengths explain nothing of it: it is the score.
+    Where all questions have one outcome, lengths explain nothing of it: it is the score. Its interval is no narrower
+    than the score's: the resamples of a fit to a few losses know less than they show.
     """
     differences = np.array([one.lengths[0] - one.lengths[1] for one in decided], dtype=np.float64)
-    if not decided or (differences[0] and (differences == differences[0]).all()):
+    if not decided or not score or (differences[0] and (differences == differences[0]).all()):
         return None
     scores = np.array([one.score for one in decided])
     if (scores == scores[0]).all():
         return score
-    return vars(length_controlled(scores, differences, [one.dialogue for one in decided], seed))
+    found = length_controlled(scores, differences, [one.dialogue for one in decided], seed)
+    low = max(0.0, min(found.low, found.mean - (score["mean"] - score["low"])))
+    high = min(1.0, max(found.high, found.mean + (score["high"] - score["mean"])))
+    return {"mean": found.mean, "low": low, "high": high}
 
 
 def _by_order(decisions: Iterable[Decision]) -> list[dict[str, int]] | None:

@@ -95,23 +95,33 @@ def read_judgements(path: str | Path, key: dict[str, KeyRow]) -> dict[str, Ranke
     """
     lengths: dict[str, tuple[int, ...]] = {}
     given: dict[str, list[Ranks]] = {}
+    heard = set[tuple[str, str]]()
     for where, row in _rows(path):
-        known = key.get(row.get("id", ""))
+        known = key.get(str(row.get("id")))
         if known is None:
             continue
         try:
-            responses, decided_by = row["responses"], row["decided_by"]
+            responses, decided_by, annotator = row["responses"], row["decided_by"], row["annotator"]
             ranks = {**row["ranks"], FINAL: row["final"]}
-        except KeyError as error:
+        except (KeyError, TypeError) as error:
             raise ValueError(f"{where}: found no {error}, expected judgements.jsonl of annotate.py export") from None
+        if not all(_are_ranks(of, len(known.systems)) for of in ranks.values()):
+            raise ValueError(f"{where}: found the ranks {ranks}, expected a whole number of each response")
+        if (known.id, annotator) in heard:
+            raise ValueError(f"{where}: found a judgement of {annotator} on {known.id} again, expected one")
+        heard.add((known.id, annotator))
         if _digest(responses) != known.sha256:
             raise ValueError(
                 f"{where}: item {known.id}: found other responses than those that were exported with the key"
             )
         lengths[known.id] = tuple(map(len, responses))
-        if not decided_by or decided_by == row["annotator"]:
+        if not decided_by or decided_by == annotator:
             given.setdefault(known.id, []).append(ranks)
     return {id: Ranked(lengths[id], tuple(rows)) for id, rows in given.items()}
+
+
+def _are_ranks(of: Any, number: int) -> bool:
+    return isinstance(of, list) and len(of) == number and all(type(rank) is int for rank in of)
 
 
 def _rows(path: str | Path) -> Iterable[tuple[str, dict[str, Any]]]:
