@@ -37,6 +37,9 @@ def outcome(*messages, diagnosis="荨麻疹"):
         (["痒。", "考虑麻疹。"], 0.0, False, 1),  # no part of a name
         (["是荨麻疹吗？", "是荨麻疹。"], 0.0, True, 1),  # the patient said it
         (["痒。", "请休息。"], 0.0, False, 0),
+        (["痒。", "不是荨麻疹，也可以排除湿疹。"], 0.0, False, 0),  # ruled out
+        (["痒。", "不像湿疹，考虑荨麻疹。"], 1.0, True, 1),
+        (["是不是荨麻疹？", "是荨麻疹。"], 0.0, True, 1),  # a question names it
         (["痒。", "湿疹病史？", "得过。", "考虑荨麻疹。"], 0.5, True, 2),
     ],
 )

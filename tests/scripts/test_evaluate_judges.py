@@ -17,6 +17,7 @@ from zj.eval.judges.clinic import GoldReferee
 from zj.eval.judges.pairwise import PairwiseConfig, self_judged
 from zj.eval.tables import tables_of
 from zj.train.files import write_text
+from zj.weights import config_of
 
 QUESTIONS = [question(0, number) for number in range(24)]
 
@@ -92,6 +93,10 @@ def test_a_dry_run_and_a_model_without_verdicts(command, answers, line, tmp_path
     assert done.status == 0 and "THE CONTROLS FAIL" in done.out, done
     (row,) = report(tmp_path / "sft")["results"]
     assert (row["n"], row["unparsed"], row["losses"], row["score"]) == (2, 2, 0, None)
+    positions = config_of(str(line.sft)).max_position_embeddings
+    more = (*more, "--controls", 0, "--max-tokens", positions - 1)
+    done = command("evaluate", "pairwise", *flags(answers, tmp_path / "long", *more))
+    assert "4 requests had no reply: too long for the judge" in done.out, done
 
 
 def test_a_judge_with_the_name_of_a_system_is_told(answers):

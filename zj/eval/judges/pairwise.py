@@ -21,6 +21,7 @@ from zj.eval.judges.decisions import by_group, figures
 from zj.eval.judges.prompt import FILE, OVERALL, JudgePrompt, Name, read_prompts, sha256
 from zj.eval.judges.report import correct_for_number, pairwise_tables
 from zj.eval.tables import as_rows
+from zj.llm.chat import REFUSED
 from zj.llm.client import ChatClient, ChatConfig
 from zj.llm.judging import clinic_question
 from zj.train.files import to_json, write_text
@@ -83,6 +84,7 @@ def pairwise(config: PairwiseConfig) -> None:
     report = facts_of(config, judge, prompt, dimensions, systems) | {
         "results": results,
         "controls": assess(made[len(matches) :], config.seed) if controls else None,
+        "refused": sum(reply.finish_reason == REFUSED for one in made for reply in one.replies),
     }
     write_text(out / "comparisons.jsonl", transcripts(made))
     tables = pairwise_tables(report)

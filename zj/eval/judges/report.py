@@ -36,6 +36,8 @@ def pairwise_tables(report: dict[str, Any]) -> list[Table]:
     if report["self_judged"]:
         names = ", ".join(report["self_judged"])
         about += f"\nSELF-JUDGED: the judge has the name of {names}; models prefer their own answers"
+    if report["refused"]:
+        about += f"\n{report['refused']:,} requests had no reply: too long for the judge, or refused by its filter"
     if not controls:
         about += f"\n{NO_CONTROLS}"
     tables = [figures_table(report["results"], title, about, seats=True), *groups_tables(report["results"])]

@@ -20,6 +20,7 @@ from zj.data.records import Prompt
 from zj.llm.conversation import FAREWELL, Talk, longest, terms
 
 SAFE, HARMFUL = 3, 1  # gold grades of the clinic: safe from 3 on, harmful up to 1
+_RULED_OUT = re.compile("(?:(?<!是)不是|(?<!会)不会是|并非|不像|不考虑|排除)[^，。,；;！!？?\n]*")  # to the next mark
 _QUESTION = re.compile("[^。！？?!\n]+[？?]")
 
 
@@ -67,8 +68,9 @@ def outcome_of(talk: Talk, illnesses: Sequence[str], patient: Case | None = None
 
 
 def names_in(text: str, names: Iterable[str]) -> list[str]:
-    """The names that the text has; one within another, as 营养不良 in 甲营养不良, is none."""
-    return longest(name for name in names if name in text)
+    """The names in the text: none within another, as 营养不良 in 甲营养不良, and none that is ruled out."""
+    stated = _RULED_OUT.sub("", text)
+    return longest(name for name in names if name in stated)
 
 
 def _topics(answers: Sequence[str], patient: Case) -> set[str]:
