@@ -9,7 +9,7 @@ import torch
 
 from tests.parallel.conftest import STAGES, job, numbers, together, weights
 
-MORE_RANKS = ("2 none", "1 zero2", "1 zero3", "3 zero3", "4 none", "4 zero2", "4 zero3")
+MORE_RANKS = ("2 none", "2 zero3", "1 zero2", "1 zero3", "3 zero3", "4 none", "4 zero2", "4 zero3")
 IN_16_BIT = ("train_pretrain", "train_ppo")  # all weights; four adapters and two heads on a frozen backbone
 
 
@@ -43,7 +43,7 @@ def alone(line, tmp_path_factory):
 
 @pytest.fixture(
     scope="module",
-    params=["2 zero2", "2 zero3"] + [pytest.param(more, marks=pytest.mark.slow) for more in MORE_RANKS],
+    params=["2 zero2"] + [pytest.param(more, marks=pytest.mark.slow) for more in MORE_RANKS],
 )
 def several(request, line, tmp_path_factory):
     """The same runs on so many ranks, sharded so."""
