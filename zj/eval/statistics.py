@@ -65,7 +65,7 @@ def bootstrap_interval(
         raise ValueError(f"found values of shape {x.shape}, expected one number of each question, at least one")
     if not np.isfinite(x).all():
         raise ValueError(f"found value {x[~np.isfinite(x)][0]}, expected finite numbers")
-    sums, counts = _cluster_sums(x, clusters)
+    sums, counts = cluster_sums(np.stack([x, np.ones(len(x))], axis=1), clusters).T
     rng = np.random.default_rng(seed)
     rows = max(1, DRAWS_IN_MEMORY // len(sums))
     means = np.concatenate(
@@ -128,17 +128,22 @@ def _bca(value: float, resampled: np.ndarray, influence: np.ndarray) -> Interval
         acceleration = float((x**3).sum() / (6 * (x**2).sum() ** 1.5))
     below = float((resampled < value).sum() + (resampled <= value).sum()) / 2  # half of the ties
     bias = normal.inv_cdf(min(max(below, 1.0), len(resampled) - 1.0) / len(resampled))
-    wide = sqrt(groups / (groups - 1)) * _student((1 + LEVEL) / 2, groups - 1)
+    wide = _expanded(groups)
     shifted = (bias - wide, bias + wide)
     moved = (bias + z / (1 - min(acceleration * z, 0.9)) for z in shifted)  # 0.9: of three clusters, say, t is wide
     low, high = np.quantile(resampled, [normal.cdf(z) for z in moved])
     return Interval(float(value), float(low), float(high))
 
 
-def _student(probability: float, freedom: int) -> float:
-    """Quantile of Student's t, by Fisher's expansion about the normal one (Abramowitz & Stegun, 26.7.5)."""
-    z = NormalDist().inv_cdf(probability)
-    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+def _expanded(clusters: int) -> float:
+    """How far out an interval of at least two clusters reaches, in place of the normal 1.96: Student's quantile, wider
+    by sqrt(G / (G - 1)), as the bootstrap's variance is too small (Hesterberg 2015, section 5.3).
+
+    The quantile is Fisher's expansion about the normal one (Abramowitz & Stegun, 26.7.5).
+    """
+    z, freedom = NormalDist().inv_cdf((1 + LEVEL) / 2), clusters - 1
+    student = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    return sqrt(clusters / freedom) * student
 
 
 def resampled_sums(sums: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
@@ -171,14 +176,6 @@ def cluster_indices(clusters: Sequence[str], values: int) -> list[int]:
     return [index_of[name] for name in clusters]
 
 
-def _cluster_sums(x: np.ndarray, clusters: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
-    """(sum of values, number of values) of each cluster, in order of first occurrence."""
-    if clusters is None:
-        return x, np.ones(len(x))
-    indices = cluster_indices(clusters, len(x))
-    return np.bincount(indices, x), np.bincount(indices).astype(np.float64)
-
-
 def _mean_of_draws(sums: np.ndarray, counts: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     """The mean [R] over the questions of the drawn clusters [R, G]."""
     return sums[drawn].sum(1) / counts[drawn].sum(1)
@@ -193,15 +190,22 @@ def _differences(a: Values, b: Values) -> np.ndarray:
 # ---- shares
 
 
+def share_interval(values: Sequence[float], clusters: Sequence[str] | None = None, seed: int = 0) -> Interval:
+    """Of a mean of values from 0 to 1: Wilson's of independent shares, and of as many clusters as there are where all
+    agree; else the bootstrap's. It is no point. ValueError without a value."""
+    groups = len(values) if clusters is None else len(set(clusters))
+    if set(values) <= {0, 1} and (groups == len(values) or len(set(values)) == 1):
+        return wilson_interval(groups * round(values[0]) if groups < len(values) else round(sum(values)), groups)
+    return opened(bootstrap_interval(values, seed, clusters=clusters), groups)
+
+
 def percentile_interval(value: float, resampled: np.ndarray, clusters: int) -> Interval:
     """The interval of a figure from its values [R] in resamples of so many clusters; with one cluster it is a point.
 
     For shares: it stays within 0 and 1, and is no point where nearly all agree, as bootstrap-t is. Its ends lie a
     little further out than plain percentiles, as Student's t does, for few clusters (Hesterberg 2015, section 5.3).
     """
-    tail = (1 - LEVEL) / 2
-    if clusters > 1:
-        tail = NormalDist().cdf(sqrt(clusters / (clusters - 1)) * _student(tail, clusters - 1))
+    tail = NormalDist().cdf(-_expanded(clusters)) if clusters > 1 else (1 - LEVEL) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return Interval(float(value), float(low), float(high))
 

@@ -10,9 +10,9 @@ import pytest
 from scipy.stats import binomtest
 
 from tests.eval.choice.questions import own_rows, question
-from zj.eval.choice.measure import Reading, accuracy, by_subject, interval, letter_bias, softmax, total_bias
+from zj.eval.choice.measure import Reading, accuracy, by_subject, letter_bias, softmax, total_bias
 from zj.eval.choice.read import question_of
-from zj.eval.statistics import bootstrap_interval, wilson_interval
+from zj.eval.statistics import bootstrap_interval, share_interval, wilson_interval
 
 
 @pytest.mark.parametrize("right, number", [(0, 10), (1, 1), (7, 10), (81, 263), (500, 500)])
@@ -30,12 +30,12 @@ def test_questions_of_one_stem_widen_the_interval():
     rng = random.Random(1)
     by_stem = [rng.random() < 0.6 for _ in range(40)]
     values, stems = [x for x in by_stem for _ in range(5)], [f"s{n}" for n in range(40) for _ in range(5)]
-    alone = interval(values, [str(n) for n in range(200)], 0)
-    shared = interval(values, stems, 0)
+    alone = share_interval(values, [str(n) for n in range(200)], 0)
+    shared = share_interval(values, stems, 0)
     assert alone == wilson_interval(sum(values), 200) and shared == bootstrap_interval(values, 0, clusters=stems)
     assert shared.high - shared.low > 1.8 * (alone.high - alone.low)
-    assert interval([1] * 200, stems, 0) == wilson_interval(40, 40)  # no point: 40 stems, all right
-    one_stem, halves = interval([0, 1] * 9, ["s"] * 18, 0), interval([0.5] * 4, ["a", "b", "c", "d"], 0)
+    assert share_interval([1] * 200, stems, 0) == wilson_interval(40, 40)  # no point: 40 stems, all right
+    one_stem, halves = share_interval([0, 1] * 9, ["s"] * 18, 0), share_interval([0.5] * 4, ["a", "b", "c", "d"], 0)
     assert one_stem.high - one_stem.low > 0.9 and halves.high - halves.low > 0.5  # of several orders: half are right
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from zj.eval.choice.question import ChoiceQuestion, Order, Picked
-from zj.eval.statistics import Interval, bootstrap_interval, opened, wilson_interval
+from zj.eval.statistics import Interval, share_interval
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def accuracy(readings: Sequence[Reading], seed: int = 0) -> Accuracy:
     stems = [question.cluster for question in questions]
 
     def share(values: Sequence[float]) -> Interval:
-        return interval(values, stems, seed)
+        return share_interval(values, stems, seed)
 
     picks = [pick for reading in readings for pick in reading.picks]
     several_orders = [reading for reading in readings if len(reading.orders) > 1]
@@ -100,14 +100,6 @@ def accuracy(readings: Sequence[Reading], seed: int = 0) -> Accuracy:
         len(set(stems)),
         len(several_orders),
     )
-
-
-def interval(values: Sequence[float], stems: Sequence[str], seed: int) -> Interval:
-    """Of a mean of values from 0 to 1; equal values of questions that share stems have Wilson's of so many stems."""
-    groups = len(set(stems))
-    if set(values) <= {0, 1} and (groups == len(values) or len(set(values)) == 1):
-        return wilson_interval(groups * round(values[0]) if groups < len(values) else round(sum(values)), groups)
-    return opened(bootstrap_interval(values, seed, clusters=stems), groups)
 
 
 def chance(question: ChoiceQuestion) -> float:
@@ -149,6 +141,9 @@ def by_subject(readings: Sequence[Reading], seed: int = 0) -> dict[str, tuple[in
     for reading in readings:
         members.setdefault(reading.question.subject or "no subject", []).append(reading)
     return {
-        name: (len(group), interval([r.picks[0] == r.right for r in group], [r.question.cluster for r in group], seed))
+        name: (
+            len(group),
+            share_interval([r.picks[0] == r.right for r in group], [r.question.cluster for r in group], seed),
+        )
         for name, group in members.items()
     }

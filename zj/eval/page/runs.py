@@ -38,16 +38,12 @@ def find_runs(folders: Sequence[str]) -> list[str]:
     known = list(dict.fromkeys(found))
     if len(known) > len(COLORS):
         raise ValueError(f"--runs: found {len(known)} runs, expected at most {len(COLORS)}: each needs a colour")
-    order = list(PANELS)
-    return sorted(map(str, known), key=lambda run: order.index(_stage(run)) if _stage(run) in order else len(order))
+    place = {stage: number for number, stage in enumerate(PANELS)}
+    return sorted(map(str, known), key=lambda run: place.get(open_config(Path(run))[0], len(place)))
 
 
 def _is_run(folder: Path) -> bool:
     return (folder / "metrics.jsonl").is_file()
-
-
-def _stage(folder: str) -> str:
-    return open_config(Path(folder))[0]
 
 
 def open_config(folder: Path) -> tuple[str, dict[str, Any]]:

@@ -47,7 +47,8 @@ def outcome_of(talk: Talk, illnesses: Sequence[str], patient: Case | None = None
     own = set(terms(talk.case.diagnosis, illnesses))
     names = [*illnesses, *own]
     by_doctor = names_in("\n".join(answers), names)
-    named = [n for n, text in enumerate(talk.messages) if not own.isdisjoint(names_in(text, names))]
+    around = [name for name in names if any(one in name for one in own)]  # no other name hides one of them
+    named = [n for n, text in enumerate(talk.messages) if not own.isdisjoint(names_in(text, around))]
     patient_first, doctor = (next((n for n in named if n % 2 == role), math.inf) for role in (0, 1))
     right = len(own.intersection(by_doctor)) if doctor < patient_first else 0
     grades = [] if patient is None else [_safety(talk, patient, turn) for turn in range(len(answers))]

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from zj.eval.patient.outcome import Outcome
-from zj.eval.statistics import bootstrap_interval, opened, paired_difference, wilson_interval
+from zj.eval.statistics import bootstrap_interval, opened, paired_difference, share_interval
 from zj.eval.tables import Table
 
 ROWS = {
@@ -88,10 +88,7 @@ def _means(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     for field in fields(Outcome):
         values = [float(value) for one in outcomes if (value := getattr(one, field.name)) is not None]
         if values:
-            is_share = field.name not in COUNTS and set(values) <= {0.0, 1.0}
-            interval = wilson_interval(round(sum(values)), len(values)) if is_share else bootstrap_interval(values)
-            if field.name not in COUNTS:  # a bootstrap knows no interval of what all agree in
-                interval = opened(interval, len(values))
+            interval = bootstrap_interval(values) if field.name in COUNTS else share_interval(values)
             means[field.name] = asdict(interval) | {"n": len(values)}
     return means
 

@@ -22,11 +22,11 @@ def demo_items(number: int, seed: int) -> list[Candidates]:
     Ids are those of the clinic's questions, so `question_of` and `judge` know the truth about each.
     """
     items = []
-    for source, asked, department in _questions(number, seed):
-        rng = random.Random(f"{seed}/demo/{asked.prompt.id}")
-        texts = with_degraded(rng, asked, [asked.reference], ANSWERS)
-        models = tuple(OWN if text == asked.reference else WORSE for text in texts)
-        prompt = replace(asked.prompt, department=department)
+    for source, drawn, department in _questions(number, seed):
+        rng = random.Random(f"{seed}/demo/{drawn.prompt.id}")
+        texts = with_degraded(rng, drawn, [drawn.reference], ANSWERS)
+        models = tuple(OWN if text == drawn.reference else WORSE for text in texts)
+        prompt = replace(drawn.prompt, department=department)
         items.append(Candidates(prompt.id, prompt, tuple(texts), models, source))
     return items
 
@@ -34,8 +34,8 @@ def demo_items(number: int, seed: int) -> list[Candidates]:
 def demo_prompts(number: int, seed: int) -> list[PromptToAnswer]:
     """The questions of `demo_items`, for a model to answer; the clinic's own answer is the reference."""
     return [
-        PromptToAnswer(replace(asked.prompt, department=department), source, asked.reference)
-        for source, asked, department in _questions(number, seed)
+        PromptToAnswer(replace(drawn.prompt, department=department), source, drawn.reference)
+        for source, drawn, department in _questions(number, seed)
     ]
 
 
@@ -48,6 +48,6 @@ def _questions(number: int, seed: int) -> Iterator[tuple[str, Question, str]]:
 def _side(source: str, seed: int, held_out: bool) -> Iterator[tuple[str, Question, str]]:
     """Without a patient's mere thanks."""
     for n in itertools.count():
-        asked = question(seed, n, held_out)
-        if not asks_nothing(asked.prompt):
-            yield source, asked, subject(seed, n, held_out).department
+        drawn = question(seed, n, held_out)
+        if not asks_nothing(drawn.prompt):
+            yield source, drawn, subject(seed, n, held_out).department
