@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from zj import NOTICE
-from zj.cli import check_range, run_command
+from zj.cli import already_there, check_range, run_command
 from zj.data.batching import question
 from zj.data.readers import OnBadRow, read
 from zj.data.records import Ranking, as_json
@@ -70,8 +70,7 @@ class Config(ChatConfig):
 
 def main(config: Config) -> None:
     out = Path(config.out)
-    if (out / "rankings.jsonl").exists():
-        print(f"{out / 'rankings.jsonl'} is there already, nothing was done; remove it to rank again")
+    if already_there(out / "rankings.jsonl", "rank"):
         return
     items = items_of(config)
     out.mkdir(parents=True, exist_ok=True)

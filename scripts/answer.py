@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from zj import NOTICE
-from zj.cli import check_range, run_command
+from zj.cli import already_there, check_range, run_command
 from zj.data.batching import order
 from zj.data.prompt_formats import choose_template
 from zj.data.readers import OnBadRow
@@ -87,8 +87,7 @@ class Config(ChatConfig):
 def main(config: Config) -> None:
     names = check(config)
     out = Path(config.out)
-    if out.exists():
-        print(f"{out} is there already, nothing was done; remove it to answer again")
+    if already_there(out, "answer"):
         return
     questions = questions_to_ask(config)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from statistics import fmean
 from typing import Literal
 
 from zj import NOTICE
-from zj.cli import check_range, run_command
+from zj.cli import already_there, check_range, run_command
 from zj.data.records import Dialogue, Prompt, as_json
 from zj.data.report import count
 from zj.rl.best_of import Keep, best_of_kl, choose
@@ -57,8 +57,7 @@ def main(config: Config) -> None:
     out = Path(config.out)
     if out.is_dir():
         raise ValueError(f"--out {out} is a directory, expected the name of a file")
-    if out.exists():
-        print(f"{out} is there already, nothing was done; remove it to choose again")
+    if already_there(out, "choose"):
         return
     prompts = {prompt.id: prompt for prompt in read_records(config.data, "prompt", config.on_bad_row)}
     everything = read_scored(config, prompts)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from zj import NOTICE, SYNTHETIC
-from zj.cli import run_command
+from zj.cli import already_there, run_command
 from zj.clinic import Question
 from zj.clinic.adversaries import best_constant, practice
 from zj.data.readers import read
@@ -63,8 +63,7 @@ def main(config: Config) -> None:
     out = Path(config.out)
     if not config.out or out.is_dir():
         raise ValueError(f"--out is {config.out!r}, expected the name of a file")
-    if out.exists():
-        print(f"{out} is there already, nothing was done; remove it to judge again")
+    if already_there(out, "judge"):
         return
     for name, folder in models.items():
         check_chat_model(folder, f"--models {name}", config.max_new_tokens, config.base, config.template)

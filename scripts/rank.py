@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from zj import NOTICE, SYNTHETIC
-from zj.cli import run_command
+from zj.cli import already_there, run_command
 from zj.clinic import Question, judge, rank
 from zj.clinic.ranking import degrade, with_degraded
 from zj.data.records import Ranking, as_json
@@ -59,8 +59,7 @@ def main(config: Config) -> None:
     for out in [*missing]:
         if out.is_dir():
             raise ValueError(f"--out {out} is a directory, expected the name of a file")
-        if out.exists():
-            print(f"{out} is there already, nothing was done; remove it to rank again")
+        if already_there(out, "rank"):
             del missing[out]
     if not missing:
         return

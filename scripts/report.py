@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from zj import NOTICE, pages
-from zj.cli import check_range, run_command
+from zj.cli import already_there, check_range, run_command
 from zj.data.report import count
 from zj.eval.answer_file import read_systems
 from zj.eval.page.runs import find_runs, runs_html
@@ -46,8 +46,7 @@ class Config:
 
 def main(config: Config) -> None:
     out = Path(config.out)
-    if out.exists():
-        print(f"{out} is there already, nothing was done; remove it to write it again")
+    if already_there(out, "write it"):
         return
     reports = {name: read_report(name) for name in config.evaluations}
     samples = samples_of(config, reports)

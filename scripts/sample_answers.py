@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zj import NOTICE
-from zj.cli import check_range, run_command
+from zj.cli import already_there, check_range, run_command
 from zj.data.candidates import FEWEST, MOST
 from zj.data.readers import OnBadRow
 from zj.data.records import Candidates, as_json
@@ -72,8 +72,7 @@ def main(config: Config) -> None:
     names = check(config)
     out = Path(config.out)
     parts = Parts(out)
-    if out.exists():
-        print(f"{out} is there already, nothing was done; remove it to sample again")
+    if already_there(out, "sample"):
         parts.remove()
         return
     for folder in config.models:

@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from zj import NOTICE
-from zj.cli import run_command
+from zj.cli import already_there, run_command
 from zj.data.prompt_formats import choose_template
 from zj.data.records import Dialogue, Prompt, Ranking
 from zj.data.template import encode_answers
@@ -89,8 +89,7 @@ def main(config: Config) -> None:
     out = Path(config.out)
     if config.out and out.is_dir():
         raise ValueError(f"--out {out} is a directory, expected the name of a file")
-    if config.out and out.exists():
-        print(f"{out} is there already, nothing was done; remove it to score again")
+    if config.out and already_there(out, "score"):
         return
     out.parent.mkdir(parents=True, exist_ok=True)  # before scoring, so a bad path fails early
     if config.best_of:

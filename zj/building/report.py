@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from zj.cli import already_there
 from zj.data.records import Record, as_json
 from zj.train.files import to_json, write_text
 
@@ -59,9 +60,7 @@ def is_there(out: str) -> bool:
         raise ValueError("--out is missing: the file to write")
     if Path(out).is_dir():
         raise ValueError(f"--out {out} is a directory, expected the name of a file")
-    if Path(out).exists():
-        print(f"{out} is there already, nothing was done; remove it to write it again")
-    return Path(out).exists()
+    return already_there(Path(out), "write it")
 
 
 def beside(out: Path, name: str) -> Path:

@@ -66,3 +66,11 @@ def is_users_mistake(error: Exception) -> bool:
 
 def _message(error: Exception) -> str:
     return f"{error.filename or 'disk'}: {error.strerror}" if isinstance(error, OSError) else str(error)
+
+
+def already_there(result: Path, verb: str) -> bool:
+    """Whether a result is there already. It is then kept, and a line says how to `verb` again."""
+    there = result.exists()
+    if there:
+        print(f"{result} is there already, nothing was done; remove it to {verb} again")
+    return there

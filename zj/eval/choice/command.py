@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from zj import NOTICE
-from zj.cli import check_range
+from zj.cli import already_there, check_range
 from zj.data.batching import order
 from zj.data.prompt_formats import DEFAULT, stored_template
 from zj.data.readers import OnBadRow
@@ -64,8 +64,7 @@ class ChoiceConfig(ChatConfig):
 def choice(config: ChoiceConfig) -> None:
     """Ask, read, print the tables, write the report."""
     out = Path(config.out)
-    if out.exists():
-        print(f"{out} is there already, nothing was done; remove it to evaluate again")
+    if already_there(out, "evaluate"):
         return
     questions, shots, read = _questions(config)
     if config.maker not in ("endpoint", "clinic") and not (config.template or stored_template(config.model)):

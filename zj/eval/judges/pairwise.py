@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from zj import NOTICE
-from zj.cli import check_range
+from zj.cli import already_there, check_range
 from zj.clinic import Question
 from zj.eval.answer_file import AnswerRow, Systems, counts_in_words, read_systems
 from zj.eval.judges.clinic import GoldReferee
@@ -58,7 +58,7 @@ class PairwiseConfig(ChatConfig):
 
 def pairwise(config: PairwiseConfig) -> None:
     out = Path(config.out)
-    if is_done(out):
+    if already_there(out / "report.json", "judge"):
         return
     systems = systems_of(config)
     name, *others = systems
@@ -95,13 +95,6 @@ def pairwise(config: PairwiseConfig) -> None:
 def check_out(out: str) -> None:
     if Path(out).exists() and not Path(out).is_dir():
         raise ValueError(f"--out {out} is a file, expected a directory")
-
-
-def is_done(out: Path) -> bool:
-    done = (out / "report.json").exists()
-    if done:
-        print(f"{out / 'report.json'} is there already, nothing was done; remove it to judge again")
-    return done
 
 
 def systems_of(config: PairwiseConfig) -> Systems:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from zj import NOTICE
-from zj.cli import check_range
+from zj.cli import already_there, check_range
 from zj.eval.answer_file import Systems, counts_in_words, read_systems
 from zj.eval.judges.clinic_rubric import CRITERIA, GoldGrader
-from zj.eval.judges.pairwise import check_out, clinic_questions, is_done, self_judged
+from zj.eval.judges.pairwise import check_out, clinic_questions, self_judged
 from zj.eval.judges.prompt import sha256
 from zj.eval.judges.report import rubric_tables
 from zj.eval.judges.rubric import PROMPT, Rubrics, difference, figures, grade, read_rubrics, reply_in_form, transcripts
@@ -46,7 +46,7 @@ class RubricConfig(ChatConfig):
 
 def rubric(config: RubricConfig) -> None:
     out = Path(config.out)
-    if is_done(out):
+    if already_there(out / "report.json", "judge"):
         return
     systems = {name: rows[: config.limit or None] for name, rows in read_systems(config.answers, "--answers").items()}
     for name, rows in systems.items():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from zj import NOTICE
-from zj.cli import check_range
+from zj.cli import already_there, check_range
 from zj.clinic import Case
 from zj.data.cases import MedicalCase, read_cases
 from zj.data.records import Dialogue, Prompt, as_json
@@ -82,8 +82,7 @@ def as_patient(config: PatientConfig) -> SimulatedPatient:
 
 def examine(config: PatientConfig) -> None:
     out = Path(config.out)
-    if (out / "report.json").exists():
-        print(f"{out / 'report.json'} is there already, nothing was done; remove it to examine again")
+    if already_there(out / "report.json", "examine"):
         return
     cases, patients = cases_of(config)
     illnesses = read_illnesses(config.illnesses)
