@@ -3,10 +3,13 @@
 merge        add an adapter (PEFT directory) to its base; a full model is written as it is
 apply-delta  add delta weights, as Ziya-LLaMA-13B, HuatuoGPT-13B and Vicuna are published, to their base
 extend       give a model another tokenizer: a new piece begins as the mean of the pieces that it replaces
+scale        weaken an adapter: a model on the straight line from its base to what was trained
 """
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +17,14 @@ from typing import Any, Literal
 
 import torch
 
-from zj.cli import run_command
+from zj.cli import check_range, run_command
 from zj.data.prompt_formats import FILE, TEMPLATES, choose_template, load_template, stored_template
 from zj.data.sentencepiece_tokenizer import SentencePieceTokenizer
 from zj.data.tokenizer import Tokenizer, has_tokenizer
 from zj.data.tokenizer_files import save_tokenizer, why_not_exact
 from zj.lora import merge_adapter
 from zj.model import Llama, LlamaConfig, Packed, config_from_hf
+from zj.train import to_json, write_text
 from zj.weights import (
     check_base_is_used,
     check_directory,
@@ -63,6 +67,16 @@ class ExtendConfig:
     out: str = ""  # directory to write the model to; must be empty or absent
 
 
+@dataclass(frozen=True)
+class ScaleConfig:
+    model: str = ""  # directory of the adapter
+    factor: float = 0.5  # of the correction, above 0: near 0 is the base, 1 the adapter as it was trained
+    out: str = ""  # directory to write the weaker adapter to; must be empty or absent
+
+    def __post_init__(self) -> None:
+        check_range(self, "factor", 0, above=True)
+
+
 def merge(config: MergeConfig) -> None:
     source, out = _directory(config.model, "--model"), _empty_directory(config.out)
     check_base_is_used(config.base, config.model)
@@ -103,6 +117,25 @@ def extend(config: ExtendConfig) -> None:
         f"{out}: {len(rows):,} rows; {sum(len(row) > 1 for row in rows):,} of them new, the mean of other rows; "
         f"{len(old) - len(kept):,} of the {len(old):,} old ones have no successor"
     )
+
+
+def scale(config: ScaleConfig) -> None:
+    """A correction is alpha / rank times B A: another alpha is all that changes."""
+    source, out = _directory(config.model, "--model"), _empty_directory(config.out)
+    if not is_adapter(source):
+        raise ValueError(f"--model {source}: is a model, expected an adapter")
+    load_beside(source, "scaled", torch.float32)  # refuses what is damaged
+    settings = json.loads((source / "adapter_config.json").read_text(encoding="utf-8"))
+    if settings.get("modules_to_save"):
+        raise ValueError(f"--model {source}: has whole layers beside the adapter, which a factor cannot weaken")
+    settings["lora_alpha"] *= config.factor
+    settings["alpha_pattern"] = {name: a * config.factor for name, a in (settings.get("alpha_pattern") or {}).items()}
+    out.mkdir(parents=True, exist_ok=True)
+    for file in source.glob("adapter_model.*"):
+        shutil.copyfile(file, out / file.name)
+    write_text(out / "adapter_config.json", to_json(settings, indent=2) + "\n")
+    _write_tokenizer(out, _tokenizer_of(source), _template_of(source, "", ""))
+    print(f"{out}: {source}, its correction times {config.factor:g}")
 
 
 @torch.no_grad()
@@ -184,6 +217,7 @@ COMMANDS: dict[str, tuple[Callable[[Any], None], type]] = {
     "merge": (merge, MergeConfig),
     "apply-delta": (apply, DeltaConfig),
     "extend": (extend, ExtendConfig),
+    "scale": (scale, ScaleConfig),
 }
 
 if __name__ == "__main__":

@@ -279,6 +279,11 @@ def test_a_smaller_clinic_is_a_prefix_and_nothing_is_overwritten(tmp_path):
     assert len(before) == 9
     for name, content in before.items():
         assert (tmp_path / "large" / name).read_bytes().startswith(content)
+    assert list(write_clinic(tmp_path / "one", 5, seed=3, names=["multi"])) == ["multi.jsonl"]
+    (only,) = (tmp_path / "one").iterdir()
+    assert only.read_bytes() == before["multi.jsonl"]
+    with pytest.raises(ValueError, match="--files: found multiple, expected some of pretrain multi"):
+        write_clinic(tmp_path / "one", 5, seed=3, names=["multiple"])
     write_clinic(tmp_path / "small", 5, seed=3)  # the same again is fine
     (tmp_path / "small" / "single.jsonl").unlink()
     with pytest.raises(ValueError, match="exists with other content"):

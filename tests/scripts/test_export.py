@@ -83,6 +83,20 @@ def test_an_adapter_may_stand_on_an_adapter(model, tmp_path):
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("factor", [0.5, 1.0])
+def test_scale_weakens_the_correction_and_nothing_else(model, tmp_path, factor):
+    done = export("scale", "--model", tmp_path / "adapter", "--factor", factor, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    scaled, whole, base = (dict(load_model(tmp_path / n).named_parameters()) for n in ("out", "adapter", "base"))
+    changed = [name for name in base if not torch.equal(base[name], whole[name])]
+    assert len(changed) == 7 * model.config.num_hidden_layers
+    for name in base:  # fp32: the sums are rounded once
+        expected = base[name] + factor * (whole[name] - base[name])
+        torch.testing.assert_close(scaled[name], expected, rtol=0, atol=1e-7)
+        assert torch.equal(scaled[name], base[name]) == (name not in changed)
+    assert load_template(tmp_path / "out") == "huatuo" and len(Tokenizer.load(tmp_path / "out")) == 310
+
+
 def test_apply_delta_from_the_command_line(model, tmp_path):
     zero = {name: p * 0 if "embed" not in name else p for name, p in load_llama(tmp_path / "base").named_parameters()}
     (tmp_path / "delta").mkdir()

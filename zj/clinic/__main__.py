@@ -14,16 +14,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "python -m zj.clinic", description=f"Write the synthetic clinic. {SYNTHETIC} {NOTICE}"
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="directory to write the nine JSONL files to")
+    parser.add_argument("--out", required=True, metavar="DIR", help="directory to write the JSONL files to")
     parser.add_argument(
         "--size", type=int, default=1000, help="number of multi-turn dialogues (default 1000); sets the other sizes"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the random draws (default 0)")
     parser.add_argument("--about", nargs="*", default=[], metavar="C", help="conditions or departments (default: all)")
+    parser.add_argument(
+        "--files", nargs="*", default=[], metavar="F", help="which to write, e.g. multi (default: all nine)"
+    )
     guard_console()
     options = parser.parse_args(arguments)
     try:
-        counts = write_clinic(options.out, options.size, options.seed, options.about)
+        counts = write_clinic(options.out, options.size, options.seed, options.about, options.files)
     except (ValueError, OSError) as error:
         print(f"zj.clinic: error: {error}", file=sys.stderr)
         return 2

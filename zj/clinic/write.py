@@ -40,21 +40,28 @@ FILES: dict[str, tuple[Callable[[int], int], Callable[[int, int], Record], Calla
 }
 
 
-def write_clinic(directory: str | Path, size: int, seed: int, about: Sequence[str] = ()) -> dict[str, tuple[int, int]]:
-    """Write the nine JSONL files of a clinic with `size` multi-turn dialogues; {file: (records, characters)}.
+def write_clinic(
+    directory: str | Path, size: int, seed: int, about: Sequence[str] = (), names: Sequence[str] = ()
+) -> dict[str, tuple[int, int]]:
+    """Write the JSONL files of a clinic with `size` multi-turn dialogues; {file: (records, characters)}.
 
-    `about` names conditions or departments (none: all); records about others are skipped, and later ones take their
-    place. Record i depends on the seed and i only, so a smaller clinic is a prefix of a larger one. Existing files with
-    the same content are kept; raises ValueError for one with other content, and then writes nothing.
+    `names` are those of FILES to write (none: all nine). `about` names conditions or departments (none: all); records
+    about others are skipped, and later ones take their place. Record i depends on the seed and i only, so a smaller
+    clinic is a prefix of a larger one. Existing files with the same content are kept; raises ValueError for one with
+    other content, and then writes nothing.
     """
     if size < 1:
         raise ValueError(f"--size: found {size}, expected a number of dialogues, at least 1")
+    if strange := set(names) - set(FILES):
+        raise ValueError(f"--files: found {min(strange)}, expected some of {' '.join(FILES)}")
     if unknown := set(about) - set(DEPARTMENTS) - set(CONDITIONS):
         raise ValueError(f"--about: found {min(unknown)}, expected {' '.join(DEPARTMENTS)} or their conditions")
     if about and all(c.textbook_only for c in CONDITIONS.values() if _names(c) & set(about)):
         raise ValueError(f"--about {' '.join(about)}: found in the textbook only, expected one with patients too")
     folder, texts, counts = Path(directory), {}, {}
     for name, (count, make, subject_of) in FILES.items():
+        if names and name not in names:
+            continue
         indices = (i for i in itertools.count() if not about or _names(subject_of(seed, i)) & set(about))
         numbers = islice(indices, count(size))
         rows = [json.dumps(as_json(make(seed, i)), ensure_ascii=False) for i in numbers]

@@ -1,0 +1,263 @@
+#!/usr/bin/env bash
+# The claims of one paper, tested on the synthetic clinic's dermatology: each claim is two runs that differ in one thing,
+# examined on the same questions. scripts/claims.py makes the table of docs/results.md out of the results of all seeds.
+#   bash scripts/reproduce.sh zhongjing|iimedgpt|huatuogpt [--quick] [--seed S] [--seeds N] [--out DIR]
+#   about 40 minutes a paper and seed on 2 cores, --quick a few; --seed S: first seed (6); --seeds N: so many in a row (3)
+#   Runs that several papers need are made once; a finished one is never made again, an interrupted one goes on.
+set -euo pipefail
+trap 'exit 130' INT TERM # a stage that is interrupted saves and ends well; what follows must not begin
+cd "$(dirname "$0")/.."
+
+papers=()
+quick=no
+first=6
+seeds=3
+out=runs/claims
+while [ $# -gt 0 ]; do
+    case "$1" in
+        zhongjing | iimedgpt | huatuogpt) papers+=("$1") ;;
+        --quick) quick=yes ;;
+        --seed) first="${2:?--seed needs a number}" && shift ;;
+        --seeds) seeds="${2:?--seeds needs a number}" && shift ;;
+        --out) out="${2:?--out needs a directory}" && shift ;;
+        -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0" && exit 0 ;;
+        *) echo "reproduce.sh: error: $1: expected zhongjing, iimedgpt, huatuogpt, --quick, --seed S, --seeds N or --out DIR" >&2 && exit 2 ;;
+    esac
+    shift
+done
+[ ${#papers[@]} -gt 0 ] || { echo "reproduce.sh: error: no paper; expected zhongjing, iimedgpt or huatuogpt" >&2 && exit 2; }
+case "$seeds" in '' | *[!0-9]* | 0) echo "reproduce.sh: error: --seeds is $seeds, expected 1 or more" >&2 && exit 2 ;; esac
+case "$first" in '' | *[!0-9]*) echo "reproduce.sh: error: --seed is $first, expected 0 or more" >&2 && exit 2 ;; esac
+
+# Dialogues are counted so that all mixtures have as many tokens: a single-turn one has 0.6 of a multi-turn one's.
+if [ "$quick" = yes ]; then
+    out="$out-quick" size=80 vocabulary=1500 questions=60 practice=60 rankings=60 degraded=30 prompts=40 steps=2
+    seven=80 one=11 half=54 singles=144 multis=87 requests=80 more=139 more_singles=19 cases=8
+else
+    size=3000 vocabulary=2400 questions=2000 practice=2000 rankings=700 degraded=750 prompts=1200 steps=36
+    seven=3000 one=428 half=2030 singles=5390 multis=3258 requests=3000 more=5200 more_singles=742 cases=100
+fi
+about=皮肤科
+
+source scripts/environment.sh
+environment ""
+say() { printf '\n== %s\n' "$*"; }
+first_rows() { # number, file, new file
+    [ -e "$3" ] || { head -n "$1" "$2" >"$3.part" && mv "$3.part" "$3"; }
+}
+
+# ---- what all papers share
+
+data() { # the clinic, its tokenizer, and the mixtures of dialogues
+    say "seed $seed: the synthetic clinic"
+    python -m zj.clinic --out "$run/clinic" --size "$size" --seed "$seed" --about $about
+    python -m zj.clinic --out "$run/dialogues" --size "$more" --seed "$seed" --about $about --files multi safety task general
+    python -m zj.clinic --out "$run/singles" --size $((3 * singles)) --seed "$seed" --about $about --files single
+    python -m zj.clinic.experiments --out "$run/experiments" --size "$size" --seed "$seed" --about $about
+    mkdir -p "$run/data"
+    first_rows "$seven" "$run/dialogues/multi.jsonl" "$run/data/multi-7.jsonl"
+    first_rows "$one" "$run/singles/single.jsonl" "$run/data/single-1.jsonl"
+    first_rows "$half" "$run/dialogues/multi.jsonl" "$run/data/multi-half.jsonl"
+    first_rows "$half" "$run/singles/single.jsonl" "$run/data/single-half.jsonl"
+    first_rows "$multis" "$run/dialogues/multi.jsonl" "$run/data/multi-all.jsonl"
+    first_rows "$singles" "$run/singles/single.jsonl" "$run/data/single-all.jsonl"
+    first_rows "$requests" "$run/dialogues/safety.jsonl" "$run/data/requests.jsonl"
+    first_rows "$more_singles" "$run/singles/single.jsonl" "$run/data/single-more.jsonl"
+    first_rows $((2 * requests)) "$run/dialogues/safety.jsonl" "$run/data/requests-more.jsonl"
+    first_rows "$prompts" "$run/clinic/prompt.jsonl" "$run/data/prompts.jsonl"
+    first_rows "$degraded" "$run/clinic/ranking.jsonl" "$run/data/degraded.jsonl"
+    others="$run/clinic/task.jsonl $run/clinic/general.jsonl $run/data/requests.jsonl" # in every mixture
+    [ -e "$run/tokenizer/tokenizer.model" ] ||
+        python scripts/train_tokenizer.py --data "$run/clinic/pretrain.jsonl" "$run/data/multi-7.jsonl" \
+            "$run/data/single-1.jsonl" $others --out "$run/tokenizer" --vocab-size "$vocabulary"
+}
+
+fine_tune() { # name, model to start from ("" for random weights), files; 7:1 after pre-training is "sft"
+    local name="$1" model="$2"
+    shift 2
+    python scripts/train_sft.py --config recipes/tiny/sft.toml ${model:+--model "$model"} --tokenizer "$run/tokenizer" \
+        --data "$@" $others --seed "$seed" --out "$run/$name"
+}
+models() { # the pre-trained one and the one that is fine-tuned on 7:1
+    say "seed $seed: pre-training, and fine-tuning on multi-turn and single-turn dialogues 7:1"
+    python scripts/train_pretrain.py --config recipes/tiny/pretrain.toml --size tiny --tokenizer "$run/tokenizer" \
+        --data "$run/clinic/pretrain.jsonl" --seed "$seed" --out "$run/pretrain"
+    fine_tune sft "$run/pretrain" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
+}
+feedback() { # rankings of the fine-tuned model's answers by the gold judge, and a reward model from them
+    say "seed $seed: four own answers to each prompt, ranked by the gold judge; the reward model learns from them"
+    python scripts/rank.py --model "$run/sft" --data "$run/clinic/prompt.jsonl" --limit "$practice" --slots 256 \
+        --seed "$seed" --temperature 0.7 --sampled 4 --ties break --out "$run/data/ranked.jsonl"
+    python scripts/rank.py --model "$run/sft" --data "$run/clinic/exam.jsonl" --limit "$rankings" --slots 256 \
+        --seed "$seed" --temperature 0.7 --sampled 0 4 --out "$run/data/exam-degraded.jsonl" "$run/data/exam-own.jsonl"
+    reward reward "$run/sft" "$run/data/ranked.jsonl" "$run/data/degraded.jsonl"
+}
+reward() { # name, model to start from, files; scored on rankings that no reward model has seen
+    local name="$1" model="$2" kind
+    shift 2
+    python scripts/train_reward.py --config recipes/tiny/reward.toml --model "$model" --data "$@" --limit "$practice" \
+        --seed "$seed" --out "$run/$name"
+    for kind in own degraded; do
+        [ ! -s "$run/data/exam-$kind.jsonl" ] || python scripts/score.py --reward "$run/$name" --kind ranking \
+            --data "$run/data/exam-$kind.jsonl" --out "$run/scores-$name-$kind.jsonl"
+    done
+}
+reinforce() { # name, recipe, model to start from, reward model, flags
+    local name="$1" recipe="$2" model="$3" judge="$4"
+    shift 4
+    python scripts/train_ppo.py --config "recipes/tiny/$recipe.toml" --model "$run/$model" --reward "$run/$judge" \
+        --data "$run/data/prompts.jsonl" --temperature 0.7 --seed "$seed" "$@" --out "$run/$name"
+}
+exam() { # report, NAME=DIR of each model, the first is the baseline
+    local report="$1"
+    shift
+    python scripts/judge.py --models "$@" --data "$run/clinic/exam.jsonl" --limit "$questions" --temperature 0.7 \
+        --slots 256 --seed "$seed" --out "$run/exam-$report.json"
+}
+exam_at_equal_kl() { # report, baseline, adapters of it: each also with two thirds and a third of its correction
+    local report="$1" baseline="$2" name factor models
+    models=("$baseline=$run/$baseline")
+    shift 2
+    for name in "$@"; do
+        for factor in 0.33 0.67; do
+            [ -e "$run/scaled/$name-$factor/tokenizer.model" ] || python scripts/export.py scale --model "$run/$name" \
+                --factor $factor --out "$run/scaled/$name-$factor"
+            models+=("$name-$factor=$run/scaled/$name-$factor")
+        done
+        models+=("$name=$run/$name")
+    done
+    exam "$report" "${models[@]}"
+}
+patients() { # names of models, each with the same simulated patients
+    local name
+    for name in "$@"; do
+        python scripts/evaluate.py patient --doctor "$run/$name" --about $about --count "$cases" --seed "$seed" \
+            --slots 128 --out "$run/patients-$name"
+    done
+}
+
+# ---- Zhongjing: pre-training, multi-turn data, where the reward model starts, K, RLHF, admitting not to know
+
+zhongjing() {
+    data
+    models
+    say "seed $seed: without pre-training; with its tokens spent on more dialogues; single-turn, multi-turn; another order"
+    fine_tune sft-scratch "" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
+    python scripts/train_sft.py --config recipes/tiny/sft.toml --tokenizer "$run/tokenizer" --seed "$seed" \
+        --data "$run/dialogues/multi.jsonl" "$run/data/single-more.jsonl" "$run/dialogues/task.jsonl" \
+        "$run/dialogues/general.jsonl" "$run/data/requests-more.jsonl" --out "$run/sft-scratch-more"
+    fine_tune sft-single "$run/pretrain" "$run/data/single-all.jsonl"
+    fine_tune sft-multi "$run/pretrain" "$run/data/multi-all.jsonl"
+    python scripts/train_sft.py --config recipes/tiny/sft.toml --model "$run/pretrain" --seed $((seed + 1000)) \
+        --data "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl" $others --out "$run/sft-again"
+    exam stages "sft=$run/sft" "scratch=$run/sft-scratch" "scratch-more=$run/sft-scratch-more" "single=$run/sft-single" \
+        "multi=$run/sft-multi" "again=$run/sft-again"
+    knowledge sft sft-scratch sft-scratch-more
+    patients sft sft-single sft-multi
+
+    feedback
+    say "seed $seed: the reward model from the pre-trained model; from as many answers ranked by twos and by fours"
+    reward reward-base "$run/pretrain" "$run/data/ranked.jsonl" "$run/data/degraded.jsonl"
+    by_rank 4 $((practice / 2))
+    by_rank 2 "$practice"
+    reward reward-k4 "$run/sft" "$run/data/ranked-4.jsonl"
+    reward reward-k2 "$run/sft" "$run/data/ranked-2.jsonl"
+
+    say "seed $seed: PPO, and PPO where all wrong answers have become an admission of not knowing"
+    reinforce ppo ppo sft reward
+    python scripts/rank.py --model "$run/sft" --data "$run/clinic/prompt.jsonl" --limit "$practice" --slots 256 \
+        --seed "$seed" --temperature 0.7 --sampled 4 --ties break --all-wrong admit --out "$run/data/ranked-admit.jsonl"
+    reward reward-admit "$run/sft" "$run/data/ranked-admit.jsonl" "$run/data/degraded.jsonl"
+    reinforce ppo-admit ppo sft reward-admit
+    exam rlhf "sft=$run/sft" "ppo=$run/ppo" "admit=$run/ppo-admit"
+    patients ppo
+}
+by_rank() { # K, prompts: as many answers for any K
+    python scripts/rank.py --model "$run/sft" --data "$run/clinic/prompt.jsonl" --limit "$2" --slots 256 --seed "$seed" \
+        --temperature 0.7 --answers "$1" --sampled "$1" --out "$run/data/ranked-$1.jsonl"
+}
+knowledge() { # names of models: multiple choice about illnesses, half of them in the textbook alone
+    local name
+    for name in "$@"; do
+        python scripts/evaluate.py choice --model "$run/$name" --data "$run/experiments/knowledge.jsonl" \
+            --out "$run/knowledge-$name"
+    done
+}
+
+# ---- IIMedGPT: tasks, single-turn to multi-turn 1:1, DPO in place of reward model and PPO; and what else learns from answers
+
+iimedgpt() {
+    data
+    models
+    say "seed $seed: 1:1; without tasks; with all tasks but triage"
+    fine_tune sft-half "$run/pretrain" "$run/data/multi-half.jsonl" "$run/data/single-half.jsonl"
+    fine_tune_on_tasks sft-no-tasks
+    fine_tune_on_tasks sft-but-triage "$run/experiments/task-but-triage.jsonl"
+    exam tasks "sft=$run/sft" "half=$run/sft-half" "no-tasks=$run/sft-no-tasks" "but-triage=$run/sft-but-triage"
+    tasks sft sft-no-tasks sft-but-triage
+    patients sft sft-half
+
+    feedback
+    say "seed $seed: PPO, RLOO, GRPO, DPO and best-of-4, each as long as PPO takes; a control that learns random answers"
+    reinforce ppo ppo sft reward
+    reinforce rloo rloo sft reward --epochs 2 --max-steps $((steps * 3 / 2))
+    reinforce grpo grpo sft reward --epochs 2 --max-steps $((steps * 3 / 2))
+    python scripts/train_dpo.py --config recipes/tiny/dpo.toml --model "$run/sft" --data "$run/data/ranked.jsonl" \
+        "$run/data/degraded.jsonl" --limit "$practice" --seed "$seed" --out "$run/dpo"
+    python scripts/score.py --reward "$run/reward" --model "$run/sft" --best-of 4 --data "$run/data/prompts.jsonl" \
+        --temperature 0.7 --max-new-tokens 160 --slots 256 --seed "$seed" --out "$run/data/scored.jsonl"
+    for keep in best random; do
+        python scripts/best_of_n.py --data "$run/data/prompts.jsonl" --scores "$run/data/scored.jsonl" --keep $keep \
+            --seed "$seed" --out "$run/data/$keep-of-4.jsonl"
+        # without validation the last step is published; the best one would be step 0 of the control
+        python scripts/train_sft.py --config recipes/tiny/sft.toml --model "$run/sft" --data "$run/data/$keep-of-4.jsonl" \
+            --lora.rank 16 --optim.lr 1e-3 --valid-fraction 0 --seed "$seed" --out "$run/$keep-of-4"
+    done
+    exam_at_equal_kl methods sft ppo rloo grpo dpo best-of-4 random-of-4
+    patients ppo dpo
+}
+fine_tune_on_tasks() { # name, files of tasks: in place of all tasks
+    local name="$1" others="${*:2} $run/clinic/general.jsonl $run/data/requests.jsonl"
+    fine_tune "$name" "$run/pretrain" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
+}
+tasks() { # names of models
+    local name
+    for name in "$@"; do
+        python scripts/answer.py --model "$run/$name" --data "$run/experiments/task-exam.jsonl" --slots 128 \
+            --out "$run/tasks-$name.jsonl"
+    done
+}
+
+# ---- HuatuoGPT: real, distilled and hybrid data; reinforcement learning from AI feedback, of the last two layers or all
+
+huatuogpt() {
+    data
+    models
+    say "seed $seed: as much real, distilled and hybrid data"
+    local kind
+    first_rows "$reals" "$run/experiments/real.jsonl" "$run/data/real-half.jsonl"
+    first_rows "$distilleds" "$run/experiments/distilled.jsonl" "$run/data/distilled-half.jsonl"
+    fine_tune sft-real "$run/pretrain" "$run/experiments/real.jsonl"
+    fine_tune sft-distilled "$run/pretrain" "$run/experiments/distilled.jsonl"
+    fine_tune sft-hybrid "$run/pretrain" "$run/data/real-half.jsonl" "$run/data/distilled-half.jsonl"
+    patients sft-real sft-distilled sft-hybrid
+
+    say "seed $seed: AI feedback on own answers, a reward model, and reinforcement of the last two layers or of all"
+    python scripts/sample_answers.py --models "$run/sft-hybrid" --data "$run/clinic/prompt.jsonl" --turn last \
+        --closing-turns keep --prompts "$practice" --max-new-tokens 160 --slots 256 --out "$run/data/items.jsonl"
+    python scripts/ai_feedback.py --data "$run/data/items.jsonl" --judge clinic --out "$run/feedback"
+    reward reward-ai "$run/sft-hybrid" "$run/feedback/rankings.jsonl"
+    reinforce rl-2 rl sft-hybrid reward-ai
+    reinforce rl-all rl sft-hybrid reward-ai --last-layers 0
+    exam data "hybrid=$run/sft-hybrid" "real=$run/sft-real" "distilled=$run/sft-distilled"
+    exam_at_equal_kl rlaif sft-hybrid rl-2 rl-all
+    patients rl-2 rl-all
+}
+
+for ((seed = first; seed < first + seeds; seed++)); do
+    run="$out/seed-$seed"
+    for paper in "${papers[@]}"; do
+        say "$paper, seed $seed"
+        "$paper"
+    done
+done
