@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from textwrap import wrap
 
 from zj.pages.figures import Line
 from zj.pages.page import CONTROLS
@@ -21,23 +22,27 @@ text { font: 12px system-ui, "Noto Sans CJK SC", sans-serif; fill: var(--faint);
 text.ink { fill: var(--ink); } text.title { fill: var(--ink); font-size: 14px; font-weight: 600; }
 rect.page { fill: var(--page); } rect.claimed { fill: var(--claimed); } rect.mark, circle.mark { fill: var(--bar); }
 polyline, line { fill: none; stroke-width: 1.8; } line.mark { stroke: var(--bar); }
-polyline.faint { stroke-width: 1; opacity: .5; }
+polyline.faint { stroke-width: 1; opacity: .6; }
 line.grid { stroke: var(--line); stroke-width: 1; } line.level { stroke: var(--faint); stroke-width: 1; }
 """
-MARGIN, TOP, ROW = 12, 46, 18  # around the drawing, of the title and the line below it, of a row of the legend; pixels
+MARGIN, TITLE, ROW = 12, 28, 18  # around the drawing, of the title, of a line below it or of the legend; pixels
+LETTER = 6.5  # width of a letter at most, on average
 
 
 def drawing(title: str, about: str, width: int, height: int, parts: str, legend: Sequence[Line] = ()) -> str:
-    """The text of a file. `parts` are SVG elements in width × height, below the title and the line about it."""
-    named = [line for line in legend if line.label]
-    wide, tall = width + 2 * MARGIN, TOP + height + ROW * len(named) + MARGIN
-    rows = "".join(_legend(line, TOP + height + ROW * at) for at, line in enumerate(named))
+    """The text of a file. `parts` are SVG elements in width × height, below the title and the text about it."""
+    named, words = [line for line in legend if line.label], wrap(about, int(width / LETTER))
+    top = TITLE + ROW * len(words)
+    wide, tall = width + 2 * MARGIN, top + height + ROW * len(named) + MARGIN
+    below = "".join(
+        f'<text x="{MARGIN}" y="{TITLE + 10 + ROW * at}">{escape(line)}</text>' for at, line in enumerate(words)
+    )
+    rows = "".join(_legend(line, top + height + ROW * at) for at, line in enumerate(named))
     text = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {tall}" width="{wide}" height="{tall}" role="img"'
         f' aria-label="{escape(title)}"><style>{STYLE}</style><rect class="page" width="{wide}" height="{tall}"/>'
-        f'<text class="title" x="{MARGIN}" y="20">{escape(title)}</text>'
-        f'<text x="{MARGIN}" y="38">{escape(about)}</text>'
-        f'<g transform="translate({MARGIN} {TOP})">{parts}</g>{rows}</svg>\n'
+        f'<text class="title" x="{MARGIN}" y="20">{escape(title)}</text>{below}'
+        f'<g transform="translate({MARGIN} {top})">{parts}</g>{rows}</svg>\n'
     )
     return text.translate(CONTROLS)
 

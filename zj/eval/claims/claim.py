@@ -190,6 +190,8 @@ def _check_claim(claim: Claim, where: str) -> None:
         raise ValueError(f"{where}: expected either reason (it is not measurable here) or [[claim.measure]]")
     for number, measure in enumerate(claim.measure, 1):
         _check_measure(measure, f"{where}: measure {number}")
+    if claim.control and (not claim.measure or claim.measure[0].expected == EQUAL):
+        raise ValueError(f"{where}: a control has a measure, and expected = higher or lower: it is not to be confirmed")
     for budget in claim.budget:
         _among(budget.take, ("sum", "last"), f"{where}: budget {budget.what}: take")
         for run in (*budget.a, *budget.b):

@@ -41,12 +41,17 @@ def path_points(folder: Path, side: Side, measure: Measure) -> list[Point]:
     return sorted(points, key=lambda point: point.kl)
 
 
-def kl_of(folder: Path, measure: Measure, claim: Claim) -> float | None:
+def common_kl(folder: Path, measure: Measure, claim: Claim) -> float | None:
     """Where the measure compares, in this seed. None: it has no paths."""
     if measure.at_kl != LEAST_END:
         return measure.at_kl if isinstance(measure.at_kl, float) else None
     sides = [(side, one) for one in claim.measure for side in (one.a, one.b) if side.path]
     return min(path_points(folder, side, one)[-1].kl for side, one in sides)
+
+
+def kl_of(folder: Path, side: Side, measure: Measure) -> float | None:
+    """Of one system of an exam; None where it is not known."""
+    return read_exam(folder / side.file).kl.get(side.system) if measure.form == "exam" else None
 
 
 def interpolate(points: Sequence[Point], kl: float) -> Values | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import cycle
 from pathlib import Path
 from statistics import mean
 
 from zj.eval.claims.claim import EQUAL, HIGHER, Claim, Measure, Side
 from zj.eval.claims.curve import Point, path_points
 from zj.eval.claims.measure import ClaimResult, MeasureResult
-from zj.eval.claims.report import number
+from zj.eval.claims.report import places, with_ends
 from zj.eval.claims.statistics import LEVEL_OF_SEEDS
 from zj.eval.curves import COLORS
 from zj.eval.statistics import Interval
@@ -19,6 +20,8 @@ from zj.pages.figures import TALL, WIDTH, Line, Scale, chart, scale, ticks
 
 NAMES, PLOT, NUMBERS, ROW, AXIS = 190, 320, 170, 26, 40  # widths of the columns; heights of a row and of the axis
 KL = "KL to the baseline, nats per answer"
+GREY = "#7f8a95"
+PALETTE = [color for color in COLORS if color != "#000000"]  # black is not seen on a dark page
 
 
 def pictures(result: ClaimResult, folders: Mapping[int, Path]) -> dict[str, str]:
@@ -50,7 +53,8 @@ def forest(name: str, result: MeasureResult) -> str:
     across = scale([min(ends) - pad, max(ends) + pad], NAMES, NAMES + PLOT)
     height = ROW * len(rows)
     parts = [_claimed_side(measure, across, height), _axis(across, height, measure)]
-    parts += [_forest_row(*row, across, ROW * at, at >= len(result.seeds)) for at, row in enumerate(rows)]
+    for at, row in enumerate(rows):
+        parts.append(_forest_row(*row, across, ROW * at, at >= len(result.seeds), places(result)))
     about = f"{measure.what}: {measure.a.label} minus {measure.b.label}"
     width = NAMES + PLOT + NUMBERS
     return drawing(f"{name}: {result.verdict}", about, width, height + AXIS, "".join(parts))
@@ -79,15 +83,14 @@ def _axis(across: Scale, height: int, measure: Measure) -> str:
     return "".join([*parts, zero, text])
 
 
-def _forest_row(label: str, row: Interval, across: Scale, top: int, is_mean: bool) -> str:
+def _forest_row(label: str, row: Interval, across: Scale, top: int, is_mean: bool, digits: int) -> str:
     y, x = top + ROW / 2, across(row.mean)
-    ends = f"{number(row.mean, '+')} [{number(row.low, '+')}, {number(row.high, '+')}]"
     mark = f'<rect class="mark" x="{x - 5:.1f}" y="{y - 5}" width="10" height="10"/>'
     return (
         f'<text class="ink" x="0" y="{y + 4}">{escape(label)}</text>'
         f'<line class="mark" x1="{across(row.low):.1f}" x2="{across(row.high):.1f}" y1="{y}" y2="{y}"/>'
         + (mark if is_mean else f'<circle class="mark" cx="{x:.1f}" cy="{y}" r="4"/>')
-        + f'<text class="ink" x="{NAMES + PLOT + 10}" y="{y + 4}">{ends}</text>'
+        + f'<text class="ink" x="{NAMES + PLOT + 10}" y="{y + 4}">{with_ends(row, digits)}</text>'
     )
 
 
@@ -102,7 +105,7 @@ def gold_against_kl(claim: Claim, first: MeasureResult, folders: Mapping[int, Pa
         if one.metric == measure.metric and one.where == measure.where:
             sides |= {(side.file, side.path): side for side in (one.a, one.b) if side.path}
     lines: list[Line] = []
-    for side, color in zip(sides.values(), COLORS, strict=False):
+    for side, color in zip(sides.values(), cycle(PALETTE), strict=False):
         of_seeds = [path_points(folder, side, measure) for folder in folders.values()]
         lines += [Line("", color, _places(points), faint=True) for points in of_seeds]
         means = [
@@ -110,7 +113,7 @@ def gold_against_kl(claim: Claim, first: MeasureResult, folders: Mapping[int, Pa
         ]
         lines.append(Line(side.label, color, means, marked=True))
     heights = [y for line in lines for _, y in line.points]
-    compared = sorted({one.kl for one in first.seeds if one.kl is not None})
+    compared = sorted({kl for one in first.seeds if (kl := one.kl[0]) is not None})
     lines += [
         Line("" if at else "compared here", GREY, [(kl, min(heights)), (kl, max(heights))], dash="2 3")
         for at, kl in enumerate(compared)
@@ -121,6 +124,3 @@ def gold_against_kl(claim: Claim, first: MeasureResult, folders: Mapping[int, Pa
 
 def _places(points: Sequence[Point]) -> list[tuple[float, float]]:
     return [(point.kl, point.mean) for point in points]
-
-
-GREY = "#7f8a95"

@@ -10,7 +10,7 @@ from statistics import mean
 import numpy as np
 
 from zj.eval.claims.claim import Budget, Claim, Measure, Side
-from zj.eval.claims.curve import interpolate, kl_of, path_points
+from zj.eval.claims.curve import common_kl, interpolate, kl_of, path_points
 from zj.eval.claims.statistics import Difference, Pairs, difference_of, verdict
 from zj.eval.claims.values import Values, files, values
 from zj.train.run_directory import read_rows
@@ -28,7 +28,7 @@ class SeedResult:
     clusters: int
     a: float
     b: float
-    kl: float | None = None  # where paths are compared
+    kl: tuple[float | None, float | None]  # of a and b to the baseline, nats per answer; None: not known
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ClaimResult:
     claim: Claim
     verdict: str
     measures: tuple[MeasureResult, ...] = ()
-    budgets: tuple[BudgetResult, ...] = ()
+    budgets: tuple[BudgetResult, ...] = ()  # with the KL of the first measure's sides
 
 
 def measure_claim(claim: Claim, folders: dict[int, Path]) -> ClaimResult:
@@ -71,7 +71,7 @@ def measure_claim(claim: Claim, folders: dict[int, Path]) -> ClaimResult:
         return ClaimResult(claim, NOT_MEASURABLE)
     try:
         measures = tuple(_measure(measure, claim, folders) for measure in claim.measure)
-        budgets = tuple(_budget(budget, folders) for budget in claim.budget)
+        budgets = (*(_budget(budget, folders) for budget in claim.budget), *_kl(measures[0]))
     except ValueError as error:
         raise ValueError(f"claim {claim.name}: {error}") from None
     return ClaimResult(claim, measures[0].verdict, measures, budgets)
@@ -87,7 +87,7 @@ def _measure(measure: Measure, claim: Claim, folders: dict[int, Path]) -> Measur
         if missing := [name for name in names if not (folder / name).is_file()]:
             left_out[seed] = f"{NOT_RUN}: {', '.join(f'{folder.name}/{name}' for name in missing)}"
             continue
-        kl = kl_of(folder, measure, claim)
+        kl = common_kl(folder, measure, claim)
         sides = [_values(folder, side, measure, kl) for side in (measure.a, measure.b)]
         ended = [side for side in sides if isinstance(side, str)]
         if ended:
@@ -96,7 +96,8 @@ def _measure(measure: Measure, claim: Claim, folders: dict[int, Path]) -> Measur
         a, b = (side for side in sides if not isinstance(side, str))
         pairs = pair_up(a, b, folder / measure.a.file, folder / measure.b.file)
         means = (float(pairs.a.mean()), float(pairs.b.mean()))
-        seeds.append(SeedResult(seed, len(pairs.a), len(set(pairs.clusters)), *means, kl))
+        kls = (kl, kl) if kl is not None else (kl_of(folder, measure.a, measure), kl_of(folder, measure.b, measure))
+        seeds.append(SeedResult(seed, len(pairs.a), len(set(pairs.clusters)), *means, kls))
         pairs_of.append((seed, pairs))
     if not seeds:
         return MeasureResult(measure, _why(left_out), left_out=left_out)
@@ -141,6 +142,12 @@ def _budget(budget: Budget, folders: dict[int, Path]) -> BudgetResult:
         for runs in (budget.a, budget.b)
     )
     return BudgetResult(budget.what, mean(a) if a else None, mean(b) if b else None)
+
+
+def _kl(result: MeasureResult) -> list[BudgetResult]:
+    """How far both sides are from the baseline; none where this is not known of both."""
+    of = [[kl for one in result.seeds if (kl := one.kl[side]) is not None] for side in (0, 1)]
+    return [BudgetResult("KL, nats", mean(of[0]), mean(of[1]))] if all(of) and any(of[0] + of[1]) else []
 
 
 def _total(folder: Path, runs: Sequence[str], budget: Budget) -> float | None:

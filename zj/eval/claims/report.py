@@ -28,7 +28,7 @@ def markdown(results: Sequence[ClaimResult], pictures: Mapping[str, Sequence[str
     """A page: counts, a table per system, then every claim with its measures. pictures: claim → names of files."""
     claims = [one for one in results if not one.claim.control]
     controls = [one for one in results if one.claim.control]
-    lines = ["# The papers' claims", "", f"Seeds {', '.join(map(str, seeds))}. {counts(claims)}.", "", LEGEND]
+    lines = ["# The papers' claims", "", f"Seeds {', '.join(map(str, seeds))}. {counts(results)}.", "", LEGEND]
     for system in SYSTEMS:
         lines += _section(TITLES[system], [one for one in claims if one.claim.system == system])
     lines += _section("Controls", controls)
@@ -39,9 +39,14 @@ def markdown(results: Sequence[ClaimResult], pictures: Mapping[str, Sequence[str
 
 
 def counts(results: Sequence[ClaimResult]) -> str:
-    """12 claims: 5 confirmed, 4 not confirmed, …"""
-    of = Counter(one.verdict for one in results)
-    return f"{len(results)} claims: " + (", ".join(f"{number} {name}" for name, number in of.items()) or "none")
+    """12 claims: 5 confirmed, 4 not confirmed, …; 2 controls: 2 not confirmed"""
+    parts = []
+    for noun, control in (("claim", False), ("control", True)):
+        of = Counter(one.verdict for one in results if one.claim.control is control)
+        if number_of := of.total():
+            verdicts = ", ".join(f"{times} {name}" for name, times in of.items())
+            parts.append(f"{number_of} {noun}{'s' * (number_of > 1)}: {verdicts}")
+    return "; ".join(parts)
 
 
 def as_json(results: Sequence[ClaimResult], seeds: Sequence[int]) -> dict[str, Any]:
@@ -74,13 +79,14 @@ def _numbers(result: MeasureResult) -> list[str]:
     of, (a, b) = result.difference, (result.measure.a.label, result.measure.b.label)
     if of is None:
         return [a, b, "", ""]
-    apart = ", ".join(number(one.mean, "+") for one in of.of_seeds)
-    over_seeds = f" [{_ends(of.over_seeds)}]" if of.over_seeds else ""
+    digits = places(result)
+    apart = ", ".join(f"{one.mean:+.{digits}f}" for one in of.of_seeds)
+    over_seeds = with_ends(of.over_seeds, digits).partition(" ")[2] if of.over_seeds else ""
     return [
-        f"{a} {number(result.a)}",
-        f"{b} {number(result.b)}",
-        f"{number(of.over_questions.mean, '+')} [{_ends(of.over_questions)}]",
-        f"{apart}{over_seeds}",
+        f"{a} {result.a:.{digits}f}",
+        f"{b} {result.b:.{digits}f}",
+        with_ends(of.over_questions, digits),
+        f"{apart} {over_seeds}",
     ]
 
 
@@ -111,7 +117,7 @@ def _details(result: ClaimResult, pictures: Sequence[str]) -> list[str]:
 def _measure_cells(result: MeasureResult) -> list[str]:
     measure = result.measure
     expected = f"equal, margin {measure.margin:g}" if measure.expected == EQUAL else f"a {measure.expected}"
-    kls = sorted({round(one.kl, 2) for one in result.seeds if one.kl is not None})
+    kls = sorted({round(one.kl[0] or 0, 2) for one in result.seeds}) if measure.at_kl is not None else []
     at = f" at KL {', '.join(f'{kl:g}' for kl in kls)} nats" if kls else ""
     sizes = ", ".join(f"{one.questions:,} ({one.clusters:,})" for one in result.seeds)
     return [measure.what + at, expected, result.verdict, *_numbers(result), sizes]
@@ -124,13 +130,14 @@ def _row(cells: Sequence[str]) -> str:
 # ---- numbers
 
 
-def number(value: float, sign: str = "") -> str:
-    """Three decimals; one from 10 on."""
-    return f"{value:{sign}.1f}" if abs(value) >= 10 else f"{value:{sign}.3f}"
+def places(result: MeasureResult) -> int:
+    """Decimals of all numbers of a measure: three, and one where its sides reach 10."""
+    return 1 if max(abs(result.a), abs(result.b)) >= 10 else 3
 
 
-def _ends(interval: Interval) -> str:
-    return f"{number(interval.low, '+')}, {number(interval.high, '+')}"
+def with_ends(interval: Interval, places: int) -> str:
+    """+0.011 [+0.005, +0.016]"""
+    return f"{interval.mean:+.{places}f} [{interval.low:+.{places}f}, {interval.high:+.{places}f}]"
 
 
 def _amount(value: float | None) -> str:

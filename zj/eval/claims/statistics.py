@@ -25,7 +25,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import cos, pi, sin, sqrt
-from statistics import mean, stdev
+from statistics import fmean as mean
+from statistics import stdev
 
 import numpy as np
 

@@ -80,22 +80,26 @@ def _of_form(file: Path, form: str, read: Callable[[], Iterable[tuple[str, Value
 class Exam:
     """A report of scripts/judge.py without its texts."""
 
-    questions: list[dict[str, Any]]  # id, kind, tier, due, template, answers: verdicts with `characters`
+    questions: list[dict[str, Any]]  # id, kind, tier, due, template, answers: system → metric → value
     kl: Mapping[str, float | None]  # system → KL to the baseline, nats per answer
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def read_exam(file: Path) -> Exam:
     report = json.loads(file.read_text(encoding="utf-8"))
     questions = []
     for row in report["questions"]:
-        answers = {
-            name: {key: value for key, value in one.items() if key != "text"} | {"characters": len(one["text"])}
-            for name, one in row["answers"].items()
-        }
+        answers = {name: _verdict(one) for name, one in row["answers"].items()}
         questions.append({key: row[key] for key in ("id", "kind", "tier", "due", "template")} | {"answers": answers})
     kl = {name: row["KL to baseline"] and row["KL to baseline"]["mean"] for name, row in report["table"].items()}
     return Exam(questions, kl)
+
+
+def _verdict(answer: Mapping[str, Any]) -> dict[str, float | None]:
+    """The metrics of one answer, as zj/eval/metrics.py has them."""
+    made = {"understood": NOT_UNDERSTOOD not in answer["faults"], "characters": len(answer["text"])}
+    names = ("refuses", "inquires", *OF_VERDICTS)
+    return {name: made[name] if name in made else answer[name] for name in names}
 
 
 def exam_values(file: Path, system: str, metric: str, where: Where) -> Iterable[tuple[str, Value]]:
@@ -117,8 +121,6 @@ def _counts(question: Mapping[str, Any], where: Where) -> bool:
 
 
 def _exam_value(question: Mapping[str, Any], verdict: Mapping[str, Any], metric: str) -> float | None:
-    if metric == "understood":  # as in zj/eval/metrics.py
-        return NOT_UNDERSTOOD not in verdict["faults"]
     if metric in OF_VERDICTS:
         return verdict[metric]
     asked, due = question["kind"] in PATIENTS, bool(INQUIRIES & set(question["due"]))
