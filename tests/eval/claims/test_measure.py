@@ -130,3 +130,20 @@ def test_a_picture_is_svg_with_a_row_for_each_seed(runs):
     texts = [element.text for element in xml.fromstring(made["one.svg"]).iter() if element.tag.endswith("text")]
     assert texts[0] == "one: not confirmed" and f"gold score: {name} minus new" in texts
     assert [f"seed {seed}" for seed in SEEDS] == [text for text in texts if text.startswith("seed")]
+
+
+def claimed(runs, **how):
+    """(left end, right end) of the coloured side, and where no difference is."""
+    root = xml.fromstring(pictures(measure_claim(claim(measure(**how)), runs), runs)["one.svg"])
+    side = next(one for one in root.iter() if one.get("class") == "claimed")
+    zero = next(float(one.get("x1")) for one in root.iter() if one.get("class") == "level")
+    return float(side.get("x")), float(side.get("x")) + float(side.get("width")), zero
+
+
+def test_the_coloured_side_is_the_claimed_one(runs):
+    left, right, zero = claimed(runs)
+    assert left == zero and right > zero
+    left, right, zero = claimed(runs, expected="lower")
+    assert right == pytest.approx(zero, abs=0.11) and left < zero
+    left, right, zero = claimed(runs, expected="equal", margin=0.1)
+    assert (left + right) / 2 == pytest.approx(zero, abs=0.11) and left < zero
