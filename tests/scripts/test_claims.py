@@ -32,8 +32,8 @@ def test_every_claim_gets_a_verdict(tmp_path, capsys):
         write_exam(tmp_path / f"seed-{seed}" / "report.json", {"old": 0.0, "new": 0.3}, seed=seed)
     config = Config(str(tmp_path), str(tmp_path / "claims.toml"), (6, 7), str(tmp_path / "out"))
     main(config)
-    told = capsys.readouterr().out
-    assert "not run yet: later\n2 claims: 1 confirmed, 1 not run yet" in told
+    output = capsys.readouterr().out
+    assert "not run yet: later\n2 claims: 1 confirmed, 1 not run yet" in output
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"claims.md", "claims.json", "helps.svg"}
     found = json.loads((tmp_path / "out" / "claims.json").read_text())["claims"][0]
     assert found["verdict"] == "confirmed" and [one["seed"] for one in found["measures"][0]["seeds"]] == [6, 7]
