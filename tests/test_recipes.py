@@ -14,7 +14,7 @@ from zj.cli import parse
 from zj.cli.config import _flatten
 
 ROOT = Path(__file__).resolve().parent.parent
-RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
+RECIPES = sorted((ROOT / "recipes").glob("*/*.toml"))  # recipes/claims.toml is data: tests/eval/claims/test_claim.py
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 

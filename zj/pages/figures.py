@@ -84,9 +84,15 @@ def curves(title: str, about: str, lines: Sequence[Line], level: float | None = 
     drawn = [line for line in lines if line.points]
     if not drawn:
         return ""
+    legend = "".join(_legend(line) for line in drawn if line.label)
+    return _figure(title, about, TALL + 10, chart(drawn, level, x_label), f'<div class="legend">{legend}</div>')
+
+
+def chart(drawn: Sequence[Line], level: float | None = None, x_label: str = "step") -> str:
+    """The inside of an SVG of WIDTH × (TALL + 10): the lines, each with a point at least, and their axes."""
     xs = [x for line in drawn for x, _ in line.points]
     ys = [y for line in drawn for _, y in line.points] + [y for line in drawn for pair in line.intervals for y in pair]
-    across, up = _scale(xs, LEFT, WIDTH - 8), _scale([*ys, *([level] if level is not None else [])], TALL - BOTTOM, 8)
+    across, up = scale(xs, LEFT, WIDTH - 8), scale([*ys, *([level] if level is not None else [])], TALL - BOTTOM, 8)
     parts = [
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - 8}" y1="{up(y):.1f}" y2="{up(y):.1f}"/>'
         f'<text x="{LEFT - 6}" y="{up(y) + 4:.1f}" text-anchor="end">{y:g}</text>'
@@ -100,13 +106,11 @@ def curves(title: str, about: str, lines: Sequence[Line], level: float | None = 
     parts.append(f'<text x="{WIDTH - 8}" y="{TALL + 6}" text-anchor="end">{escape(x_label)}</text>')
     if level is not None:
         parts.append(f'<line class="level" x1="{LEFT}" x2="{WIDTH - 8}" y1="{up(level):.1f}" y2="{up(level):.1f}"/>')
-    parts += [_line(line, across, up) for line in drawn]
-    legend = "".join(_legend(line) for line in drawn if line.label)
-    return _figure(title, about, TALL + 10, "".join(parts), f'<div class="legend">{legend}</div>')
+    return "".join([*parts, *(_line(line, across, up) for line in drawn)])
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
     """Maps low … high to pixels."""
 
     low: float
@@ -118,11 +122,12 @@ class _Scale:
         return self.first + (value - self.low) / (self.high - self.low) * (self.last - self.first)
 
 
-def _scale(values: Sequence[float], first: float, last: float) -> _Scale:
+def scale(values: Sequence[float], first: float, last: float) -> Scale:
+    """From the least to the greatest value; around a single one, one unit."""
     low, high = min(values), max(values)
     if high == low:
         low, high = low - 0.5, high + 0.5
-    return _Scale(low, high, first, last)
+    return Scale(low, high, first, last)
 
 
 def ticks(low: float, high: float) -> list[float]:
@@ -141,7 +146,7 @@ def _legend(line: Line) -> str:
     return f"<span>{piece}{escape(line.label)}</span>"
 
 
-def _line(line: Line, across: _Scale, up: _Scale) -> str:
+def _line(line: Line, across: Scale, up: Scale) -> str:
     places = [(across(x), up(y)) for x, y in line.points]
     style = f'stroke="{escape(line.color)}"' + (f' stroke-dasharray="{escape(line.dash)}"' if line.dash else "")
     faint = ' class="faint"' if line.faint else ""
