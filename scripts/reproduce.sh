@@ -12,7 +12,7 @@ papers=()
 quick=no
 first=6
 seeds=3
-out=runs/claims
+out=runs/reproduce
 while [ $# -gt 0 ]; do
     case "$1" in
         zhongjing | iimedgpt | huatuogpt) papers+=("$1") ;;
@@ -31,10 +31,10 @@ case "$first" in '' | *[!0-9]*) echo "reproduce.sh: error: --seed is $first, exp
 
 # Dialogues are counted so that all mixtures have as many tokens: a single-turn one has 0.6 of a multi-turn one's.
 if [ "$quick" = yes ]; then
-    out="$out-quick" size=80 vocabulary=1500 questions=60 practice=60 rankings=60 degraded=30 prompts=40 steps=2
+    out="$out-quick" size=80 vocabulary=1500 questions=60 practice=60 rankings=60 degraded=30 prompts=40 steps=2 tenth=16
     seven=80 one=11 half=54 singles=144 multis=87 requests=80 more=139 more_singles=19 cases=8
 else
-    size=3000 vocabulary=2400 questions=2000 practice=2000 rankings=700 degraded=750 prompts=1200 steps=36
+    size=3000 vocabulary=2400 questions=2000 practice=2000 rankings=700 degraded=750 prompts=1200 steps=34 tenth=660
     seven=3000 one=428 half=2030 singles=5390 multis=3258 requests=3000 more=5200 more_singles=742 cases=100
 fi
 about=皮肤科
@@ -78,10 +78,13 @@ fine_tune() { # name, model to start from ("" for random weights), files; 7:1 af
     python scripts/train_sft.py --config recipes/tiny/sft.toml ${model:+--model "$model"} --tokenizer "$run/tokenizer" \
         --data "$@" $others --seed "$seed" --out "$run/$name"
 }
+pretrain() { # size, name
+    python scripts/train_pretrain.py --config recipes/tiny/pretrain.toml --size "$1" --tokenizer "$run/tokenizer" \
+        --data "$run/clinic/pretrain.jsonl" --seed "$seed" --out "$run/$2"
+}
 models() { # the pre-trained one and the one that is fine-tuned on 7:1
     say "seed $seed: pre-training, and fine-tuning on multi-turn and single-turn dialogues 7:1"
-    python scripts/train_pretrain.py --config recipes/tiny/pretrain.toml --size tiny --tokenizer "$run/tokenizer" \
-        --data "$run/clinic/pretrain.jsonl" --seed "$seed" --out "$run/pretrain"
+    pretrain tiny pretrain
     fine_tune sft "$run/pretrain" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
 }
 feedback() { # rankings of the fine-tuned model's answers by the gold judge, and a reward model from them
@@ -150,8 +153,13 @@ zhongjing() {
     fine_tune sft-multi "$run/pretrain" "$run/data/multi-all.jsonl"
     python scripts/train_sft.py --config recipes/tiny/sft.toml --model "$run/pretrain" --seed $((seed + 1000)) \
         --data "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl" $others --out "$run/sft-again"
+    say "seed $seed: a tenth of the dialogues; a twentieth of the parameters"
+    python scripts/train_sft.py --config recipes/tiny/sft.toml --model "$run/pretrain" --seed "$seed" --limit "$tenth" \
+        --data "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl" $others --out "$run/sft-tenth"
+    pretrain nano pretrain-nano
+    fine_tune sft-nano "$run/pretrain-nano" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
     exam stages "sft=$run/sft" "scratch=$run/sft-scratch" "scratch-more=$run/sft-scratch-more" "single=$run/sft-single" \
-        "multi=$run/sft-multi" "again=$run/sft-again"
+        "multi=$run/sft-multi" "again=$run/sft-again" "tenth=$run/sft-tenth" "nano=$run/sft-nano"
     knowledge sft sft-scratch sft-scratch-more
     patients sft sft-single sft-multi
 
@@ -180,7 +188,7 @@ knowledge() { # names of models: multiple choice about illnesses, half of them i
     local name
     for name in "$@"; do
         python scripts/evaluate.py choice --model "$run/$name" --data "$run/experiments/knowledge.jsonl" \
-            --out "$run/knowledge-$name"
+            --out "$run/knowledge-$name.json"
     done
 }
 
