@@ -14,7 +14,7 @@ from zj.clinic import CONDITIONS, Question, judge
 from zj.clinic.case import patient_of
 from zj.clinic.command import run
 from zj.clinic.consultation import consultation, exchanges, single
-from zj.clinic.experiments.files import EXPERIMENTS
+from zj.clinic.experiments.files import files
 from zj.clinic.experiments.knowledge import FACTS, LENGTHS, knowledge
 from zj.clinic.experiments.manners import MANNERS, dialogue, talk
 from zj.clinic.experiments.task_kinds import KINDS, exam_task, training_task, what_is_asked
@@ -225,28 +225,39 @@ def test_nothing_but_the_facts_tells_the_right_option():
 
 def test_the_files_are_read_and_a_smaller_size_is_a_prefix(tmp_path, capsys):
     flags = ["--seed", "3", "--size"]
-    assert run("zj.clinic.experiments", "data", EXPERIMENTS, ["--out", str(tmp_path / "large"), *flags, "300"]) == 0
+    assert run("zj.clinic.experiments", "data", files, ["--out", str(tmp_path / "large"), *flags, "300"]) == 0
     assert "仅供研究" in capsys.readouterr().out
-    write_files(EXPERIMENTS, tmp_path / "small", 150, 3)
-    for name in EXPERIMENTS:
+    write_files(files(), tmp_path / "small", 150, 3)
+    for name in files():
         large, small = ((tmp_path / size / f"{name}.jsonl").read_bytes() for size in ("large", "small"))
         assert large.startswith(small) and small != large
     assert len((tmp_path / "large" / "real.jsonl").read_text().splitlines()) == 300
     for name in ("real", "distilled", "task-exam"):
         rows = read_rows(tmp_path / "large" / f"{name}.jsonl", "dialogue")[0]
-        assert rows == [EXPERIMENTS[name][1](3, number) for number in range(300)]
+        assert rows == [files()[name][1](3, number) for number in range(300)]
     questions, _ = read_questions([str(tmp_path / "large" / "knowledge.jsonl")])
     assert len(questions) == 300 and {q.subject for q in questions} == {"textbook", "patients"}
     first = knowledge(3, 0)
     assert (questions[0].id, questions[0].cluster) == (first["id"], f"group {first['group']}")
     assert questions[0].right == {first["answer"]}
-    wrong = run("zj.clinic.experiments", "data", EXPERIMENTS, ["--out", str(tmp_path / "large"), *flags, "0"])
+    wrong = run("zj.clinic.experiments", "data", files, ["--out", str(tmp_path / "large"), *flags, "0"])
     assert wrong == 2 and capsys.readouterr().err.startswith("zj.clinic.experiments: error: --size")
 
 
 def test_about_keeps_the_illnesses_that_are_named(tmp_path):
-    write_files(EXPERIMENTS, tmp_path, 12, 3, ["内科"])
-    rows = read_rows([str(tmp_path / f"{name}.jsonl") for name in ("real", "distilled", "task-exam")], "dialogue")[0]
-    assert len(rows) == 36 and {row.department for row in rows} == {"内科"}
-    questions, _ = read_questions([str(tmp_path / "knowledge.jsonl")])
-    assert {CONDITIONS[question.group].department for question in questions} == {"内科"}
+    def write(name, *about):
+        write_files(files(about), tmp_path / name, 12, 3, about)
+        dialogues = [str(tmp_path / name / f"{file}.jsonl") for file in ("real", "distilled", "task-exam")]
+        return read_rows(dialogues, "dialogue")[0], tmp_path / name / "knowledge.jsonl"
+
+    for about, options in (("皮肤科",), 2), (("内科",), 4), (("皮肤科", "外科", "儿科"), 4):
+        rows, knowledge_file = write("".join(about), *about)
+        assert len(rows) == 36 and {row.department for row in rows} <= set(about)
+        facts = {t for c in CONDITIONS.values() if c.department in about for _, of in FACTS.values() for t in of(c)}
+        questions, _ = read_questions([str(knowledge_file)])
+        for question in questions:  # nothing that no file of this clinic speaks of
+            assert CONDITIONS[question.group].department in about and set(question.options.values()) <= facts
+            assert len(question.options) == options
+        textbook = 0 if about == ("内科",) else 6  # one illness of the textbook alone has nothing to be told from
+        assert sum(question.subject == "textbook" for question in questions) == textbook
+    assert write("one", "湿疹")[1].read_bytes() == b""

@@ -8,4 +8,4 @@ from zj.clinic.command import run
 from zj.clinic.write import FILES
 
 if __name__ == "__main__":
-    sys.exit(run("zj.clinic", "the synthetic clinic", FILES))
+    sys.exit(run("zj.clinic", "the synthetic clinic", lambda about: FILES))

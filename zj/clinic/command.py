@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from zj import NOTICE, SYNTHETIC
 from zj.cli import guard_console
 from zj.clinic.write import File, write_files
 
+Files = Callable[[Sequence[str]], Mapping[str, File]]  # names of conditions or departments → their files
 
-def run(module: str, what: str, files: Mapping[str, File], arguments: list[str] | None = None) -> int:
+
+def run(module: str, what: str, files: Files, arguments: list[str] | None = None) -> int:
     """Write the files; the exit status: 2 for a mistake of the user. `what` completes "Write …"."""
     parser = argparse.ArgumentParser(f"python -m {module}", description=f"Write {what}. {SYNTHETIC} {NOTICE}")
-    parser.add_argument(
-        "--out", required=True, metavar="DIR", help=f"directory to write the {len(files)} JSONL files to"
-    )
+    number = len(files(()))
+    parser.add_argument("--out", required=True, metavar="DIR", help=f"directory to write the {number} JSONL files to")
     parser.add_argument(
         "--size", type=int, default=1000, help="number of multi-turn dialogues (default 1000); sets the other sizes"
     )
@@ -25,7 +26,7 @@ def run(module: str, what: str, files: Mapping[str, File], arguments: list[str] 
     guard_console()
     options = parser.parse_args(arguments)
     try:
-        counts = write_files(files, options.out, options.size, options.seed, options.about)
+        counts = write_files(files(options.about), options.out, options.size, options.seed, options.about)
     except (ValueError, OSError) as error:
         print(f"{module}: error: {error}", file=sys.stderr)
         return 2

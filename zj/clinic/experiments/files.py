@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import partial
 
 from zj.clinic.case import patient_of
@@ -21,9 +21,12 @@ def _same(size: int) -> int:
     return size
 
 
-EXPERIMENTS: Mapping[str, File] = {
-    **{manner: (_same, partial(dialogue, manner), partial(_patient, manner)) for manner in MANNERS},
-    **{f"task-{kind}": (FILES["task"][0], partial(training_task, kind), FILES["task"][2]) for kind in KINDS},
-    "task-exam": (_same, exam_task, exam_subject),
-    "knowledge": (_same, knowledge, knowledge_subject),
-}
+def files(about: Sequence[str] = ()) -> dict[str, File]:
+    """The files by name. The options of `knowledge` are facts of the conditions or departments `about` alone."""
+    names = tuple(about)
+    return {
+        **{manner: (_same, partial(dialogue, manner), partial(_patient, manner)) for manner in MANNERS},
+        **{f"task-{kind}": (FILES["task"][0], partial(training_task, kind), FILES["task"][2]) for kind in KINDS},
+        "task-exam": (_same, exam_task, exam_subject),
+        "knowledge": (_same, partial(knowledge, about=names), partial(knowledge_subject, about=names)),
+    }

@@ -1,12 +1,13 @@
 """Multiple choice about the facts of illnesses, half of them illnesses that only the textbook has.
 
-The options are one fact each of four illnesses, and which of the four is asked about is drawn last. So no property of the
-options (length, frequency, letter) tells the right one: given the options, each is right with probability 1/4. The four
-are of one tier and, where the tier has them, of one department; a department has but one or two illnesses of the textbook
-alone, so those come from all departments. Options of the other tier would stand in dialogues, and that would tell.
+The options are one fact each of several illnesses, and which of these is asked about is drawn last. So no property of
+the options (length, frequency, letter) tells the right one: given k options, each is right with probability 1/k. The
+illnesses are of one tier, since facts of the other tier would stand in dialogues or not, and that would tell. They are
+of one department too, except where the textbook alone has them: a department has but one or two of those.
 
-No option shares a character with a name: a reader who knows nothing would find 甲状腺超声 for 甲状腺结节. Tests and causes
-almost always do, so they are not asked about.
+There are four options, or fewer where a tier of the illnesses in question has fewer illnesses. A tier with one has no
+question. No option shares a character with a name: a reader who knows nothing would find 甲状腺超声 for 甲状腺结节. Tests
+and causes almost always do, so they are not asked about.
 """
 
 from __future__ import annotations
@@ -26,56 +27,79 @@ FACTS: dict[str, tuple[str, Callable[[Condition], Sequence[str]]]] = {
     "care": ("得了{n}的人，在生活上要做到哪一项？", lambda c: c.care),
     "department": ("下列科室中，诊治{n}的是哪一个？", lambda c: [c.department]),
 }
+OPTIONS = 4
 LENGTHS = 1.5  # the longest option has at most so many times the characters of the shortest
 _COMMON = set("病症炎性的、，和与不或是一有")  # characters that tell nothing about an illness
 
 
-def knowledge(seed: int, number: int) -> dict:
+def knowledge(seed: int, number: int, about: tuple[str, ...] = ()) -> dict | None:
     """Question `number` in the form that `scripts/evaluate.py choice` reads; `group` is the illness asked about.
 
-    Tiers and kinds of fact take turns.
+    `about` names conditions or departments (none: all), whose facts alone are options. Tiers and kinds of fact take
+    turns. None if there is no question about these conditions.
     """
-    kind, illnesses, texts, asked = _draw(seed, number)
-    condition = illnesses[asked]
+    by_tier = [kinds for tier in TIERS if (kinds := _kinds(tier, about))]
+    if not by_tier:
+        return None
+    kinds = by_tier[number % len(by_tier)]
+    kind, pools = kinds[number // len(by_tier) % len(kinds)]
+    rng = random.Random(f"{seed}/knowledge/{number}")
+    options = _fair_draw(rng, kind, pools, _number_of_options(about), attempts=100_000)
+    right = rng.randrange(len(options))
+    condition = options[right][0]
     tier = "textbook" if condition.textbook_only else "patients"
     return {
         "id": f"knowledge-{tier}-{kind}-{number:06d}",
         "question": FACTS[kind][0].format(n=condition.name),
-        "options": dict(zip("ABCD", texts, strict=True)),
-        "answer": "ABCD"[asked],
+        "options": {letter: text for letter, (_, text) in zip("ABCD", options, strict=False)},
+        "answer": "ABCD"[right],
         "subject": tier,
         "group": condition.name,
     }
 
 
-def knowledge_subject(seed: int, number: int) -> Condition:
-    """The condition that question `number` asks about."""
-    _, illnesses, _, asked = _draw(seed, number)
-    return illnesses[asked]
+def knowledge_subject(seed: int, number: int, about: tuple[str, ...] = ()) -> Condition:
+    """The condition that question `number` asks about; where there is no question, one of `about`."""
+    row = knowledge(seed, number, about)
+    return CONDITIONS[row["group"]] if row else _of_tier("patients", about)[0]
 
 
-def _draw(seed: int, number: int) -> tuple[str, list[Condition], list[str], int]:
-    """(kind, four illnesses, a fact of each, index of the one asked about)."""
-    tier, kind = TIERS[number % 2], list(FACTS)[number // 2 % len(FACTS)]
-    pools = _pools(tier, of_one_department=tier == "patients" and kind != "department")
-    rng = random.Random(f"{seed}/knowledge/{number}")
-    for _ in range(100_000):
-        illnesses = rng.sample(rng.choice(pools), 4)
-        texts = [rng.choice(FACTS[kind][1](illness)) for illness in illnesses]
-        if _fair(kind, illnesses, texts):
-            return kind, illnesses, texts, rng.randrange(4)
-    raise AssertionError(f"knowledge {number} of seed {seed}: 100,000 draws without four fitting options")
+Pools = tuple[tuple[Condition, ...], ...]  # sets of conditions; those of one question are from one of them
 
 
 @cache
-def _pools(tier: str, of_one_department: bool) -> list[list[Condition]]:
-    """The sets that four illnesses are drawn from: the tier, or its part of each department."""
-    of_tier = [c for c in CONDITIONS.values() if c.textbook_only == (tier == "textbook")]
-    if not of_one_department:
-        return [of_tier]
-    departments = dict.fromkeys(c.department for c in of_tier)
-    pools = [[c for c in of_tier if c.department == department] for department in departments]
-    return [pool for pool in pools if len(pool) >= 4]
+def _kinds(tier: str, about: tuple[str, ...]) -> list[tuple[str, Pools]]:
+    """(kind of fact, pools) of all kinds that have a question about this tier's conditions."""
+    of_tier, options, found = _of_tier(tier, about), _number_of_options(about), []
+    for kind in FACTS:
+        pools = [of_tier]
+        if tier == "patients" and kind != "department":
+            departments = dict.fromkeys(c.department for c in of_tier)
+            pools = [tuple(c for c in of_tier if c.department == department) for department in departments]
+        large = tuple(pool for pool in pools if len(pool) >= options)
+        if large and _fair_draw(random.Random(0), kind, large, options, attempts=3000):
+            found.append((kind, large))
+    return found
+
+
+def _number_of_options(about: tuple[str, ...]) -> int:
+    """The same for both tiers, as a tier with one condition has no question."""
+    return min([OPTIONS, *(size for tier in TIERS if (size := len(_of_tier(tier, about))) > 1)])
+
+
+def _of_tier(tier: str, about: tuple[str, ...]) -> tuple[Condition, ...]:
+    of_tier = (c for c in CONDITIONS.values() if c.textbook_only == (tier == "textbook"))
+    return tuple(c for c in of_tier if not about or {c.name, c.department} & set(about))
+
+
+def _fair_draw(rng: random.Random, kind: str, pools: Pools, options: int, attempts: int) -> list[tuple[Condition, str]]:
+    """(condition, its fact) of each option; [] after so many attempts without a fair set."""
+    for _ in range(attempts):
+        illnesses = rng.sample(rng.choice(pools), options)
+        texts = [rng.choice(FACTS[kind][1](illness)) for illness in illnesses]
+        if _fair(kind, illnesses, texts):
+            return list(zip(illnesses, texts, strict=True))
+    return []
 
 
 def _fair(kind: str, illnesses: list[Condition], texts: list[str]) -> bool:
