@@ -20,12 +20,13 @@ from zj.clinic.facts import CONDITIONS
 from zj.clinic.table import Condition
 
 TIERS = ("textbook", "patients")
-# Kind of fact -> the question, and the facts of a condition.
+# Kind of fact -> the question, and the facts of a condition. Near to the textbook's questions, since a small model finds no
+# fact in strange words, but no sentence of it.
 FACTS: dict[str, tuple[str, Callable[[Condition], Sequence[str]]]] = {
-    "drug": ("下列药物中，哪一种可以用来治疗{n}？", lambda c: list(c.drugs)),
-    "treatment": ("关于{n}的处理，下面哪一项是对的？", lambda c: c.treatment),
-    "care": ("得了{n}的人，在生活上要做到哪一项？", lambda c: c.care),
-    "department": ("下列科室中，诊治{n}的是哪一个？", lambda c: [c.department]),
+    "drug": ("哪种药用于{n}的治疗？", lambda c: list(c.drugs)),
+    "treatment": ("{n}该怎么治疗？", lambda c: c.treatment),
+    "care": ("{n}日常注意什么？", lambda c: c.care),
+    "department": ("{n}看什么科？", lambda c: [c.department]),
 }
 OPTIONS = 4
 LENGTHS = 1.5  # the longest option has at most so many times the characters of the shortest
