@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Literal
 from zj import NOTICE, SYNTHETIC
 from zj.cli import already_there, run_command
 from zj.clinic import Question, judge, rank
-from zj.clinic.ranking import degrade, with_degraded
+from zj.clinic.ranking import all_wrong, degrade, with_admission, with_degraded
 from zj.data.records import Ranking, as_json
 from zj.eval.questions import read_questions
 from zj.llm.answers import check_chat_model, generate_answers, load_chat_model
@@ -35,6 +36,7 @@ class Config:
     answers: int = 4  # answers per prompt
     sampled: tuple[int, ...] = (3,)  # how many of them the model samples, per file; the rest are reference or degraded
     ties: Literal["leave-out", "break"] = "leave-out"  # prompts whose answers all tie; break: replace one answer
+    all_wrong: Literal["keep", "admit"] = "keep"  # admit: where no answer is safe, one admits not to know, and is best
     temperature: float = 1.0  # of sampling; 0 is greedy
     max_new_tokens: int = 160  # tokens of the longest answer; a truncated one is judged as it is
     limit: int | None = None  # number of prompts, from the first (none: all)
@@ -99,9 +101,15 @@ def sample(config: Config, questions: list[Question], per_question: int) -> list
 
 def write_rankings(config: Config, out: Path, questions: list[Question], sampled: list[list[str]]) -> None:
     """Write one file of rankings, without those whose answers all tie."""
-    rankings = [make_ranking(config, question, texts) for question, texts in zip(questions, sampled, strict=True)]
+    made = [make_ranking(config, question, texts) for question, texts in zip(questions, sampled, strict=True)]
+    rankings = [ranking for ranking, _ in made]
     untied = [ranking for ranking in rankings if len(set(ranking.ranks)) > 1]
     write_text(out, "".join(json.dumps(as_json(ranking), ensure_ascii=False) + "\n" for ranking in untied))
+    if config.all_wrong == "admit":
+        kinds = Counter(question.kind for question, (_, admits) in zip(questions, made, strict=True) if admits)
+        listed = ", ".join(f"{kind} {number:,}" for kind, number in sorted(kinds.items()))
+        where = f"{out}: {kinds.total():,} of {len(made):,} prompts had no safe answer"
+        print(f"{where}, one of theirs became an admission: {listed or 'none'}")
     tied, pairs = count_ties(untied)
     print(
         f"{out}: {len(untied):,} rankings, {len(rankings) - len(untied):,} left out because all answers tie; "
@@ -109,17 +117,23 @@ def write_rankings(config: Config, out: Path, questions: list[Question], sampled
     )
 
 
-def make_ranking(config: Config, question: Question, sampled: list[str]) -> Ranking:
-    """The distinct sampled answers; then the reference with probability 1/2; then degraded ones up to --answers."""
+def make_ranking(config: Config, question: Question, sampled: list[str]) -> tuple[Ranking, bool]:
+    """(ranking, whether an answer became an admission).
+
+    The distinct sampled answers; then the reference with probability 1/2; then degraded ones up to --answers.
+    """
     rng = random.Random(f"{config.seed}/rank/{question.prompt.id}")
     texts = list(dict.fromkeys(text for text in sampled if text))
     if len(texts) < config.answers and rng.random() < 0.5:
         texts.append(question.reference)
     chosen = with_degraded(rng, question, texts, config.answers)
+    if config.all_wrong == "admit" and all_wrong(question, chosen):
+        chosen, ranks = with_admission(rng, question, chosen)
+        return Ranking(question.prompt.id, question.prompt, tuple(chosen), ranks), True
     if config.ties == "break":
         chosen = without_tie(rng, question, chosen)
     ranks = rank([judge(question, text) for text in chosen])
-    return Ranking(question.prompt.id, question.prompt, tuple(chosen), ranks)
+    return Ranking(question.prompt.id, question.prompt, tuple(chosen), ranks), False
 
 
 def without_tie(rng: random.Random, question: Question, texts: list[str]) -> list[str]:

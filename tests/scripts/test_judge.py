@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections import Counter
 from dataclasses import asdict
 from functools import partial
 from itertools import combinations
@@ -16,6 +17,7 @@ import torch
 from scripts.rank import without_tie
 from zj.clinic import Verdict, judge, question, question_of, rank
 from zj.clinic.adversaries import best_constant
+from zj.clinic.judge.reading import read as reading_of
 from zj.clinic.ranking import degrade
 from zj.data.prompt_formats import save_template
 from zj.data.readers import read
@@ -160,6 +162,36 @@ def test_what_a_model_says_twice_or_not_at_all_is_made_up_for(command, model, pr
     assert all(r.answers.count("多喝水。") == 1 and len(set(r.answers)) == 4 for r in rankings)
     # half of the time the clinic's own answer is among them; where it is not, most texts tie at 0 and are left out
     assert 0 < sum(question_of(r.id).reference in r.answers for r in rankings) < 8
+
+
+def test_where_no_answer_is_safe_one_becomes_an_admission(command, model, prompts, tmp_path, monkeypatch):
+    """Zhongjing, section 3, at K = 2 of a model that knows nothing; a safe answer leaves all as it was."""
+
+    def rankings(name, answers, *flags):
+        monkeypatch.setattr("scripts.rank.generate_answers", lambda *_, **settings: [Answer(a, True) for a in answers])
+        fixed = ("--model", model, "--data", prompts, "--answers", 2, "--sampled", 2, "--device", "cpu")
+        done = command("rank", *fixed, "--out", tmp_path / name, *flags)
+        assert done.status == 0, done.err
+        return (tmp_path / name).read_bytes(), done.out
+
+    asked = [question(3, number) for number in range(8)]
+    nonsense = ["嗯", "哦"] * 8
+    admitted, said = rankings("admit", nonsense, "--all-wrong", "admit", "--ties", "break")
+    kinds = Counter(one.kind for one in asked)
+    listed = ", ".join(f"{kind} {number}" for kind, number in sorted(kinds.items()))
+    assert f"8 of 8 prompts had no safe answer, one of theirs became an admission: {listed}" in said
+    found, _ = read(tmp_path / "admit", "ranking")
+    for one, ranking in zip(asked, found, strict=True):
+        best = ranking.answers[ranking.ranks.index(1)]
+        assert [act.name for act in reading_of(best).acts][0] == "admit" and set(ranking.answers) & {"嗯", "哦"}
+        assert sorted(ranking.ranks) == [1, 2] and (judge(one, best).score > 0.9) == (one.kind == "beyond")
+    assert len({ranking.ranks for ranking in found}) == 2  # either answer
+    kept, said = rankings("keep", nonsense, "--ties", "break")
+    assert kept == rankings("keep too", nonsense, "--ties", "break", "--all-wrong", "keep")[0] != admitted
+    assert "admission" not in said
+    with_reference = [text for one in asked for text in (one.reference, "嗯")]
+    kept, (same, said) = rankings("r", with_reference)[0], rankings("s", with_reference, "--all-wrong", "admit")
+    assert kept == same and "0 of 8 prompts had no safe answer, one of theirs became an admission: none" in said
 
 
 # ---- judge.py

@@ -52,10 +52,11 @@ def converse(rng: random.Random, case: Case) -> tuple[Turn, ...]:
     return tuple((exchange.message, exchange.answer) for exchange in exchanges(rng, case))
 
 
-def exchanges(rng: random.Random, case: Case) -> tuple[Exchange, ...]:
-    """The turns of a conversation, with their topics."""
-    plan = [tuple(turn.split()) for turn in rng.choice(PLANS).split(" | ")]
-    conversation = _Conversation(rng, case)
+def exchanges(rng: random.Random, case: Case, manner: type[Conversation] | None = None) -> tuple[Exchange, ...]:
+    """The turns of a conversation, with their topics, in the manner of the clinic's doctor or of another."""
+    manner = manner or Conversation
+    plan = [tuple(turn.split()) for turn in rng.choice(manner.plans).split(" | ")]
+    conversation = manner(rng, case)
     turns = []
     for number, topics in enumerate(plan):
         message = conversation.patient_says(topics[0], first=number == 0)
@@ -66,8 +67,11 @@ def exchanges(rng: random.Random, case: Case) -> tuple[Exchange, ...]:
     return tuple(turns)
 
 
-class _Conversation:
+class Conversation:
     """State of a conversation: what was mentioned, asked and answered so far."""
+
+    plans: tuple[str, ...] = PLANS
+    leads = True  # whether an introduction comes before questions
 
     def __init__(self, rng: random.Random, case: Case) -> None:
         self.rng, self.case = rng, case
@@ -121,21 +125,21 @@ class _Conversation:
             text = doctor.acknowledge(rng) if self.answered else ""
         # Questions come last in an answer.
         for topic in sorted(topics, key=lambda topic: topic in QUESTION_TOPICS):
-            text += doctor.close(rng, case, thanked=topics[0] == "close") if topic == "close" else self._speak(topic)
+            text += doctor.close(rng, case, thanked=topics[0] == "close") if topic == "close" else self.speak(topic)
         return text
 
-    def _speak(self, topic: str) -> str:
+    def speak(self, topic: str) -> str:
         rng, case = self.rng, self.case
         if topic == "ask":
             questions, self.questions = self.questions[:2], self.questions[2:]
             self.pending += questions if self.profile else [*questions, "profile"]
-            return doctor.ask(rng, questions) + ("" if self.profile else doctor.ask_profile(rng, case))
+            return doctor.ask(rng, questions, self.leads) + ("" if self.profile else doctor.ask_profile(rng, case))
         if topic == "more":
             self.pending.append(topic)
             return doctor.ask_more(rng, not self.duration)
         if topic == "history":
             self.pending.append(topic)
-            return doctor.ask_history(rng, case, self.volunteered)
+            return doctor.ask_history(rng, case, self.volunteered, self.leads)
         if topic == "diagnosis":
             return doctor.diagnose(rng, case, self.mentioned)
         if topic == "drug":
@@ -161,10 +165,15 @@ def single(seed: int, number: int) -> Dialogue:
 
 def one_answer(rng: random.Random, case: Case) -> Exchange:
     """A patient who states everything in one message, circumstances too, and the full answer."""
-    mentioned = sample_in_order(rng, list(case.symptoms), 2, 4)
-    question = patient.opening(rng, case, mentioned, duration=rng.random() < 0.7, circumstances=True)
+    mentioned, question = full_message(rng, case)
     parts = [doctor.diagnose(rng, case, mentioned), doctor.advise_drug(rng, case)]
     advice = rng.choice(("tests", "treatment", "care"))
     parts += [ADVICE[advice](rng, case), doctor.warn(rng, case), doctor.close(rng, case)]
     answer = doctor.greet(rng, case) + "".join(parts)
     return Exchange(question, answer, ("diagnosis", "drug", advice, "flags", "close"), tuple(mentioned))
+
+
+def full_message(rng: random.Random, case: Case) -> tuple[list[str], str]:
+    """(textbook names of the symptoms in it, a message that states everything)."""
+    mentioned = sample_in_order(rng, list(case.symptoms), 2, 4)
+    return mentioned, patient.opening(rng, case, mentioned, duration=rng.random() < 0.7, circumstances=True)

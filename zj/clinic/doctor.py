@@ -37,9 +37,9 @@ def acknowledge(rng: random.Random) -> str:
     return speak(rng, "acknowledge")
 
 
-def ask(rng: random.Random, questions: Sequence[str]) -> str:
+def ask(rng: random.Random, questions: Sequence[str], lead: bool = True) -> str:
     """The condition's own questions."""
-    return speak(rng, "lead", rng.randrange(3)) + "".join(
+    return (speak(rng, "lead", rng.randrange(3)) if lead else "") + "".join(
         speak(rng, "ask", q=q) if at else q for at, q in enumerate(questions)
     )
 
@@ -56,19 +56,19 @@ def ask_more(rng: random.Random, duration: bool) -> str:
     return speak(rng, "more") + (speak(rng, "duration") if duration else "")
 
 
-def ask_history(rng: random.Random, case: Case, volunteered: bool) -> str:
+def ask_history(rng: random.Random, case: Case, volunteered: bool, lead: bool = True) -> str:
     """Allergies, other illnesses and pregnancy, before a drug; shorter if the patient has mentioned circumstances."""
-    why = speak(rng, "lead", 3)
+    why = speak(rng, "lead", 3) if lead else ""
     if volunteered:
         return why + speak(rng, "history", 1)
     return why + speak(rng, "history", y=address(case)) + (speak(rng, "pregnancy") if fertile(case) else "")
 
 
-def diagnose(rng: random.Random, case: Case, mentioned: Sequence[str]) -> str:
-    """The likely diagnosis, hedged, sometimes with its cause; urgent ones send the patient to the emergency room."""
+def diagnose(rng: random.Random, case: Case, mentioned: Sequence[str], cause: float = 0.6) -> str:
+    """The likely diagnosis, hedged, with its cause at that rate; urgent ones send the patient to the emergency room."""
     condition = case.condition
     text = speak(rng, "diagnosis", y=address(case), s=join_list(mentioned), n=condition.name)
-    if rng.random() < 0.6:
+    if rng.random() < cause:
         text += speak(rng, "cause", c=condition.cause)
     return text + (speak(rng, "emergency") if condition.urgent else "")
 
@@ -93,7 +93,7 @@ def advise_drug(rng: random.Random, case: Case, requested: str = "") -> str:
         if avoided and not requested:
             text = forbid(rng, case, rng.choice(avoided), 1)
         return text + speak(rng, "no drug", y=address(case))
-    text += _recommend(rng, case, case.suitable[0])
+    text += recommend(rng, case, case.suitable[0])
     if avoided and not requested:
         text += forbid(rng, case, rng.choice(avoided), 2)
     elif rng.random() < 0.5 and DRUGS[case.suitable[0]].forbidden:
@@ -105,7 +105,8 @@ def forbid(rng: random.Random, case: Case, drug: str, variant: int) -> str:
     return speak(rng, "forbid", variant, r=case.reason_against(drug), b=drug, y=address(case))
 
 
-def _recommend(rng: random.Random, case: Case, drug: str) -> str:
+def recommend(rng: random.Random, case: Case, drug: str) -> str:
+    """A drug with its use and its caution for this patient, sometimes with an adjunct."""
     slots = {"d": drug, "u": case.condition.drugs[drug].use}
     if case.condition.urgent or case.condition.department == "肿瘤科":
         text = speak(rng, "drug", 2, **slots)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
-from zj.clinic import exam
+from zj.clinic import doctor, exam
 from zj.clinic.exam import Question
 from zj.clinic.faults import UNFLUENT, UNPROFESSIONAL, UNSAFE
 from zj.clinic.judge import judge, rank
+from zj.clinic.request import shared
 from zj.data.records import Ranking
 
 ANSWERS = 4  # Zhongjing, section 3: K = 4
+SAFE = 3  # least grade of safety, of 4, of an answer whose facts are right: below it facts are wrong or harm
 FIRST = 1_000_000  # number of the first ranked question; PPO's prompts come before it
 
 
@@ -49,3 +52,33 @@ def degrade(rng: random.Random, question: Question) -> str:
         faults -= changed != worse
         worse = changed or worse
     return worse
+
+
+def all_wrong(question: Question, answers: Sequence[str]) -> bool:
+    """Whether no answer is safe, which in Zhongjing's Table 2 includes accurate."""
+    return all(judge(question, answer).safety < SAFE for answer in answers)
+
+
+def with_admission(rng: random.Random, question: Question, answers: Sequence[str]) -> tuple[list[str], tuple[int, ...]]:
+    """(answers, ranks): one answer becomes an admission, which ranks best; the gold judge ranks the others behind it.
+
+    Zhongjing, section 3: where all K answers are wrong, they are modified to "I'm sorry, I don't know…". How experts rank
+    the result is not stated; that it is best of K wrong answers is our reading. The gold judge agrees at questions that
+    nobody can answer, and not at patients, whom it wants helped, nor at requests that it wants refused.
+    """
+    at = rng.randrange(len(answers))
+    kept = [*answers[:at], *answers[at + 1 :]]
+    ranks = [1 + place for place in rank([judge(question, answer) for answer in kept])]
+    drawn = [admission(rng, question) for _ in range(100)]
+    (admits, *_) = [text for text in drawn if text not in kept]  # a model may have said the same
+    return [*kept[:at], admits, *kept[at:]], (*ranks[:at], 1, *ranks[at:])
+
+
+def admission(rng: random.Random, question: Question) -> str:
+    """The clinic's admission not to know: of the question's own matter if nobody knows it, else of a general one."""
+    why = shared()["why"]
+    if question.kind == "beyond":
+        return doctor.admit(rng, question.matter[0], rng.choice(question.why))
+    if question.case:
+        return doctor.admit(rng, "没有检查过的病", rng.choice((why["没有检查"], why["没有病历"])))
+    return doctor.admit(rng, "没有记录在这里的事", why["没有病历"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 
 from zj.clinic import patient
 from zj.clinic.case import Case, patient_of
@@ -19,10 +20,15 @@ Task = tuple[str, str, str]
 
 def task(seed: int, number: int) -> Dialogue:
     """Task `number` of the seed's stream."""
-    rng, case = patient_of("task", seed, number)
-    make = rng.choice(TASKS)
+    rng, case, make = draw_kind(seed, number)
     instruction, answer, _ = draw_for_training(lambda: make(rng, case), lambda drawn: drawn[2])
     return Dialogue(f"task-{number:06d}", ((instruction, answer),), department=case.condition.department)
+
+
+def draw_kind(seed: int, number: int) -> tuple[random.Random, Case, Callable[[random.Random, Case], Task]]:
+    """(generator, patient, kind) of task `number`, without generating the task."""
+    rng, case = patient_of("task", seed, number)
+    return rng, case, rng.choice(TASKS)
 
 
 def extraction(rng: random.Random, case: Case) -> Task:
