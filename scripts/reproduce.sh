@@ -32,10 +32,10 @@ case "$first" in '' | *[!0-9]*) echo "reproduce.sh: error: --seed is $first, exp
 # Dialogues are counted so that all mixtures have as many tokens: a single-turn one has 0.6 of a multi-turn one's.
 if [ "$quick" = yes ]; then
     out="$out-quick" size=80 vocabulary=1500 questions=60 practice=60 rankings=60 degraded=30 prompts=40 steps=2 tenth=16
-    seven=80 one=11 half=54 singles=144 multis=87 requests=80 more=139 more_singles=19 cases=8
+    seven=80 one=11 half=54 singles=144 multis=87 requests=80 more=139 more_singles=19 cases=8 reals=172 distilleds=106
 else
     size=3000 vocabulary=2400 questions=2000 practice=2000 rankings=700 degraded=750 prompts=1200 steps=34 tenth=660
-    seven=3000 one=428 half=2030 singles=5390 multis=3258 requests=3000 more=5200 more_singles=742 cases=100
+    seven=3000 one=428 half=2030 singles=5390 multis=3258 requests=3000 more=5200 more_singles=742 cases=100 reals=6460 distilleds=3990
 fi
 about=皮肤科
 
@@ -51,9 +51,11 @@ first_rows() { # number, file, new file
 data() { # the clinic, its tokenizer, and the mixtures of dialogues
     say "seed $seed: the synthetic clinic"
     python -m zj.clinic --out "$run/clinic" --size "$size" --seed "$seed" --about $about
-    python -m zj.clinic --out "$run/dialogues" --size "$more" --seed "$seed" --about $about --files multi safety task general
+    python -m zj.clinic --out "$run/dialogues" --size "$more" --seed "$seed" --about $about --files multi safety general
     python -m zj.clinic --out "$run/singles" --size $((3 * singles)) --seed "$seed" --about $about --files single
-    python -m zj.clinic.experiments --out "$run/experiments" --size "$size" --seed "$seed" --about $about
+    python -m zj.clinic.experiments --out "$run/experiments" --size "$size" --seed "$seed" --about $about \
+        --files task-{extraction,triage,note,summary,drug-check,choice,exam} knowledge
+    python -m zj.clinic.experiments --out "$run/manners" --size "$reals" --seed "$seed" --about $about --files real distilled
     mkdir -p "$run/data"
     first_rows "$seven" "$run/dialogues/multi.jsonl" "$run/data/multi-7.jsonl"
     first_rows "$one" "$run/singles/single.jsonl" "$run/data/single-1.jsonl"
@@ -66,7 +68,9 @@ data() { # the clinic, its tokenizer, and the mixtures of dialogues
     first_rows $((2 * requests)) "$run/dialogues/safety.jsonl" "$run/data/requests-more.jsonl"
     first_rows "$prompts" "$run/clinic/prompt.jsonl" "$run/data/prompts.jsonl"
     first_rows "$degraded" "$run/clinic/ranking.jsonl" "$run/data/degraded.jsonl"
-    others="$run/clinic/task.jsonl $run/clinic/general.jsonl $run/data/requests.jsonl" # in every mixture
+    tasks="$(echo "$run"/experiments/task-{extraction,triage,note,summary,drug-check,choice}.jsonl)"
+    talk="$run/clinic/general.jsonl $run/data/requests.jsonl"
+    others="$tasks $talk" # in every mixture
     [ -e "$run/tokenizer/tokenizer.model" ] ||
         python scripts/train_tokenizer.py --data "$run/clinic/pretrain.jsonl" "$run/data/multi-7.jsonl" \
             "$run/data/single-1.jsonl" $others --out "$run/tokenizer" --vocab-size "$vocabulary"
@@ -147,7 +151,7 @@ zhongjing() {
     say "seed $seed: without pre-training; with its tokens spent on more dialogues; single-turn, multi-turn; another order"
     fine_tune sft-scratch "" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
     python scripts/train_sft.py --config recipes/tiny/sft.toml --tokenizer "$run/tokenizer" --seed "$seed" \
-        --data "$run/dialogues/multi.jsonl" "$run/data/single-more.jsonl" "$run/dialogues/task.jsonl" \
+        --data "$run/dialogues/multi.jsonl" "$run/data/single-more.jsonl" $tasks \
         "$run/dialogues/general.jsonl" "$run/data/requests-more.jsonl" --out "$run/sft-scratch-more"
     fine_tune sft-single "$run/pretrain" "$run/data/single-all.jsonl"
     fine_tune sft-multi "$run/pretrain" "$run/data/multi-all.jsonl"
@@ -187,7 +191,7 @@ by_rank() { # K, prompts: as many answers for any K
 knowledge() { # names of models: multiple choice about illnesses, half of them in the textbook alone
     local name
     for name in "$@"; do
-        python scripts/evaluate.py choice --model "$run/$name" --data "$run/experiments/knowledge.jsonl" \
+        python scripts/evaluate.py choice --model "$run/$name" --data "$run/experiments/knowledge.jsonl" --by likelihood \
             --out "$run/knowledge-$name.json"
     done
 }
@@ -200,9 +204,9 @@ iimedgpt() {
     say "seed $seed: 1:1; without tasks; with all tasks but triage"
     fine_tune sft-half "$run/pretrain" "$run/data/multi-half.jsonl" "$run/data/single-half.jsonl"
     fine_tune_on_tasks sft-no-tasks
-    fine_tune_on_tasks sft-but-triage "$run/experiments/task-but-triage.jsonl"
+    fine_tune_on_tasks sft-but-triage "$run"/experiments/task-{extraction,note,summary,drug-check,choice}.jsonl
     exam tasks "sft=$run/sft" "half=$run/sft-half" "no-tasks=$run/sft-no-tasks" "but-triage=$run/sft-but-triage"
-    tasks sft sft-no-tasks sft-but-triage
+    solve_tasks sft sft-no-tasks sft-but-triage
     patients sft sft-half
 
     feedback
@@ -225,10 +229,10 @@ iimedgpt() {
     patients ppo dpo
 }
 fine_tune_on_tasks() { # name, files of tasks: in place of all tasks
-    local name="$1" others="${*:2} $run/clinic/general.jsonl $run/data/requests.jsonl"
+    local name="$1" others="${*:2} $talk"
     fine_tune "$name" "$run/pretrain" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
 }
-tasks() { # names of models
+solve_tasks() { # names of models
     local name
     for name in "$@"; do
         python scripts/answer.py --model "$run/$name" --data "$run/experiments/task-exam.jsonl" --slots 128 \
@@ -242,11 +246,11 @@ huatuogpt() {
     data
     models
     say "seed $seed: as much real, distilled and hybrid data"
-    local kind
-    first_rows "$reals" "$run/experiments/real.jsonl" "$run/data/real-half.jsonl"
-    first_rows "$distilleds" "$run/experiments/distilled.jsonl" "$run/data/distilled-half.jsonl"
-    fine_tune sft-real "$run/pretrain" "$run/experiments/real.jsonl"
-    fine_tune sft-distilled "$run/pretrain" "$run/experiments/distilled.jsonl"
+    first_rows $((reals / 2)) "$run/manners/real.jsonl" "$run/data/real-half.jsonl"
+    first_rows $((distilleds / 2)) "$run/manners/distilled.jsonl" "$run/data/distilled-half.jsonl"
+    first_rows "$distilleds" "$run/manners/distilled.jsonl" "$run/data/distilled-all.jsonl"
+    fine_tune sft-real "$run/pretrain" "$run/manners/real.jsonl"
+    fine_tune sft-distilled "$run/pretrain" "$run/data/distilled-all.jsonl"
     fine_tune sft-hybrid "$run/pretrain" "$run/data/real-half.jsonl" "$run/data/distilled-half.jsonl"
     patients sft-real sft-distilled sft-hybrid
 
