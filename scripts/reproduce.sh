@@ -32,10 +32,10 @@ case "$first" in '' | *[!0-9]*) echo "reproduce.sh: error: --seed is $first, exp
 # Dialogues are counted so that all mixtures have as many tokens: a single-turn one has 0.6 of a multi-turn one's.
 if [ "$quick" = yes ]; then
     out="$out-quick" size=80 vocabulary=1500 questions=60 practice=60 rankings=60 degraded=30 prompts=40 steps=2 tenth=16
-    seven=80 one=11 half=54 singles=144 multis=87 requests=80 more=139 more_singles=19 cases=8 reals=172 distilleds=106
+    seven=80 one=11 half=54 singles=144 multis=87 requests=80 more=139 more_singles=19 cases=8 reals=172 distilleds=106 experiments=400
 else
     size=3000 vocabulary=2400 questions=2000 practice=2000 rankings=700 degraded=750 prompts=1200 steps=34 tenth=660
-    seven=3000 one=428 half=2030 singles=5390 multis=3258 requests=3000 more=5200 more_singles=742 cases=100 reals=6460 distilleds=3990
+    seven=3000 one=428 half=2030 singles=5390 multis=3258 requests=3000 more=5200 more_singles=742 cases=100 reals=6460 distilleds=3990 experiments=3000
 fi
 about=皮肤科
 
@@ -53,7 +53,7 @@ data() { # the clinic, its tokenizer, and the mixtures of dialogues
     python -m zj.clinic --out "$run/clinic" --size "$size" --seed "$seed" --about $about
     python -m zj.clinic --out "$run/dialogues" --size "$more" --seed "$seed" --about $about --files multi safety general
     python -m zj.clinic --out "$run/singles" --size $((3 * singles)) --seed "$seed" --about $about --files single
-    python -m zj.clinic.experiments --out "$run/experiments" --size "$size" --seed "$seed" --about $about \
+    python -m zj.clinic.experiments --out "$run/experiments" --size "$experiments" --seed "$seed" --about $about \
         --files task-{extraction,triage,note,summary,drug-check,choice,exam} knowledge
     python -m zj.clinic.experiments --out "$run/manners" --size "$reals" --seed "$seed" --about $about --files real distilled
     mkdir -p "$run/data"
