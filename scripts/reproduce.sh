@@ -102,6 +102,7 @@ feedback() { # rankings of the fine-tuned model's answers by the gold judge, and
 reward() { # name, model to start from, files; scored on rankings that no reward model has seen
     local name="$1" model="$2" kind
     shift 2
+    [ -s "$1" ] || { nothing_to_learn "$name" && return; }
     python scripts/train_reward.py --config recipes/tiny/reward.toml --model "$model" --data "$@" --limit "$practice" \
         --seed "$seed" --out "$run/$name"
     for kind in own degraded; do
@@ -114,6 +115,10 @@ reinforce() { # name, recipe, model to start from, reward model, flags
     shift 4
     python scripts/train_ppo.py --config "recipes/tiny/$recipe.toml" --model "$run/$model" --reward "$run/$judge" \
         --data "$run/data/prompts.jsonl" --temperature 0.7 --seed "$seed" "$@" --out "$run/$name"
+}
+nothing_to_learn() { # name; a model of --quick is not understood, so that all its answers are alike to the judge
+    [ "$quick" = yes ] || { echo "reproduce.sh: error: $1: all answers to each prompt tie" >&2 && exit 1; }
+    echo "$1: all answers to each prompt tie, so there is nothing to learn from; left out"
 }
 exam() { # report, NAME=DIR of each model, the first is the baseline
     local report="$1"
@@ -252,16 +257,20 @@ huatuogpt() {
     fine_tune sft-real "$run/pretrain" "$run/manners/real.jsonl"
     fine_tune sft-distilled "$run/pretrain" "$run/data/distilled-all.jsonl"
     fine_tune sft-hybrid "$run/pretrain" "$run/data/real-half.jsonl" "$run/data/distilled-half.jsonl"
+    exam data "hybrid=$run/sft-hybrid" "real=$run/sft-real" "distilled=$run/sft-distilled"
     patients sft-real sft-distilled sft-hybrid
 
     say "seed $seed: AI feedback on own answers, a reward model, and reinforcement of the last two layers or of all"
     python scripts/sample_answers.py --models "$run/sft-hybrid" --data "$run/clinic/prompt.jsonl" --turn last \
         --closing-turns keep --prompts "$practice" --max-new-tokens 160 --slots 256 --out "$run/data/items.jsonl"
-    python scripts/ai_feedback.py --data "$run/data/items.jsonl" --judge clinic --out "$run/feedback"
+    python scripts/ai_feedback.py --data "$run/data/items.jsonl" --judge clinic --out "$run/feedback" || {
+        local status=$?
+        if [ -e "$run/feedback/rankings.jsonl" ] || [ ! -s "$run/feedback/report.json" ]; then exit "$status"; fi
+        nothing_to_learn rlaif && return
+    }
     reward reward-ai "$run/sft-hybrid" "$run/feedback/rankings.jsonl"
     reinforce rl-2 rl sft-hybrid reward-ai
     reinforce rl-all rl sft-hybrid reward-ai --last-layers 0
-    exam data "hybrid=$run/sft-hybrid" "real=$run/sft-real" "distilled=$run/sft-distilled"
     exam_at_equal_kl rlaif sft-hybrid rl-2 rl-all
     patients rl-2 rl-all
 }
