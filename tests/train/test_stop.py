@@ -33,6 +33,14 @@ os.waitpid(child, 0)
 """
 
 
+@pytest.fixture(autouse=True)
+def hangups_count():
+    """As in a terminal: under nohup SIGHUP is ignored, which processes inherit and Stop respects."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("listen", ["stop.listen()", ""], ids=["", "control"])
 def test_a_terminal_that_is_closed_ends_a_run_saved(tmp_path, listen):
     code = TERMINAL.format(listen=listen)
