@@ -58,7 +58,6 @@ train() { # stage, flags
         torchrun --standalone --nproc-per-node "$ranks" "$script" --shard zero2 "$@"
     fi
 }
-say() { printf '\n== %s\n' "$*"; }
 
 line() { # seed, directory: all five stages and the examination
     local seed="$1" run="$2" clinic="$2/clinic"

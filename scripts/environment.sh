@@ -1,6 +1,8 @@
-# Sourced by demo.sh and test.sh: make .venv once and install the project into it.
+# Sourced by the shell scripts: make .venv once and install the project into it; say prints a heading.
 #   environment EXTRAS       e.g. environment "" or environment "[test,dev]"
 # PYTHON chooses the interpreter (default python3, 3.11 or newer).
+
+say() { printf '\n== %s\n' "$*"; }
 
 environment() {
     local python="${PYTHON:-python3}" extras="$1"

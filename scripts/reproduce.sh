@@ -41,7 +41,6 @@ about=皮肤科
 
 source scripts/environment.sh
 environment ""
-say() { printf '\n== %s\n' "$*"; }
 first_rows() { # number, file, new file
     [ -e "$3" ] || { head -n "$1" "$2" >"$3.part" && mv "$3.part" "$3"; }
 }
@@ -160,8 +159,7 @@ zhongjing() {
         "$run/dialogues/general.jsonl" "$run/data/requests-more.jsonl" --out "$run/sft-scratch-more"
     fine_tune sft-single "$run/pretrain" "$run/data/single-all.jsonl"
     fine_tune sft-multi "$run/pretrain" "$run/data/multi-all.jsonl"
-    python scripts/train_sft.py --config recipes/tiny/sft.toml --model "$run/pretrain" --seed $((seed + 1000)) \
-        --data "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl" $others --out "$run/sft-again"
+    seed=$((seed + 1000)) fine_tune sft-again "$run/pretrain" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
     say "seed $seed: a tenth of the dialogues; a twentieth of the parameters"
     python scripts/train_sft.py --config recipes/tiny/sft.toml --model "$run/pretrain" --seed "$seed" --limit "$tenth" \
         --data "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl" $others --out "$run/sft-tenth"

@@ -14,7 +14,6 @@ done
 source scripts/environment.sh
 environment ""
 prompts="$demo/clinic/prompt.jsonl"
-say() { printf '\n== %s\n' "$*"; }
 
 say "1/5 four own answers to each of $number prompts"
 python scripts/sample_answers.py --models "$demo/sft" --data "$prompts" --turn last --closing-turns keep --prompts "$number" \
