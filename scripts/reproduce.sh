@@ -34,7 +34,7 @@ if [ "$quick" = yes ]; then
     out="$out-quick" size=80 vocabulary=1500 questions=60 practice=60 rankings=60 degraded=30 prompts=40 steps=2 tenth=16
     seven=80 one=11 half=54 singles=144 multis=87 requests=80 more=139 more_singles=19 cases=8 reals=172 distilleds=106 experiments=400
 else
-    size=3000 vocabulary=2400 questions=2000 practice=2000 rankings=700 degraded=750 prompts=1200 steps=34 tenth=660
+    size=3000 vocabulary=2400 questions=1000 practice=1600 rankings=700 degraded=750 prompts=1200 steps=34 tenth=660
     seven=3000 one=428 half=2030 singles=5390 multis=3258 requests=3000 more=5200 more_singles=742 cases=100 reals=6460 distilleds=3990 experiments=3000
 fi
 about=皮肤科
@@ -125,11 +125,12 @@ exam() { # report, NAME=DIR of each model, the first is the baseline
     python scripts/judge.py --models "$@" --data "$run/clinic/exam.jsonl" --limit "$questions" --temperature 0.7 \
         --slots 256 --seed "$seed" --out "$run/exam-$report.json"
 }
-exam_at_equal_kl() { # report, baseline, adapters of it: each also with two thirds and a third of its correction
+exam_at_equal_kl() { # report, baseline, adapters of it, each also with two thirds and a third of its correction; NAME=DIR
     local report="$1" baseline="$2" name factor models
     models=("$baseline=$run/$baseline")
     shift 2
     for name in "$@"; do
+        case "$name" in *=*) models+=("$name") && continue ;; esac
         for factor in 0.33 0.67; do
             [ -e "$run/scaled/$name-$factor/tokenizer.model" ] || python scripts/export.py scale --model "$run/$name" \
                 --factor $factor --out "$run/scaled/$name-$factor"
@@ -228,7 +229,7 @@ iimedgpt() {
         python scripts/train_sft.py --config recipes/tiny/sft.toml --model "$run/sft" --data "$run/data/$keep-of-4.jsonl" \
             --lora.rank 16 --optim.lr 1e-3 --valid-fraction 0 --seed "$seed" --out "$run/$keep-of-4"
     done
-    exam_at_equal_kl methods sft ppo rloo grpo dpo best-of-4 random-of-4
+    exam_at_equal_kl methods sft ppo rloo grpo dpo best-of-4 "random-of-4=$run/random-of-4"
     patients ppo dpo
 }
 fine_tune_on_tasks() { # name, files of tasks: in place of all tasks
