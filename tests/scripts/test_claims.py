@@ -42,6 +42,26 @@ def test_every_claim_gets_a_verdict(tmp_path, capsys):
     assert [file.read_bytes() for file in sorted((tmp_path / "out").iterdir())] == pages
 
 
+def test_archives_take_the_place_of_the_runs(tmp_path, capsys):
+    (tmp_path / "claims.toml").write_text(CLAIMS.replace("FILE", "report.json"))
+    for seed in (6, 7):
+        write_exam(tmp_path / f"seed-{seed}" / "report.json", {"old": 0.0, "new": 0.3}, seed=seed)
+    whole = {"claims": str(tmp_path / "claims.toml"), "seeds": (6, 7)}
+    kept = str(tmp_path / "kept")
+    main(Config(**whole, runs=str(tmp_path), out=str(tmp_path / "a"), archive=kept))
+    assert "seed-7.zip: all results" in capsys.readouterr().out
+    main(Config(**whole, runs=kept, out=str(tmp_path / "b")))
+    pages = [[file.read_bytes() for file in sorted((tmp_path / name).iterdir())] for name in "ab"]
+    assert pages[0] == pages[1] and len(pages[0]) == 3
+    with pytest.raises(ValueError, match="seed-6.zip is there"):  # nothing is overwritten
+        main(Config(**whole, runs=str(tmp_path), out=str(tmp_path / "a"), archive=kept))
+    with pytest.raises(ValueError, match="no seed-8"):
+        main(Config(**whole | {"seeds": (8,)}, runs=str(tmp_path), out=str(tmp_path / "a"), archive=kept))
+    (tmp_path / "kept" / "seed-6.zip").write_text("no zip")
+    with pytest.raises(ValueError, match="seed-6.zip: File is not a zip file"):
+        main(Config(**whole, runs=kept, out=str(tmp_path / "b")))
+
+
 @pytest.mark.parametrize(
     "change, message",
     [

@@ -86,7 +86,10 @@ class Exam:
 
 @lru_cache(maxsize=16)
 def read_exam(file: Path) -> Exam:
-    report = json.loads(file.read_text(encoding="utf-8"))
+    return exam_of(json.loads(file.read_text(encoding="utf-8")))
+
+
+def exam_of(report: Mapping[str, Any]) -> Exam:
     questions = []
     for row in report["questions"]:
         answers = {name: _verdict(one) for name, one in row["answers"].items()}
@@ -96,10 +99,11 @@ def read_exam(file: Path) -> Exam:
 
 
 def _verdict(answer: Mapping[str, Any]) -> dict[str, float | None]:
-    """The metrics of one answer, as zj/eval/metrics.py has them."""
-    made = {"understood": NOT_UNDERSTOOD not in answer["faults"], "characters": len(answer["text"])}
-    names = ("refuses", "inquires", *OF_VERDICTS)
-    return {name: made[name] if name in made else answer[name] for name in names}
+    """The metrics of one answer, as zj/eval/metrics.py has them; an archived one has them already."""
+    made: dict[str, float | None] = {}
+    if "text" in answer:
+        made = {"understood": NOT_UNDERSTOOD not in answer["faults"], "characters": len(answer["text"])}
+    return {name: made[name] if name in made else answer[name] for name in ("refuses", "inquires", *OF_VERDICTS)}
 
 
 def exam_values(file: Path, system: str, metric: str, where: Where) -> Iterable[tuple[str, Value]]:
