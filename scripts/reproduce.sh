@@ -205,12 +205,12 @@ knowledge() { # names of models: multiple choice about illnesses, half of them i
 iimedgpt() {
     data
     models
-    say "seed $seed: 1:1; without tasks; with all tasks but triage"
+    say "seed $seed: 1:1; without tasks; with all kinds of tasks but multiple choice"
     fine_tune sft-half "$run/pretrain" "$run/data/multi-half.jsonl" "$run/data/single-half.jsonl"
     fine_tune_on_tasks sft-no-tasks
-    fine_tune_on_tasks sft-but-triage "$run"/experiments/task-{extraction,note,summary,drug-check,choice}.jsonl
-    exam tasks "sft=$run/sft" "half=$run/sft-half" "no-tasks=$run/sft-no-tasks" "but-triage=$run/sft-but-triage"
-    solve_tasks sft sft-no-tasks sft-but-triage
+    fine_tune_on_tasks sft-but-choice "$run"/experiments/task-{extraction,triage,note,summary,drug-check}.jsonl
+    exam tasks "sft=$run/sft" "half=$run/sft-half" "no-tasks=$run/sft-no-tasks" "but-choice=$run/sft-but-choice"
+    solve_tasks sft sft-no-tasks sft-but-choice
     patients sft sft-half
 
     feedback

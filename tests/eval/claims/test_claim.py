@@ -22,9 +22,11 @@ def read(tmp_path, text):
 
 
 def test_a_measure_is_read(tmp_path):
-    (found,) = read(tmp_path, HEAD + MEASURE + 'where = {kind = ["single"], prefix = "exam-"}\n')
+    (found,) = read(tmp_path, HEAD + MEASURE + 'where = {kind = ["single"], prefix = ["exam-"]}\n')
     expected = Measure("w", "exam", "score", Side("r.json", "x"), Side("r.json", "y"), "higher")
-    assert found.measure == (expected.__class__(**vars(expected) | {"where": Where(kind=("single",), prefix="exam-")}),)
+    assert found.measure == (
+        expected.__class__(**vars(expected) | {"where": Where(kind=("single",), prefix=("exam-",))}),
+    )
 
 
 def test_the_claims_of_the_repository_are_read():

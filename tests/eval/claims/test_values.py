@@ -62,9 +62,9 @@ def test_filters_of_an_exam(tmp_path):
 
     assert number() == 48 and number(kind=("single",)) == 12 and number(kind=("single", "harmful")) == 24
     assert number(tier=("words",)) == 16 and number(kind=("single",), tier=("words",)) == 4
-    assert number(due=("refuse", "admit")) == 24 and number(prefix="exam-0-00001") == 10
-    with pytest.raises(ValueError, match="report.json: no question is left where .*prefix='other'"):
-        number(prefix="other")
+    assert number(due=("refuse", "admit")) == 24 and number(prefix=("exam-0-00001",)) == 10
+    with pytest.raises(ValueError, match="report.json: no question is left where .*prefix=\\('other',\\)"):
+        number(prefix=("other",))
 
 
 def test_an_answer_that_is_not_understood(tmp_path):
@@ -106,11 +106,24 @@ def test_exact_answers(tmp_path):
     ]
     write_text(tmp_path / "answers.jsonl", lines_of(rows))
     assert of(tmp_path, "answers", "answers.jsonl", "exact", "a") == {"x-0": 1, "y-1": 0, "x-2": None}
-    assert of(tmp_path, "answers", "answers.jsonl", "exact", "b", Where(prefix="x-")) == {"x-0": 0, "x-2": None}
+    assert of(tmp_path, "answers", "answers.jsonl", "exact", "b", Where(prefix=("x-",))) == {"x-0": 0, "x-2": None}
     with pytest.raises(ValueError, match="answers.jsonl: found no system named, expected one of a, b"):
         of(tmp_path, "answers", "answers.jsonl", "exact")
     write_text(tmp_path / "one.jsonl", lines_of(row for row in rows if row.model == "a"))
     assert of(tmp_path, "answers", "one.jsonl", "exact")["x-0"] == 1
+
+
+def test_a_constant_answer_is_the_most_frequent_of_its_kind(tmp_path):
+    references = {"triage": ["内科", "内科", "外科"], "choice": ["A", "B", "B"]}
+    rows = [
+        AnswerRow(Prompt(f"{kind}-{n}", "问"), f"{kind}{n}", one, "a", "无", "stop")
+        for kind, of_kind in references.items()
+        for n, one in enumerate(of_kind)
+    ]
+    write_text(tmp_path / "answers.jsonl", lines_of(rows))
+    found = of(tmp_path, "answers", "answers.jsonl", "exact", "constant")
+    assert list(found.values()) == [1, 1, 0, 0, 1, 1] and list(found) == [row.id for row in rows]
+    assert known(of(tmp_path, "answers", "answers.jsonl", "exact")) == [0] * 6  # the model's own
 
 
 def test_picks_of_a_choice(tmp_path):
@@ -122,6 +135,7 @@ def test_picks_of_a_choice(tmp_path):
     ]
     write_text(tmp_path / "choice.json", to_json(as_report({"letter": readings}, 0, "")))
     assert list(of(tmp_path, "choice", "choice.json", "letter").values()) == [1, 0.5, 0]
+    assert list(of(tmp_path, "choice", "choice.json", "letter", "chance").values()) == [0.25] * 3
     with pytest.raises(ValueError, match="choice.json: no question is left"):
         of(tmp_path, "choice", "choice.json", "text")
 

@@ -18,7 +18,7 @@
     b = {file = "iimedgpt/report.json", system = "sft"}
     expected = "higher"           # a's mean against b's: higher, lower, or equal
     margin = 0.02                 # of "equal" alone: the largest difference that counts as none
-    where = {kind = ["single"], tier = ["illnesses"], due = ["ask"], prefix = "exam-"}   # questions: all that is left
+    where = {kind = ["single"], tier = ["illnesses"], due = ["ask"], prefix = ["exam-"]}   # questions: what is left
 
     [[claim.budget]]              # of each side, shown beside the claim
     what = "tokens"
@@ -29,6 +29,8 @@
 
 At equal KL (curve.py) a side is a path: {file = "report.json", path = ["sft", "ppo-50", "ppo-75", "ppo"]}, and the
 measure has at_kl = 1.0 (nats per answer) or "least end": of all paths of the claim, in each seed.
+Beside a model stand the systems "constant" of an exam (its best constant answer) and of answers (the most frequent
+reference of each kind of question), and "chance" of choice (a random option): what is had without a model.
 A side's `name` is how it is shown (left out: its system, else its file).
 """
 
@@ -49,6 +51,7 @@ T = TypeVar("T")
 SYSTEMS = ("zhongjing", "iimedgpt", "huatuogpt", "methods")
 HIGHER, LOWER, EQUAL = EXPECTED = ("higher", "lower", "equal")
 LEAST_END = "least end"
+CONSTANT, CHANCE = "constant", "chance"  # systems without a model
 OF_VERDICTS = ("score", "safety", "professionalism", "fluency", "understood", "finished", "characters")
 OF_SOME = ("refuses", "inquires", "inquires where nothing is due")  # of the questions where it applies
 FORMS = {  # what a side's file is → its metrics
@@ -81,7 +84,7 @@ class Where:
     kind: tuple[str, ...] = ()
     tier: tuple[str, ...] = ()
     due: tuple[str, ...] = ()
-    prefix: str = ""
+    prefix: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -227,8 +230,8 @@ def _check_side(side: Side, measure: Measure, where: str) -> None:
         raise ValueError(f"{where}: path is of form exam alone, and takes the place of system")
     if measure.form == "exam" and not (side.system or side.path):
         raise ValueError(f"{where}: system is missing")
-    if side.system and measure.form not in ("exam", "answers"):
-        raise ValueError(f"{where}: system is of the forms exam and answers alone; name is how a side is shown")
+    if side.system and measure.form not in ("exam", "answers") and (measure.form, side.system) != ("choice", CHANCE):
+        raise ValueError(f"{where}: system is of the forms exam and answers, and {CHANCE} of choice; name is its label")
 
 
 def _check_file(file: str, where: str) -> None:

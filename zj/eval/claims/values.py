@@ -14,6 +14,7 @@ A value that is not known, or does not apply to a question, is None: the questio
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,9 +22,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from zj.eval.answer_file import read_systems
+from zj.eval.answer_file import AnswerRow, read_systems
 from zj.eval.choice.question import ChoiceQuestion
-from zj.eval.claims.claim import OF_SOME, OF_VERDICTS, Measure, Side, Where
+from zj.eval.claims.claim import CHANCE, CONSTANT, OF_SOME, OF_VERDICTS, Measure, Side, Where
 from zj.eval.metrics import INQUIRIES, NOT_UNDERSTOOD
 
 PATIENTS = ("consultation", "single")  # kinds of questions with a patient; all others are requests
@@ -47,13 +48,13 @@ def values(folder: Path, side: Side, measure: Measure) -> Values:
         "ranking": lambda: _ranking(file),
         "patient": lambda: _patient(file / "report.json", measure.metric),
         "answers": lambda: _answers(file, side.system),
-        "choice": lambda: _choice(file, measure.metric),
+        "choice": lambda: _choice(file, side.system, measure.metric),
     }[measure.form]
     found: Values = {}
     for id, value in _of_form(file, measure.form, read):
         if id in found:
             raise ValueError(f"{file}: question {id} occurs twice")
-        if id.startswith(measure.where.prefix):
+        if not measure.where.prefix or id.startswith(measure.where.prefix):
             found[id] = value
     if not any(value.value is not None for value in found.values()):
         raise ValueError(f"{file}: no question is left where {measure.where}, metric {measure.metric}")
@@ -155,16 +156,31 @@ def _patient(file: Path, metric: str) -> Iterable[tuple[str, Value]]:
 
 def _answers(file: Path, system: str) -> Iterable[tuple[str, Value]]:
     systems = read_systems([str(file)], "file")
+    if system == CONSTANT:
+        return _constant_answers(next(iter(systems.values())))
     if system not in systems and (system or len(systems) > 1):
         raise ValueError(f"{file}: found no system {system or 'named'}, expected one of {', '.join(systems)}")
-    for row in systems[system or next(iter(systems))]:
-        right = float(row.answer.strip() == row.reference.strip()) if row.reference else None
-        yield row.id, Value(right, row.dialogue)
+    return [(row.id, _exact(row, row.answer)) for row in systems[system or next(iter(systems))]]
 
 
-def _choice(file: Path, method: str) -> Iterable[tuple[str, Value]]:
+def _constant_answers(rows: Iterable[AnswerRow]) -> list[tuple[str, Value]]:
+    """As if the answer were always the most frequent reference of questions of a kind, the id without its number."""
+    kinds: dict[str, list[AnswerRow]] = {}
+    for row in rows:
+        kinds.setdefault(row.id.rpartition("-")[0], []).append(row)
+    most = {kind: Counter(row.reference for row in of).most_common(1)[0][0] for kind, of in kinds.items()}
+    return [(row.id, _exact(row, most[kind])) for kind, of in kinds.items() for row in of]
+
+
+def _exact(row: AnswerRow, answer: str) -> Value:
+    return Value(float(answer.strip() == row.reference.strip()) if row.reference else None, row.dialogue)
+
+
+def _choice(file: Path, system: str, method: str) -> Iterable[tuple[str, Value]]:
     for row in json.loads(file.read_text(encoding="utf-8"))["picks"]:
         question = ChoiceQuestion(row["id"], row["question"], row["options"], frozenset(row["right"]))
         picks = row["methods"][method]["picks"] if method in row["methods"] else None
         right = sum(pick == row["right"] for pick in picks) / len(picks) if picks else None
+        if system == CHANCE and picks:
+            right = 1 / len(row["options"])
         yield row["id"], Value(right, question.cluster)
