@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# All stages on real Chinese medical text, with a small model, on 2 CPU cores.
-#   ZJ_DATA=DIR bash recipes/real/run.sh [OUT] [SIZE]     SIZE: mini (about an hour), or tiny (a quarter of it)
+# All stages on real Chinese medical text, with a small model, on 2 CPU cores, and what can be measured of it.
+#   ZJ_DATA=DIR bash recipes/real/run.sh [OUT] [SIZE]     SIZE: mini (two hours), or tiny (a quarter of it)
+#   ZJ_JUDGE=MODEL of the endpoint in OPENAI_BASE_URL judges pairs of answers; without it the fine-tuned model does, and
+#   the controls say what that is worth.
 # DIR holds cmekg/diseases_1000.jsonl, bentsao/llama_data.json, medicalgpt/{medical_sft_1K_format,dpo_zh_500,
 # reward_test_medical100}.jsonl, zhongjing/CMtMedQA_dev.json and zhongjing/huatuo26M_dev.json; none of it is part of
 # this project.
@@ -11,24 +13,75 @@ data="${ZJ_DATA:?set ZJ_DATA to the folder of the data}"
 out="${1:-runs/real}"
 size="${2:-mini}"
 source scripts/environment.sh
-environment "[plot]"
+environment "[plot,eval]"
 
-text="$data/cmekg/diseases_1000.jsonl $data/bentsao/llama_data.json $data/medicalgpt/medical_sft_1K_format.jsonl"
-talk="$data/zhongjing/CMtMedQA_dev.json $data/zhongjing/huatuo26M_dev.json"
+distilled="$data/bentsao/llama_data.json" # answers that a model wrote from a knowledge graph
+text="$data/cmekg/diseases_1000.jsonl $distilled $data/medicalgpt/medical_sft_1K_format.jsonl"
+multi="$data/zhongjing/CMtMedQA_dev.json"
+single="$data/zhongjing/huatuo26M_dev.json"
 pairs="$data/medicalgpt/dpo_zh_500.jsonl $data/medicalgpt/reward_test_medical100.jsonl"
 
+say "pre-training"
 [ -e "$out/tokenizer/tokenizer.model" ] ||
-    python scripts/train_tokenizer.py --data $text $talk --vocab-size 5000 --out "$out/tokenizer" --on-bad-row skip
+    python scripts/train_tokenizer.py --data $text $multi $single --vocab-size 5000 --out "$out/tokenizer" --on-bad-row skip
 python scripts/train_pretrain.py --config recipes/real/pretrain.toml --size "$size" --tokenizer "$out/tokenizer" \
     --data $text --out "$out/pretrain"
-python scripts/train_sft.py --config recipes/real/sft.toml --model "$out/pretrain" --data $talk --out "$out/sft"
-python scripts/train_sft.py --config recipes/real/sft.toml --size "$size" --tokenizer "$out/tokenizer" --data $talk \
-    --out "$out/sft-without-pretraining"
-python scripts/consult.py --model "$out/sft" --data "$data/zhongjing/CMtMedQA_dev.json" --number 2
+
+say "fine-tuning: all dialogues; without pre-training; single-turn, multi-turn, distilled; half of all and of distilled"
+fine_tune() { # name, flags
+    local name="$1"
+    shift
+    python scripts/train_sft.py --config recipes/real/sft.toml "$@" --out "$out/$name"
+}
+fine_tune sft --model "$out/pretrain" --data $multi $single
+fine_tune sft-without-pretraining --size "$size" --tokenizer "$out/tokenizer" --data $multi $single
+fine_tune sft-single --model "$out/pretrain" --data $single
+fine_tune sft-multi --model "$out/pretrain" --data $multi
+fine_tune sft-distilled --model "$out/pretrain" --data $distilled
+fine_tune sft-hybrid --model "$out/pretrain" --data $multi $single $distilled --limit 5900
+python scripts/consult.py --model "$out/sft" --data "$multi" --number 2
+
+say "preferences: a reward model and PPO; DPO"
 python scripts/train_reward.py --config recipes/real/reward.toml --model "$out/sft" --data $pairs --out "$out/reward"
 python scripts/train_dpo.py --config recipes/real/dpo.toml --model "$out/sft" --data $pairs --out "$out/dpo"
 python scripts/train_ppo.py --config recipes/real/ppo.toml --model "$out/sft" --reward "$out/reward" \
-    --data "$data/zhongjing/CMtMedQA_dev.json" --out "$out/ppo"
-python scripts/compare_runs.py --runs "$out/pretrain" "$out/sft" "$out/sft-without-pretraining" "$out/reward" \
-    "$out/dpo" "$out/ppo"
+    --data "$multi" --out "$out/ppo"
+
+say "measured on what no run was trained on: the questions that the fine-tuned model held out"
+models=(sft sft-without-pretraining sft-single sft-multi sft-distilled sft-hybrid dpo ppo)
+for model in "${models[@]}"; do
+    python scripts/evaluate.py loss --model "$out/$model" --data $multi $single --held-out-of "$out/sft" --max-tokens 1024 \
+        --on-bad-row skip --out "$out/loss-$model.json"
+    python scripts/answer.py --model "$out/$model" --data $multi $single --held-out-of "$out/sft" --on-bad-row skip \
+        --closing-turns leave-out --max-tokens 256 --slots 64 --out "$out/answers-$model.jsonl"
+done
+# what a figure of text is worth: the doctors' own answers, each to another question
+python -c '
+import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
+for row, other in zip(rows, rows[1:] + rows[:1]):
+    print(json.dumps(row | {"model": "another-question", "answer": other["reference"]}, ensure_ascii=False))
+' "$out/answers-sft.jsonl" >"$out/answers-another-question.jsonl"
+texts=()
+for model in "${models[@]}" another-question; do
+    texts+=("$model=$out/answers-$model.jsonl")
+done
+python scripts/evaluate.py text --texts "${texts[@]}" --against sft --preset official llamafactory --out "$out/text.json"
+
+judge() { # flags of the judge
+    for model in sft-without-pretraining dpo ppo; do
+        python scripts/evaluate.py pairwise --answers "$out/answers-$model.jsonl" --against "$out/answers-sft.jsonl" \
+            --prompt zhongjing "$@" --out "$out/judged-$model"
+    done
+}
+if [ -n "${ZJ_JUDGE:-}" ]; then
+    judge --judge endpoint --judge-model "$ZJ_JUDGE" --controls 50
+else
+    judge --judge "$out/sft" --limit 20 --controls 20
+fi
+runs=()
+for run in pretrain "${models[@]}" reward; do
+    runs+=("$out/$run")
+done
+python scripts/compare_runs.py --runs "${runs[@]}"
 python scripts/plot.py --runs "$out/reward" "$out/dpo" "$out/ppo" --out "$out/curves.png"
