@@ -26,6 +26,7 @@ from zj.lora import merge_adapter
 from zj.model import Llama, LlamaConfig, Packed, config_from_hf
 from zj.train import to_json, write_text
 from zj.weights import (
+    check_adapter,
     check_base_is_used,
     check_directory,
     check_tokenizer_fits,
@@ -124,7 +125,7 @@ def scale(config: ScaleConfig) -> None:
     source, out = _directory(config.model, "--model"), _empty_directory(config.out)
     if not is_adapter(source):
         raise ValueError(f"--model {source}: is a model, expected an adapter")
-    load_beside(source, "scaled", torch.float32)  # refuses what is damaged
+    check_adapter(source)
     settings = json.loads((source / "adapter_config.json").read_text(encoding="utf-8"))
     if settings.get("modules_to_save"):
         raise ValueError(f"--model {source}: has whole layers beside the adapter, which a factor cannot weaken")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from zj.data.prompt_formats import load_template
 from zj.data.sentencepiece_tokenizer import train_tokenizer
@@ -17,7 +18,7 @@ from zj.data.tokenizer import Tokenizer
 from zj.data.tokenizer_files import save_tokenizer
 from zj.lora import adapter_parameters, add_adapter
 from zj.model import Llama, LlamaConfig, Packed
-from zj.weights import load_llama, load_model, save_llama, save_peft
+from zj.weights import check_adapter, load_beside, load_llama, load_model, save_llama, save_peft
 from zj.weights.tensors import open_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,6 +96,22 @@ def test_scale_weakens_the_correction_and_nothing_else(model, tmp_path, factor):
         torch.testing.assert_close(scaled[name], expected, rtol=0, atol=1e-7)
         assert torch.equal(scaled[name], base[name]) == (name not in changed)
     assert load_template(tmp_path / "out") == "huatuo" and len(Tokenizer.load(tmp_path / "out")) == 310
+
+
+def test_an_adapter_is_checked_without_a_weight_of_its_base(model, tmp_path, monkeypatch):
+    def build(*_):
+        raise AssertionError("the base is read")
+
+    monkeypatch.setattr("zj.weights.peft.build_llama", build)
+    check_adapter(tmp_path / "adapter")
+    with pytest.raises(AssertionError, match="the base is read"):  # the control
+        load_beside(tmp_path / "adapter", "a", torch.float32)
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    tensors = load_file(file)
+    tensors.popitem()
+    save_file(tensors, file)
+    refused = export("scale", "--model", tmp_path / "adapter", "--factor", 0.5, "--out", tmp_path / "never")
+    assert refused.returncode == 2 and "is missing (1 of" in refused.stderr and not (tmp_path / "never").exists()
 
 
 def test_apply_delta_from_the_command_line(model, tmp_path):

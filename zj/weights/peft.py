@@ -66,6 +66,11 @@ def load_beside(path: str | Path, name: str, dtype: torch.dtype, base: str | Pat
     return model
 
 
+def check_adapter(path: str | Path, base: str | Path = "") -> None:
+    """ValueError unless the adapter is whole and fits its base, of which no weight is read."""
+    open_adapter(Path(path), open_model(base_of(path, base), base)[1])
+
+
 def open_model(
     path: str | Path, base: str | Path = "", strict: bool = True
 ) -> tuple[LlamaConfig, dict[str, Sliceable]]:
