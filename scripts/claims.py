@@ -3,8 +3,9 @@
     python scripts/claims.py --runs runs/reproduce --seeds 6 7 8 --out runs/claims
 
 --runs has a directory seed-6, seed-7, … with the same files in each, or the archive seed-6.zip that --archive wrote of
-it: every number that the claims need, without the models and texts. --out gets claims.md (the tables), claims.json
-(every number) and a picture of every claim that is measured. A claim whose results are missing is "not run yet".
+it: every number that the claims need, without the models and texts. --out gets claims.md (tables and every measure),
+claims.json (every number), a picture of every claim that is measured, and tables.md, whose links are those of a page
+beside the directory. A claim whose results are missing is "not run yet".
 zj/eval/claims/claim.py describes the file of claims, zj/eval/claims/statistics.py the intervals and the verdict.
 """
 
@@ -18,7 +19,7 @@ from zipfile import BadZipFile, ZipFile
 
 from zj import NOTICE, SYNTHETIC
 from zj.cli import run_command
-from zj.eval.claims import markdown, measure_claim, read_claims
+from zj.eval.claims import markdown, measure_claim, read_claims, tables
 from zj.eval.claims.archive import archive
 from zj.eval.claims.claim import Claim
 from zj.eval.claims.figures import pictures
@@ -89,6 +90,7 @@ def write_claims(config: Config, claims: Sequence[Claim], folders: dict[int, Pat
         drawn[claim.name] = list(made)
     notice = f"{SYNTHETIC} {NOTICE}"
     write_text(out / "claims.json", to_json({"notice": notice} | as_json(results, config.seeds), indent=1) + "\n")
+    write_text(out / "tables.md", tables(results, drawn, f"{out.name}/").strip() + "\n")
     write_text(out / "claims.md", f"{markdown(results, drawn, config.seeds)}\n{notice}\n")
     if missing := [one.claim.name for one in results if one.verdict == NOT_RUN]:
         print(f"not run yet: {', '.join(missing)}")

@@ -248,7 +248,7 @@ solve_tasks() { # names of models
 
 huatuogpt() {
     data
-    models
+    pretrain tiny pretrain
     say "seed $seed: as much real, distilled and hybrid data"
     first_rows $((reals / 2)) "$run/manners/real.jsonl" "$run/data/real-half.jsonl"
     first_rows $((distilleds / 2)) "$run/manners/distilled.jsonl" "$run/data/distilled-half.jsonl"

@@ -34,9 +34,15 @@ def test_every_claim_gets_a_verdict(tmp_path, capsys):
     main(config)
     output = capsys.readouterr().out
     assert "not run yet: later\n2 claims: 1 confirmed, 1 not run yet" in output
-    assert {file.name for file in (tmp_path / "out").iterdir()} == {"claims.md", "claims.json", "helps.svg"}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        "claims.md",
+        "claims.json",
+        "helps.svg",
+        "tables.md",
+    }
     found = json.loads((tmp_path / "out" / "claims.json").read_text())["claims"][0]
     assert found["verdict"] == "confirmed" and [one["seed"] for one in found["measures"][0]["seeds"]] == [6, 7]
+    assert "(out/claims.md#helps)" in (tmp_path / "out" / "tables.md").read_text()
     pages = [file.read_bytes() for file in sorted((tmp_path / "out").iterdir())]
     main(config)  # again: the same to the bit
     assert [file.read_bytes() for file in sorted((tmp_path / "out").iterdir())] == pages
@@ -50,9 +56,9 @@ def test_archives_take_the_place_of_the_runs(tmp_path, capsys):
     kept = str(tmp_path / "kept")
     main(Config(**whole, runs=str(tmp_path), out=str(tmp_path / "a"), archive=kept))
     assert "seed-7.zip: all results" in capsys.readouterr().out
-    main(Config(**whole, runs=kept, out=str(tmp_path / "b")))
-    pages = [[file.read_bytes() for file in sorted((tmp_path / name).iterdir())] for name in "ab"]
-    assert pages[0] == pages[1] and len(pages[0]) == 3
+    main(Config(**whole, runs=kept, out=str(tmp_path / "again" / "a")))
+    pages = [[file.read_bytes() for file in sorted((tmp_path / name).iterdir())] for name in ("a", "again/a")]
+    assert pages[0] == pages[1] and len(pages[0]) == 4
     with pytest.raises(ValueError, match="seed-6.zip is there"):  # nothing is overwritten
         main(Config(**whole, runs=str(tmp_path), out=str(tmp_path / "a"), archive=kept))
     with pytest.raises(ValueError, match="no seed-8"):

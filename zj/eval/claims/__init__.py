@@ -7,6 +7,6 @@ archive.py keeps all numbers of a seed in one small file.
 
 from .claim import Claim, read_claims
 from .measure import measure_claim
-from .report import markdown
+from .report import markdown, tables
 
-__all__ = ["Claim", "markdown", "measure_claim", "read_claims"]
+__all__ = ["Claim", "markdown", "measure_claim", "read_claims", "tables"]

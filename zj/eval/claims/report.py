@@ -13,7 +13,8 @@ from zj.eval.claims.statistics import CONFIRMED, LEVEL_OF_SEEDS
 from zj.eval.statistics import Interval
 
 TITLES = dict(zip(SYSTEMS, ("Zhongjing", "IIMedGPT", "HuatuoGPT", "Methods"), strict=True))
-HEAD = ("claim", "source", "verdict", "a", "b", "a - b [95 %]", "seeds [90 %]", "budget", "command")
+HEAD = ("claim", "verdict", "a", "b", "a - b [95 %]", "seeds [90 %]", "command", "picture")
+Pictures = Mapping[str, Sequence[str]]  # claim → names of files
 LEGEND = f"""- a, b: means over the seeds.
 - a - b: in pairs by question, with its 95 % interval over questions (whole clusters resampled within each seed).
 - seeds: the difference of each seed, and Student's {100 * LEVEL_OF_SEEDS:.0f} % interval over seeds (one-sided: 95 %).
@@ -24,18 +25,25 @@ LEGEND = f"""- a, b: means over the seeds.
 - not run yet: results are missing. one seed: a verdict needs two at least. no value at this KL: a path ends before."""
 
 
-def markdown(results: Sequence[ClaimResult], pictures: Mapping[str, Sequence[str]], seeds: Sequence[int]) -> str:
-    """A page: counts, a table per system, then every claim with its measures. pictures: claim → names of files."""
-    claims = [one for one in results if not one.claim.control]
-    controls = [one for one in results if one.claim.control]
+def markdown(results: Sequence[ClaimResult], pictures: Pictures, seeds: Sequence[int]) -> str:
+    """A page: counts, the tables, then every claim with its measures."""
     lines = ["# The papers' claims", "", f"Seeds {', '.join(map(str, seeds))}. {counts(results)}.", "", LEGEND]
-    for system in SYSTEMS:
-        lines += _section(TITLES[system], [one for one in claims if one.claim.system == system])
-    lines += _section("Controls", controls)
-    lines += ["", "## Every claim"]
+    lines += [tables(results, pictures), "", "## Every claim"]
     for one in results:
         lines += _details(one, pictures.get(one.claim.name, ()))
     return "\n".join(lines) + "\n"
+
+
+def tables(results: Sequence[ClaimResult], pictures: Pictures, folder: str = "") -> str:
+    """A table per system, and one of the controls. folder: where claims.md and the pictures are, ending in /."""
+    lines = []
+    for system in (*SYSTEMS, ""):
+        of = [one for one in results if ("" if one.claim.control else one.claim.system) == system]
+        if of:
+            cells = [_cells(one, pictures.get(one.claim.name, ()), folder) for one in of]
+            title = TITLES.get(system, "Controls")
+            lines += ["", f"## {title}", "", _row(HEAD), _row(["---"] * len(HEAD)), *map(_row, cells)]
+    return "\n".join(lines)
 
 
 def counts(results: Sequence[ClaimResult]) -> str:
@@ -57,21 +65,14 @@ def as_json(results: Sequence[ClaimResult], seeds: Sequence[int]) -> dict[str, A
 # ---- tables
 
 
-def _section(title: str, results: Sequence[ClaimResult]) -> list[str]:
-    if not results:
-        return []
-    return ["", f"## {title}", "", _row(HEAD), _row(["---"] * len(HEAD)), *(_row(_cells(one)) for one in results)]
-
-
-def _cells(result: ClaimResult) -> list[str]:
+def _cells(result: ClaimResult, pictures: Sequence[str], folder: str) -> list[str]:
     claim = result.claim
-    shown = f"[{claim.name}](#{claim.name}): {claim.text}"
-    end = [_budgets(result.budgets), f"`{claim.command}`" if claim.command else ""]
+    shown = f"[{claim.name}]({folder}claims.md#{claim.name}): {claim.text}"
+    end = [f"`{claim.command}`" if claim.command else "", " ".join(f"[{name}]({folder}{name})" for name in pictures)]
     if not result.measures:
-        return [shown, claim.source, f"{NOT_MEASURABLE}: {claim.reason}", "", "", "", "", *end]
-    first = result.measures[0]
+        return [shown, f"{NOT_MEASURABLE}: {claim.reason}", "", "", "", "", *end]
     name = f"**{result.verdict}**" if result.verdict == CONFIRMED else result.verdict
-    return [shown, claim.source, name, *_numbers(first), *end]
+    return [shown, name, *_numbers(result.measures[0]), *end]
 
 
 def _numbers(result: MeasureResult) -> list[str]:
@@ -101,8 +102,10 @@ def _details(result: ClaimResult, pictures: Sequence[str]) -> list[str]:
     lines = ["", f"### {claim.name}", "", f"{claim.text} ({claim.source})", "", f"Verdict: {result.verdict}."]
     lines += ["", f"Reason: {claim.reason}"] if claim.reason else []
     lines += ["", f"Note: {claim.note}"] if claim.note else []
+    lines += ["", f"Command: `{claim.command}`"] if claim.command else []
+    lines += ["", f"Budget: {_budgets(result.budgets)}"] if result.budgets else []
     if result.measures:
-        head = ("measure", "expected", "verdict", *HEAD[3:7], "questions (clusters)")
+        head = ("measure", "expected", "verdict", *HEAD[2:6], "questions (clusters)")
         lines += ["", _row(head), _row(["---"] * len(head))]
         lines += [_row(_measure_cells(one)) for one in result.measures]
     left_out = dict.fromkeys(
