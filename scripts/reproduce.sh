@@ -32,10 +32,10 @@ case "$first" in '' | *[!0-9]*) echo "reproduce.sh: error: --seed is $first, exp
 # Dialogues are counted so that all mixtures have as many tokens: a single-turn one has 0.6 of a multi-turn one's.
 if [ "$quick" = yes ]; then
     out="$out-quick" size=80 vocabulary=1500 questions=60 practice=60 rankings=60 degraded=30 prompts=40 steps=2 tenth=16
-    seven=80 one=11 half=54 singles=144 multis=87 requests=80 more=139 more_singles=19 cases=8 reals=172 distilleds=106 experiments=400
+    seven=80 one=11 half=54 singles=144 multis=87 requests=80 more=107 more_singles=15 cases=8 reals=172 distilleds=106 experiments=400
 else
     size=3000 vocabulary=2400 questions=1000 practice=1600 rankings=700 degraded=750 prompts=1200 steps=34 tenth=660
-    seven=3000 one=428 half=2030 singles=5390 multis=3258 requests=3000 more=5200 more_singles=742 cases=100 reals=6460 distilleds=3990 experiments=3000
+    seven=3000 one=428 half=2030 singles=5390 multis=3258 requests=3000 more=3980 more_singles=568 cases=100 reals=6460 distilleds=3990 experiments=3000
 fi
 about=皮肤科
 
@@ -64,7 +64,7 @@ data() { # the clinic, its tokenizer, and the mixtures of dialogues
     first_rows "$singles" "$run/singles/single.jsonl" "$run/data/single-all.jsonl"
     first_rows "$requests" "$run/dialogues/safety.jsonl" "$run/data/requests.jsonl"
     first_rows "$more_singles" "$run/singles/single.jsonl" "$run/data/single-more.jsonl"
-    first_rows $((2 * requests)) "$run/dialogues/safety.jsonl" "$run/data/requests-more.jsonl"
+    first_rows "$more" "$run/dialogues/safety.jsonl" "$run/data/requests-more.jsonl"
     first_rows "$prompts" "$run/clinic/prompt.jsonl" "$run/data/prompts.jsonl"
     first_rows "$degraded" "$run/clinic/ranking.jsonl" "$run/data/degraded.jsonl"
     tasks="$(echo "$run"/experiments/task-{extraction,triage,note,summary,drug-check,choice}.jsonl)"
@@ -166,8 +166,9 @@ zhongjing() {
         --data "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl" $others --out "$run/sft-tenth"
     pretrain nano pretrain-nano
     fine_tune sft-nano "$run/pretrain-nano" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
-    exam stages "sft=$run/sft" "scratch=$run/sft-scratch" "scratch-more=$run/sft-scratch-more" "single=$run/sft-single" \
+    exam stages "sft=$run/sft" "scratch=$run/sft-scratch" "single=$run/sft-single" \
         "multi=$run/sft-multi" "again=$run/sft-again" "tenth=$run/sft-tenth" "nano=$run/sft-nano"
+    exam more "sft=$run/sft" "scratch-more=$run/sft-scratch-more"
     knowledge sft sft-scratch sft-scratch-more
     patients sft sft-single sft-multi
 

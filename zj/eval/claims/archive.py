@@ -1,19 +1,19 @@
 """One zip with all that the claims need of a seed's results, so that their table can be made again without the runs.
 
-A file in it has the name and the form of the result that it stands for, without prompts and answers of the examination;
-the metrics of a run are one row of totals. values.py reads either, so a claim has the same numbers from both.
+A file in it has the name and the form of the result that it stands for, without the texts of the examination and the
+systems that no claim names; the metrics of a run are one row of totals. values.py reads either, so a claim has the same
+numbers from both.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from zj.eval.claims.claim import Claim
+from zj.eval.claims.claim import Claim, Measure
 from zj.eval.claims.values import exam_of, files
 from zj.train.run_directory import read_rows
 
@@ -23,7 +23,8 @@ METRICS = "metrics.jsonl"
 def archive(claims: Sequence[Claim], folder: Path, file: Path) -> list[str]:
     """Write the zip; the names of results that are not there. The same results give the same bytes."""
     forms = {name: measure.form for claim in claims for measure in claim.measure for name in files(measure)}
-    small = {name: _small(folder / name, form) for name, form in forms.items() if (folder / name).is_file()}
+    systems = {name for claim in claims for measure in claim.measure for name in _systems(measure)}
+    small = {name: _small(folder / name, form, systems) for name, form in forms.items() if (folder / name).is_file()}
     totals = _totals(claims, folder)
     with ZipFile(file, "w", ZIP_DEFLATED, compresslevel=9) as zip:
         for name, text in sorted((small | totals).items()):
@@ -33,7 +34,11 @@ def archive(claims: Sequence[Claim], folder: Path, file: Path) -> list[str]:
     return sorted(set(forms) - set(small))
 
 
-def _small(file: Path, form: str) -> str:
+def _systems(measure: Measure) -> list[str]:
+    return [name for side in (measure.a, measure.b) for name in (side.system, *side.path)]
+
+
+def _small(file: Path, form: str, systems: Collection[str]) -> str:
     text = file.read_text(encoding="utf-8")
     if form == "answers":
         return text
@@ -44,9 +49,14 @@ def _small(file: Path, form: str) -> str:
     report = json.loads(text)
     if form == "exam":
         exam = exam_of(report)
-        table = {name: {"KL to baseline": None if kl is None else {"mean": kl}} for name, kl in exam.kl.items()}
-        return _json(asdict(exam) | {"table": table})
+        kls = {name: kl for name, kl in exam.kl.items() if name in systems}
+        table = {name: {"KL to baseline": None if kl is None else {"mean": kl}} for name, kl in kls.items()}
+        return _json({"table": table, "questions": [_question(row, systems) for row in exam.questions]})
     return _json({key: report[key] for key in {"patient": ["outcomes"], "choice": ["picks"]}[form]})
+
+
+def _question(row: Mapping[str, Any], systems: Collection[str]) -> dict[str, Any]:
+    return {**row, "answers": {name: one for name, one in row["answers"].items() if name in systems}}
 
 
 def _totals(claims: Sequence[Claim], folder: Path) -> dict[str, str]:
