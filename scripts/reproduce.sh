@@ -161,14 +161,14 @@ zhongjing() {
     fine_tune sft-single "$run/pretrain" "$run/data/single-all.jsonl"
     fine_tune sft-multi "$run/pretrain" "$run/data/multi-all.jsonl"
     seed=$((seed + 1000)) fine_tune sft-again "$run/pretrain" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
-    say "seed $seed: a tenth of the dialogues; a twentieth of the parameters"
-    python scripts/train_sft.py --config recipes/tiny/sft.toml --model "$run/pretrain" --seed "$seed" --limit "$tenth" \
-        --data "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl" $others --out "$run/sft-tenth"
+    say "seed $seed: a tenth of the dialogues, once and ten times; a twentieth of the parameters"
+    fine_tune_on_a_tenth sft-tenth 1
+    fine_tune_on_a_tenth sft-tenth-10 10
     pretrain nano pretrain-nano
     fine_tune sft-nano "$run/pretrain-nano" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
     exam stages "sft=$run/sft" "scratch=$run/sft-scratch" "single=$run/sft-single" \
         "multi=$run/sft-multi" "again=$run/sft-again" "tenth=$run/sft-tenth" "nano=$run/sft-nano"
-    exam more "sft=$run/sft" "scratch-more=$run/sft-scratch-more"
+    exam more "sft=$run/sft" "scratch-more=$run/sft-scratch-more" "tenth-10=$run/sft-tenth-10"
     knowledge sft sft-scratch sft-scratch-more
     patients sft sft-single sft-multi
 
@@ -188,6 +188,10 @@ zhongjing() {
     reinforce ppo-admit ppo sft reward-admit
     exam rlhf "sft=$run/sft" "ppo=$run/ppo" "admit=$run/ppo-admit"
     patients ppo
+}
+fine_tune_on_a_tenth() { # name, epochs
+    python scripts/train_sft.py --config recipes/tiny/sft.toml --model "$run/pretrain" --seed "$seed" --limit "$tenth" \
+        --data "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl" $others --epochs "$2" --out "$run/$1"
 }
 by_rank() { # K, prompts: as many answers for any K
     python scripts/rank.py --model "$run/sft" --data "$run/clinic/prompt.jsonl" --limit "$2" --slots 256 --seed "$seed" \
