@@ -52,11 +52,18 @@ def _small(file: Path, form: str, systems: Collection[str]) -> str:
         kls = {name: kl for name, kl in exam.kl.items() if name in systems}
         table = {name: {"KL to baseline": None if kl is None else {"mean": kl}} for name, kl in kls.items()}
         return _json({"table": table, "questions": [_question(row, systems) for row in exam.questions]})
-    return _json({key: report[key] for key in {"patient": ["outcomes"], "choice": ["picks"]}[form]})
+    if form == "choice":
+        return _json({"picks": [_pick(row) for row in report["picks"]]})
+    return _json({"outcomes": report["outcomes"]})
 
 
 def _question(row: Mapping[str, Any], systems: Collection[str]) -> dict[str, Any]:
     return {**row, "answers": {name: one for name, one in row["answers"].items() if name in systems}}
+
+
+def _pick(row: Mapping[str, Any]) -> dict[str, Any]:
+    methods = {name: {"picks": one["picks"]} for name, one in row["methods"].items()}
+    return {key: row[key] for key in ("id", "question", "options", "right")} | {"methods": methods}
 
 
 def _totals(claims: Sequence[Claim], folder: Path) -> dict[str, str]:
