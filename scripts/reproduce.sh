@@ -120,9 +120,20 @@ nothing_to_learn() { # name; a model of --quick is not understood, so that all i
     echo "$1: all answers to each prompt tie, so there is nothing to learn from; left out"
 }
 exam() { # report, NAME=DIR of each model, the first is the baseline
-    local report="$1"
+    examine_at 0.7 "$@"
+}
+cooler() { # report, names: reinforcement sharpens answers; a lower temperature does so without any learning
+    local report="$1" name models=()
     shift
-    python scripts/judge.py --models "$@" --data "$run/clinic/exam.jsonl" --limit "$questions" --temperature 0.7 \
+    for name in "$@"; do
+        models+=("$name=$run/$name")
+    done
+    examine_at 0.5 "cooler-$report" "${models[@]}"
+}
+examine_at() { # temperature, report, NAME=DIR
+    local temperature="$1" report="$2"
+    shift 2
+    python scripts/judge.py --models "$@" --data "$run/clinic/exam.jsonl" --limit "$questions" --temperature $temperature \
         --slots 256 --seed "$seed" --out "$run/exam-$report.json"
 }
 exam_at_equal_kl() { # report, baseline, adapters of it, each also with two thirds and a third of its correction; NAME=DIR
@@ -186,6 +197,7 @@ zhongjing() {
         --seed "$seed" --temperature 0.7 --sampled 4 --ties break --all-wrong admit --out "$run/data/ranked-admit.jsonl"
     reward reward-admit "$run/sft" "$run/data/ranked-admit.jsonl" "$run/data/degraded.jsonl"
     reinforce ppo-admit ppo sft reward-admit
+    cooler rlhf sft ppo
     exam rlhf "sft=$run/sft" "ppo=$run/ppo" "admit=$run/ppo-admit"
     patients ppo
 }
@@ -234,6 +246,7 @@ iimedgpt() {
         python scripts/train_sft.py --config recipes/tiny/sft.toml --model "$run/sft" --data "$run/data/$keep-of-4.jsonl" \
             --lora.rank 16 --optim.lr 1e-3 --valid-fraction 0 --seed "$seed" --out "$run/$keep-of-4"
     done
+    cooler methods sft ppo rloo grpo dpo best-of-4 random-of-4
     exam_at_equal_kl methods sft ppo rloo grpo dpo best-of-4 "random-of-4=$run/random-of-4"
     patients ppo dpo
 }
@@ -275,6 +288,7 @@ huatuogpt() {
     reward reward-ai "$run/sft-hybrid" "$run/feedback/rankings.jsonl"
     reinforce rl-2 rl sft-hybrid reward-ai
     reinforce rl-all rl sft-hybrid reward-ai --last-layers 0
+    cooler rlaif sft-hybrid rl-2
     exam_at_equal_kl rlaif sft-hybrid rl-2 rl-all
     patients rl-2 rl-all
 }

@@ -149,6 +149,7 @@ def test_every_command_that_is_shown_is_understood(line, monkeypatch):
         "--answers": "4",
         "--sampled": "4",
         "--max-steps": "9",
+        "--temperature": "0.5",
     }  # stand for shell variables
     for at, word in enumerate(arguments[:-1]):
         if word in numbers and arguments[at + 1].startswith("$"):
