@@ -14,6 +14,7 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from zj.eval.claims.claim import Claim, Measure
+from zj.eval.claims.measure import taken
 from zj.eval.claims.values import exam_of, files
 from zj.train.run_directory import read_rows
 
@@ -81,8 +82,8 @@ def _totals(claims: Sequence[Claim], folder: Path) -> dict[str, str]:
         rows = read_rows(folder / run / METRICS)
         total: dict[str, Any] = {"step": rows[-1]["step"]} if rows else {}
         for field, take in fields.items():
-            if known := [row[field] for row in rows if row.get(field) is not None]:
-                total[field] = sum(known) if take == "sum" else known[-1]
+            if (number := taken(rows, field, take)) is not None:
+                total[field] = number
         made[f"{run}/{METRICS}"] = _lines([total])
     return made
 

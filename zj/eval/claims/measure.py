@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import numpy as np
 
@@ -157,8 +158,16 @@ def _total(folder: Path, runs: Sequence[str], budget: Budget) -> float | None:
         file = folder / run / "metrics.jsonl"
         if not file.is_file():
             return None
-        found = [row[budget.field] for row in read_rows(file) if row.get(budget.field) is not None]
-        if not all(type(number) in (int, float) for number in found) or not found:
+        part = taken(read_rows(file), budget.field, budget.take)
+        if part is None:
             raise ValueError(f"{file}: found no numbers {budget.field}, which budget {budget.what} is about")
-        total += sum(found) if budget.take == "sum" else found[-1]
+        total += part
     return total
+
+
+def taken(rows: Sequence[Mapping[str, Any]], field: str, take: str) -> float | None:
+    """The sum or the last of a field of a run's metrics; None if it is in no row, or no number in one."""
+    known = [row[field] for row in rows if row.get(field) is not None]
+    if not known or not all(type(number) in (int, float) for number in known):
+        return None
+    return sum(known) if take == "sum" else known[-1]
