@@ -50,24 +50,33 @@ python scripts/train_ppo.py --config recipes/real/ppo.toml --model "$out/sft" --
 say "measured on what no run was trained on: the questions that the fine-tuned model held out"
 models=(sft sft-without-pretraining sft-single sft-multi sft-distilled sft-hybrid dpo ppo)
 for model in "${models[@]}"; do
-    python scripts/evaluate.py loss --model "$out/$model" --data $multi $single --held-out-of "$out/sft" --max-tokens 1024 \
-        --on-bad-row skip --out "$out/loss-$model.json"
+    [ -e "$out/loss-$model.json" ] ||
+        python scripts/evaluate.py loss --model "$out/$model" --data $multi $single --held-out-of "$out/sft" \
+            --max-tokens 1024 --on-bad-row skip --out "$out/loss-$model.json"
     python scripts/answer.py --model "$out/$model" --data $multi $single --held-out-of "$out/sft" --on-bad-row skip \
         --closing-turns leave-out --max-tokens 256 --slots 64 --out "$out/answers-$model.jsonl"
 done
-# what a figure of text is worth: the doctors' own answers, each to another question
-python -c '
-import json, sys
-rows = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
-for row, other in zip(rows, rows[1:] + rows[:1]):
-    print(json.dumps(row | {"model": "another-question", "answer": other["reference"]}, ensure_ascii=False))
-' "$out/answers-sft.jsonl" >"$out/answers-another-question.jsonl"
 texts=()
-for model in "${models[@]}" another-question; do
+for model in "${models[@]}"; do
     texts+=("$model=$out/answers-$model.jsonl")
 done
-python scripts/evaluate.py text --texts "${texts[@]}" --against sft --preset official llamafactory --out "$out/text.json"
+[ -e "$out/text.json" ] || python scripts/evaluate.py text --texts "${texts[@]}" --controls --against sft \
+    --preset official llamafactory --out "$out/text.json"
 
+prefers() { # two of reference, another and the models: in how many pairs does the reward model prefer the first?
+    local first="$1" second="$2" texts=()
+    for name in "$first" "$second"; do
+        case "$name" in reference | another) texts+=("$name") ;; *) texts+=("$out/answers-$name.jsonl") ;; esac
+    done
+    python recipes/real/pairs.py "$out/answers-sft.jsonl" "${texts[@]}" "$out/pairs-$first-$second.jsonl"
+    python scripts/score.py --reward "$out/reward" --kind ranking --data "$out/pairs-$first-$second.jsonl" \
+        --out "$out/scores-$first-$second.jsonl"
+}
+prefers reference another # the control: what the reward model's word is worth
+prefers reference sft
+for model in "${models[@]:1}"; do
+    prefers "$model" sft
+done
 judge() { # flags of the judge
     for model in sft-without-pretraining dpo ppo; do
         python scripts/evaluate.py pairwise --answers "$out/answers-$model.jsonl" --against "$out/answers-sft.jsonl" \

@@ -66,6 +66,9 @@ def test_two_models_answer_and_the_figures_follow(command, line, test_file, tmp_
     assert [table.title for table in tables_of(written)][:3] == ["answers", "official", "official, against base"]
     again = command(*words, "--out", report)
     assert again.status == 2 and "is there already" in again.err
+    done = command(*words, "--controls")
+    assert done.status == 0, done.err
+    assert "another question's reference" in done.out and "constant reference" in done.out
 
 
 @pytest.mark.parametrize("turn, ids", [("first", ["d1/1", "d2/1"]), ("each", ["d1/1", "d1/2", "d2/1", "d2/2"])])
@@ -169,6 +172,7 @@ def test_prompts_without_answers_and_the_clinics_doctor(command, tmp_path):
         (("evaluate", "text"), "--texts is missing"),
         (("evaluate", "text", "--texts", "ANSWERS", "--preset", "best"), "--preset best: expected one of official"),
         (("evaluate", "text", "--texts", "ANSWERS", "--against", "b"), "--against b: expected one of several"),
+        (("evaluate", "text", "--texts", "ANSWERS", "--controls"), "--controls: expected references of two dialogues"),
         (("evaluate", "text", "--texts", "DATA"), "test.jsonl:1: found no prompt"),
     ],
 )

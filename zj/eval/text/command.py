@@ -9,6 +9,7 @@ from zj import NOTICE
 from zj.data.report import count
 from zj.eval.answer_file import Systems, read_systems, summary
 from zj.eval.tables import as_rows
+from zj.eval.text.controls import with_controls
 from zj.eval.text.presets import PRESETS
 from zj.eval.text.report import INTERVAL, TEST, answers_table, metric_as_json, tables
 from zj.eval.text.scores import score_texts
@@ -24,6 +25,7 @@ class TextConfig:
     reference: str = ""  # file of other references, one {"id": …, "text": …} a line (none: those beside the answers)
     preset: tuple[str, ...] = ("official",)  # conventions: official, llamafactory, promptcblue, huatuo-guess, sacrebleu
     against: str = ""  # name of the model that the others are compared with, on the same questions (none: no test)
+    controls: bool = False  # beside the models: each reference to another question, and the best constant reference
     out: str = ""  # file of results to write, JSON (none: only the tables on the terminal)
 
     def __post_init__(self) -> None:
@@ -37,6 +39,8 @@ def measure(config: TextConfig) -> None:
     if config.out and out.exists():
         raise ValueError(f"--out {out}: is there already, nothing was done")
     systems = systems_of(config)
+    if config.controls:
+        systems = with_controls(systems)
     scored = {name: score_texts(PRESETS[name], systems, config.against) for name in config.preset}
     shown = [answers_table(systems)]
     shown += [table for name, metrics in scored.items() for table in tables(name, metrics, config.against)]
