@@ -8,7 +8,8 @@ import pytest
 
 from zj.data.records import Prompt
 from zj.eval.answer_file import AnswerRow
-from zj.eval.text.controls import ANOTHER, CONSTANT, character_f1, most_central, with_controls
+from zj.eval.text import controls
+from zj.eval.text.controls import CONSTANT, SHUFFLED, character_f1, most_central, with_controls
 from zj.eval.text.presets import PRESETS
 from zj.eval.text.scores import score_texts
 
@@ -25,27 +26,39 @@ def systems(references=REFERENCES, dialogues=None):
     return {"copy": rows}
 
 
-def test_every_question_gets_a_reference_of_another_dialogue():
-    made = with_controls(systems(dialogues=["a", "a", "b", "c", "c"]))
-    assert [row.answer for row in made[ANOTHER]] == [REFERENCES[n] for n in (2, 2, 3, 0, 0)]
-    assert [(row.id, row.reference) for row in made[ANOTHER]] == [(row.id, row.reference) for row in made["copy"]]
-    one_each = with_controls(systems())
-    assert Counter(row.answer for row in one_each[ANOTHER]) == Counter(REFERENCES)  # so Distinct is the references'
+@pytest.mark.parametrize("dialogues", [None, ["a", "a", "b", "c", "c"]])
+def test_shuffled_references_are_all_of_other_dialogues(dialogues):
+    made = with_controls(systems(dialogues=dialogues))
+    dialogue_of = {row.reference: row.dialogue for row in made["copy"]}
+    assert all(dialogue_of[row.answer] != row.dialogue for row in made[SHUFFLED])
+    assert Counter(row.answer for row in made[SHUFFLED]) == Counter(REFERENCES)  # so Distinct is the references'
+    assert [(row.id, row.reference) for row in made[SHUFFLED]] == [(row.id, row.reference) for row in made["copy"]]
 
 
-def test_a_question_without_reference_is_answered_and_lends_none():
+def test_no_question_gets_an_equal_reference_where_that_can_be():
+    twice = ("多喝水。", "多喝水。", "做CT。", "做CT。", "服药。", "服药。")  # two wordings of each question
+    made = with_controls(systems(twice))[SHUFFLED]
+    assert all(row.answer != row.reference for row in made)
+    common = ("不客气。", "不客气。", "不客气。", "服药。")  # here it cannot; by two shifts of three, two do
+    assert sum(row.answer == row.reference for row in with_controls(systems(common))[SHUFFLED]) == 2
+
+
+def test_a_question_without_reference_lends_none():
     made = with_controls(systems(("", *REFERENCES[:2])))
-    assert [row.answer for row in made[ANOTHER]] == [REFERENCES[0], REFERENCES[1], REFERENCES[0]]
+    assert [row.answer for row in made[SHUFFLED]] == ["", REFERENCES[1], REFERENCES[0]]
     assert made[CONSTANT][0].answer in REFERENCES
 
 
-def test_the_constant_is_nearest_to_all_references():
+def test_the_constant_is_nearest_to_all_references(monkeypatch):
     (best,) = {row.answer for row in with_controls(systems())[CONSTANT]}
     counts = {text: Counter(text) for text in REFERENCES}
     near = {a: sum(character_f1(counts[a], counts[b]) for b in REFERENCES) for a in REFERENCES}
     assert best == max(near, key=near.__getitem__)
-    assert best != min(near, key=near.__getitem__) and near[best] > min(near.values())
+    assert near[best] > min(near.values())
     assert most_central([*REFERENCES, *["早"] * 20]) == "早"
+    monkeypatch.setattr(controls, "CANDIDATES", 3)  # of five texts, the first, the third and the last
+    assert most_central(REFERENCES) == max(REFERENCES[::2], key=near.__getitem__)
+    assert most_central(["甲", "乙", "丙", "乙"]) in ("甲", "丙")  # the control: the nearest one is no candidate
 
 
 def test_f1_of_characters_by_hand():
@@ -57,11 +70,14 @@ def test_f1_of_characters_by_hand():
 def test_a_metric_of_overlap_puts_them_below_a_model_that_reads():
     rouge = next(row for row in score_texts(PRESETS["official"], with_controls(systems())) if row.metric == "ROUGE-1")
     assert rouge.scores["copy"].mean == pytest.approx(100)
-    assert rouge.scores[ANOTHER].mean < 60 and rouge.scores[CONSTANT].mean < 80
+    assert rouge.scores[SHUFFLED].mean < 60 and rouge.scores[CONSTANT].mean < 80
 
 
-@pytest.mark.parametrize("dialogues, references", [(["a"] * 5, REFERENCES), (None, ("多喝水", "", "", "", ""))])
-def test_one_dialogue_has_no_other(dialogues, references):
+@pytest.mark.parametrize(
+    "dialogues, references",
+    [(["a"] * 5, REFERENCES), (["a", "a", "a", "b", "c"], REFERENCES), (None, ("多喝水", "", "", "", ""))],
+)
+def test_too_few_dialogues_have_no_other(dialogues, references):
     with pytest.raises(ValueError, match="--controls: expected references of two dialogues"):
         with_controls(systems(references, dialogues))
 
@@ -69,4 +85,4 @@ def test_one_dialogue_has_no_other(dialogues, references):
 def test_a_model_does_not_take_the_name_of_a_control():
     rows = systems()["copy"]
     with pytest.raises(ValueError, match="NAME=FILE"):
-        with_controls({ANOTHER: rows})
+        with_controls({SHUFFLED: rows})

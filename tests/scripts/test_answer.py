@@ -66,9 +66,18 @@ def test_two_models_answer_and_the_figures_follow(command, line, test_file, tmp_
     assert [table.title for table in tables_of(written)][:3] == ["answers", "official", "official, against base"]
     again = command(*words, "--out", report)
     assert again.status == 2 and "is there already" in again.err
-    done = command(*words, "--controls")
+    controlled = report.with_name("controlled.json")
+    words = (*words[:-1], "shuffled references", "--controls", "--out", controlled)
+    done = command(*words)
     assert done.status == 0, done.err
-    assert "another question's reference" in done.out and "constant reference" in done.out
+    assert (
+        "BLEU-4, constant" in done.out
+        and "against shuffled references" in done.out
+        and "constant: 请多休息" in done.out
+    )
+    written = json.loads(controlled.read_text(encoding="utf-8"))
+    rouge = written["presets"]["llamafactory"][1]
+    assert written["constant"].startswith("请多休息") and set(rouge["comparisons"]) == {"sft", "base", "constant"}
 
 
 @pytest.mark.parametrize("turn, ids", [("first", ["d1/1", "d2/1"]), ("each", ["d1/1", "d1/2", "d2/1", "d2/2"])])

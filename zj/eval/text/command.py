@@ -9,7 +9,7 @@ from zj import NOTICE
 from zj.data.report import count
 from zj.eval.answer_file import Systems, read_systems, summary
 from zj.eval.tables import as_rows
-from zj.eval.text.controls import with_controls
+from zj.eval.text.controls import CONSTANT, with_controls
 from zj.eval.text.presets import PRESETS
 from zj.eval.text.report import INTERVAL, TEST, answers_table, metric_as_json, tables
 from zj.eval.text.scores import score_texts
@@ -25,7 +25,7 @@ class TextConfig:
     reference: str = ""  # file of other references, one {"id": …, "text": …} a line (none: those beside the answers)
     preset: tuple[str, ...] = ("official",)  # conventions: official, llamafactory, promptcblue, huatuo-guess, sacrebleu
     against: str = ""  # name of the model that the others are compared with, on the same questions (none: no test)
-    controls: bool = False  # beside the models: each reference to another question, and the best constant reference
+    controls: bool = False  # beside the models: references of other dialogues, and one reference to all questions
     out: str = ""  # file of results to write, JSON (none: only the tables on the terminal)
 
     def __post_init__(self) -> None:
@@ -39,8 +39,6 @@ def measure(config: TextConfig) -> None:
     if config.out and out.exists():
         raise ValueError(f"--out {out}: is there already, nothing was done")
     systems = systems_of(config)
-    if config.controls:
-        systems = with_controls(systems)
     scored = {name: score_texts(PRESETS[name], systems, config.against) for name in config.preset}
     shown = [answers_table(systems)]
     shown += [table for name, metrics in scored.items() for table in tables(name, metrics, config.against)]
@@ -52,6 +50,7 @@ def measure(config: TextConfig) -> None:
             "reference": config.reference,
             "systems": {name: summary(rows) for name, rows in systems.items()},
             "against": config.against,
+            "constant": systems[CONSTANT][0].answer if config.controls else "",
             "interval": INTERVAL,
             "test": TEST if config.against else "",
             "presets": {name: [metric_as_json(row) for row in metrics] for name, metrics in scored.items()},
@@ -68,8 +67,6 @@ def systems_of(config: TextConfig) -> Systems:
     if not config.texts:
         raise ValueError("--texts is missing: files of answers, as scripts/answer.py writes them")
     systems = read_systems(config.texts)
-    if config.against and (config.against not in systems or len(systems) < 2):
-        raise ValueError(f"--against {config.against}: expected one of several models, found {', '.join(systems)}")
     first = next(iter(systems.values()))
     if config.reference:
         references = read_texts(config.reference, [row.id for row in first], questions="--texts")
@@ -78,6 +75,11 @@ def systems_of(config: TextConfig) -> Systems:
             for name, rows in systems.items()
         }
         first = next(iter(systems.values()))
+    if config.controls:
+        systems = with_controls(systems)
+        print(f"{CONSTANT}: {systems[CONSTANT][0].answer}")
+    if config.against and (config.against not in systems or len(systems) < 2):
+        raise ValueError(f"--against {config.against}: expected one of several models, found {', '.join(systems)}")
     if without := sum(not row.reference.strip() for row in first):
         print(f"{without:,} of {len(first):,} questions have no reference: they count in Distinct alone")
     if (dialogues := len({row.dialogue for row in first})) < FEW:

@@ -1,4 +1,4 @@
-"""What metrics of text give to answers that read no question: references of other questions, and one answer to all."""
+"""What metrics of text give to answers that read no question: references of other dialogues, and one answer to all."""
 
 from __future__ import annotations
 
@@ -8,34 +8,48 @@ from dataclasses import replace
 
 from zj.eval.answer_file import STOP, AnswerRow, Systems
 
-ANOTHER, CONSTANT = "another question's reference", "constant reference"
+SHUFFLED, CONSTANT = "shuffled references", "constant"
 CANDIDATES = 300  # references that the constant is chosen from; each is compared with all
 
 
 def with_controls(systems: Systems) -> Systems:
-    """The systems, and the two controls. ValueError where fewer than two dialogues have a reference."""
+    """The systems, and the two controls. ValueError where the references are of too few dialogues."""
     rows = next(iter(systems.values()))
-    if taken := [name for name in (ANOTHER, CONSTANT) if name in systems]:
+    if taken := [name for name in (SHUFFLED, CONSTANT) if name in systems]:
         raise ValueError(f"--controls: a model has the name {taken[0]!r}; give it another one, as NAME=FILE")
-    others = from_other_dialogues(rows)
-    best = most_central([row.reference for row in rows if row.reference.strip()])
+    try:
+        shuffled = shuffled_references(rows)
+    except ValueError as error:
+        raise ValueError(f"--controls: {error}") from None
+    constant = most_central([row.reference for row in rows if row.reference.strip()])
     return systems | {
-        ANOTHER: [_answered(row, ANOTHER, text) for row, text in zip(rows, others, strict=True)],
-        CONSTANT: [_answered(row, CONSTANT, best) for row in rows],
+        SHUFFLED: [_answered(row, SHUFFLED, text) for row, text in zip(rows, shuffled, strict=True)],
+        CONSTANT: [_answered(row, CONSTANT, constant) for row in rows],
     }
 
 
-def from_other_dialogues(rows: Sequence[AnswerRow]) -> list[str]:
-    """To each question the reference of the next one that is of another dialogue."""
+def shuffled_references(rows: Sequence[AnswerRow]) -> list[str]:
+    """The references, each at a question of another dialogue; "" where there is none, which stays where it is.
+
+    Of all shifts, the first one by which no reference comes to a question with an equal one, or else the one by which
+    the fewest do. ValueError if each shift leaves one in its own dialogue.
+    """
     known = [row for row in rows if row.reference.strip()]
-    if len({row.dialogue for row in known}) < 2:
-        raise ValueError("--controls: expected references of two dialogues at least")
-    place = {row.id: n for n, row in enumerate(known)}
-    texts = []
-    for row in rows:
-        start = place.get(row.id, -1) + 1
-        texts.append(next(one.reference for one in known[start:] + known[:start] if one.dialogue != row.dialogue))
-    return texts
+
+    def clashes(shift: int) -> tuple[int, int]:
+        pairs = list(zip(known, known[shift:] + known[:shift], strict=True))
+        return sum(a.dialogue == b.dialogue for a, b in pairs), sum(a.reference == b.reference for a, b in pairs)
+
+    best, fewest = 0, (len(known) + 1, 0)
+    for shift in range(1, len(known)):
+        if (number := clashes(shift)) < fewest:
+            best, fewest = shift, number
+        if fewest == (0, 0):
+            break
+    if fewest[0]:
+        raise ValueError("expected references of two dialogues at least, and at most half of them of one")
+    shifted = iter(known[best:] + known[:best])
+    return [next(shifted).reference if row.reference.strip() else "" for row in rows]
 
 
 def most_central(texts: Sequence[str]) -> str:
