@@ -71,6 +71,7 @@ KL = MEASURE.replace('system = "x"', 'path = ["p", "q"]').replace('system = "y"'
         (HEAD + MEASURE.replace('"r.json", system = "x"', '"/r.json", system = "x"'), "inside the directory of a seed"),
         (HEAD + MEASURE.replace('"r.json", system = "x"', '"../r", system = "x"'), "inside the directory of a seed"),
         (HEAD + MEASURE + "at_kl = 1\n", "expected path"),
+        (HEAD + MEASURE + "floor = true\n", "floor: found b y, expected the system constant or chance"),
         (HEAD + KL, "expected path"),
         (HEAD + KL + 'at_kl = "end"\n', "at_kl: found 'end'"),
         (HEAD + KL.replace('["p", "q"]', '["p"]') + "at_kl = 1\n", "two systems or more"),
@@ -93,4 +94,5 @@ def test_anything_else_is_refused_by_name(tmp_path, text, message):
 
 def test_controls_of_the_refusals(tmp_path):
     """The texts that they change are read."""
+    assert read(tmp_path, HEAD + MEASURE.replace('"y"', '"constant"') + "floor = true\n")[0].measure[0].floor
     assert read(tmp_path, HEAD + MEASURE) and read(tmp_path, HEAD + KL + "at_kl = 1\n")[0].measure[0].at_kl == 1.0

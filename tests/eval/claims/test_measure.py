@@ -11,7 +11,7 @@ from tests.eval.claims.results import claim, folders, measure, write_exam, write
 from zj.eval.claims import markdown, measure_claim
 from zj.eval.claims.claim import LEAST_END, Budget, Side
 from zj.eval.claims.figures import pictures
-from zj.eval.claims.measure import NOT_MEASURABLE, NOT_RUN, ONE_SEED
+from zj.eval.claims.measure import NOT_MEASURABLE, NOT_RUN, ONE_SEED, UNDER_FLOOR
 
 SEEDS = (6, 7, 8)
 
@@ -48,6 +48,16 @@ def test_the_first_measure_decides(runs):
         "confirmed",
         "not confirmed, the opposite",
     ]
+
+
+@pytest.mark.parametrize("lift, verdict", [(0.0, "confirmed"), (0.2, UNDER_FLOOR), (0.4, UNDER_FLOOR)])
+def test_what_a_constant_answer_reaches_too_is_not_confirmed(runs, lift, verdict):
+    for seed, folder in runs.items():
+        write_exam(folder / "report.json", {"old": 0.0, "new": 0.2, "constant": lift}, seed=seed)
+    floor = measure("new", "constant", floor=True)
+    assert measure_claim(claim(measure(), floor), runs).verdict == verdict
+    assert measure_claim(claim(measure(), measure("new", "constant")), runs).verdict == "confirmed"  # only shown
+    assert measure_claim(claim(measure("old", "new"), floor), runs).verdict == "not confirmed, the opposite"
 
 
 def test_the_order_of_questions_changes_nothing(runs, tmp_path):
@@ -92,6 +102,17 @@ def test_budgets_are_sums_over_the_runs_of_a_side(runs):
     ]
     with pytest.raises(ValueError, match="sft/metrics.jsonl: found no numbers hours"):
         measure_claim(claim(measure(), budget=(Budget("h", "hours", ("sft",), ("sft",)),)), runs)
+
+
+def test_a_run_in_work_counts_in_no_budget(runs):
+    for folder in runs.values():
+        write_lines(folder / "sft" / "metrics.jsonl", [{"step": 1, "tokens": 100}])
+    write_lines(runs[8] / "sft" / "metrics.jsonl", [{"step": 0, "valid_loss": 1.0}])
+    budget = (Budget("tokens", "tokens", ("sft",), ("sft",)),)
+    with pytest.raises(ValueError, match="seed-8/sft/metrics.jsonl"):  # the control: its seed is measured
+        measure_claim(claim(measure(), budget=budget), runs)
+    (runs[8] / "report.json").unlink()
+    assert measure_claim(claim(measure(), budget=budget), runs).budgets[0].a == 100
 
 
 def test_the_page_has_a_table_for_each_system_and_controls_apart(runs):

@@ -18,6 +18,7 @@
     b = {file = "iimedgpt/report.json", system = "sft"}
     expected = "higher"           # a's mean against b's: higher, lower, or equal
     margin = 0.02                 # of "equal" alone: the largest difference that counts as none
+    floor = false                 # true: b is without a model, and the claim is confirmed only if this is too
     where = {kind = ["single"], tier = ["illnesses"], due = ["ask"], prefix = ["exam-"]}   # questions: what is left
 
     [[claim.budget]]              # of each side, shown beside the claim
@@ -100,6 +101,7 @@ class Measure:
     where: Where = Where()
     margin: float | None = None
     at_kl: float | str | None = None
+    floor: bool = False
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,8 @@ def _check_measure(measure: Measure, where: str) -> None:
         _check_side(side, measure, f"{where}: {letter}")
     if measure.a == measure.b:
         raise ValueError(f"{where}: found the same a and b")
+    if measure.floor and measure.b.system not in (CONSTANT, CHANCE):
+        raise ValueError(f"{where}: floor: found b {measure.b.label}, expected the system {CONSTANT} or {CHANCE}")
     for name, known in (("kind", KINDS), ("tier", tuple(TIERS.values())), ("due", None)):
         for value in getattr(measure.where, name):
             if measure.form != "exam":

@@ -12,12 +12,13 @@ import numpy as np
 
 from zj.eval.claims.claim import Budget, Claim, Measure, Side
 from zj.eval.claims.curve import common_kl, interpolate, kl_of, path_points
-from zj.eval.claims.statistics import Difference, Pairs, difference_of, verdict
+from zj.eval.claims.statistics import CONFIRMED, NOT_CONFIRMED, Difference, Pairs, difference_of, verdict
 from zj.eval.claims.values import Values, files, values
 from zj.train.run_directory import read_rows
 
 NOT_MEASURABLE, NOT_RUN, ONE_SEED = "not measurable here", "not run yet", "one seed"
 NO_VALUE = "no value at this KL"
+UNDER_FLOOR = f"{NOT_CONFIRMED}, no better than without a model"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class MeasureResult:
 
 @dataclass(frozen=True)
 class BudgetResult:
-    """Means over the seeds whose runs are there; None: of none."""
+    """Means over the seeds that the first measure has, and whose runs are there; None: of none."""
 
     what: str
     a: float | None
@@ -72,10 +73,14 @@ def measure_claim(claim: Claim, folders: dict[int, Path]) -> ClaimResult:
         return ClaimResult(claim, NOT_MEASURABLE)
     try:
         measures = tuple(_measure(measure, claim, folders) for measure in claim.measure)
-        budgets = (*(_budget(budget, folders) for budget in claim.budget), *_kl(measures[0]))
+        measured = {one.seed: folders[one.seed] for one in measures[0].seeds}  # others may have a run in work
+        budgets = (*(_budget(budget, measured) for budget in claim.budget), *_kl(measures[0]))
     except ValueError as error:
         raise ValueError(f"claim {claim.name}: {error}") from None
-    return ClaimResult(claim, measures[0].verdict, measures, budgets)
+    decided, floors = measures[0].verdict, [one.verdict for one in measures if one.measure.floor]
+    if decided == CONFIRMED and any(one != CONFIRMED for one in floors):
+        decided = UNDER_FLOOR
+    return ClaimResult(claim, decided, measures, budgets)
 
 
 def _measure(measure: Measure, claim: Claim, folders: dict[int, Path]) -> MeasureResult:

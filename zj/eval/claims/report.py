@@ -19,7 +19,8 @@ LEGEND = f"""- a, b: means over the seeds.
 - a - b: in pairs by question, with its 95 % interval over questions (whole clusters resampled within each seed).
 - seeds: the difference of each seed, and Student's {100 * LEVEL_OF_SEEDS:.0f} % interval over seeds (one-sided: 95 %).
 - confirmed: every seed has the claimed sign, and both intervals lie on the claimed side (equal: within the margin).
-  "The opposite" is the same rule on the other side.
+  "The opposite" is the same rule on the other side. "No better than without a model": so they are, but a is not above
+  the constant answer, or chance, by this rule.
 - One of twenty claims without any effect may be confirmed by chance, at most. A control is two equal recipes: it
   should never be confirmed.
 - not run yet: results are missing. one seed: a verdict needs two at least. no value at this KL: a path ends before."""
