@@ -36,8 +36,8 @@ def test_pairs_leave_out_what_cannot_be_compared(tmp_path, capsys):
 
 
 def test_the_doctors_answers_are_pairs_too(tmp_path):
-    asked = write(tmp_path / "sft.jsonl", rows("sft", "甲", "乙", "丙", "丁"))
-    write_pairs(asked, "reference", "shuffled", str(tmp_path / "pairs.jsonl"))
+    answers = write(tmp_path / "sft.jsonl", rows("sft", "甲", "乙", "丙", "丁"))
+    write_pairs(answers, "reference", "shuffled", str(tmp_path / "pairs.jsonl"))
     rankings = read_records([str(tmp_path / "pairs.jsonl")], "ranking", "stop")
     assert [r.answers[0] for r in rankings] == ["参考0。", "参考1。", "参考2。", "参考3。"]
     assert [r.answers[1] for r in rankings] == ["参考2。", "参考3。", "参考0。", "参考1。"]
@@ -45,9 +45,9 @@ def test_the_doctors_answers_are_pairs_too(tmp_path):
 
 @pytest.mark.parametrize("scores, share", [((2.0, 1.0), "100.0%"), ((1.0, 1.0), "50.0%"), ((1.0, 2.0), "0.0%")])
 def test_the_share_is_of_the_first(tmp_path, capsys, scores, share):
-    asked = write(tmp_path / "sft.jsonl", rows("sft", *"甲乙丙丁"))
+    answers = write(tmp_path / "sft.jsonl", rows("sft", *"甲乙丙丁"))
     lines = [json.dumps({"id": f"q{n}", "scores": scores, "ranks": [1, 2]}) + "\n" for n in range(4)]
     (tmp_path / "ppo-over-sft.jsonl").write_text("".join(lines), encoding="utf-8")
-    print_rates(asked, str(tmp_path / "ppo-over-sft.jsonl"))
+    print_rates(answers, str(tmp_path / "ppo-over-sft.jsonl"))
     line = capsys.readouterr().out.splitlines()[-1]
     assert line.split()[:2] == ["ppo-over-sft", share] and line.split()[-1] == "4"

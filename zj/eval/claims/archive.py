@@ -14,11 +14,9 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from zj.eval.claims.claim import Claim, Measure
-from zj.eval.claims.measure import taken
+from zj.eval.claims.measure import METRICS, taken
 from zj.eval.claims.values import exam_of, files
 from zj.train.run_directory import read_rows
-
-METRICS = "metrics.jsonl"
 
 
 def archive(claims: Sequence[Claim], folder: Path, file: Path) -> list[str]:

@@ -18,6 +18,7 @@ from zj.train.run_directory import read_rows
 
 NOT_MEASURABLE, NOT_RUN, ONE_SEED = "not measurable here", "not run yet", "one seed"
 NO_VALUE = "no value at this KL"
+METRICS = "metrics.jsonl"  # of a run
 UNDER_FLOOR = f"{NOT_CONFIRMED}, no better than without a model"
 
 
@@ -160,7 +161,7 @@ def _total(folder: Path, runs: Sequence[str], budget: Budget) -> float | None:
     """Of all runs of a side in one seed; None if one of them is not there."""
     total = 0.0
     for run in runs:
-        file = folder / run / "metrics.jsonl"
+        file = folder / run / METRICS
         if not file.is_file():
             return None
         part = taken(read_rows(file), budget.field, budget.take)
@@ -171,7 +172,7 @@ def _total(folder: Path, runs: Sequence[str], budget: Budget) -> float | None:
 
 
 def taken(rows: Sequence[Mapping[str, Any]], field: str, take: str) -> float | None:
-    """The sum or the last of a field of a run's metrics; None if it is in no row, or no number in one."""
+    """The sum or the last of a field of a run's metrics; None if no row has it, or one has no number there."""
     known = [row[field] for row in rows if row.get(field) is not None]
     if not known or not all(type(number) in (int, float) for number in known):
         return None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from zj.eval.answer_file import STOP, AnswerRow, Systems
+from zj.eval.text.tokens import characters_without_blanks
 
 SHUFFLED, CONSTANT = "shuffled references", "constant"
 CANDIDATES = 300  # references that the constant is chosen from; each is compared with all
@@ -54,7 +55,7 @@ def shuffled_references(rows: Sequence[AnswerRow]) -> list[str]:
 
 def most_central(texts: Sequence[str]) -> str:
     """The text with the highest mean F1 of characters to all texts: it is chosen on the questions that it answers."""
-    counts = [Counter("".join(text.split())) for text in texts]
+    counts = [Counter(characters_without_blanks(text)) for text in texts]
     candidates = range(0, len(texts), -(-len(texts) // CANDIDATES))
     return texts[max(candidates, key=lambda one: sum(character_f1(counts[one], other) for other in counts))]
 
