@@ -95,10 +95,10 @@ def group_scores(
     questions: Sequence[Question], answers: Answers, baseline: Answers, seed: int
 ) -> dict[str, GroupScore]:
     """Gold score of each group, and its paired difference to the baseline's."""
-    result = {}
+    result, all_scores = {}, (answers.scores, baseline.scores)
     for name, members in groups(questions).items():
         clusters = [questions[i].cluster for i in members]
-        scores, baseline_scores = ([side.scores[i] for i in members] for side in (answers, baseline))
+        scores, baseline_scores = ([side[i] for i in members] for side in all_scores)
         result[name] = GroupScore(
             len(members),
             len(set(clusters)),

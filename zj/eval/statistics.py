@@ -13,8 +13,9 @@ several systems and their differences at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import sqrt
 from statistics import NormalDist
 
@@ -24,6 +25,7 @@ RESAMPLES = 10_000
 LEVEL = 0.95
 ROUNDING = 1e-9  # below it, a width or an error is rounding of sums
 DRAWS_IN_MEMORY = 2_000_000  # indices drawn at a time, 16 MB
+WEIGHTS_TO_KEEP = 20_000_000  # 40 MB: many metrics are of the same clusters, and drawing takes most of the time
 
 Values = Sequence[float] | np.ndarray
 Figures = Callable[[np.ndarray], np.ndarray]  # sums [..., K] of statistics → figures [..., M]
@@ -65,15 +67,8 @@ def bootstrap_interval(
         raise ValueError(f"found values of shape {x.shape}, expected one number of each question, at least one")
     if not np.isfinite(x).all():
         raise ValueError(f"found value {x[~np.isfinite(x)][0]}, expected finite numbers")
-    sums, counts = cluster_sums(np.stack([x, np.ones(len(x))], axis=1), clusters).T
-    rng = np.random.default_rng(seed)
-    rows = max(1, DRAWS_IN_MEMORY // len(sums))
-    means = np.concatenate(
-        [
-            _mean_of_draws(sums, counts, rng.integers(len(sums), size=(min(rows, resamples - at), len(sums))))
-            for at in range(0, resamples, rows)
-        ]
-    )
+    sums, counts = resampled_sums(cluster_sums(np.stack([x, np.ones(len(x))], axis=1), clusters), seed, resamples).T
+    means = sums / counts
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(x.mean()), float(low), float(high))
 
@@ -148,15 +143,23 @@ def _expanded(clusters: int) -> float:
 
 def resampled_sums(sums: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
     """Sums [R, K] of R resamples of the rows of `sums` [G, K], one for each cluster."""
-    rng, groups = np.random.default_rng(seed), len(sums)
+    weights = _kept_weights if resamples * len(sums) <= WEIGHTS_TO_KEEP else _weights
+    return np.concatenate([part.astype(np.float64) @ sums for part in weights(len(sums), seed, resamples)])
+
+
+@lru_cache(maxsize=12)
+def _kept_weights(groups: int, seed: int, resamples: int) -> tuple[np.ndarray, ...]:
+    return tuple(_weights(groups, seed, resamples))
+
+
+def _weights(groups: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
+    """How often each cluster is in each resample, [R, G] in parts of so many rows that the draws stay in memory."""
+    rng = np.random.default_rng(seed)
     rows = max(1, DRAWS_IN_MEMORY // groups)
-    parts = []
     for at in range(0, resamples, rows):
         size = min(rows, resamples - at)
         drawn = rng.integers(groups, size=(size, groups)) + groups * np.arange(size)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=size * groups).reshape(size, groups)
-        parts.append(weights.astype(np.float64) @ sums)
-    return np.concatenate(parts)
+        yield np.bincount(drawn.ravel(), minlength=size * groups).reshape(size, groups).astype(np.uint16)
 
 
 def cluster_sums(statistics: np.ndarray, clusters: Sequence[str] | None) -> np.ndarray:
@@ -174,11 +177,6 @@ def cluster_indices(clusters: Sequence[str], values: int) -> list[int]:
         raise ValueError(f"found {len(clusters)} clusters of {values} values, expected one of each value")
     index_of = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
     return [index_of[name] for name in clusters]
-
-
-def _mean_of_draws(sums: np.ndarray, counts: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """The mean [R] over the questions of the drawn clusters [R, G]."""
-    return sums[drawn].sum(1) / counts[drawn].sum(1)
 
 
 def _differences(a: Values, b: Values) -> np.ndarray:

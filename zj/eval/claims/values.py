@@ -154,8 +154,13 @@ def _patient(file: Path, metric: str) -> Iterable[tuple[str, Value]]:
         yield id, Value(None if outcome[metric] is None else float(outcome[metric]), id)
 
 
+@lru_cache(maxsize=16)
+def _systems(file: Path) -> Mapping[str, list[AnswerRow]]:
+    return read_systems([str(file)], "file")
+
+
 def _answers(file: Path, system: str) -> Iterable[tuple[str, Value]]:
-    systems = read_systems([str(file)], "file")
+    systems = _systems(file)
     if system == CONSTANT:
         return _constant_answers(next(iter(systems.values())))
     if system not in systems and (system or len(systems) > 1):
