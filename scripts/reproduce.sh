@@ -4,8 +4,8 @@
 #   bash scripts/reproduce.sh zhongjing|iimedgpt|huatuogpt [--quick] [--seed S] [--seeds N] [--out DIR]
 #   about 40 minutes a paper and seed on 2 cores, --quick a few; --seed S: first seed (6); --seeds N: so many in a row (3)
 #   Runs that several papers need are made once; a finished one is never made again, an interrupted one goes on.
+#   Two stages run at a time; what each says stands in seed-N/logs.
 set -euo pipefail
-trap 'exit 130' INT TERM # a stage that is interrupted saves and ends well; what follows must not begin
 cd "$(dirname "$0")/.."
 
 papers=()
@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
         --seed) first="${2:?--seed needs a number}" && shift ;;
         --seeds) seeds="${2:?--seeds needs a number}" && shift ;;
         --out) out="${2:?--out needs a directory}" && shift ;;
-        -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0" && exit 0 ;;
+        -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0" && exit 0 ;;
         *) echo "reproduce.sh: error: $1: expected zhongjing, iimedgpt, huatuogpt, --quick, --seed S, --seeds N or --out DIR" >&2 && exit 2 ;;
     esac
     shift
@@ -40,6 +40,7 @@ fi
 about=皮肤科
 
 source scripts/environment.sh
+source scripts/at_once.sh
 environment ""
 first_rows() { # number, file, new file
     [ -e "$3" ] || { head -n "$1" "$2" >"$3.part" && mv "$3.part" "$3"; }
@@ -49,12 +50,13 @@ first_rows() { # number, file, new file
 
 data() { # the clinic, its tokenizer, and the mixtures of dialogues
     say "seed $seed: the synthetic clinic"
-    python -m zj.clinic --out "$run/clinic" --size "$size" --seed "$seed" --about $about
-    python -m zj.clinic --out "$run/dialogues" --size "$more" --seed "$seed" --about $about --files multi safety general
-    python -m zj.clinic --out "$run/singles" --size $((3 * singles)) --seed "$seed" --about $about --files single
-    python -m zj.clinic.experiments --out "$run/experiments" --size "$experiments" --seed "$seed" --about $about \
+    at_once make singles zj.clinic --size $((3 * singles)) --files single
+    at_once make clinic zj.clinic --size "$size"
+    at_once make experiments zj.clinic.experiments --size "$experiments" \
         --files task-{extraction,triage,note,summary,drug-check,choice,exam} knowledge
-    python -m zj.clinic.experiments --out "$run/manners" --size "$reals" --seed "$seed" --about $about --files real distilled
+    at_once make dialogues zj.clinic --size "$more" --files multi safety general
+    at_once make manners zj.clinic.experiments --size "$reals" --files real distilled
+    all_done
     mkdir -p "$run/data"
     first_rows "$seven" "$run/dialogues/multi.jsonl" "$run/data/multi-7.jsonl"
     first_rows "$one" "$run/singles/single.jsonl" "$run/data/single-1.jsonl"
@@ -75,23 +77,24 @@ data() { # the clinic, its tokenizer, and the mixtures of dialogues
             "$run/data/single-1.jsonl" $others --out "$run/tokenizer" --vocab-size "$vocabulary"
 }
 
+make() { # directory, module that fills it, flags
+    local name="$1" module="$2"
+    shift 2
+    python -m "$module" --out "$run/$name" --seed "$seed" --about $about "$@"
+}
 fine_tune() { # name, model to start from ("" for random weights), files; 7:1 after pre-training is "sft"
     local name="$1" model="$2"
     shift 2
     python scripts/train_sft.py --config recipes/tiny/sft.toml ${model:+--model "$model"} --tokenizer "$run/tokenizer" \
-        --data "$@" $others --seed "$seed" --out "$run/$name"
+        --data "$@" $others --seed "$seed" --valid-limit 200 --out "$run/$name"
 }
-pretrain() { # size, name
-    python scripts/train_pretrain.py --config recipes/tiny/pretrain.toml --size "$1" --tokenizer "$run/tokenizer" \
-        --data "$run/clinic/pretrain.jsonl" --seed "$seed" --out "$run/$2"
+pretrain() { # name, size
+    python scripts/train_pretrain.py --config recipes/tiny/pretrain.toml --size "$2" --tokenizer "$run/tokenizer" \
+        --data "$run/clinic/pretrain.jsonl" --seed "$seed" --out "$run/$1"
 }
-models() { # the pre-trained one and the one that is fine-tuned on 7:1
-    say "seed $seed: pre-training, and fine-tuning on multi-turn and single-turn dialogues 7:1"
-    pretrain tiny pretrain
+sft() { # the model of 7:1, and from its answers, ranked by the gold judge, the reward model
     fine_tune sft "$run/pretrain" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
-}
-feedback() { # rankings of the fine-tuned model's answers by the gold judge, and a reward model from them
-    say "seed $seed: four own answers to each prompt, ranked by the gold judge; the reward model learns from them"
+    say "four own answers to each prompt, ranked by the gold judge; the reward model learns from them"
     python scripts/rank.py --model "$run/sft" --data "$run/clinic/prompt.jsonl" --limit "$practice" --slots 256 \
         --seed "$seed" --temperature 0.7 --sampled 4 --ties break --out "$run/data/ranked.jsonl"
     python scripts/rank.py --model "$run/sft" --data "$run/clinic/exam.jsonl" --limit "$rankings" --slots 256 \
@@ -163,51 +166,60 @@ patients() { # names of models, each with the same simulated patients
 
 zhongjing() {
     data
-    models
-    say "seed $seed: without pre-training; with its tokens spent on more dialogues; single-turn, multi-turn; another order"
-    fine_tune sft-scratch "" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
+    say "seed $seed: pre-training; fine-tuning without it; the same with its tokens spent on more dialogues"
+    at_once pretrain pretrain tiny
+    at_once pretrain pretrain-nano nano
+    at_once fine_tune_on_more_dialogues
+    at_once fine_tune sft-scratch "" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
+    all_done
+    say "seed $seed: 7:1 and its reward model; single-turn, multi-turn; another order; a tenth of the dialogues, once and" \
+        "ten times; a twentieth of the parameters"
+    at_once sft
+    at_once fine_tune_on_a_tenth sft-tenth-10 10
+    at_once fine_tune sft-single "$run/pretrain" "$run/data/single-all.jsonl"
+    at_once fine_tune sft-multi "$run/pretrain" "$run/data/multi-all.jsonl"
+    seed=$((seed + 1000)) at_once fine_tune sft-again "$run/pretrain" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
+    at_once fine_tune sft-nano "$run/pretrain-nano" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
+    at_once fine_tune_on_a_tenth sft-tenth 1
+    all_done
+    say "seed $seed: PPO, and PPO where all wrong answers have become an admission of not knowing; the reward model from" \
+        "the pre-trained model, and from as many answers ranked by twos and by fours; examinations"
+    at_once admission
+    at_once reinforce ppo ppo sft reward
+    at_once exam stages "sft=$run/sft" "scratch=$run/sft-scratch" "single=$run/sft-single" \
+        "multi=$run/sft-multi" "again=$run/sft-again" "tenth=$run/sft-tenth" "nano=$run/sft-nano"
+    at_once patients sft sft-single sft-multi
+    at_once reward reward-base "$run/pretrain" "$run/data/ranked.jsonl" "$run/data/degraded.jsonl"
+    at_once knowledge sft sft-scratch sft-scratch-more
+    at_once by_rank 4 $((practice / 2))
+    at_once exam more "sft=$run/sft" "scratch-more=$run/sft-scratch-more" "tenth-10=$run/sft-tenth-10"
+    at_once by_rank 2 "$practice"
+    all_done
+    at_once exam rlhf "sft=$run/sft" "ppo=$run/ppo" "admit=$run/ppo-admit"
+    at_once cooler rlhf sft ppo
+    at_once patients ppo
+    all_done
+}
+fine_tune_on_more_dialogues() {
     python scripts/train_sft.py --config recipes/tiny/sft.toml --tokenizer "$run/tokenizer" --seed "$seed" \
         --data "$run/dialogues/multi.jsonl" "$run/data/single-more.jsonl" $tasks \
-        "$run/dialogues/general.jsonl" "$run/data/requests-more.jsonl" --out "$run/sft-scratch-more"
-    fine_tune sft-single "$run/pretrain" "$run/data/single-all.jsonl"
-    fine_tune sft-multi "$run/pretrain" "$run/data/multi-all.jsonl"
-    seed=$((seed + 1000)) fine_tune sft-again "$run/pretrain" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
-    say "seed $seed: a tenth of the dialogues, once and ten times; a twentieth of the parameters"
-    fine_tune_on_a_tenth sft-tenth 1
-    fine_tune_on_a_tenth sft-tenth-10 10
-    pretrain nano pretrain-nano
-    fine_tune sft-nano "$run/pretrain-nano" "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl"
-    exam stages "sft=$run/sft" "scratch=$run/sft-scratch" "single=$run/sft-single" \
-        "multi=$run/sft-multi" "again=$run/sft-again" "tenth=$run/sft-tenth" "nano=$run/sft-nano"
-    exam more "sft=$run/sft" "scratch-more=$run/sft-scratch-more" "tenth-10=$run/sft-tenth-10"
-    knowledge sft sft-scratch sft-scratch-more
-    patients sft sft-single sft-multi
-
-    feedback
-    say "seed $seed: the reward model from the pre-trained model; from as many answers ranked by twos and by fours"
-    reward reward-base "$run/pretrain" "$run/data/ranked.jsonl" "$run/data/degraded.jsonl"
-    by_rank 4 $((practice / 2))
-    by_rank 2 "$practice"
-    reward reward-k4 "$run/sft" "$run/data/ranked-4.jsonl"
-    reward reward-k2 "$run/sft" "$run/data/ranked-2.jsonl"
-
-    say "seed $seed: PPO, and PPO where all wrong answers have become an admission of not knowing"
-    reinforce ppo ppo sft reward
-    python scripts/rank.py --model "$run/sft" --data "$run/clinic/prompt.jsonl" --limit "$practice" --slots 256 \
-        --seed "$seed" --temperature 0.7 --sampled 4 --ties break --all-wrong admit --out "$run/data/ranked-admit.jsonl"
-    reward reward-admit "$run/sft" "$run/data/ranked-admit.jsonl" "$run/data/degraded.jsonl"
-    reinforce ppo-admit ppo sft reward-admit
-    cooler rlhf sft ppo
-    exam rlhf "sft=$run/sft" "ppo=$run/ppo" "admit=$run/ppo-admit"
-    patients ppo
+        "$run/dialogues/general.jsonl" "$run/data/requests-more.jsonl" --valid-limit 200 \
+        --out "$run/sft-scratch-more"
 }
 fine_tune_on_a_tenth() { # name, epochs
     python scripts/train_sft.py --config recipes/tiny/sft.toml --model "$run/pretrain" --seed "$seed" --limit "$tenth" \
         --data "$run/data/multi-7.jsonl" "$run/data/single-1.jsonl" $others --epochs "$2" --out "$run/$1"
 }
-by_rank() { # K, prompts: as many answers for any K
+admission() {
+    python scripts/rank.py --model "$run/sft" --data "$run/clinic/prompt.jsonl" --limit "$practice" --slots 256 \
+        --seed "$seed" --temperature 0.7 --sampled 4 --ties break --all-wrong admit --out "$run/data/ranked-admit.jsonl"
+    reward reward-admit "$run/sft" "$run/data/ranked-admit.jsonl" "$run/data/degraded.jsonl"
+    reinforce ppo-admit ppo sft reward-admit
+}
+by_rank() { # K, prompts: a reward model from rankings of K answers, of as many answers for any K
     python scripts/rank.py --model "$run/sft" --data "$run/clinic/prompt.jsonl" --limit "$2" --slots 256 --seed "$seed" \
         --temperature 0.7 --answers "$1" --sampled "$1" --out "$run/data/ranked-$1.jsonl"
+    reward "reward-k$1" "$run/sft" "$run/data/ranked-$1.jsonl"
 }
 knowledge() { # names of models: multiple choice about illnesses, half of them in the textbook alone
     local name
@@ -221,22 +233,33 @@ knowledge() { # names of models: multiple choice about illnesses, half of them i
 
 iimedgpt() {
     data
-    models
-    say "seed $seed: 1:1; without tasks; with all kinds of tasks but multiple choice"
-    fine_tune sft-half "$run/pretrain" "$run/data/multi-half.jsonl" "$run/data/single-half.jsonl"
-    fine_tune_on_tasks sft-no-tasks
-    fine_tune_on_tasks sft-but-choice "$run"/experiments/task-{extraction,triage,note,summary,drug-check}.jsonl
-    exam tasks "sft=$run/sft" "half=$run/sft-half" "no-tasks=$run/sft-no-tasks" "but-choice=$run/sft-but-choice"
-    solve_tasks sft sft-no-tasks sft-but-choice
-    patients sft sft-half
-
-    feedback
+    pretrain pretrain tiny
+    say "seed $seed: 7:1 and its reward model; 1:1; without tasks; with all kinds of tasks but multiple choice"
+    at_once sft
+    at_once fine_tune sft-half "$run/pretrain" "$run/data/multi-half.jsonl" "$run/data/single-half.jsonl"
+    at_once fine_tune_on_tasks sft-but-choice "$run"/experiments/task-{extraction,triage,note,summary,drug-check}.jsonl
+    at_once fine_tune_on_tasks sft-no-tasks
+    all_done
     say "seed $seed: PPO, RLOO, GRPO, DPO and best-of-4, each as long as PPO takes; a control that learns random answers"
-    reinforce ppo ppo sft reward
-    reinforce rloo rloo sft reward --epochs 2 --max-steps $((steps * 3 / 2))
-    reinforce grpo grpo sft reward --epochs 2 --max-steps $((steps * 3 / 2))
+    at_once reinforce ppo ppo sft reward
+    at_once reinforce rloo rloo sft reward --epochs 2 --max-steps $((steps * 3 / 2))
+    at_once reinforce grpo grpo sft reward --epochs 2 --max-steps $((steps * 3 / 2))
+    at_once best_of_4
+    at_once dpo
+    all_done
+    at_once exam_at_equal_kl methods sft ppo rloo grpo dpo best-of-4 "random-of-4=$run/random-of-4"
+    at_once cooler methods sft ppo rloo grpo dpo best-of-4 random-of-4
+    at_once exam tasks "sft=$run/sft" "half=$run/sft-half" "no-tasks=$run/sft-no-tasks" "but-choice=$run/sft-but-choice"
+    at_once solve_tasks sft sft-no-tasks sft-but-choice
+    at_once patients sft sft-half
+    at_once patients ppo dpo
+    all_done
+}
+dpo() {
     python scripts/train_dpo.py --config recipes/tiny/dpo.toml --model "$run/sft" --data "$run/data/ranked.jsonl" \
         "$run/data/degraded.jsonl" --limit "$practice" --seed "$seed" --out "$run/dpo"
+}
+best_of_4() { # and the control
     python scripts/score.py --reward "$run/reward" --model "$run/sft" --best-of 4 --data "$run/data/prompts.jsonl" \
         --temperature 0.7 --max-new-tokens 160 --slots 256 --seed "$seed" --out "$run/data/scored.jsonl"
     for keep in best random; do
@@ -246,9 +269,6 @@ iimedgpt() {
         python scripts/train_sft.py --config recipes/tiny/sft.toml --model "$run/sft" --data "$run/data/$keep-of-4.jsonl" \
             --lora.rank 16 --optim.lr 1e-3 --valid-fraction 0 --seed "$seed" --out "$run/$keep-of-4"
     done
-    cooler methods sft ppo rloo grpo dpo best-of-4 random-of-4
-    exam_at_equal_kl methods sft ppo rloo grpo dpo best-of-4 "random-of-4=$run/random-of-4"
-    patients ppo dpo
 }
 fine_tune_on_tasks() { # name, files of tasks: in place of all tasks
     local name="$1" others="${*:2} $talk"
@@ -266,35 +286,43 @@ solve_tasks() { # names of models
 
 huatuogpt() {
     data
-    pretrain tiny pretrain
-    say "seed $seed: as much real, distilled and hybrid data"
+    pretrain pretrain tiny
+    say "seed $seed: as much real, distilled and hybrid data; then AI feedback on own answers and a reward model"
     first_rows $((reals / 2)) "$run/manners/real.jsonl" "$run/data/real-half.jsonl"
     first_rows $((distilleds / 2)) "$run/manners/distilled.jsonl" "$run/data/distilled-half.jsonl"
     first_rows "$distilleds" "$run/manners/distilled.jsonl" "$run/data/distilled-all.jsonl"
-    fine_tune sft-real "$run/pretrain" "$run/manners/real.jsonl"
-    fine_tune sft-distilled "$run/pretrain" "$run/data/distilled-all.jsonl"
+    at_once hybrid
+    at_once fine_tune sft-real "$run/pretrain" "$run/manners/real.jsonl"
+    at_once fine_tune sft-distilled "$run/pretrain" "$run/data/distilled-all.jsonl"
+    all_done
+    say "seed $seed: reinforcement of the last two layers or of all; examinations"
+    if [ -e "$run/reward-ai" ]; then
+        at_once reinforce rl-2 rl sft-hybrid reward-ai
+        at_once reinforce rl-all rl sft-hybrid reward-ai --last-layers 0
+    fi
+    at_once exam data "hybrid=$run/sft-hybrid" "real=$run/sft-real" "distilled=$run/sft-distilled"
+    at_once patients sft-real sft-distilled sft-hybrid
+    all_done
+    [ -e "$run/reward-ai" ] || return 0
+    at_once exam_at_equal_kl rlaif sft-hybrid rl-2 rl-all
+    at_once cooler rlaif sft-hybrid rl-2
+    at_once patients rl-2 rl-all
+    all_done
+}
+hybrid() { # the model of hybrid data, and from its answers, judged by AI feedback, a reward model
     fine_tune sft-hybrid "$run/pretrain" "$run/data/real-half.jsonl" "$run/data/distilled-half.jsonl"
-    exam data "hybrid=$run/sft-hybrid" "real=$run/sft-real" "distilled=$run/sft-distilled"
-    patients sft-real sft-distilled sft-hybrid
-
-    say "seed $seed: AI feedback on own answers, a reward model, and reinforcement of the last two layers or of all"
     python scripts/sample_answers.py --models "$run/sft-hybrid" --data "$run/clinic/prompt.jsonl" --turn last \
         --closing-turns keep --prompts "$practice" --max-new-tokens 160 --slots 256 --out "$run/data/items.jsonl"
     python scripts/ai_feedback.py --data "$run/data/items.jsonl" --judge clinic --out "$run/feedback" || {
         local status=$?
         if [ -e "$run/feedback/rankings.jsonl" ] || [ ! -s "$run/feedback/report.json" ]; then exit "$status"; fi
-        nothing_to_learn rlaif && return
+        nothing_to_learn reward-ai && return
     }
     reward reward-ai "$run/sft-hybrid" "$run/feedback/rankings.jsonl"
-    reinforce rl-2 rl sft-hybrid reward-ai
-    reinforce rl-all rl sft-hybrid reward-ai --last-layers 0
-    cooler rlaif sft-hybrid rl-2
-    exam_at_equal_kl rlaif sft-hybrid rl-2 rl-all
-    patients rl-2 rl-all
 }
 
 for ((seed = first; seed < first + seeds; seed++)); do
-    run="$out/seed-$seed"
+    run="$out/seed-$seed" logs="$out/seed-$seed/logs"
     for paper in "${papers[@]}"; do
         say "$paper, seed $seed"
         "$paper"
