@@ -1,0 +1,79 @@
+"""scripts/at_once.sh: two stages at a time, none lost, and an interrupt reaches what runs."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+AT_ONCE = Path(__file__).resolve().parents[2] / "scripts" / "at_once.sh"
+STAGES = """
+stage() { # name, seconds
+    echo "begin $1" >>"$logs/../marks"
+    sleep "$2"
+    echo "end $1" >>"$logs/../marks"
+}
+"""
+SAVES = """
+trap 'sleep 1; echo saved >>"$1/saved"; exit 143' TERM
+touch "$1/$2"
+while :; do sleep 0.1; done
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    def start(text: str, **environment: str) -> subprocess.Popen[str]:
+        whole = f"set -euo pipefail\nlogs={tmp_path}/logs\nsource {AT_ONCE}\n{STAGES}\n{text}\n"
+        return subprocess.Popen(
+            ["bash", "-c", whole],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={"PATH": "/usr/bin:/bin", **environment},
+        )
+
+    return start
+
+
+def test_two_run_at_a_time_and_all_end(script, tmp_path):
+    out, _ = script("for name in a b c d; do at_once stage $name 0.5; done; all_done; echo after").communicate()
+    marks = (tmp_path / "marks").read_text().split("\n")[:-1]
+    assert sorted(marks) == sorted(f"{mark} {name}" for mark in ("begin", "end") for name in "abcd")
+    running = list(itertools.accumulate(1 if mark.startswith("begin") else -1 for mark in marks))
+    assert max(running) == 2 and running[-1] == 0
+    assert out.endswith("after\n") and out.count(": done in") == 4
+
+
+def test_a_failed_stage_ends_the_script_after_the_others_and_shows_the_end_of_its_log(script, tmp_path):
+    run = script("bad() { echo first; false; echo never; }; at_once bad; at_once stage other 1; all_done; echo after")
+    out, _ = run.communicate()
+    assert run.returncode == 1 and "after" not in out
+    assert f"bad: failed with status 1; the end of {tmp_path}/logs/bad.log:\nfirst\n" in out
+    assert "never" not in (tmp_path / "logs" / "bad.log").read_text()
+    assert (tmp_path / "marks").read_text() == "begin other\nend other\n"
+
+
+def test_an_interrupt_reaches_each_running_program_and_waits_until_it_has_saved(script, tmp_path):
+    (tmp_path / "program.sh").write_text(SAVES)
+    program = f"program() {{ bash {tmp_path}/program.sh {tmp_path} $1; }}"
+    run = script(f"{program}; at_once program a; at_once program b; all_done; echo after")
+    deadline = time.monotonic() + 20
+    while not all((tmp_path / name).exists() for name in "ab"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    run.send_signal(signal.SIGTERM)
+    out, _ = run.communicate(timeout=20)
+    assert run.returncode == 130 and "after" not in out and out.count("interrupted") == 2
+    assert (tmp_path / "saved").read_text() == "saved\nsaved\n"
+
+
+@pytest.mark.parametrize(("given", "threads"), [({}, None), ({"OMP_NUM_THREADS": "7"}, "7")])
+def test_each_has_half_of_the_cores_unless_the_user_says_otherwise(script, tmp_path, given, threads):
+    script('threads() { echo "$OMP_NUM_THREADS"; }; at_once threads; all_done', **given).communicate()
+    cores = int(subprocess.run(["getconf", "_NPROCESSORS_ONLN"], capture_output=True, text=True, check=True).stdout)
+    assert (tmp_path / "logs" / "threads.log").read_text().strip() == (threads or str(max(cores // 2, 1)))
