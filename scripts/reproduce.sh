@@ -233,7 +233,8 @@ knowledge() { # names of models: multiple choice about illnesses, half of them i
 
 iimedgpt() {
     data
-    pretrain pretrain tiny
+    at_once pretrain pretrain tiny
+    all_done
     say "seed $seed: 7:1 and its reward model; 1:1; without tasks; with all kinds of tasks but multiple choice"
     at_once sft
     at_once fine_tune sft-half "$run/pretrain" "$run/data/multi-half.jsonl" "$run/data/single-half.jsonl"
@@ -286,7 +287,8 @@ solve_tasks() { # names of models
 
 huatuogpt() {
     data
-    pretrain pretrain tiny
+    at_once pretrain pretrain tiny
+    all_done
     say "seed $seed: as much real, distilled and hybrid data; then AI feedback on own answers and a reward model"
     first_rows $((reals / 2)) "$run/manners/real.jsonl" "$run/data/real-half.jsonl"
     first_rows $((distilleds / 2)) "$run/manners/distilled.jsonl" "$run/data/distilled-half.jsonl"

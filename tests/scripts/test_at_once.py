@@ -50,26 +50,57 @@ def test_two_run_at_a_time_and_all_end(script, tmp_path):
 
 
 def test_a_failed_stage_ends_the_script_after_the_others_and_shows_the_end_of_its_log(script, tmp_path):
-    run = script("bad() { echo first; false; echo never; }; at_once bad; at_once stage other 1; all_done; echo after")
+    bad = "bad() { local name=hidden log=hidden; echo first; false; echo never; }"
+    run = script(f"{bad}; at_once bad sub/name; at_once stage other 1; all_done; echo after")
     out, _ = run.communicate()
     assert run.returncode == 1 and "after" not in out
-    assert f"bad: failed with status 1; the end of {tmp_path}/logs/bad.log:\nfirst\n" in out
-    assert "never" not in (tmp_path / "logs" / "bad.log").read_text()
+    log = tmp_path / "logs" / "bad-sub-name.log"
+    assert f"bad-sub-name: failed with status 1; the end of {log}:\nfirst\n" in out
+    assert "never" not in log.read_text()
     assert (tmp_path / "marks").read_text() == "begin other\nend other\n"
 
 
-def test_an_interrupt_reaches_each_running_program_and_waits_until_it_has_saved(script, tmp_path):
-    (tmp_path / "program.sh").write_text(SAVES)
-    program = f"program() {{ bash {tmp_path}/program.sh {tmp_path} $1; }}"
-    run = script(f"{program}; at_once program a; at_once program b; all_done; echo after")
-    deadline = time.monotonic() + 20
-    while not all((tmp_path / name).exists() for name in "ab"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    run.send_signal(signal.SIGTERM)
+@pytest.fixture
+def two_programs(script, tmp_path):
+    """A script in which two programs run that take a second to save."""
+
+    def start(then: str) -> subprocess.Popen[str]:
+        (tmp_path / "program.sh").write_text(SAVES)
+        program = f"program() {{ bash {tmp_path}/program.sh {tmp_path} $1; }}"
+        begun = f"until [ -e {tmp_path}/a ] && [ -e {tmp_path}/b ]; do sleep 0.05; done; touch {tmp_path}/begun"
+        run = script(f"{program}; at_once program a; at_once program b; {begun}; {then}; echo after")
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "begun").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return run
+
+    return start
+
+
+@pytest.mark.parametrize("wait", ["all_done", "at_once stage third 0"])
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_an_interrupt_reaches_the_running_programs_and_waits_until_they_have_saved(two_programs, tmp_path, wait, sent):
+    run = two_programs(wait)
+    run.send_signal(sent)
     out, _ = run.communicate(timeout=20)
     assert run.returncode == 130 and "after" not in out and out.count("interrupted") == 2
     assert (tmp_path / "saved").read_text() == "saved\nsaved\n"
+
+
+def test_a_script_that_fails_beside_its_stages_waits_until_they_have_saved(two_programs, tmp_path):
+    run = two_programs("false")
+    out, _ = run.communicate(timeout=20)
+    assert run.returncode == 1 and "after" not in out
+    assert (tmp_path / "saved").read_text() == "saved\nsaved\n"
+
+
+def test_a_reader_that_leaves_ends_the_script(script, tmp_path):
+    run = script("for name in a b c d; do at_once stage $name 0.3; done; all_done; echo after")
+    assert run.stdout is not None
+    run.stdout.readline()
+    run.stdout.close()
+    assert run.wait(timeout=20) != 0
 
 
 @pytest.mark.parametrize(("given", "threads"), [({}, None), ({"OMP_NUM_THREADS": "7"}, "7")])
