@@ -55,6 +55,7 @@ prefers() { # data, two of reference, shuffled and the models: in how many pairs
     done
     [ -e "$out/$on/$first-over-$second.jsonl" ] || python recipes/real/preferences.py pairs \
         "$out/$on/answers-sft.jsonl" "${texts[@]}" "$out/$on/pairs-$first-$second.jsonl"
+    [ -s "$out/$on/pairs-$first-$second.jsonl" ] || return 0 # a run that only got worse leaves its model unchanged
     python scripts/score.py --reward "$out/reward" --kind ranking --data "$out/$on/pairs-$first-$second.jsonl" \
         --on-bad-row skip --out "$out/$on/$first-over-$second.jsonl"
 }
@@ -66,7 +67,8 @@ measure() { # multi or single, its file
             python scripts/evaluate.py loss --model "$out/$model" --data "$data" --held-out-of "$out/sft" \
                 --max-tokens 1024 --on-bad-row skip --out "$out/$on/loss-$model.json"
         python scripts/answer.py --model "$out/$model" --data "$data" --held-out-of "$out/sft" --on-bad-row skip \
-            --turn each --closing-turns leave-out --max-tokens 256 --slots 64 --out "$out/$on/answers-$model.jsonl"
+            --turn each --closing-turns leave-out --max-tokens 256 --temperature 0.7 --slots 64 \
+            --out "$out/$on/answers-$model.jsonl" # greedy answers of a small model repeat themselves without end
         texts+=("$model=$out/$on/answers-$model.jsonl")
     done
     [ -e "$out/$on/text.json" ] || python scripts/evaluate.py text --texts "${texts[@]}" --controls --against sft \
