@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All stages on real Chinese medical text, with a small model, on 2 CPU cores, and what can be measured of it.
-#   ZJ_DATA=DIR bash recipes/real/run.sh [OUT] [SIZE]     SIZE: mini (two hours), or tiny (a quarter of it)
+#   ZJ_DATA=DIR bash recipes/real/run.sh [OUT] [SIZE]     SIZE: tiny (an hour of one core), or mini (some hours)
 #   ZJ_JUDGE=MODEL of the endpoint in OPENAI_BASE_URL judges pairs of answers too; without it the reward model alone does.
 # DIR holds cmekg/cmekg.jsonl.gz, bentsao/llama_data.json, medicalgpt/{medical_sft_1K_format,dpo_zh_500,
 # reward_test_medical100}.jsonl, zhongjing/CMtMedQA_dev.json and zhongjing/huatuo26M_dev.json; none of it is part of
