@@ -186,6 +186,15 @@ def test_a_row_depends_on_seed_and_prompt_only(model):
     assert sample(model, PROMPTS, seed=1) != together
 
 
+def test_each_prompt_may_have_its_own_seed(model):
+    prompts, seeds = [*PROMPTS, PROMPTS[0], PROMPTS[0]], [*range(len(PROMPTS)), 7, 7]
+    together = sample(model, prompts, seed=seeds)
+    alone = [sample(model, [prompt], seed=seed)[0] for prompt, seed in zip(prompts, seeds, strict=True)]
+    assert together[:-1] == alone[:-1]
+    assert together[-1] != alone[-1]  # the second one of an equal seed and prompt
+    assert sample(model, PROMPTS, seed=[1] * len(PROMPTS)) == sample(model, PROMPTS, seed=1)
+
+
 def test_prompts_that_wait_for_room_in_a_step(model, monkeypatch):
     together = sample(model, PROMPTS)
     monkeypatch.setattr(sys.modules[stream.__module__], "PROMPT_TOKENS", 5)  # some prompts are longer, and still let in
@@ -434,6 +443,7 @@ def test_support_and_weights_are_those_of_transformers(flat, how):
         ({"repetition_penalty": 0.0}, "repetition_penalty is 0.0"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
         ({"max_new_tokens": [3, 3]}, "max_new_tokens is \\[3, 3\\]"),
+        ({"seed": [3, 3]}, "found 2 seeds of 1 prompts"),
         ({"slots": 0}, "slots is 0"),
         ({"adapter": "absent"}, "unknown adapter 'absent'"),
     ],

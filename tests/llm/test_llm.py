@@ -18,7 +18,7 @@ from tests.llm.service import KEY, serving
 from zj.data.records import Prompt
 from zj.llm import ChatReply, ChatRequest, ask
 from zj.llm import endpoint as endpoint_module
-from zj.llm.answers import generate_answers, load_chat_model
+from zj.llm.answers import generate_answers, load_chat_model, stream_answers
 from zj.llm.budget import DryRun, Metered, Prices
 from zj.llm.cache import Cached, ReplyCache, key_of
 from zj.llm.chat import REFUSED, estimate_tokens, most_tokens
@@ -267,6 +267,21 @@ def test_a_local_reply_depends_on_its_request_alone(line):
     assert {r.finish_reason for r in together[:10]} <= {"stop", "length"} and together[10].finish_reason == REFUSED
     greedy = generate_answers(loaded, [Prompt("", "头痛")], max_new_tokens=6, temperature=0, seed=0)
     assert together[9].text == greedy[0].text
+
+
+def test_local_requests_of_other_samples_are_answered_beside_each_other(line, monkeypatch):
+    loaded = load_chat_model(str(line.sft), "--judge", torch.float32, torch.device("cpu"))
+    batches: list[int] = []
+
+    def counting(chat_model, encoded, *others, **options):
+        batches.append(len(encoded))
+        return stream_answers(chat_model, encoded, *others, **options)
+
+    monkeypatch.setattr("zj.llm.local.stream_answers", counting)
+    ask(LocalModel(loaded, "sft"), [request("头痛", temperature=1.0, max_tokens=4, sample=s) for s in range(9)])
+    assert batches == [9]
+    ask(LocalModel(loaded, "sft"), [request("头痛", temperature=t, max_tokens=4) for t in (0.5, 1.0)])
+    assert batches == [9, 1, 1]  # one temperature a batch
 
 
 def test_messages_become_a_conversation():

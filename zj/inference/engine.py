@@ -34,15 +34,15 @@ def generate(
     top_k: int = 0,
     repetition_penalty: float = 1.0,
     eos_ids: Sequence[int] = (2,),
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     slots: int = 32,
 ) -> list[list[int]]:
     """The new ids of each prompt. One of `eos_ids` ends an answer and is its last id; without it the limit was reached.
 
-    max_new_tokens: for all prompts, or one number for each. adapter: the LoRA to apply. seed: a seed and a prompt give
-    the same ids whatever else is in the batch; equal prompts of one call differ. slots: requests active at a time.
-    The other arguments: see `Sampling`. No prompt is truncated: one longer than `max_position_embeddings` has rotary
-    positions that the model was not trained on. The global random state is left alone.
+    max_new_tokens, seed: for all prompts, or one number for each. adapter: the LoRA to apply. A seed and a prompt give
+    the same ids whatever else is in the batch; equal prompts of one call and seed differ. slots: requests active at a
+    time. The other arguments: see `Sampling`. No prompt is truncated: one longer than `max_position_embeddings` has
+    rotary positions that the model was not trained on. The global random state is left alone.
 
     Raises ValueError for an empty prompt, an id outside the vocabulary, an unknown adapter, a number out of range.
     """
@@ -63,7 +63,7 @@ def stream(
     *,
     adapter: str | None = None,
     eos_ids: Sequence[int] = (2,),
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     slots: int = 32,
 ) -> Iterator[tuple[int, int]]:
     """`generate` as an iterator of (index of the prompt, new id).
@@ -76,8 +76,11 @@ def stream(
     limits = [max_new_tokens] * len(prompts) if isinstance(max_new_tokens, int) else list(max_new_tokens)
     if len(limits) != len(prompts) or min(limits, default=1) < 1:
         raise ValueError(f"max_new_tokens is {max_new_tokens}, expected at least 1, for all prompts or for each")
+    seeds = [seed] * len(prompts) if isinstance(seed, int) else list(seed)
+    if len(seeds) != len(prompts):
+        raise ValueError(f"found {len(seeds)} seeds of {len(prompts)} prompts, expected one for all, or one for each")
     _check_ids(prompts, model.config.vocab_size)
-    return _run(model, _requests(prompts, limits, seed), sampling, adapter, frozenset(eos_ids), slots)
+    return _run(model, _requests(prompts, limits, seeds), sampling, adapter, frozenset(eos_ids), slots)
 
 
 @torch.no_grad()
@@ -111,14 +114,14 @@ def _run(
         model.train(training)
 
 
-def _requests(prompts: Sequence[Sequence[int]], limits: list[int], seed: int) -> list[Request]:
-    """Requests with a random generator each, seeded by seed, prompt and number of earlier equal prompts."""
-    requests, occurrences = [], Counter[str]()
-    for index, (prompt, limit) in enumerate(zip(prompts, limits, strict=True)):
+def _requests(prompts: Sequence[Sequence[int]], limits: list[int], seeds: list[int]) -> list[Request]:
+    """Requests with a random generator each, seeded by seed, prompt and number of earlier equal prompts of the seed."""
+    requests, occurrences = [], Counter[tuple[int, str]]()
+    for index, (prompt, limit, seed) in enumerate(zip(prompts, limits, seeds, strict=True)):
         name = ",".join(map(str, prompt))
-        generator = random.Random(f"{seed}/{occurrences[name]}/{name}")
+        generator = random.Random(f"{seed}/{occurrences[seed, name]}/{name}")
         requests.append(Request(index, name, list(prompt), limit, generator))
-        occurrences[name] += 1
+        occurrences[seed, name] += 1
     return requests
 
 

@@ -164,7 +164,7 @@ def stream_answers(
     sampling: Sampling,
     *,
     max_new_tokens: int,
-    seed: int,
+    seed: int | Sequence[int],
     slots: int,
 ) -> Iterator[tuple[int, Answer]]:
     """(index of the prompt, its answer), each as soon as it has ended; arguments as of `zj.inference.generate`."""

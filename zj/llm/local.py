@@ -26,20 +26,20 @@ class LocalModel:
         A request that is longer than the model's positions beside max_tokens is refused.
         """
 
-        def settings(numbered: tuple[int, ChatRequest]) -> tuple[float, int, int]:
-            return numbered[1].temperature, numbered[1].max_tokens, numbered[1].sample
+        def settings(numbered: tuple[int, ChatRequest]) -> tuple[float, int]:
+            return numbered[1].temperature, numbered[1].max_tokens
 
         source = enumerate(requests)
         while block := list(islice(source, BLOCK)):
-            for (temperature, longest, sample), group in groupby(sorted(block, key=settings), settings):
-                yield from self._group(list(group), Sampling(temperature), longest, seed_of(self.seed, 0, sample))
+            for (temperature, longest), group in groupby(sorted(block, key=settings), settings):
+                yield from self._group(list(group), Sampling(temperature), longest)
 
     def _group(
-        self, group: list[tuple[int, ChatRequest]], sampling: Sampling, longest: int, seed: int
+        self, group: list[tuple[int, ChatRequest]], sampling: Sampling, longest: int
     ) -> Iterator[tuple[int, ChatReply]]:
-        """Replies to different prompts of the same settings."""
+        """Replies to different requests of the same settings."""
         model, tokenizer, template = self.chat_model.model, self.chat_model.tokenizer, self.chat_model.template
-        numbers, prompts = [], []
+        numbers, prompts, seeds = [], [], []
         for number, request in group:
             ids = encode_prompt(prompt_of(request.messages), tokenizer, template)
             if len(ids) + longest > model.config.max_position_embeddings:
@@ -47,8 +47,10 @@ class LocalModel:
             else:
                 numbers.append(number)
                 prompts.append(ids)
-        options = {"max_new_tokens": longest, "seed": seed, "slots": self.slots}
-        for index, answer in stream_answers(self.chat_model, prompts, sampling, **options):
+                seeds.append(seed_of(self.seed, 0, request.sample))
+        for index, answer in stream_answers(
+            self.chat_model, prompts, sampling, max_new_tokens=longest, seed=seeds, slots=self.slots
+        ):
             reason = "stop" if answer.finished else "length"
             yield numbers[index], ChatReply(answer.text, reason, len(answer.prompt), len(answer.ids))
 
