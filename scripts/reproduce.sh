@@ -2,7 +2,7 @@
 # The claims of one paper, tested on the synthetic clinic's dermatology: each claim is two runs that differ in one thing,
 # examined on the same questions. scripts/claims.py makes the table of docs/results.md out of the results of all seeds.
 #   bash scripts/reproduce.sh zhongjing|iimedgpt|huatuogpt [--quick] [--seed S] [--seeds N] [--out DIR]
-#   about 40 minutes a paper and seed on 2 cores, --quick a few; --seed S: first seed (6); --seeds N: so many in a row (3)
+#   about 45 minutes a paper and seed on 2 cores, --quick a few; --seed S: first seed (6); --seeds N: so many in a row (3)
 #   Runs that several papers need are made once; a finished one is never made again, an interrupted one goes on.
 #   Two stages run at a time; what each says stands in seed-N/logs.
 set -euo pipefail
