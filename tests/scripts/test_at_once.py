@@ -25,6 +25,12 @@ while :; do sleep 0.1; done
 """
 
 
+def default_signals() -> None:
+    """What is ignored when bash begins, as under nohup or in the background, it cannot catch."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def script(tmp_path):
     def start(text: str, **environment: str) -> subprocess.Popen[str]:
@@ -35,6 +41,7 @@ def script(tmp_path):
             stderr=subprocess.STDOUT,
             text=True,
             env={"PATH": "/usr/bin:/bin", **environment},
+            preexec_fn=default_signals,
         )
 
     return start
