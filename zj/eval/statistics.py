@@ -67,9 +67,7 @@ def bootstrap_interval(
         raise ValueError(f"found values of shape {x.shape}, expected one number of each question, at least one")
     if not np.isfinite(x).all():
         raise ValueError(f"found value {x[~np.isfinite(x)][0]}, expected finite numbers")
-    sums, counts = resampled_sums(cluster_sums(np.stack([x, np.ones(len(x))], axis=1), clusters), seed, resamples).T
-    means = sums / counts
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(resampled_means(x, clusters, seed, resamples), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(x.mean()), float(low), float(high))
 
 
@@ -139,6 +137,16 @@ def _expanded(clusters: int) -> float:
     z, freedom = NormalDist().inv_cdf((1 + LEVEL) / 2), clusters - 1
     student = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
     return sqrt(clusters / freedom) * student
+
+
+def resampled_means(
+    values: np.ndarray, clusters: Sequence[str] | None, seed: int = 0, resamples: int = RESAMPLES
+) -> np.ndarray:
+    """Means [R] of the values [N], over the questions of the clusters of each resample."""
+    sums = cluster_sums(np.stack([values, np.ones(len(values))], axis=1), clusters)
+    totals, counts = resampled_sums(sums, seed, resamples).T
+    means: np.ndarray = totals / counts
+    return means
 
 
 def resampled_sums(sums: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:

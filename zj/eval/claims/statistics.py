@@ -31,7 +31,7 @@ from statistics import stdev
 import numpy as np
 
 from zj.eval.claims.claim import EQUAL, HIGHER
-from zj.eval.statistics import LEVEL, RESAMPLES, Interval, cluster_sums, resampled_sums
+from zj.eval.statistics import LEVEL, RESAMPLES, Interval, resampled_means
 
 LEVEL_OF_SEEDS = 0.90  # two-sided
 CONFIRMED, NOT_CONFIRMED = "confirmed", "not confirmed"
@@ -61,8 +61,8 @@ class Difference:
 
 
 def difference_of(seeds: Sequence[tuple[int, Pairs]], resamples: int = RESAMPLES) -> Difference:
-    """Of (seed, values) of at least one seed. The same seeds give the same intervals."""
-    resampled = np.stack([_resampled_means(pairs, seed, resamples) for seed, pairs in seeds])
+    """Of (seed, values) of at least one seed. The same seeds give the same intervals; their streams are independent."""
+    resampled = np.stack([resampled_means(pairs.a - pairs.b, pairs.clusters, seed, resamples) for seed, pairs in seeds])
     differences = [pairs.difference for _, pairs in seeds]
     of_seeds = tuple(_percentiles(value, means) for value, means in zip(differences, resampled, strict=True))
     over_seeds = student_interval(differences) if len(differences) > 1 else None
@@ -113,14 +113,6 @@ def _student_share(angle: float, freedom: int) -> float:
         total += term
         term *= cos(angle) ** 2 * (2 * number + 1 + odd) / (2 * number + 2 + odd)
     return 2 / pi * (angle + sin(angle) * total) if odd else sin(angle) * total
-
-
-def _resampled_means(pairs: Pairs, seed: int, resamples: int) -> np.ndarray:
-    """Mean differences [R] of resampled clusters; the seeds' own streams are independent of each other."""
-    differences = np.asarray(pairs.a - pairs.b, dtype=np.float64)
-    sums = cluster_sums(np.stack([differences, np.ones(len(differences))], axis=1), pairs.clusters)
-    totals, counts = resampled_sums(sums, seed, resamples).T
-    return totals / counts
 
 
 def _percentiles(value: float, resampled: np.ndarray) -> Interval:
