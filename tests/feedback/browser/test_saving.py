@@ -100,6 +100,39 @@ def test_enter_twice_submits_once(half):
     assert [event.item for event in events(store, "judge")] == [first]
 
 
+def test_a_draft_that_is_on_its_way_at_enter_is_the_last_one(half):
+    """A draft after the judgement would take the item up again, and the doctor would be given it twice."""
+    store, person = half
+    first, held = person.data()["item"], []
+    person.page.route(DRAFTS, lambda route: held.append(route))
+    with person.page.expect_request(DRAFTS):
+        person.press(*"1234" * 2)
+    person.press(*"4321")
+    with person.page.expect_navigation():
+        person.page.keyboard.press("Enter")
+        assert events(store, "judge") == []  # it waits for its turn
+        for route in held:
+            route.continue_()
+        person.page.unroute(DRAFTS)
+    assert person.data()["item"] != first
+    person.page.wait_for_timeout(300)  # for a request that should not come
+    drafts, judged = events(store, "draft"), events(store, "judge")
+    assert [event.item for event in judged] == [first] and len(drafts) == 1 and drafts[0].id < judged[0].id
+
+
+def test_a_refused_action_leaves_its_judgement_on_the_server_as_a_draft(half):
+    store, person = half
+    person.page.route("**/api/judge", lambda route: route.fulfill(status=400, json={"error": "no"}))
+    person.press(*"1234" * 3, "Enter")
+    person.saved()
+    assert "no" in person.page.text_content("#messages")
+    assert None not in sum(draft(store, person)["ranks"].values(), []) and events(store, "judge") == []
+    person.page.unroute("**/api/judge")
+    person.submit()
+    assert len(events(store, "judge")) == 1
+    person.errors.clear()  # the browser reports the refusal
+
+
 def test_enter_with_ranks_missing_goes_to_the_first_of_them(half):
     store, person = half
     person.press("ArrowDown", *"234", "Enter")  # one answer of safety has no rank

@@ -18,6 +18,7 @@ export class Saver {
     this.inFlight = null; // {judgement, client} of the draft that is on its way
     this.lost = null; // the same of one that was on its way when the page was left
     this.queue = Promise.resolve();
+    this.acting = false; // an action is on its way, which carries what a draft would
     this.stopped = false; // this window has nothing more to save: submitted, or overtaken
   }
 
@@ -62,8 +63,14 @@ export class Saver {
   async act(url, content) {
     clearTimeout(this.timer); // the action carries all that a draft would
     if (this.lost) await this.save(); // but needs its version
+    this.acting = true; // a draft that comes after it would take the item up again
     const reply = await this.inTurn(url, () => content);
-    if (reply.status !== 200) return this.report(reply);
+    this.acting = false;
+    if (reply.status !== 200) {
+      this.report(reply);
+      if (!this.saved()) this.save(); // what the action carried is not on the server
+      return null;
+    }
     this.stopped = true;
     remove(this.key);
     return reply.body;
@@ -71,10 +78,10 @@ export class Saver {
 
   /**
    * The page is being left: send at once what is not saved. While an older draft is on its way the server would refuse
-   * it, because the version that it needs is not known yet; then this device keeps it.
+   * it, because the version that it needs is not known yet; then this device keeps it. So it does beside an action.
    */
   leave() {
-    if (this.stopped || this.inFlight || this.lost || this.saved()) return;
+    if (this.stopped || this.acting || this.inFlight || this.lost || this.saved()) return;
     this.inFlight = { judgement: this.judgement, client: newId() };
     this.keep();
     send("/api/draft", { item: this.item, version: this.version, ...this.inFlight }).catch(() => {}); // nobody listens
@@ -85,7 +92,7 @@ export class Saver {
   }
 
   async save() {
-    if (this.inFlight || this.stopped) return; // the reply to the one on its way sends the newest
+    if (this.inFlight || this.acting || this.stopped) return; // the reply to the one on its way sends the newest
     if (!this.lost && this.saved()) return this.done();
     // A lost one goes first, with its old id: the server says of which version it is, whether it had come or not.
     const sent = this.lost ?? { judgement: this.judgement, client: newId() };
