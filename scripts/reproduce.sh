@@ -2,7 +2,7 @@
 # The claims of one paper, tested on the synthetic clinic's dermatology: each claim is two runs that differ in one thing,
 # examined on the same questions. scripts/claims.py makes the table of docs/results.md out of the results of all seeds.
 #   bash scripts/reproduce.sh zhongjing|iimedgpt|huatuogpt [--quick] [--seed S] [--seeds N] [--out DIR]
-#   about 45 minutes a paper and seed on 2 cores, --quick a few; --seed S: first seed (6); --seeds N: so many in a row (3)
+#   about 42 minutes a paper and seed on 2 cores (HuatuoGPT 22), --quick a few; --seed S: first seed (6); --seeds N: so many in a row (3)
 #   Runs that several papers need are made once; a finished one is never made again, an interrupted one goes on.
 #   Two stages run at a time; what each says stands in seed-N/logs.
 set -euo pipefail
@@ -241,7 +241,7 @@ iimedgpt() {
     at_once fine_tune_on_tasks sft-but-choice "$run"/experiments/task-{extraction,triage,note,summary,drug-check}.jsonl
     at_once fine_tune_on_tasks sft-no-tasks
     all_done
-    say "seed $seed: PPO, RLOO, GRPO, DPO and best-of-4, each as long as PPO takes; a control that learns random answers"
+    say "seed $seed: PPO, and RLOO and GRPO as long as it takes; DPO and best-of-4; a control that learns random answers"
     at_once reinforce ppo ppo sft reward
     at_once reinforce rloo rloo sft reward --epochs 2 --max-steps $((steps * 3 / 2))
     at_once reinforce grpo grpo sft reward --epochs 2 --max-steps $((steps * 3 / 2))
