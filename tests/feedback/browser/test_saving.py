@@ -104,29 +104,43 @@ def test_a_draft_that_is_on_its_way_at_enter_is_the_last_one(half):
     """A draft after the judgement would take the item up again, and the doctor would be given it twice."""
     store, person = half
     first, held = person.data()["item"], []
-    person.page.route(DRAFTS, lambda route: held.append(route))
+    person.page.route(DRAFTS, lambda route: route.fallback() if held else held.append(route))
     with person.page.expect_request(DRAFTS):
         person.press(*"1234" * 2)
     person.press(*"4321")
     with person.page.expect_navigation():
         person.page.keyboard.press("Enter")
         assert events(store, "judge") == []  # it waits for its turn
-        for route in held:
-            route.continue_()
-        person.page.unroute(DRAFTS)
+        held[0].continue_()
     assert person.data()["item"] != first
     person.page.wait_for_timeout(300)  # for a request that should not come
     drafts, judged = events(store, "draft"), events(store, "judge")
     assert [event.item for event in judged] == [first] and len(drafts) == 1 and drafts[0].id < judged[0].id
 
 
+def test_what_was_ranked_just_before_an_item_is_flagged_is_kept(half):
+    store, person = half
+    first, held = person.data()["item"], []
+    person.page.route(DRAFTS, lambda route: route.fallback() if held else held.append(route))
+    with person.page.expect_request(DRAFTS):
+        person.press(1, 2)
+    person.press(3, 4, "f")
+    person.page.fill("#ask-reason", "不是皮肤科。")
+    with person.page.expect_navigation():
+        person.page.keyboard.press("Control+Enter")
+        held[0].continue_()
+    seat = store.seat(first, "a")
+    assert seat.state == "flagged" and sorted(seat.draft["ranks"]["safety"]) == [1, 2, 3, 4]
+
+
 def test_a_refused_action_leaves_its_judgement_on_the_server_as_a_draft(half):
     store, person = half
     person.page.route("**/api/judge", lambda route: route.fulfill(status=400, json={"error": "no"}))
     person.press(*"1234" * 3, "Enter")
-    person.saved()
+    person.page.wait_for_selector("#messages .error")
     assert "no" in person.page.text_content("#messages")
-    assert None not in sum(draft(store, person)["ranks"].values(), []) and events(store, "judge") == []
+    until(lambda: (saved := draft(store, person)) and None not in sum(saved["ranks"].values(), []))
+    assert events(store, "judge") == []
     person.page.unroute("**/api/judge")
     person.submit()
     assert len(events(store, "judge")) == 1

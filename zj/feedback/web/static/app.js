@@ -283,7 +283,7 @@ function restore() {
   const other = saver.other();
   if (!other) return;
   const forget = () => saver.forgetOther();
-  const bringBack = () => (forget(), change(() => (judgement = completed(other, page))));
+  const bringBack = () => sending || (forget(), change(() => (judgement = completed(other, page))));
   message(say("kept_here"), "error", [[say("restore"), bringBack], [say("discard"), forget]]);
 }
 

@@ -18,7 +18,7 @@ export class Saver {
     this.inFlight = null; // {judgement, client} of the draft that is on its way
     this.lost = null; // the same of one that was on its way when the page was left
     this.queue = Promise.resolve();
-    this.acting = false; // an action is on its way, which carries what a draft would
+    this.acting = false; // an action is on its way, and no draft may follow it
     this.stopped = false; // this window has nothing more to save: submitted, or overtaken
   }
 
@@ -61,14 +61,15 @@ export class Saver {
 
   /** Submit, decide, skip or flag: the server's reply; null if it refused, and `onState` has heard why. */
   async act(url, content) {
-    clearTimeout(this.timer); // the action carries all that a draft would
-    if (this.lost) await this.save(); // but needs its version
+    clearTimeout(this.timer); // a judgement is sent whole
+    if (this.lost) await this.save(); // the action needs its version
+    if (!content.judgement && !this.saved()) this.inTurn("/api/draft", () => ({ judgement: this.judgement }));
     this.acting = true; // a draft that comes after it would take the item up again
     const reply = await this.inTurn(url, () => content);
     this.acting = false;
     if (reply.status !== 200) {
       this.report(reply);
-      if (!this.saved()) this.save(); // what the action carried is not on the server
+      this.save(); // what the action carried is not on the server
       return null;
     }
     this.stopped = true;
@@ -104,6 +105,7 @@ export class Saver {
     if (this.stopped) return;
     if (reply.status !== 200) return this.report(reply);
     this.onServer = this.canonical(sent.judgement);
+    if (this.acting) return;
     if (this.saved()) this.done();
     else this.save();
   }
@@ -120,7 +122,8 @@ export class Saver {
     const turn = this.queue.then(async () => {
       const body = { item: this.item, version: this.version, client, ...content() };
       const reply = await sendUntilAnswered(url, body, (status) => this.onState(status === 429 ? "busy" : "offline"));
-      if (reply.status === 200) this.version = reply.body.version;
+      // The reply to a repeated request has the version of its first time.
+      if (reply.status === 200) this.version = Math.max(this.version, reply.body.version);
       return reply;
     });
     this.queue = turn;
