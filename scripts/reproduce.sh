@@ -2,7 +2,8 @@
 # The claims of one paper, tested on the synthetic clinic's dermatology: each claim is two runs that differ in one thing,
 # examined on the same questions. scripts/claims.py makes the table of docs/results.md out of the results of all seeds.
 #   bash scripts/reproduce.sh zhongjing|iimedgpt|huatuogpt [--quick] [--seed S] [--seeds N] [--out DIR]
-#   about 42 minutes a paper and seed on 2 cores (HuatuoGPT 22), --quick a few; --seed S: first seed (6); --seeds N: so many in a row (3)
+#   about 42 minutes a paper and seed on 2 cores (HuatuoGPT 22), --quick a few
+#   --seed S: first seed (6); --seeds N: so many in a row (3)
 #   Runs that several papers need are made once; a finished one is never made again, an interrupted one goes on.
 #   Two stages run at a time; what each says stands in seed-N/logs.
 set -euo pipefail
@@ -20,7 +21,7 @@ while [ $# -gt 0 ]; do
         --seed) first="${2:?--seed needs a number}" && shift ;;
         --seeds) seeds="${2:?--seeds needs a number}" && shift ;;
         --out) out="${2:?--out needs a directory}" && shift ;;
-        -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0" && exit 0 ;;
+        -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0" && exit 0 ;;
         *) echo "reproduce.sh: error: $1: expected zhongjing, iimedgpt, huatuogpt, --quick, --seed S, --seeds N or --out DIR" >&2 && exit 2 ;;
     esac
     shift

@@ -67,8 +67,7 @@ def bootstrap_interval(
         raise ValueError(f"found values of shape {x.shape}, expected one number of each question, at least one")
     if not np.isfinite(x).all():
         raise ValueError(f"found value {x[~np.isfinite(x)][0]}, expected finite numbers")
-    low, high = np.quantile(resampled_means(x, clusters, seed, resamples), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(x.mean()), float(low), float(high))
+    return percentile_interval(float(x.mean()), resampled_means(x, clusters, seed, resamples))
 
 
 def paired_difference(a: Values, b: Values, seed: int = 0, clusters: Sequence[str] | None = None) -> Interval:
@@ -205,13 +204,15 @@ def share_interval(values: Sequence[float], clusters: Sequence[str] | None = Non
     return opened(bootstrap_interval(values, seed, clusters=clusters), groups)
 
 
-def percentile_interval(value: float, resampled: np.ndarray, clusters: int) -> Interval:
+def percentile_interval(value: float, resampled: np.ndarray, clusters: int | None = None) -> Interval:
     """The interval of a figure from its values [R] in resamples of so many clusters; with one cluster it is a point.
+    Without `clusters` its ends are the plain percentiles.
 
-    For shares: it stays within 0 and 1, and is no point where nearly all agree, as bootstrap-t is. Its ends lie a
-    little further out than plain percentiles, as Student's t does, for few clusters (Hesterberg 2015, section 5.3).
+    With `clusters` it is for shares: it stays within 0 and 1, and is no point where nearly all agree, as bootstrap-t
+    is. Its ends lie a little further out than plain percentiles, as Student's t does, for few clusters (Hesterberg
+    2015, section 5.3).
     """
-    tail = NormalDist().cdf(-_expanded(clusters)) if clusters > 1 else (1 - LEVEL) / 2
+    tail = NormalDist().cdf(-_expanded(clusters)) if clusters and clusters > 1 else (1 - LEVEL) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return Interval(float(value), float(low), float(high))
 

@@ -21,6 +21,13 @@ def draft(store, person):
     return seat and seat.draft
 
 
+def hold_the_first_draft(person):
+    """A list that gets the first draft's route, which waits for `continue_`; later ones go on."""
+    held = []
+    person.page.route(DRAFTS, lambda route: route.fallback() if held else held.append(route))
+    return held
+
+
 @pytest.fixture
 def half(tmp_path, serve, desk):
     """A store, and an annotator at the first item."""
@@ -104,8 +111,7 @@ def test_enter_twice_submits_once(half):
 def test_a_draft_that_is_on_its_way_at_enter_is_the_last_one(half):
     """A draft after the judgement would take the item up again, and the doctor would be given it twice."""
     store, person = half
-    first, held = person.data()["item"], []
-    person.page.route(DRAFTS, lambda route: route.fallback() if held else held.append(route))
+    first, held = person.data()["item"], hold_the_first_draft(person)
     with person.page.expect_request(DRAFTS):
         person.press(*"1234" * 2)
     person.press(*"4321")
@@ -121,8 +127,7 @@ def test_a_draft_that_is_on_its_way_at_enter_is_the_last_one(half):
 
 def test_what_was_ranked_just_before_an_item_is_flagged_is_kept(half):
     store, person = half
-    first, held = person.data()["item"], []
-    person.page.route(DRAFTS, lambda route: route.fallback() if held else held.append(route))
+    first, held = person.data()["item"], hold_the_first_draft(person)
     with person.page.expect_request(DRAFTS):
         person.press(1, 2)
     person.press(3, 4, "f")

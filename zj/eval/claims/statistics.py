@@ -31,7 +31,7 @@ from statistics import stdev
 import numpy as np
 
 from zj.eval.claims.claim import EQUAL, HIGHER
-from zj.eval.statistics import LEVEL, RESAMPLES, Interval, resampled_means
+from zj.eval.statistics import RESAMPLES, Interval, percentile_interval, resampled_means
 
 LEVEL_OF_SEEDS = 0.90  # two-sided
 CONFIRMED, NOT_CONFIRMED = "confirmed", "not confirmed"
@@ -64,9 +64,9 @@ def difference_of(seeds: Sequence[tuple[int, Pairs]], resamples: int = RESAMPLES
     """Of (seed, values) of at least one seed. The same seeds give the same intervals; their streams are independent."""
     resampled = np.stack([resampled_means(pairs.a - pairs.b, pairs.clusters, seed, resamples) for seed, pairs in seeds])
     differences = [pairs.difference for _, pairs in seeds]
-    of_seeds = tuple(_percentiles(value, means) for value, means in zip(differences, resampled, strict=True))
+    of_seeds = tuple(percentile_interval(value, means) for value, means in zip(differences, resampled, strict=True))
     over_seeds = student_interval(differences) if len(differences) > 1 else None
-    return Difference(of_seeds, _percentiles(mean(differences), resampled.mean(0)), over_seeds)
+    return Difference(of_seeds, percentile_interval(mean(differences), resampled.mean(0)), over_seeds)
 
 
 def verdict(difference: Difference, expected: str, margin: float | None = None) -> str:
@@ -113,8 +113,3 @@ def _student_share(angle: float, freedom: int) -> float:
         total += term
         term *= cos(angle) ** 2 * (2 * number + 1 + odd) / (2 * number + 2 + odd)
     return 2 / pi * (angle + sin(angle) * total) if odd else sin(angle) * total
-
-
-def _percentiles(value: float, resampled: np.ndarray) -> Interval:
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(value, float(low), float(high))

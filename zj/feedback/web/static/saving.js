@@ -105,9 +105,7 @@ export class Saver {
     if (this.stopped) return;
     if (reply.status !== 200) return this.report(reply);
     this.onServer = this.canonical(sent.judgement);
-    if (this.acting) return;
-    if (this.saved()) this.done();
-    else this.save();
+    this.save(); // the newest one, if it is another
   }
 
   done() {
